@@ -1,0 +1,45 @@
+/// A TCP or UDP port, 1 to 65535.
+public struct Port: Hashable, Comparable, Sendable, CustomStringConvertible {
+    public let number: UInt16
+
+    /// - Throws: `InvalidValue` for 0 and for anything over 65535.
+    public init(_ number: some BinaryInteger) throws(InvalidValue) {
+        guard let number16 = UInt16(exactly: number), number16 != 0 else {
+            throw InvalidValue(expected: "port", given: "\(number)", reason: "must be between 1 and 65535")
+        }
+        self.number = number16
+    }
+
+    private init(unchecked number: UInt16) { self.number = number }
+
+    /// Readiness of an uplink: `/ready`, `/healthz`, `/status`, `/metrics`.
+    public static let uplinkReadiness = Port(unchecked: 40500)
+    /// The read-only bridge to Envoy's admin interface.
+    public static let envoyBridge = Port(unchecked: 40600)
+    /// SSH (RFC 4253, section 4.1).
+    public static let ssh = Port(unchecked: 22)
+    /// The default WireGuard port of an EdgeNode.
+    public static let defaultTunnel = Port(unchecked: 51821)
+
+    public static func < (a: Port, b: Port) -> Bool { a.number < b.number }
+    public var description: String { String(number) }
+}
+
+extension Port: Codable {
+    public init(from decoder: any Decoder) throws {
+        try self.init(decoder.singleValueContainer().decode(Int.self))
+    }
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(number)
+    }
+}
+
+/// The transport of a binding, as the API writes it.
+public enum TransportProtocol: String, Codable, Hashable, Comparable, CaseIterable, Sendable, CustomStringConvertible {
+    case tcp = "TCP"
+    case udp = "UDP"
+
+    public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
+    public var description: String { rawValue }
+}

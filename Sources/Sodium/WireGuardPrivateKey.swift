@@ -1,0 +1,63 @@
+import CLibsodium
+import NetworkTypes
+
+/// A Curve25519 private key for WireGuard, in guarded memory.
+public struct WireGuardPrivateKey: Sendable, Equatable, CustomStringConvertible {
+    /// 32 bytes, clamped.
+    public let secret: SecretBytes
+
+    /// A new key from the system's random source, clamped as RFC 7748 (section 5) and `wg genkey` do.
+    public static func generate() throws(SodiumError) -> WireGuardPrivateKey {
+        var bytes = [UInt8](repeating: 0, count: Int(crypto_scalarmult_curve25519_SCALARBYTES))
+        try prepareSodium()
+        randombytes_buf(&bytes, bytes.count)
+        bytes[0] &= 248
+        bytes[31] = bytes[31] & 127 | 64
+        return WireGuardPrivateKey(secret: try SecretBytes(consuming: &bytes))
+    }
+
+    private init(secret: SecretBytes) { self.secret = secret }
+
+    /// Reads the 44 characters of base64 that `wg genkey` prints; white space around them is allowed. `text` is zeroed.
+    /// - Throws: `InvalidValue` that never repeats what was given.
+    public init(consumingBase64 text: inout [UInt8]) throws {
+        defer { zero(&text) }
+        var bytes = [UInt8](repeating: 0, count: 32)
+        var length = 0
+        let result = sodium_base642bin(
+            &bytes, bytes.count,
+            text.withUnsafeBufferPointer { UnsafeRawPointer($0.baseAddress)?.assumingMemoryBound(to: CChar.self) },
+            text.count, " \n\r\t", &length, nil, sodium_base64_VARIANT_ORIGINAL)
+        guard result == 0, length == 32 else {
+            zero(&bytes)
+            throw InvalidValue(
+                expected: "WireGuard private key", given: "<redacted>", reason: "want 32 bytes as 44 characters of base64")
+        }
+        secret = try SecretBytes(consuming: &bytes)
+    }
+
+    /// - Returns: the 44 characters of base64 with a newline, for a key file; the caller zeroes them.
+    public func base64File() -> [UInt8] {
+        var text = [CChar](repeating: 0, count: 45)
+        secret.withUnsafeBytes { bytes in
+            _ = sodium_bin2base64(
+                &text, text.count, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count,
+                sodium_base64_VARIANT_ORIGINAL)
+        }
+        defer { text.withUnsafeMutableBytes { sodium_memzero($0.baseAddress, $0.count) } }
+        return text.dropLast().map { UInt8(bitPattern: $0) } + [0x0A]
+    }
+
+    public func publicKey() throws(SodiumError) -> WireGuardPublicKey {
+        var output = [UInt8](repeating: 0, count: 32)
+        let result = secret.withUnsafeBytes { bytes in
+            crypto_scalarmult_curve25519_base(&output, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
+        }
+        guard result == 0, let key = WireGuardPublicKey(bytes: output) else {
+            throw SodiumError(call: "crypto_scalarmult_curve25519_base")
+        }
+        return key
+    }
+
+    public var description: String { "<WireGuard private key>" }
+}
