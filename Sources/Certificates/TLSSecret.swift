@@ -3,9 +3,10 @@ public import EdgeAPI
 import EnvoyConfig
 public import FoundationEssentials
 public import Planning
+import Sodium
 import SwiftASN1
 import X509
-import _CryptoExtras
+import CryptoExtras
 
 /// Checks a `kubernetes.io/tls` Secret before anything of it is pushed to a host.
 ///
@@ -26,7 +27,7 @@ public func readTLSSecret(_ secret: Secret, now: Date) -> CertificateSource {
         return .usable(
             TLSMaterial(
                 certificateChain: try text(in: secret, key: "tls.crt"), privateKey: try text(in: secret, key: "tls.key"),
-                ca: hasAuthority ? try text(in: secret, key: "ca.crt") : nil))
+                certificateAuthority: hasAuthority ? try text(in: secret, key: "ca.crt") : nil))
     } catch {
         return .unusable(error.message)
     }

@@ -1,4 +1,4 @@
-public import FoundationEssentials
+import FoundationEssentials
 public import Sodium
 
 /// The JSON of documents and reports: keys sorted, so that equal values are equal bytes.

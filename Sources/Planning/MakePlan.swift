@@ -1,4 +1,4 @@
-public import EdgeAPI
+import EdgeAPI
 import EnvoyConfig
 import NetworkTypes
 import NodeDocument
@@ -94,11 +94,11 @@ private struct Planner {
             return .failure(Problem(message: "Secret \(name): \(reason)"))
         case .usable(var material):
             if case .mutual = binding.tls?.mode {
-                guard material.ca != nil else {
+                guard material.certificateAuthority != nil else {
                     return .failure(Problem(message: "Secret \(name) has no ca.crt, which tls.mode mutual checks clients against"))
                 }
             } else {
-                material.ca = nil
+                material.certificateAuthority = nil
             }
             return .success(material)
         }
@@ -129,11 +129,7 @@ private struct Planner {
             EnvoyInput(
                 relayAddress: relayAddress, uplinks: replicas.map { EnvoyUplink(ordinal: $0.ordinal, address: $0.address) },
                 edge: spec.edge, release: input.envoyRelease,
-                bindings: planned.map { placed in
-                    EnvoyBinding(
-                        name: placed.accepted.id.name, listenPort: placed.accepted.binding.listenPort, tunnelPort: placed.tunnelPort,
-                        transport: placed.accepted.binding.transport, material: placed.accepted.material)
-                }))
+                bindings: planned.map(\.envoy)))
         let relay = RelayContent(
             wireGuard: RelayWireGuard(
                 listenPort: spec.tunnel.listenPort, address: relayAddress, network: network, mtu: spec.tunnel.mtu,
@@ -158,33 +154,50 @@ private struct Planner {
     private struct Placed {
         var accepted: Accepted
         var tunnelPort: Port
+        var envoy: EnvoyBinding
+
+        /// - Throws: `EnvoyConfigError` for a binding that Envoy cannot be told of.
+        init(_ accepted: Accepted, tunnelPort: Port) throws(EnvoyConfigError) {
+            self.accepted = accepted
+            self.tunnelPort = tunnelPort
+            envoy = try EnvoyBinding(
+                name: accepted.id.name, listenPort: accepted.binding.listenPort, tunnelPort: tunnelPort,
+                transport: accepted.binding.transport, material: accepted.material)
+        }
 
         var planned: PlannedBinding {
             let binding = accepted.binding
             return PlannedBinding(
-                id: accepted.id, listener: EnvoyListener.name(binding.protocol, binding.listenPort), listenPort: binding.listenPort,
+                id: accepted.id, listener: EnvoyListener.conventionalName(binding.protocol, binding.listenPort), listenPort: binding.listenPort,
                 tunnelPort: tunnelPort, target: accepted.target, targetPort: binding.target.port)
         }
     }
 
     /// Gives each accepted binding its tunnel port, the older first; the result is in the order of names.
     private func placed() -> ([Placed], [Conflict]) {
-        let whole = accepted.filter { $0.binding.protocol == .tcp && ($0.binding.tls?.hostnames ?? []).isEmpty }
+        let whole = accepted.filter { $0.binding.protocol == .tcp && !$0.binding.sharesPort }
         var ports = TunnelPorts(whole: whole.map(\.binding.listenPort))
         var result: [Placed] = []
         var unplaced: [Conflict] = []
         for entry in accepted {
-            if (entry.binding.tls?.hostnames ?? []).isEmpty {
-                result.append(Placed(accepted: entry, tunnelPort: entry.binding.listenPort))
-            } else if let port = ports.assign(entry.id) {
-                result.append(Placed(accepted: entry, tunnelPort: port))
-            } else {
+            guard let port = entry.binding.sharesPort ? ports.assign(entry.id) : entry.binding.listenPort else {
                 unplaced.append(
                     Conflict(
                         binding: entry.id, other: nil, reason: .portConflict,
                         message: "more than 40,000 bindings share ports by hostname on this EdgeNode; move some to another"))
+                continue
+            }
+            do {
+                result.append(try Placed(entry, tunnelPort: port))
+            } catch {
+                unplaced.append(Conflict(binding: entry.id, other: nil, reason: .rejectedByEnvoy, message: error.reason))
             }
         }
         return (result.sorted { $0.accepted.id.name < $1.accepted.id.name }, unplaced)
     }
+}
+
+extension Binding {
+    /// Whether it takes only some hostnames of its listenPort.
+    fileprivate var sharesPort: Bool { !(tls?.hostnames ?? []).isEmpty }
 }
