@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 
-from . import leftovers, network, tree
+from . import leftovers, network, qemu, tree
 from .laboratory import Lab
 
 
@@ -97,5 +97,4 @@ def fill_cache(options: argparse.Namespace) -> None:
     print(f"  VPS's Debian: {tree.vps_tree()}")
     print(f"  Envoy {tree.ENVOY_DEFAULT}: {tree.envoy()}")
     if options.kernel_wireguard:
-        from .qemu import image
-        print(f"  QEMU machine: {image().disk}")
+        print(f"  QEMU machine: {qemu.image().disk}")

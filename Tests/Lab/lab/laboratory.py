@@ -12,8 +12,9 @@ from pathlib import Path
 
 from . import keys, leftovers, paths
 from .certificates import Authority
-from .machine import NspawnMachine, known_hosts
+from .machine import Machine, NspawnMachine, known_hosts
 from .network import BACKEND, HOSTS, VPS, Network
+from .qemu import QemuMachine
 
 _DISK = 1 << 30
 
@@ -31,7 +32,7 @@ class Lab:
         self.home = self.network.hosts["home"]
         self.uplinks = [self.network.hosts["uplink1"], self.network.hosts["uplink2"]]
         self.backend = self.network.hosts["backend"]
-        self.vps = NspawnMachine(instance)
+        self.vps: Machine = QemuMachine(instance) if QemuMachine.is_kind_of(instance) else NspawnMachine(instance)
         self._warden: subprocess.Popen | None = None
 
     # Taking it up and down
@@ -88,9 +89,7 @@ class Lab:
     def _build(self, rtt_ms: float, kernel_wireguard: bool, disk_bytes: int) -> None:
         (self.folder / "hosts").mkdir()
         self._write_shared_files()
-        if kernel_wireguard:
-            from .qemu import QemuMachine
-            self.vps = QemuMachine(self.instance)
+        self.vps = QemuMachine(self.instance) if kernel_wireguard else NspawnMachine(self.instance)
         with ThreadPoolExecutor() as pool:
             parts = [
                 pool.submit(self.network.create, delayed=rtt_ms > 0),

@@ -15,7 +15,7 @@ exists inside these namespaces only.
 
 from __future__ import annotations
 
-from .commands import run
+from .commands import attempt, run
 from .namespaces import Namespace
 
 CLIENT = "198.51.100.10"
@@ -92,6 +92,20 @@ class Network:
             "route add default via 198.18.1.1",
             "route add default via 2001:db8:1::1",
         ])
+
+    def bridge_vps(self) -> None:
+        """Turns the VPS's namespace into a mere socket for a machine with a kernel of its own, at the device tap0."""
+        vps = self.hosts["vps"]
+        vps.configure(["addr flush dev eth0"])
+        if not attempt(["ip", "-n", vps.name, "link", "show", "tap0"]):
+            vps.configure([
+                "tuntap add tap0 mode tap",
+                "link add br0 type bridge forward_delay 0",
+                "link set eth0 master br0",
+                "link set tap0 master br0",
+                "link set tap0 up",
+                "link set br0 up",
+            ])
 
     def _internet(self) -> None:
         self.hosts["internet"].sysctl({"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"})
