@@ -55,4 +55,6 @@ public struct SSHStatistics: Equatable, Sendable {
     public var roundTrips = 0
     /// Time spent in commands.
     public var execTime: Duration = .zero
+
+    public init() {}
 }
