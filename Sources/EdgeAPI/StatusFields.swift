@@ -116,3 +116,23 @@ extension BindingStatus {
         ])
     }
 }
+
+/// An object of which only name and status are written down.
+public enum WrittenStatus: Hashable, Sendable {
+    case edgeNode(ObjectName, EdgeNodeStatus)
+    case portBinding(ObjectName, PortBindingStatus)
+
+    /// - Returns: nil for what is no such object.
+    public static func decode(_ node: FieldNode) -> WrittenStatus? {
+        let log = ProblemLog(unknownFields: .ignored)
+        guard let fields = Field(document: node, log: log).mapping() else { return nil }
+        let kind = fields["kind"].string()
+        guard let kind, let metadata = ObjectMeta(fields["metadata"], kind: kind, expected: "a name", where: { !$0.isEmpty })
+        else { return nil }
+        switch kind {
+        case EdgeNode.kind: return EdgeNodeStatus(fields["status"]).map { .edgeNode(metadata.objectName, $0) }
+        case PortBinding.kind: return PortBindingStatus(fields["status"]).map { .portBinding(metadata.objectName, $0) }
+        default: return nil
+        }
+    }
+}
