@@ -22,6 +22,15 @@ public final class StandaloneStore: ResourceStore {
         var firstSeen: [ObjectName: String] = [:]
         /// Events told before, so that a failure that repeats is told once.
         var told: [ResourceEvent: ContinuousClock.Instant] = [:]
+
+        /// With the status and the age that a manifest does not hold.
+        func complete(_ portBinding: PortBinding) -> PortBinding {
+            var result = portBinding
+            let name = portBinding.metadata.objectName
+            result.status = bindingStatus[name]
+            if result.metadata.creationTimestamp.isEmpty { result.metadata.creationTimestamp = firstSeen[name] ?? "" }
+            return result
+        }
     }
 
     private let folder: StateFolder
@@ -213,16 +222,6 @@ public final class StandaloneStore: ResourceStore {
         } catch {
             throw StoreError("\(error)")
         }
-    }
-}
-
-extension StandaloneStore.State {
-    fileprivate func complete(_ portBinding: PortBinding) -> PortBinding {
-        var result = portBinding
-        let name = portBinding.metadata.objectName
-        result.status = bindingStatus[name]
-        if result.metadata.creationTimestamp.isEmpty { result.metadata.creationTimestamp = firstSeen[name] ?? "" }
-        return result
     }
 }
 
