@@ -37,6 +37,12 @@ public struct CIDR: StringValue, Comparable {
         prefixLength = 32
     }
 
+    /// The network that `address` lies in; a prefix length outside 0 to 32 is taken as the nearer end.
+    public init(masking address: IPv4Address, prefixLength: Int) {
+        self.prefixLength = min(max(prefixLength, 0), 32)
+        self.address = IPv4Address(number: address.number & Self.mask(self.prefixLength))
+    }
+
     /// The address `offset` places after the network's own.
     /// - Returns: nil outside the network, and for its broadcast address.
     public func host(_ offset: Int) -> IPv4Address? {

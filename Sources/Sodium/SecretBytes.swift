@@ -47,6 +47,13 @@ public final class SecretBytes: Sendable {
     ) throws(Failure) -> Result {
         try body(UnsafeRawBufferPointer(start: pointer, count: count))
     }
+
+    /// Lends the bytes as C libraries take them.
+    public func withUnsafePointer<Result, Failure: Error>(
+        _ body: (UnsafePointer<UInt8>) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(UnsafePointer(pointer.assumingMemoryBound(to: UInt8.self)))
+    }
 }
 
 extension SecretBytes: Equatable {

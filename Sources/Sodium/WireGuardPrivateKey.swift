@@ -50,9 +50,7 @@ public struct WireGuardPrivateKey: Sendable, Equatable, CustomStringConvertible 
 
     public func publicKey() throws(SodiumError) -> WireGuardPublicKey {
         var output = [UInt8](repeating: 0, count: 32)
-        let result = secret.withUnsafeBytes { bytes in
-            crypto_scalarmult_curve25519_base(&output, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
-        }
+        let result = secret.withUnsafePointer { crypto_scalarmult_curve25519_base(&output, $0) }
         guard result == 0, let key = WireGuardPublicKey(bytes: output) else {
             throw SodiumError(call: "crypto_scalarmult_curve25519_base")
         }

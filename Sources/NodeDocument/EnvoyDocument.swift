@@ -1,0 +1,113 @@
+public import NetworkTypes
+public import Sodium
+
+/// Envoy's whole configuration as separate resources; the agent composes the files.
+///
+/// Every path inside the JSON texts is relative to Envoy's working directory: `./lds.json`, `./cds.json`, `./eds/NAME.json`,
+/// `./sds/NAME.json`, `./tls/FILE`. So a staged folder is validated with the very bytes that will run.
+public struct EnvoyDocument: Hashable, Codable, Sendable {
+    public var release: EnvoyRelease
+    /// The bootstrap, JSON. A change of it needs a restart of Envoy.
+    public var bootstrap: String
+    public var listeners: [EnvoyListener]
+    /// CDS resources, JSON each.
+    public var clusters: [EnvoyResource]
+    /// One `ClusterLoadAssignment` each, for `./eds/NAME.json`; the name is the cluster's.
+    public var endpoints: [EnvoyResource]
+    /// One SDS `Secret` each, for `./sds/NAME.json`; they refer to `tlsFiles`, and hold no key.
+    public var secrets: [EnvoyResource]
+    public var tlsFiles: [TLSFile]
+    /// Connections held at once; the unit's LimitNOFILE follows from it.
+    public var maxConnections: Int
+    /// Seconds that connections of a replaced Envoy may live.
+    public var drainSeconds: Int
+
+    public init(
+        release: EnvoyRelease, bootstrap: String, listeners: [EnvoyListener], clusters: [EnvoyResource],
+        endpoints: [EnvoyResource],
+        secrets: [EnvoyResource], tlsFiles: [TLSFile], maxConnections: Int, drainSeconds: Int
+    ) {
+        self.release = release
+        self.bootstrap = bootstrap
+        self.listeners = listeners
+        self.clusters = clusters
+        self.endpoints = endpoints
+        self.secrets = secrets
+        self.tlsFiles = tlsFiles
+        self.maxConnections = maxConnections
+        self.drainSeconds = drainSeconds
+    }
+}
+
+/// Which Envoy the host should run and where it comes from.
+public struct EnvoyRelease: Hashable, Codable, Sendable {
+    /// Such as `1.40.0`.
+    public var version: String
+    /// Of the binary. Nil accepts an Envoy of that version already on the host, and no download.
+    public var sha256: SHA256Digest?
+    /// An http or https URL that the agent downloads from; nil when the controller pushes the binary.
+    public var url: String?
+
+    public init(version: String, sha256: SHA256Digest?, url: String?) {
+        self.version = version
+        self.sha256 = sha256
+        self.url = url
+    }
+}
+
+/// A named piece of Envoy configuration.
+public struct EnvoyResource: Hashable, Codable, Sendable {
+    /// Safe as a file name: `a-z 0-9 - .` only.
+    public var name: String
+    /// One JSON object with its `@type` where the resource goes into a DiscoveryResponse.
+    public var json: String
+
+    public init(name: String, json: String) {
+        self.name = name
+        self.json = json
+    }
+}
+
+/// A listener: one public port. Its filter chains are bindings.
+public struct EnvoyListener: Hashable, Codable, Sendable {
+    /// `tcp-443`, `udp-53`, `bridge`.
+    public var name: String
+    public var `protocol`: TransportProtocol
+    public var port: Port
+    /// Nil for every address of the host, both families.
+    public var address: IPv4Address?
+    /// The bindings behind it, by name; empty for the bridge.
+    public var bindings: [String]
+    public var json: String
+
+    /// The name of the listener of that port, `tcp-443`.
+    public static func conventionalName(_ protocol: TransportProtocol, _ port: Port) -> String {
+        "\(`protocol`.rawValue.lowercased())-\(port)"
+    }
+
+    public init(
+        name: String, protocol: TransportProtocol, port: Port, address: IPv4Address? = nil, bindings: [String], json: String
+    ) {
+        self.name = name
+        self.protocol = `protocol`
+        self.port = port
+        self.address = address
+        self.bindings = bindings
+        self.json = json
+    }
+}
+
+/// A certificate chain, key or CA as a file of its own under `./tls/`, named after its content.
+public struct TLSFile: Hashable, Codable, Sendable, CustomStringConvertible {
+    /// `NAME-HASH.crt`, `.key` or `.ca`.
+    public var name: String
+    /// PEM.
+    public var contents: String
+
+    public init(name: String, contents: String) {
+        self.name = name
+        self.contents = contents
+    }
+
+    public var description: String { "TLSFile(\(name), \(contents.utf8.count) bytes)" }
+}

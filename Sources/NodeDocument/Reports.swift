@@ -1,0 +1,193 @@
+public import NetworkTypes
+public import Sodium
+
+/// What `edge-agent apply` and `status` answer: one JSON object on one line of standard output.
+public struct AgentReport: Hashable, Codable, Sendable {
+    public enum Outcome: String, Hashable, Codable, Sendable {
+        /// The host is what the document says, but for what `listeners` and `problems` name.
+        case applied
+        /// This agent is another build than the document wants; nothing was done.
+        case needsAgent
+        /// All is done but Envoy, whose binary must be pushed with `install-envoy`.
+        case needsEnvoy
+        /// Nothing was done, or the last good state was put back; `problems` say why.
+        case refused
+        /// The state of the host as it is; `status` only.
+        case observed
+    }
+
+    public var outcome: Outcome
+    public var agentBuild: String
+    /// Of the document that is in force; nil when none is.
+    public var hash: SHA256Digest?
+    public var epoch: UInt64?
+    /// What was changed, in words, in order; empty when the host already was as it should be.
+    public var changes: [String]
+    /// What was found other than the last apply left it, and was put right.
+    public var drift: [String]
+    public var problems: [AgentProblem]
+    public var relayPublicKey: WireGuardPublicKey?
+    /// `kernel` or `userspace`.
+    public var wireGuardKind: String?
+    public var envoyVersion: String?
+    public var listeners: [ListenerReport]
+    public var peers: [PeerReport]
+
+    public init(
+        outcome: Outcome, agentBuild: String, hash: SHA256Digest? = nil, epoch: UInt64? = nil, changes: [String] = [],
+        drift: [String] = [], problems: [AgentProblem] = [], relayPublicKey: WireGuardPublicKey? = nil,
+        wireGuardKind: String? = nil,
+        envoyVersion: String? = nil, listeners: [ListenerReport] = [], peers: [PeerReport] = []
+    ) {
+        self.outcome = outcome
+        self.agentBuild = agentBuild
+        self.hash = hash
+        self.epoch = epoch
+        self.changes = changes
+        self.drift = drift
+        self.problems = problems
+        self.relayPublicKey = relayPublicKey
+        self.wireGuardKind = wireGuardKind
+        self.envoyVersion = envoyVersion
+        self.listeners = listeners
+        self.peers = peers
+    }
+}
+
+/// Something the agent could not do.
+public struct AgentProblem: Hashable, Codable, Sendable {
+    public enum Kind: String, Hashable, Codable, Sendable {
+        case badDocument
+        case foreignOwner
+        case staleEpoch
+        case busy
+        case unsupportedHost
+        case diskFull
+        case envoyInstall
+        case envoyRejected
+        case envoyNotRunning
+        case wireGuard
+        case network
+        case system
+    }
+
+    public var kind: Kind
+    /// For people: what failed, on what, and what to do.
+    public var message: String
+
+    public init(kind: Kind, message: String) {
+        self.kind = kind
+        self.message = message
+    }
+}
+
+/// One listener as it is.
+public struct ListenerReport: Hashable, Codable, Sendable {
+    public enum State: String, Hashable, Codable, Sendable {
+        /// Envoy accepted it and its port is bound.
+        case active
+        /// Another process holds the port; the listener was left out.
+        case portInUse
+        /// Envoy refused it.
+        case rejected
+        /// Envoy has not said yet.
+        case pending
+    }
+
+    public var name: String
+    public var state: State
+    /// Nil when active.
+    public var message: String?
+
+    public init(name: String, state: State, message: String? = nil) {
+        self.name = name
+        self.state = state
+        self.message = message
+    }
+}
+
+/// One uplink as the relay sees it.
+public struct PeerReport: Hashable, Codable, Sendable {
+    public var ordinal: Int
+    public var publicKey: WireGuardPublicKey
+    /// Seconds since the last handshake; nil when there never was one.
+    public var handshakeAge: Int?
+    public var receivedBytes: UInt64
+    public var sentBytes: UInt64
+    /// What the uplink said on `/status`, asked through the tunnel; nil when it did not answer.
+    public var uplink: UplinkReport?
+
+    public init(
+        ordinal: Int, publicKey: WireGuardPublicKey, handshakeAge: Int?, receivedBytes: UInt64, sentBytes: UInt64,
+        uplink: UplinkReport?
+    ) {
+        self.ordinal = ordinal
+        self.publicKey = publicKey
+        self.handshakeAge = handshakeAge
+        self.receivedBytes = receivedBytes
+        self.sentBytes = sentBytes
+        self.uplink = uplink
+    }
+}
+
+/// What an uplink answers on `/status`.
+public struct UplinkReport: Hashable, Codable, Sendable {
+    public var ordinal: Int
+    /// Of the `UplinkDocument` in force; nil before the first.
+    public var hash: SHA256Digest?
+    public var ready: Bool
+    /// Why not ready; nil when ready.
+    public var reason: String?
+    /// Seconds since the last handshake; nil when there never was one.
+    public var handshakeAge: Int?
+    public var receivedBytes: UInt64
+    public var sentBytes: UInt64
+    /// `kernel` or `userspace`.
+    public var wireGuardKind: String?
+    public var targets: [TargetReport]
+
+    public init(
+        ordinal: Int, hash: SHA256Digest?, ready: Bool, reason: String?, handshakeAge: Int?, receivedBytes: UInt64,
+        sentBytes: UInt64,
+        wireGuardKind: String?, targets: [TargetReport]
+    ) {
+        self.ordinal = ordinal
+        self.hash = hash
+        self.ready = ready
+        self.reason = reason
+        self.handshakeAge = handshakeAge
+        self.receivedBytes = receivedBytes
+        self.sentBytes = sentBytes
+        self.wireGuardKind = wireGuardKind
+        self.targets = targets
+    }
+}
+
+/// Whether a binding's target answers, as its uplink sees it.
+public struct TargetReport: Hashable, Codable, Sendable {
+    public var binding: String
+    /// Nil where it cannot be told: a UDP target that keeps silent.
+    public var reachable: Bool?
+    /// Such as `connection refused`; nil when reachable or unknown.
+    public var message: String?
+
+    public init(binding: String, reachable: Bool?, message: String? = nil) {
+        self.binding = binding
+        self.reachable = reachable
+        self.message = message
+    }
+}
+
+/// The header line of `edge-agent install-envoy`; the binary's bytes follow it.
+public struct EnvoyInstallHeader: Hashable, Codable, Sendable {
+    public var version: String
+    public var sha256: SHA256Digest
+    /// Bytes that follow the header's newline.
+    public var length: Int
+
+    public init(version: String, sha256: SHA256Digest, length: Int) {
+        self.version = version
+        self.sha256 = sha256
+        self.length = length
+    }
+}

@@ -1,0 +1,92 @@
+public import NetworkTypes
+public import Sodium
+
+/// What all uplinks of an EdgeNode share; each picks its own part by its ordinal. Holds no secret.
+public struct UplinkDocument: Hashable, Codable, Sendable {
+    public static let currentFormat = 1
+    /// The file's name in the ConfigMap and in an uplink's config folder.
+    public static let fileName = "document.json"
+
+    public var format: Int
+    public var owner: Owner
+    /// Of `content`, SHA-256.
+    public var hash: SHA256Digest
+    public var content: UplinkContent
+
+    public init(owner: Owner, hash: SHA256Digest, content: UplinkContent) {
+        format = Self.currentFormat
+        self.owner = owner
+        self.hash = hash
+        self.content = content
+    }
+}
+
+/// The part of an `UplinkDocument` that the plan decides.
+public struct UplinkContent: Hashable, Codable, Sendable {
+    public static let interface = "wg-uplink"
+
+    public var relay: UplinkRelay
+    public var network: CIDR
+    /// Bytes.
+    public var mtu: Int
+    /// Seconds; 0 for none.
+    public var persistentKeepalive: Int
+    public var replicas: [UplinkReplica]
+    public var forwards: [Forward]
+
+    public init(
+        relay: UplinkRelay, network: CIDR, mtu: Int, persistentKeepalive: Int, replicas: [UplinkReplica], forwards: [Forward]
+    ) {
+        self.relay = relay
+        self.network = network
+        self.mtu = mtu
+        self.persistentKeepalive = persistentKeepalive
+        self.replicas = replicas
+        self.forwards = forwards
+    }
+}
+
+/// The VPS as an uplink dials it.
+public struct UplinkRelay: Hashable, Codable, Sendable {
+    public var publicKey: WireGuardPublicKey
+    public var host: HostAddress
+    public var port: Port
+    /// In the tunnel.
+    public var address: IPv4Address
+
+    public init(publicKey: WireGuardPublicKey, host: HostAddress, port: Port, address: IPv4Address) {
+        self.publicKey = publicKey
+        self.host = host
+        self.port = port
+        self.address = address
+    }
+}
+
+public struct UplinkReplica: Hashable, Codable, Sendable {
+    public var ordinal: Int
+    public var address: IPv4Address
+    public var publicKey: WireGuardPublicKey
+
+    public init(ordinal: Int, address: IPv4Address, publicKey: WireGuardPublicKey) {
+        self.ordinal = ordinal
+        self.address = address
+        self.publicKey = publicKey
+    }
+}
+
+/// What arrives at an uplink's tunnel address on (protocol, tunnelPort) goes on to the target.
+public struct Forward: Hashable, Codable, Sendable {
+    public var binding: String
+    public var `protocol`: TransportProtocol
+    public var tunnelPort: Port
+    public var target: IPv4Address
+    public var targetPort: Port
+
+    public init(binding: String, protocol: TransportProtocol, tunnelPort: Port, target: IPv4Address, targetPort: Port) {
+        self.binding = binding
+        self.protocol = `protocol`
+        self.tunnelPort = tunnelPort
+        self.target = target
+        self.targetPort = targetPort
+    }
+}
