@@ -55,8 +55,8 @@ lab-up: setup           ## a VPS behind its internet, a home behind its NAT
 lab-down:
 	@$(LAB) down
 
-lab-shell:              ## HOST=client|internet|vps|nat|home|uplink1|uplink2|backend
-	@$(LAB) shell $(or $(HOST),home)
+lab-shell:              ## NS=client|internet|vps|nat|home|uplink1|uplink2|backend
+	@$(LAB) shell $(or $(NS),home)
 
 clean:                  ## build products; the cache stays (rm -rf .cache)
 	@swift package clean
