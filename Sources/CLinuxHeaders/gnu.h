@@ -1,0 +1,10 @@
+// What glibc declares only under _GNU_SOURCE, which Swift does not set.
+#pragma once
+
+/// strerror(3): "EEXIST", and its words; NULL for an unknown number. glibc 2.32.
+extern const char *_Nullable strerrorname_np(int errnum);
+extern const char *_Nullable strerrordesc_np(int errnum);
+
+/// unshare(2), setns(2).
+extern int unshare(int flags);
+extern int setns(int fd, int nstype);
