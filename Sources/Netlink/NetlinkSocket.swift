@@ -163,7 +163,9 @@ public final class NetlinkSocket {
     }
 
     /// One datagram's messages; none when it did not come from the kernel.
-    private func receive(for message: NetlinkMessage, until deadline: ContinuousClock.Instant) throws(NetlinkError) -> [NetlinkReply] {
+    private func receive(for message: NetlinkMessage, until deadline: ContinuousClock.Instant) throws(NetlinkError)
+        -> [NetlinkReply]
+    {
         var sender = sockaddr_nl()
         while true {
             guard ContinuousClock.now < deadline else {
