@@ -11,6 +11,9 @@ let package = Package(
     name: "tidegate",
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     ],
     targets: [
         // ground
@@ -24,6 +27,29 @@ let package = Package(
         // contracts
         .target(name: "EdgeAPI", dependencies: ["NetworkTypes", "Sodium"], swiftSettings: strict),
         .target(name: "NodeDocument", dependencies: ["NetworkTypes", "Sodium"], swiftSettings: strict),
+
+        // decisions
+        .target(
+            name: "EnvoyConfig", dependencies: ["EdgeAPI", "NetworkTypes", "NodeDocument", "Sodium"], swiftSettings: strict),
+        .target(
+            name: "Planning", dependencies: ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument"], swiftSettings: strict),
+        .target(
+            name: "Certificates",
+            dependencies: [
+                "EdgeAPI", "EnvoyConfig", "Planning", "Sodium",
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ], swiftSettings: strict),
+
+        // orchestration
+        .target(
+            name: "Reconcilers",
+            dependencies: [
+                "Certificates", "EdgeAPI", "NetworkTypes", "NodeDocument", "Planning", "Sodium",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

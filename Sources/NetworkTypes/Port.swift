@@ -27,7 +27,12 @@ public struct Port: Hashable, Comparable, Sendable, CustomStringConvertible {
 
 extension Port: Codable {
     public init(from decoder: any Decoder) throws {
-        try self.init(decoder.singleValueContainer().decode(Int.self))
+        let number = try decoder.singleValueContainer().decode(Int.self)
+        do throws(InvalidValue) {
+            try self.init(number)
+        } catch {
+            throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: error.description))
+        }
     }
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()

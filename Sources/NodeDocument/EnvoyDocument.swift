@@ -80,6 +80,11 @@ public struct EnvoyListener: Hashable, Codable, Sendable {
     public var bindings: [String]
     public var json: String
 
+    /// The name of the listener of that port, `tcp-443`.
+    public static func conventionalName(_ protocol: TransportProtocol, _ port: Port) -> String {
+        "\(`protocol`.rawValue.lowercased())-\(port)"
+    }
+
     public init(
         name: String, protocol: TransportProtocol, port: Port, address: IPv4Address? = nil, bindings: [String], json: String
     ) {

@@ -1,0 +1,61 @@
+import Glibc
+public import NetworkTypes
+import Sodium
+import SSH
+
+/// The edge agent as it is pushed: a .tar.gz of the relocatable folder, and the build it holds.
+public struct AgentBundle: Sendable {
+    /// What the agent calls itself; `RelayDocument.agentBuild`.
+    public let build: String
+    /// 64 KiB each, the last filled up with zeros, which gzip ignores.
+    let blocks: Int
+    let sha256: SHA256Digest
+    private let bytes: [UInt8]
+
+    /// The unit that the VPS reads by, so that what follows the bundle on the same input is left alone.
+    static let blockSize = 65536
+
+    /// Reads the bundle, and its build from the file beside it (`.build` in place of `.tar.gz`).
+    /// - Throws: `InvalidValue` that names the file.
+    public init(path: String) throws(InvalidValue) {
+        let suffix = ".tar.gz"
+        guard path.hasSuffix(suffix) else {
+            throw InvalidValue(expected: "agent bundle", given: path, reason: "want a .tar.gz made by deploy/agent/bundle")
+        }
+        var bytes = try readFile(path, expected: "agent bundle")
+        let buildText = try readFile(String(path.dropLast(suffix.count)) + ".build", expected: "agent build")
+        build = String(decoding: buildText, as: UTF8.self).trimmingSpace
+        blocks = (bytes.count + Self.blockSize - 1) / Self.blockSize
+        bytes.append(contentsOf: repeatElement(0, count: blocks * Self.blockSize - bytes.count))
+        sha256 = SHA256.digest(of: bytes)
+        self.bytes = bytes
+    }
+
+    var source: ByteSource { .bytes(bytes) }
+}
+
+private func readFile(_ path: String, expected: String) throws(InvalidValue) -> [UInt8] {
+    func fault(_ code: Int32) -> InvalidValue {
+        InvalidValue(expected: expected, given: path, reason: "cannot be read: \(String(cString: strerror(code)))")
+    }
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { throw fault(errno) }
+    defer { close(file) }
+    var result: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 20)
+    while true {
+        let count = read(file, &buffer, buffer.count)
+        if count < 0, errno == EINTR { continue }
+        guard count >= 0 else { throw fault(errno) }
+        if count == 0 { return result }
+        result += buffer[..<count]
+    }
+}
+
+extension String {
+    fileprivate var trimmingSpace: String {
+        var rest = self[...]
+        while rest.last?.isWhitespace == true { rest = rest.dropLast() }
+        return String(rest.drop { $0.isWhitespace })
+    }
+}

@@ -1,0 +1,43 @@
+/// Why a VPS could not be brought to what its document says.
+public struct EnrollmentError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The reason as conditions show it.
+    public enum Reason: String, Hashable, Sendable {
+        case sshSecretInvalid = "SSHSecretInvalid"
+        case unreachable = "Unreachable"
+        case hostKeyUnknown = "HostKeyUnknown"
+        case hostKeyChanged = "HostKeyChanged"
+        case authenticationFailed = "AuthenticationFailed"
+        case connectionLost = "ConnectionLost"
+        case agentInstallFailed = "AgentInstallFailed"
+        case agentFailed = "AgentFailed"
+        case envoyInstallFailed = "EnvoyInstallFailed"
+        case foreignOwner = "ForeignOwner"
+        case staleEpoch = "StaleEpoch"
+        case unsupportedHost = "UnsupportedHost"
+        case diskFull = "DiskFull"
+        case documentRefused = "DocumentRefused"
+        case busy = "Busy"
+    }
+
+    public enum FollowUp: Hashable, Sendable {
+        /// It may pass by itself.
+        case retry
+        /// A change of the Secret or the resource triggers the next try.
+        case waiting
+        /// The user has to act on the VPS or the EdgeNode.
+        case stalled
+    }
+
+    public var reason: Reason
+    /// What was tried, on what, why it failed, and what to do.
+    public var message: String
+    public var followUp: FollowUp
+
+    public init(reason: Reason, message: String, followUp: FollowUp) {
+        self.reason = reason
+        self.message = message
+        self.followUp = followUp
+    }
+
+    public var description: String { "\(reason.rawValue): \(message)" }
+}

@@ -1,0 +1,61 @@
+import Glibc
+public import NetworkTypes
+public import NodeDocument
+public import Sodium
+
+/// Where hosts get their Envoy from: `--envoy-source`.
+public enum EnvoySource: Hashable, Sendable {
+    /// An http or https URL that every host downloads from, `{version}` filled in; the SHA-256 is required.
+    case url(String, SHA256Digest)
+    /// A file here that is pushed to the hosts.
+    case file(path: String, length: Int, SHA256Digest)
+
+    /// - Parameter sha256: required for a URL; for a file it is checked, and computed when nil.
+    /// - Throws: `InvalidValue` that names the flag's value.
+    public init(parsing text: String, version: String, sha256: SHA256Digest?) throws(InvalidValue) {
+        if text.hasPrefix("https://") || text.hasPrefix("http://") {
+            guard let sha256 else {
+                throw InvalidValue(expected: "--envoy-source", given: text, reason: "a URL needs --envoy-sha256, so that hosts can check the download")
+            }
+            let url = text.split(separator: "{version}", omittingEmptySubsequences: false).joined(separator: version)
+            guard url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+                throw InvalidValue(expected: "--envoy-source", given: text, reason: "a URL has no spaces or characters outside ASCII")
+            }
+            self = .url(url, sha256)
+            return
+        }
+        let (length, digest) = try digestFile(text)
+        if let sha256, sha256 != digest {
+            throw InvalidValue(expected: "--envoy-source", given: text, reason: "its SHA-256 is \(digest), but --envoy-sha256 says \(sha256)")
+        }
+        self = .file(path: text, length: length, digest)
+    }
+
+    /// What documents say of it.
+    public func release(version: String) -> EnvoyRelease {
+        switch self {
+        case .url(let url, let digest): EnvoyRelease(version: version, sha256: digest, url: url)
+        case .file(_, _, let digest): EnvoyRelease(version: version, sha256: digest, url: nil)
+        }
+    }
+}
+
+private func digestFile(_ path: String) throws(InvalidValue) -> (Int, SHA256Digest) {
+    func fault() -> InvalidValue {
+        InvalidValue(expected: "--envoy-source", given: path, reason: "cannot be read: \(String(cString: strerror(errno)))")
+    }
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { throw fault() }
+    defer { close(file) }
+    var hash = SHA256()
+    var length = 0
+    var buffer = [UInt8](repeating: 0, count: 1 << 20)
+    while true {
+        let count = read(file, &buffer, buffer.count)
+        if count < 0, errno == EINTR { continue }
+        guard count >= 0 else { throw fault() }
+        if count == 0 { return (length, hash.finish()) }
+        buffer.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+        length += count
+    }
+}

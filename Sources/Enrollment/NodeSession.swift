@@ -1,0 +1,218 @@
+public import Logging
+public import NodeDocument
+public import SSH
+import NetworkTypes
+import Sodium
+
+/// One VPS: a kept SSH connection, and the agent's protocol over it.
+///
+/// Every call may be repeated. A reconcile with nothing to do is one exec on the kept connection.
+public actor NodeSession {
+    private let target: NodeTarget
+    private let bundle: AgentBundle
+    private let envoy: EnvoySource
+    private let logger: Logger
+    private var connection: SSHConnection?
+    private var past = SSHStatistics()
+
+    public init(target: NodeTarget, bundle: AgentBundle, envoy: EnvoySource, logger: Logger) {
+        self.target = target
+        self.bundle = bundle
+        self.envoy = envoy
+        self.logger = logger
+    }
+
+    /// Makes the VPS what `document` says, pushing the agent and Envoy when it lacks them.
+    /// - Returns: the report; its outcome is `applied`.
+    public func apply(_ document: RelayDocument) async throws(EnrollmentError) -> AgentReport {
+        let input = try secretJSON(document)
+        var report = try await applyPushingAgent(input)
+        if report.outcome == .needsEnvoy {
+            try await pushEnvoy(version: document.content.envoy.release.version)
+            report = try decode(try await run(NodeCommand.apply, .secret(input), doing: "apply"))
+        }
+        switch report.outcome {
+        case .applied: return report
+        case .refused: throw refusal(report)
+        case .needsAgent, .needsEnvoy, .observed:
+            throw EnrollmentError(
+                reason: .agentFailed,
+                message: "\(target.host): the agent still answers \(report.outcome.rawValue) after it got what it asked for", followUp: .retry)
+        }
+    }
+
+    /// Removes all of ours from the VPS. A VPS without the agent has nothing of ours.
+    public func teardown(owner: Owner) async throws(EnrollmentError) -> AgentReport? {
+        let input = try secretJSON(owner)
+        let result = try await run(NodeCommand.teardown, .secret(input), doing: "teardown")
+        if let status = result.status, NodeCommand.notFound.contains(status) { return nil }
+        let report = try decode(result)
+        if report.outcome == .refused { throw refusal(report) }
+        return report
+    }
+
+    public func close() async {
+        guard let connection else { return }
+        self.connection = nil
+        await connection.close()
+    }
+
+    /// Execs, round trips and bytes since the session began, over all its connections.
+    public var statistics: SSHStatistics { connection.map { past + $0.statistics } ?? past }
+
+    // MARK: steps
+
+    private func applyPushingAgent(_ input: SecretBytes) async throws(EnrollmentError) -> AgentReport {
+        let result = try await run(NodeCommand.apply, .secret(input), doing: "apply")
+        if result.status.map(NodeCommand.notFound.contains) != true {
+            let report = try decode(result)
+            if report.outcome != .needsAgent { return report }
+        }
+        logger.info("pushing the agent", metadata: ["build": "\(bundle.build)"])
+        let header = ByteSource.bytes(Array("\(bundle.blocks) \(bundle.sha256)\n".utf8))
+        let pushed = try await run(
+            NodeCommand.installAgentAndApply, header + bundle.source + .secret(input), doing: "the push of the agent")
+        if pushed.status == NodeCommand.installFailed || pushed.standardOutput.isEmpty {
+            let words = printable(String(decoding: pushed.standardError.suffix(400), as: UTF8.self), limit: 400)
+            throw EnrollmentError(
+                reason: words.contains("No space left") ? .diskFull : .agentInstallFailed,
+                message: "\(target.host): the agent could not be installed: \(words.isEmpty ? "the host said nothing" : words)", followUp: .retry)
+        }
+        return try decode(pushed)
+    }
+
+    private func pushEnvoy(version: String) async throws(EnrollmentError) {
+        guard case .file(let path, let length, let digest) = envoy else {
+            throw EnrollmentError(
+                reason: .envoyInstallFailed,
+                message: "\(target.host): the host could not download Envoy \(version); see the agent's problem, or give --envoy-source a file to push",
+                followUp: .retry)
+        }
+        logger.info("pushing Envoy", metadata: ["version": "\(version)", "bytes": "\(length)"])
+        var header: [UInt8]
+        do {
+            header = try DocumentJSON.encode(EnvoyInstallHeader(version: version, sha256: digest, length: length))
+        } catch {
+            throw EnrollmentError(reason: .envoyInstallFailed, message: error.message, followUp: .stalled)
+        }
+        header.append(0x0A)
+        let result = try await run(NodeCommand.installEnvoy, .bytes(header) + .file(path: path), doing: "the push of Envoy")
+        let report = try decode(result)
+        if report.outcome == .refused { throw refusal(report) }
+    }
+
+    /// Runs a command on the kept connection, or on a new one; tries once more when the kept one turns out to be dead.
+    private func run(_ command: RemoteCommand, _ input: ByteSource, doing step: String) async throws(EnrollmentError) -> ExecResult {
+        let isKept = connection?.isAlive == true
+        do throws(SSHError) {
+            return try await connected().execute(command, input: input)
+        } catch {
+            await drop()
+            guard isKept, error.isLostConnection else { throw EnrollmentError(error, doing: step) }
+        }
+        do throws(SSHError) {
+            return try await connected().execute(command, input: input)
+        } catch {
+            await drop()
+            throw EnrollmentError(error, doing: step)
+        }
+    }
+
+    private func connected() async throws(SSHError) -> SSHConnection {
+        if let connection, connection.isAlive { return connection }
+        await drop()
+        logger.debug("connecting", metadata: ["host": "\(target.host)", "port": "\(target.port)"])
+        let new = try await SSHConnection.connect(
+            to: target.host, port: target.port, credentials: target.credentials, hostKeyPolicy: target.hostKeyPolicy,
+            timeouts: target.timeouts)
+        connection = new
+        return new
+    }
+
+    private func drop() async {
+        guard let connection else { return }
+        self.connection = nil
+        past = past + connection.statistics
+        await connection.close()
+    }
+
+    // MARK: words
+
+    private func secretJSON(_ value: some Encodable) throws(EnrollmentError) -> SecretBytes {
+        do {
+            var bytes = try DocumentJSON.encode(value)
+            return try SecretBytes(consuming: &bytes)
+        } catch {
+            throw EnrollmentError(reason: .documentRefused, message: "the document cannot be written: \(error)", followUp: .stalled)
+        }
+    }
+
+    private func decode(_ result: ExecResult) throws(EnrollmentError) -> AgentReport {
+        do {
+            return try DocumentJSON.decode(AgentReport.self, from: result.standardOutput)
+        } catch {
+            let ending = result.signal.map { "was killed by SIG\($0)" } ?? "ended with status \(result.status ?? -1)"
+            let words = printable(String(decoding: result.standardError.suffix(400), as: UTF8.self), limit: 400)
+            throw EnrollmentError(
+                reason: .agentFailed,
+                message: "\(target.host): the agent gave no report (\(error)) and \(ending)\(words.isEmpty ? "" : ": " + words)", followUp: .retry)
+        }
+    }
+
+    private func refusal(_ report: AgentReport) -> EnrollmentError {
+        let problem = report.problems.first ?? AgentProblem(kind: .system, message: "the agent refused and gave no reason")
+        let reason: EnrollmentError.Reason
+        var followUp = EnrollmentError.FollowUp.retry
+        switch problem.kind {
+        case .foreignOwner: (reason, followUp) = (.foreignOwner, .stalled)
+        case .staleEpoch: (reason, followUp) = (.staleEpoch, .stalled)
+        case .unsupportedHost: (reason, followUp) = (.unsupportedHost, .stalled)
+        case .badDocument: (reason, followUp) = (.documentRefused, .stalled)
+        case .diskFull: reason = .diskFull
+        case .busy: reason = .busy
+        case .envoyInstall: reason = .envoyInstallFailed
+        case .envoyRejected, .envoyNotRunning, .wireGuard, .network, .system: reason = .agentFailed
+        }
+        return EnrollmentError(
+            reason: reason, message: "\(target.host): " + report.problems.map(\.message).joined(separator: "; "), followUp: followUp)
+    }
+}
+
+extension SSHStatistics {
+    fileprivate static func + (a: Self, b: Self) -> Self {
+        var sum = a
+        sum.execs += b.execs
+        sum.bytesSent += b.bytesSent
+        sum.bytesReceived += b.bytesReceived
+        sum.roundTrips += b.roundTrips
+        sum.execTime += b.execTime
+        return sum
+    }
+}
+
+extension SSHError {
+    fileprivate var isLostConnection: Bool {
+        switch reason {
+        case .connectionLost, .closed, .idleTimedOut: true
+        default: false
+        }
+    }
+}
+
+extension EnrollmentError {
+    fileprivate init(_ error: SSHError, doing step: String) {
+        let reason: Reason
+        switch error.reason {
+        case .hostKeyUnknown: reason = .hostKeyUnknown
+        case .hostKeyChanged, .hostKeyRevoked: reason = .hostKeyChanged
+        case .authenticationRefused, .authenticationTimedOut: reason = .authenticationFailed
+        case .keyUnreadable: reason = .sshSecretInvalid
+        case .connectionLost, .idleTimedOut, .commandTimedOut, .closed, .cancelled: reason = .connectionLost
+        case .channelRefused, .outputTooLarge, .inputFailed: reason = .agentFailed
+        case .nameUnresolvable, .unreachable, .refused, .connectTimedOut, .handshakeTimedOut, .notSSH, .noCommonAlgorithm, .protocolFailure,
+            .outOfResources:
+            reason = .unreachable
+        }
+        self.init(reason: reason, message: "\(error) (during \(step))", followUp: error.needsUser ? .waiting : .retry)
+    }
+}

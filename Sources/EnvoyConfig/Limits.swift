@@ -1,0 +1,20 @@
+/// Envoy's limits that are quiet when they strike, each set on purpose.
+enum Limits {
+    /// Bytes buffered on each side of a connection before Envoy stops reading (32 KiB, "Configuring Envoy as an edge proxy").
+    static let connectionBuffer = 32768
+    /// Bytes that the TLS inspector reads first; a ClientHello with a post-quantum key share has some 1,800. It doubles when short.
+    static let clientHelloBuffer = 2048
+    /// Seconds a client may take over its ClientHello.
+    static let clientHelloTimeout = 10
+    /// Seconds of silence before TCP keepalive asks, between two questions, and how often it asks: 180 s in all, the time after which
+    /// an uplink calls its tunnel dead too.
+    static let keepaliveTime = 60
+    static let keepaliveInterval = 20
+    static let keepaliveProbes = 6
+    /// Milliseconds that sent bytes may stay unacknowledged (TCP_USER_TIMEOUT), as long as keepalive lasts.
+    static let userTimeout = 180_000
+    /// Connection attempts at other uplinks after one failed.
+    static let connectAttempts = 3
+    /// Bytes asked of the kernel for UDP socket buffers; it grants at most net.core.rmem_max and wmem_max.
+    static let udpSocketBuffer = 4_194_304
+}

@@ -1,0 +1,96 @@
+import EdgeAPI
+import NetworkTypes
+import NodeDocument
+
+/// One listener a (protocol, port), and the bridge. `bindings` are sorted by port, then protocol, then name.
+func renderListeners(_ bindings: [EnvoyBinding], relayAddress: IPv4Address) -> [EnvoyListener] {
+    var listeners: [EnvoyListener] = [bridge(relayAddress: relayAddress)]
+    var rest = bindings[...]
+    while let first = rest.first {
+        let group = rest.prefix { $0.listenPort == first.listenPort && $0.protocol == first.protocol }
+        rest = rest.dropFirst(group.count)
+        let name = "\(first.protocol.rawValue.lowercased())-\(first.listenPort)"
+        let json: JSON
+        switch first.transport {
+        case .tcp: json = tcpListener(name: name, Array(group))
+        case .udp(let options): json = udpListener(name: name, first, options)
+        }
+        listeners.append(
+            EnvoyListener(
+                name: name, protocol: first.protocol, port: first.listenPort, bindings: group.map(\.name), json: json.text))
+    }
+    return listeners
+}
+
+private func tcpListener(name: String, _ bindings: [EnvoyBinding]) -> JSON {
+    let needsName = bindings.contains { !($0.tls?.hostnames ?? []).isEmpty || $0.tls?.mode == .passthrough }
+    let inspector = JSON.extended(
+        "envoy.filters.listener.tls_inspector", "extensions.filters.listener.tls_inspector.v3.TlsInspector",
+        ["initial_read_buffer_size": .integer(Limits.clientHelloBuffer)])
+    return .typed(
+        "config.listener.v3.Listener",
+        [
+            "filter_chains": .array(bindings.map(filterChain)),
+            "listener_filters": needsName ? [inspector] : .absent,
+            "listener_filters_timeout": needsName ? .seconds(Limits.clientHelloTimeout) : .absent,
+            "name": .string(name),
+            "per_connection_buffer_limit_bytes": .integer(Limits.connectionBuffer),
+            "socket_options": [.userTimeout],
+            "tcp_keepalive": .tcpKeepalive,
+        ])
+}
+
+private func filterChain(_ binding: EnvoyBinding) -> JSON {
+    guard case .tcp(let options) = binding.transport else { return .absent }
+    var match: JSON = .absent
+    var transportSocket: JSON = .absent
+    if let tls = options.tls {
+        if !tls.hostnames.isEmpty {
+            match = ["server_names": .array(tls.hostnames.sorted().map { .string($0) })]
+        } else if tls.mode == .passthrough {
+            match = ["transport_protocol": "tls"]
+        }
+        transportSocket = downstreamTLS(binding, tls.mode)
+    }
+    return [
+        "filter_chain_match": match,
+        "filters": [
+            .extended(
+                "envoy.filters.network.tcp_proxy", "extensions.filters.network.tcp_proxy.v3.TcpProxy",
+                [
+                    "cluster": .string(binding.name),
+                    "idle_timeout": .duration(options.idleTimeout),
+                    "max_connect_attempts": .integer(Limits.connectAttempts),
+                    "stat_prefix": .string(binding.name),
+                ])
+        ],
+        "name": .string(binding.name),
+        "transport_socket": transportSocket,
+    ]
+}
+
+private func udpListener(name: String, _ binding: EnvoyBinding, _ options: UDPOptions) -> JSON {
+    let size: JSON = ["max_rx_datagram_size": .integer(options.maxDatagramBytes)]
+    return .typed(
+        "config.listener.v3.Listener",
+        [
+            "listener_filters": [
+                .extended(
+                    "envoy.filters.udp_listener.udp_proxy", "extensions.filters.udp.udp_proxy.v3.UdpProxyConfig",
+                    [
+                        "idle_timeout": .duration(options.sessionTimeout),
+                        "matcher": [
+                            "on_no_match": [
+                                "action": .extended(
+                                    "route", "extensions.filters.udp.udp_proxy.v3.Route", ["cluster": .string(binding.name)])
+                            ]
+                        ],
+                        "stat_prefix": .string(binding.name),
+                        "upstream_socket_config": size,
+                    ])
+            ],
+            "name": .string(name),
+            "socket_options": .udpSocketBuffers,
+            "udp_listener_config": ["downstream_socket_config": size],
+        ])
+}

@@ -1,0 +1,23 @@
+import EdgeAPI
+import NetworkTypes
+public import NodeDocument
+
+/// Writes Envoy's whole configuration. Equal input gives equal bytes, whatever the order of its bindings and uplinks.
+public func renderEnvoy(_ input: EnvoyInput) -> EnvoyDocument {
+    let bindings = input.bindings.sorted { ($0.listenPort, $0.protocol, $0.name) < ($1.listenPort, $1.protocol, $1.name) }
+    let byName = bindings.sorted { $0.name < $1.name }
+    let uplinks = input.uplinks.sorted { $0.ordinal < $1.ordinal }
+    let secrets = byName.flatMap(tlsSecrets)
+    var tlsFiles: [String: TLSFile] = [:]
+    for secret in secrets { for file in secret.files { tlsFiles[file.name] = file } }
+    return EnvoyDocument(
+        release: input.release,
+        bootstrap: bootstrap(edge: input.edge).text,
+        listeners: renderListeners(bindings, relayAddress: input.relayAddress),
+        clusters: byName.map { EnvoyResource(name: $0.name, json: cluster($0, edge: input.edge).text) },
+        endpoints: byName.map { EnvoyResource(name: $0.name, json: endpoints($0, uplinks: uplinks).text) },
+        secrets: secrets.map { EnvoyResource(name: $0.name, json: $0.resource.text) },
+        tlsFiles: tlsFiles.values.sorted { $0.name < $1.name },
+        maxConnections: input.edge.maxConnections,
+        drainSeconds: max(1, Int(input.edge.drainTimeout.nanoseconds / 1_000_000_000)))
+}

@@ -1,0 +1,63 @@
+import EdgeAPI
+import NetworkTypes
+
+/// The relative paths that the configuration and the files agree on, seen from Envoy's working directory.
+enum EnvoyPath {
+    static let listeners = "./lds.json"
+    static let clusters = "./cds.json"
+    static func endpoints(_ cluster: String) -> String { "./eds/\(cluster).json" }
+    static func secret(_ name: String) -> String { "./sds/\(name).json" }
+    static let tlsDirectory = "./tls"
+    static func tls(_ file: String) -> String { "./tls/\(file)" }
+    /// Outside the working directory, which is read-only on the VPS; so a staged folder never meets the running Envoy's socket.
+    static let adminSocket = "../admin.sock"
+}
+
+extension JSON {
+    static func number(_ value: some BinaryInteger) -> JSON { .integer(Int(value)) }
+
+    static func duration(_ value: GoDuration) -> JSON { .string(value.protobufJSON) }
+
+    static func seconds(_ value: Int) -> JSON { .string("\(value)s") }
+
+    /// An `Any` of Envoy's v3 API: `type` without the common prefix, such as `extensions.filters.network.tcp_proxy.v3.TcpProxy`.
+    static func typed(_ type: String, _ members: JSON = [:]) -> JSON {
+        guard case .object(let members) = members else { return members }
+        return .object([Member(key: "@type", value: .string("type.googleapis.com/envoy.\(type)"))] + members)
+    }
+
+    /// An extension: its name, and its configuration as an `Any`.
+    static func extended(_ name: String, _ type: String, _ members: JSON = [:]) -> JSON {
+        ["name": .string(name), "typed_config": typed(type, members)]
+    }
+
+    static func socketAddress(_ address: IPv4Address, _ port: Port) -> JSON {
+        ["socket_address": ["address": .string(address.description), "port_value": .number(port.number)]]
+    }
+
+    static func fileSource(_ path: String) -> JSON {
+        ["path_config_source": ["path": .string(path)], "resource_api_version": "V3"]
+    }
+
+    static let tcpKeepalive: JSON = [
+        "keepalive_interval": .integer(Limits.keepaliveInterval), "keepalive_probes": .integer(Limits.keepaliveProbes),
+        "keepalive_time": .integer(Limits.keepaliveTime),
+    ]
+
+    /// A socket option by the kernel's numbers.
+    static func socketOption(_ description: String, level: Int, name: Int, value: Int) -> JSON {
+        [
+            "description": .string(description), "int_value": .integer(value), "level": .integer(level), "name": .integer(name),
+            "state": "STATE_PREBIND",
+        ]
+    }
+
+    /// IPPROTO_TCP 6, TCP_USER_TIMEOUT 18 (linux/tcp.h).
+    static let userTimeout = socketOption("TCP_USER_TIMEOUT", level: 6, name: 18, value: Limits.userTimeout)
+
+    /// SOL_SOCKET 1, SO_SNDBUF 7, SO_RCVBUF 8 (asm-generic/socket.h).
+    static let udpSocketBuffers: JSON = [
+        socketOption("SO_RCVBUF", level: 1, name: 8, value: Limits.udpSocketBuffer),
+        socketOption("SO_SNDBUF", level: 1, name: 7, value: Limits.udpSocketBuffer),
+    ]
+}

@@ -1,0 +1,72 @@
+import EdgeAPI
+import NodeDocument
+import Sodium
+
+/// A secret as Envoy discovers it, and the files it refers to.
+struct TLSSecret {
+    let name: String
+    let resource: JSON
+    let files: [TLSFile]
+}
+
+private func authorityName(_ binding: EnvoyBinding) -> String { "\(binding.name).ca" }
+
+/// The certificate, and for mode mutual the CA; none where TLS does not end at the edge.
+func tlsSecrets(_ binding: EnvoyBinding) -> [TLSSecret] {
+    guard let mode = binding.tls?.mode, let material = binding.material else { return [] }
+    var secrets: [TLSSecret] = []
+    func add(_ name: String, _ kind: String, _ value: JSON, _ files: [TLSFile]) {
+        let resource = JSON.typed(
+            "extensions.transport_sockets.tls.v3.Secret",
+            .object([JSON.Member(key: "name", value: .string(name)), JSON.Member(key: kind, value: value)]))
+        secrets.append(TLSSecret(name: name, resource: resource, files: files))
+    }
+    switch mode {
+    case .passthrough: return []
+    case .offload, .mutual:
+        // One hash for the pair: a certificate renewed for the same key still gets a new pair of files.
+        let hash = contentHash(material.certificateChain + "\n" + material.privateKey)
+        let chain = TLSFile(name: "\(binding.name)-\(hash).crt", contents: material.certificateChain)
+        let key = TLSFile(name: "\(binding.name)-\(hash).key", contents: material.privateKey)
+        add(
+            binding.name, "tls_certificate",
+            [
+                "certificate_chain": ["filename": .string(EnvoyPath.tls(chain.name))],
+                "private_key": ["filename": .string(EnvoyPath.tls(key.name))],
+            ], [chain, key])
+    }
+    if case .mutual = mode, let authority = material.certificateAuthority {
+        let file = TLSFile(name: "\(binding.name)-\(contentHash(authority)).ca", contents: authority)
+        add(
+            authorityName(binding), "validation_context", ["trusted_ca": ["filename": .string(EnvoyPath.tls(file.name))]],
+            [file])
+    }
+    return secrets
+}
+
+/// Half a SHA-256 names a file well enough.
+private func contentHash(_ text: String) -> String { String(SHA256.digest(of: text).description.prefix(32)) }
+
+/// The TLS end of a filter chain; absent for passthrough.
+func downstreamTLS(_ binding: EnvoyBinding, _ mode: TLSOptions.Mode) -> JSON {
+    func source(_ name: String) -> JSON { ["name": .string(name), "sds_config": .fileSource(EnvoyPath.secret(name))] }
+    var authority: JSON = .absent
+    var isRequired: JSON = .absent
+    switch mode {
+    case .passthrough: return .absent
+    case .offload: break
+    case .mutual:
+        authority = source(authorityName(binding))
+        isRequired = true
+    }
+    return .extended(
+        "envoy.transport_sockets.tls", "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        [
+            "common_tls_context": [
+                "tls_certificate_sds_secret_configs": [source(binding.name)],
+                "tls_params": ["tls_minimum_protocol_version": "TLSv1_2"],
+                "validation_context_sds_secret_config": authority,
+            ],
+            "require_client_certificate": isRequired,
+        ])
+}

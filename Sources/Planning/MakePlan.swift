@@ -1,0 +1,203 @@
+import EdgeAPI
+import EnvoyConfig
+import NetworkTypes
+import NodeDocument
+
+/// Decides what the VPS and the uplinks of `input.node` should be.
+///
+/// Never fails: a binding that cannot be is in `conflicts`, and all the others are planned. Where two want the same thing the
+/// older PortBinding wins, by creation time, then by name.
+public func makePlan(_ input: PlanInput) -> Plan {
+    var planner = Planner(input: input)
+    planner.planBindings()
+    return planner.plan()
+}
+
+private struct Accepted {
+    var id: BindingID
+    var binding: Binding
+    var target: IPv4Address
+    var material: TLSMaterial?
+}
+
+private struct Planner {
+    let input: PlanInput
+    private var accepted: [Accepted] = []
+    private var conflicts: [Conflict] = []
+
+    init(input: PlanInput) { self.input = input }
+
+    mutating func planBindings() {
+        var claims = Claims(tunnelPort: input.node.spec.tunnel.listenPort)
+        let mine = input.portBindings.filter { $0.edgeNodeName == input.node.metadata.objectName && $0.metadata.deletionTimestamp == nil }
+        let byAge = mine.sorted {
+            ($0.metadata.creationTimestamp, $0.metadata.objectName) < ($1.metadata.creationTimestamp, $1.metadata.objectName)
+        }
+        for portBinding in byAge {
+            for binding in portBinding.spec.bindings { accept(binding, of: portBinding, claims: &claims) }
+        }
+    }
+
+    private mutating func accept(_ binding: Binding, of portBinding: PortBinding, claims: inout Claims) {
+        let id = BindingID(owner: portBinding.metadata.objectName, name: binding.name)
+        // A port stays taken by a binding whose target is missing: nobody else's traffic may slip in while it is away.
+        if let conflict = claims.take(binding, id: id) {
+            conflicts.append(conflict)
+            return
+        }
+        let target: IPv4Address
+        switch resolve(binding, of: portBinding) {
+        case .success(let address): target = address
+        case .failure(let problem):
+            conflicts.append(Conflict(binding: id, other: nil, reason: .targetNotFound, message: problem.message))
+            return
+        }
+        var material: TLSMaterial?
+        if let secret = binding.tls?.mode.secretRef?.objectName(in: portBinding.metadata) {
+            switch certificate(secret, for: binding) {
+            case .success(let found): material = found
+            case .failure(let problem):
+                conflicts.append(Conflict(binding: id, other: nil, reason: .tlsSecretIncomplete, message: problem.message))
+                return
+            }
+        }
+        accepted.append(Accepted(id: id, binding: binding, target: target, material: material))
+    }
+
+    private struct Problem: Error { var message: String }
+
+    private func resolve(_ binding: Binding, of portBinding: PortBinding) -> Result<IPv4Address, Problem> {
+        switch binding.target {
+        case .address(let address, _): return .success(address)
+        case .service(let reference, let port):
+            let name = reference.objectName(in: portBinding.metadata)
+            guard let service = input.services[name] else {
+                return .failure(Problem(message: "Service \(name) does not exist; create it or correct target.service"))
+            }
+            guard let address = service.clusterIP else {
+                return .failure(Problem(message: "Service \(name) has no IPv4 cluster IP (headless?); use a ClusterIP Service or target.address"))
+            }
+            guard service.ports.contains(where: { $0.port == port && $0.protocol == binding.protocol }) else {
+                let known = service.ports.map { "\($0.port)/\($0.protocol)" }.joined(separator: ", ")
+                return .failure(
+                    Problem(message: "Service \(name) has no port \(port)/\(binding.protocol); it has \(known.isEmpty ? "none" : known)"))
+            }
+            return .success(address)
+        }
+    }
+
+    private func certificate(_ name: ObjectName, for binding: Binding) -> Result<TLSMaterial, Problem> {
+        switch input.certificates[name] {
+        case nil:
+            return .failure(Problem(message: "Secret \(name) does not exist; create it or correct tls.secretRef"))
+        case .unusable(let reason):
+            return .failure(Problem(message: "Secret \(name): \(reason)"))
+        case .usable(var material):
+            if case .mutual = binding.tls?.mode {
+                guard material.certificateAuthority != nil else {
+                    return .failure(Problem(message: "Secret \(name) has no ca.crt, which tls.mode mutual checks clients against"))
+                }
+            } else {
+                material.certificateAuthority = nil
+            }
+            return .success(material)
+        }
+    }
+
+    // MARK: putting it together
+
+    func plan() -> Plan {
+        let spec = input.node.spec
+        let network = spec.tunnel.network
+        var problems: [String] = []
+        var replicas: [UplinkReplica] = []
+        for ordinal in 0..<spec.uplink.replicas {
+            guard let address = network.host(2 + ordinal) else {
+                problems.append(
+                    "spec.tunnel.network \(network) has room for \(replicas.count) uplinks, but spec.uplink.replicas is "
+                        + "\(spec.uplink.replicas); use a larger network or fewer replicas")
+                break
+            }
+            guard let key = input.uplinkKeys[ordinal] else { continue }
+            replicas.append(UplinkReplica(ordinal: ordinal, address: address, publicKey: key))
+        }
+        // Masked networks of at most /30 have a first host; the API allows no smaller one.
+        let relayAddress = network.host(1) ?? network.address
+        let (planned, unplaced) = placed()
+
+        let envoy = renderEnvoy(
+            EnvoyInput(
+                relayAddress: relayAddress, uplinks: replicas.map { EnvoyUplink(ordinal: $0.ordinal, address: $0.address) },
+                edge: spec.edge, release: input.envoyRelease,
+                bindings: planned.map(\.envoy)))
+        let relay = RelayContent(
+            wireGuard: RelayWireGuard(
+                listenPort: spec.tunnel.listenPort, address: relayAddress, network: network, mtu: spec.tunnel.mtu,
+                peers: replicas.map { RelayPeer(ordinal: $0.ordinal, publicKey: $0.publicKey, address: $0.address) }),
+            host: HostTuning(
+                kernelMaxSocketBufferBytes: spec.host.kernelMaxSocketBufferBytes, disableNicOffloads: spec.host.disableNicOffloads),
+            envoy: envoy)
+        let forwards = planned.map {
+            Forward(
+                binding: $0.accepted.id.name, protocol: $0.accepted.binding.protocol, tunnelPort: $0.tunnelPort,
+                target: $0.accepted.target, targetPort: $0.accepted.binding.target.port)
+        }
+        return Plan(
+            relay: relay, planned: planned.map(\.planned),
+            conflicts: (conflicts + unplaced).sorted { $0.binding < $1.binding }, nodeProblems: problems,
+            uplinkWithoutRelayKey: UplinkContentParts(
+                host: spec.address, port: spec.tunnel.listenPort, relayAddress: relayAddress, network: network, mtu: spec.tunnel.mtu,
+                persistentKeepalive: spec.tunnel.persistentKeepalive, replicas: replicas,
+                forwards: forwards.sorted { ($0.protocol, $0.tunnelPort) < ($1.protocol, $1.tunnelPort) }))
+    }
+
+    private struct Placed {
+        var accepted: Accepted
+        var tunnelPort: Port
+        var envoy: EnvoyBinding
+
+        /// - Throws: `EnvoyConfigError` for a binding that Envoy cannot be told of.
+        init(_ accepted: Accepted, tunnelPort: Port) throws(EnvoyConfigError) {
+            self.accepted = accepted
+            self.tunnelPort = tunnelPort
+            envoy = try EnvoyBinding(
+                name: accepted.id.name, listenPort: accepted.binding.listenPort, tunnelPort: tunnelPort,
+                transport: accepted.binding.transport, material: accepted.material)
+        }
+
+        var planned: PlannedBinding {
+            let binding = accepted.binding
+            return PlannedBinding(
+                id: accepted.id, listener: EnvoyListener.conventionalName(binding.protocol, binding.listenPort), listenPort: binding.listenPort,
+                tunnelPort: tunnelPort, target: accepted.target, targetPort: binding.target.port)
+        }
+    }
+
+    /// Gives each accepted binding its tunnel port, the older first; the result is in the order of names.
+    private func placed() -> ([Placed], [Conflict]) {
+        let whole = accepted.filter { $0.binding.protocol == .tcp && !$0.binding.sharesPort }
+        var ports = TunnelPorts(whole: whole.map(\.binding.listenPort))
+        var result: [Placed] = []
+        var unplaced: [Conflict] = []
+        for entry in accepted {
+            guard let port = entry.binding.sharesPort ? ports.assign(entry.id) : entry.binding.listenPort else {
+                unplaced.append(
+                    Conflict(
+                        binding: entry.id, other: nil, reason: .portConflict,
+                        message: "more than 40,000 bindings share ports by hostname on this EdgeNode; move some to another"))
+                continue
+            }
+            do {
+                result.append(try Placed(entry, tunnelPort: port))
+            } catch {
+                unplaced.append(Conflict(binding: entry.id, other: nil, reason: .rejectedByEnvoy, message: error.reason))
+            }
+        }
+        return (result.sorted { $0.accepted.id.name < $1.accepted.id.name }, unplaced)
+    }
+}
+
+extension Binding {
+    /// Whether it takes only some hostnames of its listenPort.
+    fileprivate var sharesPort: Bool { !(tls?.hostnames ?? []).isEmpty }
+}

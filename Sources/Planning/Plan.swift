@@ -1,0 +1,67 @@
+public import EdgeAPI
+public import NetworkTypes
+public import NodeDocument
+
+/// What the VPS and the uplinks of one EdgeNode should be, and which bindings cannot be.
+public struct Plan: Sendable {
+    public var relay: RelayContent
+    public var planned: [PlannedBinding]
+    public var conflicts: [Conflict]
+    /// What concerns the whole node, such as a network too small; empty when all is well.
+    public var nodeProblems: [String]
+    var uplinkWithoutRelayKey: UplinkContentParts
+
+    /// The uplinks' part. The relay's key comes from the VPS, so it is known only after the first apply.
+    public func uplinkContent(relayPublicKey: WireGuardPublicKey) -> UplinkContent {
+        let parts = uplinkWithoutRelayKey
+        return UplinkContent(
+            relay: UplinkRelay(publicKey: relayPublicKey, host: parts.host, port: parts.port, address: parts.relayAddress),
+            network: parts.network, mtu: parts.mtu, persistentKeepalive: parts.persistentKeepalive, replicas: parts.replicas,
+            forwards: parts.forwards)
+    }
+}
+
+struct UplinkContentParts: Sendable {
+    var host: HostAddress
+    var port: Port
+    var relayAddress: IPv4Address
+    var network: CIDR
+    var mtu: Int
+    var persistentKeepalive: Int
+    var replicas: [UplinkReplica]
+    var forwards: [Forward]
+}
+
+/// A binding by its PortBinding and name.
+public struct BindingID: Hashable, Comparable, Sendable, CustomStringConvertible {
+    public var owner: ObjectName
+    public var name: String
+
+    public init(owner: ObjectName, name: String) {
+        self.owner = owner
+        self.name = name
+    }
+
+    public static func < (a: Self, b: Self) -> Bool { (a.owner, a.name) < (b.owner, b.name) }
+    public var description: String { "\(name) of PortBinding \(owner)" }
+}
+
+/// A binding that is part of the plan.
+public struct PlannedBinding: Hashable, Sendable {
+    public var id: BindingID
+    /// The Envoy listener it is part of, `tcp-443`.
+    public var listener: String
+    public var listenPort: Port
+    public var tunnelPort: Port
+    public var target: IPv4Address
+    public var targetPort: Port
+}
+
+/// Why a binding is not part of the plan.
+public struct Conflict: Hashable, Sendable {
+    public var binding: BindingID
+    /// The binding that has what this one wants; nil when no other binding is concerned.
+    public var other: BindingID?
+    public var reason: BindingStatus.Reason
+    public var message: String
+}

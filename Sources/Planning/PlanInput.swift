@@ -1,0 +1,37 @@
+public import EdgeAPI
+public import EnvoyConfig
+public import NetworkTypes
+public import NodeDocument
+
+/// All that a plan for one EdgeNode depends on; equal inputs give equal plans, to the byte.
+public struct PlanInput: Sendable {
+    public var node: EdgeNode
+    /// Those that refer to `node`; others are ignored.
+    public var portBindings: [PortBinding]
+    /// The Services that bindings refer to; one that is missing here does not exist.
+    public var services: [ObjectName: Service]
+    /// The TLS Secrets that bindings refer to, checked; one that is missing here does not exist.
+    public var certificates: [ObjectName: CertificateSource]
+    /// Public keys by ordinal; a replica without a key is left out.
+    public var uplinkKeys: [Int: WireGuardPublicKey]
+    public var envoyRelease: EnvoyRelease
+
+    public init(
+        node: EdgeNode, portBindings: [PortBinding], services: [ObjectName: Service], certificates: [ObjectName: CertificateSource],
+        uplinkKeys: [Int: WireGuardPublicKey], envoyRelease: EnvoyRelease
+    ) {
+        self.node = node
+        self.portBindings = portBindings
+        self.services = services
+        self.certificates = certificates
+        self.uplinkKeys = uplinkKeys
+        self.envoyRelease = envoyRelease
+    }
+}
+
+/// What a TLS Secret holds.
+public enum CertificateSource: Sendable {
+    case usable(TLSMaterial)
+    /// Why it cannot be used, naming the Secret's key at fault.
+    case unusable(String)
+}

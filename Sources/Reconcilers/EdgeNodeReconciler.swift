@@ -1,0 +1,258 @@
+import Certificates
+public import EdgeAPI
+public import Enrollment
+import FoundationEssentials
+public import Logging
+import NetworkTypes
+public import NodeDocument
+import Planning
+import Sodium
+
+/// Brings one VPS and its uplinks to what the EdgeNode and its PortBindings say. The only writer of both.
+///
+/// What it promises: a reconcile can stop anywhere and be run again; one with nothing to do costs one exec; the uplinks know of
+/// a binding before Envoy sends them its traffic; a fault of one binding stays with that binding; what cannot be done is in the
+/// status, with the next step.
+public struct EdgeNodeReconciler: Sendable {
+    /// How often a healthy node is looked at, for drift.
+    public static let resync: Duration = .seconds(180)
+    /// How often one is looked at that is applied but carries no traffic yet.
+    static let settling: Duration = .seconds(1)
+
+    private let store: any ResourceStore
+    private let sessions: NodeSessions
+    private let outcomes: NodeOutcomes
+    private let writer: Writer
+    private let logger: Logger
+
+    /// Who writes: the installation and the epoch that fences off earlier writers.
+    public struct Writer: Sendable {
+        public var installation: String
+        public var epoch: UInt64
+
+        public init(installation: String, epoch: UInt64) {
+            self.installation = installation
+            self.epoch = epoch
+        }
+    }
+
+    public init(store: any ResourceStore, sessions: NodeSessions, outcomes: NodeOutcomes, writer: Writer, logger: Logger) {
+        self.store = store
+        self.sessions = sessions
+        self.outcomes = outcomes
+        self.writer = writer
+        self.logger = logger
+    }
+
+    /// Reconciles the EdgeNode of that name, and writes its status.
+    public func reconcile(_ name: ObjectName) async -> ReconcileOutcome {
+        do throws(StoreError) {
+            guard let node = try await store.edgeNode(name) else {
+                outcomes[name] = nil
+                await sessions.remove(name)
+                return .done(requeueAfter: nil)
+            }
+            if node.metadata.deletionTimestamp != nil { return try await delete(node) }
+            try await store.holdNode(node)
+            return try await bringUp(node)
+        } catch {
+            logger.error("the store failed", metadata: ["edgeNode": "\(name)", "error": "\(error)"])
+            return .failed
+        }
+    }
+
+    // MARK: bringing up
+
+    private func bringUp(_ node: EdgeNode) async throws(StoreError) -> ReconcileOutcome {
+        let name = node.metadata.objectName
+        let plan = makePlan(try await planInput(node))
+        let relayHash: SHA256Digest
+        do throws(DocumentError) {
+            relayHash = try plan.relay.digest()
+        } catch {
+            throw StoreError("the plan of EdgeNode \(name) cannot be written: \(error)")
+        }
+        var outcome = NodeOutcome(node: node, plan: plan, relayHash: relayHash, uplinkHash: nil, report: nil, failure: nil)
+        // The uplinks first, where the relay's key is known: they must forward a new port before Envoy sends its traffic there.
+        if let key = node.status?.relayPublicKey {
+            outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
+        }
+        do throws(NodeFailure) {
+            let report = try await apply(outcome, node: node)
+            outcome.report = report
+            await tell(report, of: node)
+        } catch {
+            outcome.failure = error
+        }
+        if let key = outcome.report?.relayPublicKey, key != node.status?.relayPublicKey {
+            outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
+        }
+        outcomes[name] = outcome
+        try await writeStatus(outcome, node: node)
+        return await verdict(outcome, node: node)
+    }
+
+    private func planInput(_ node: EdgeNode) async throws(StoreError) -> PlanInput {
+        let portBindings = try await store.portBindings(of: node.metadata.objectName)
+        var services: [ObjectName: Service] = [:]
+        var certificates: [ObjectName: CertificateSource] = [:]
+        let now = Date()
+        for portBinding in portBindings {
+            for binding in portBinding.spec.bindings {
+                if case .service(let reference, _) = binding.target {
+                    let name = reference.objectName(in: portBinding.metadata)
+                    if services[name] == nil { services[name] = try await store.service(name) }
+                }
+                if let name = binding.tls?.mode.secretRef?.objectName(in: portBinding.metadata), certificates[name] == nil {
+                    certificates[name] = try await store.secret(name).map { readTLSSecret($0, now: now) }
+                }
+            }
+        }
+        return PlanInput(
+            node: node, portBindings: portBindings, services: services, certificates: certificates,
+            uplinkKeys: try await store.uplinkKeys(of: node), envoyRelease: sessions.envoyRelease)
+    }
+
+    private func apply(_ outcome: NodeOutcome, node: EdgeNode) async throws(NodeFailure) -> AgentReport {
+        let secretName = node.spec.ssh.secretRef.objectName(in: node.metadata)
+        let secret: Secret?
+        do throws(StoreError) {
+            secret = try await store.secret(secretName)
+        } catch {
+            throw NodeFailure(reason: "StoreFailed", message: error.message, followUp: .retry)
+        }
+        guard let secret else {
+            throw NodeFailure(
+                reason: "SSHSecretMissing",
+                message: "Secret \(secretName) does not exist; create it with privateKey (or password) and knownHosts", followUp: .waiting)
+        }
+        let document = RelayDocument(
+            agentBuild: sessions.agentBuild, owner: owner(of: node), epoch: writer.epoch, hash: outcome.relayHash, content: outcome.plan.relay,
+            restartEnvoy: restartToken(of: node))
+        do throws(EnrollmentError) {
+            return try await sessions.session(for: node, secret: secret).apply(document)
+        } catch {
+            throw NodeFailure(error)
+        }
+    }
+
+    private func publish(_ content: UplinkContent, of node: EdgeNode) async throws(StoreError) -> SHA256Digest {
+        let hash: SHA256Digest
+        do throws(DocumentError) {
+            hash = try content.digest()
+        } catch {
+            throw StoreError("the uplinks' document of EdgeNode \(node.metadata.objectName) cannot be written: \(error)")
+        }
+        try await store.publish(UplinkDocument(owner: owner(of: node), hash: hash, content: content), for: node)
+        return hash
+    }
+
+    private func owner(of node: EdgeNode) -> Owner {
+        Owner(installation: writer.installation, namespace: node.metadata.namespace, name: node.metadata.name)
+    }
+
+    /// The resourceVersion makes each setting of the annotation a new one; a manifest has none, there a new value does.
+    private func restartToken(of node: EdgeNode) -> String? {
+        guard let value = node.metadata.annotations[APIName.restartEnvoyAnnotation], value != "false" else { return nil }
+        return "\(value)/\(node.metadata.resourceVersion)"
+    }
+
+    // MARK: telling
+
+    private func writeStatus(_ outcome: NodeOutcome, node: EdgeNode) async throws(StoreError) {
+        let now = Date()
+        let status = edgeNodeStatus(outcome, previous: node.status, now: rfc3339(now)) { rfc3339(now.addingTimeInterval(-Double($0))) }
+        try await store.setStatus(status, of: node)
+        if outcome.report?.outcome == .applied, restartToken(of: node) != nil {
+            try await store.removeAnnotation(APIName.restartEnvoyAnnotation, of: node)
+        }
+    }
+
+    private func tell(_ report: AgentReport, of node: EdgeNode) async {
+        let name = node.metadata.objectName
+        if !report.changes.isEmpty {
+            logger.info("the VPS was changed", metadata: ["edgeNode": "\(name)", "changes": "\(report.changes.joined(separator: "; "))"])
+        }
+        for found in report.drift {
+            await store.record(
+                ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: "DriftRepaired", message: found))
+        }
+        for problem in report.problems {
+            await store.record(
+                ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: "AgentProblem", message: problem.message))
+        }
+    }
+
+    private func verdict(_ outcome: NodeOutcome, node: EdgeNode) async -> ReconcileOutcome {
+        let name = node.metadata.objectName
+        if let failure = outcome.failure {
+            logger.error(
+                "the VPS is not what it should be", metadata: ["edgeNode": "\(name)", "reason": "\(failure.reason)", "error": "\(failure.message)"])
+            await store.record(
+                ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: failure.reason, message: failure.message))
+            return failure.followUp == .retry ? .failed : .done(requeueAfter: Self.resync)
+        }
+        guard let report = outcome.report else { return .failed }
+        let isSettled = report.peers.contains { $0.uplink?.ready == true && $0.uplink?.hash == outcome.uplinkHash }
+            && !report.listeners.contains { $0.state == .pending }
+        return .done(requeueAfter: isSettled ? Self.resync : Self.settling)
+    }
+
+    // MARK: deletion
+
+    private func delete(_ node: EdgeNode) async throws(StoreError) -> ReconcileOutcome {
+        let name = node.metadata.objectName
+        if node.metadata.annotations[APIName.skipDeprovisionAnnotation] != "true" {
+            do throws(NodeFailure) {
+                try await tearDown(node)
+            } catch {
+                let hint = "annotate the EdgeNode with \(APIName.skipDeprovisionAnnotation)=true to leave the VPS as it is"
+                let failure = NodeFailure(reason: error.reason, message: "teardown: \(error.message); \(hint)", followUp: error.followUp)
+                await store.record(
+                    ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: "TeardownFailed", message: failure.message))
+                logger.error("teardown failed", metadata: ["edgeNode": "\(name)", "error": "\(failure.message)"])
+                return .failed
+            }
+        }
+        try await store.withdrawUplinks(of: node)
+        try await store.releaseNode(node)
+        outcomes[name] = nil
+        await sessions.remove(name)
+        logger.info("the EdgeNode is gone", metadata: ["edgeNode": "\(name)"])
+        return .done(requeueAfter: nil)
+    }
+
+    private func tearDown(_ node: EdgeNode) async throws(NodeFailure) {
+        let secretName = node.spec.ssh.secretRef.objectName(in: node.metadata)
+        let secret: Secret?
+        do throws(StoreError) {
+            secret = try await store.secret(secretName)
+        } catch {
+            throw NodeFailure(reason: "StoreFailed", message: error.message, followUp: .retry)
+        }
+        guard let secret else {
+            throw NodeFailure(reason: "SSHSecretMissing", message: "Secret \(secretName) does not exist", followUp: .waiting)
+        }
+        do throws(EnrollmentError) {
+            let report = try await sessions.session(for: node, secret: secret).teardown(owner: owner(of: node))
+            let changes = report?.changes.joined(separator: "; ") ?? "there was nothing of ours"
+            logger.info("the VPS was torn down", metadata: ["edgeNode": "\(node.metadata.objectName)", "changes": "\(changes)"])
+        } catch {
+            throw NodeFailure(error)
+        }
+    }
+}
+
+extension NodeFailure {
+    init(_ error: EnrollmentError) {
+        let followUp: FollowUp
+        switch error.followUp {
+        case .retry: followUp = .retry
+        case .waiting: followUp = .waiting
+        case .stalled: followUp = .stalled
+        }
+        self.init(reason: error.reason.rawValue, message: error.message, followUp: followUp)
+    }
+}
+
+func rfc3339(_ date: Date) -> String { date.formatted(.iso8601) }

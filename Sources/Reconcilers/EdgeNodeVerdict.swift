@@ -1,0 +1,113 @@
+import EdgeAPI
+import NetworkTypes
+import NodeDocument
+import Planning
+
+/// A handshake older than this means that the tunnel is down: WireGuard renews a session in use every 120 s and gives one up
+/// after 180 (whitepaper, section 6.1, REJECT_AFTER_TIME).
+let staleHandshakeSeconds = 180
+
+/// The status that follows from what a reconcile found. `now` is RFC 3339.
+func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: String, timestamp: (_ secondsAgo: Int) -> String) -> EdgeNodeStatus {
+    var status = previous ?? EdgeNodeStatus()
+    let generation = outcome.node.metadata.generation
+    status.observedGeneration = generation
+
+    func set(_ type: String, _ verdict: Verdict) {
+        status.conditions.set(
+            Condition(
+                type: type, status: verdict.isTrue ? .true : .false, reason: verdict.reason, message: verdict.message,
+                observedGeneration: generation), now: now)
+    }
+    let enrolled = enrolledVerdict(outcome)
+    let tunnel = tunnelVerdict(outcome)
+    let synced = syncedVerdict(outcome)
+    set("Enrolled", enrolled)
+    set("TunnelEstablished", tunnel)
+    set("ConfigSynced", synced.condition)
+    set("Ready", [enrolled, synced.serving, tunnel].first { !$0.isTrue } ?? Verdict(true, "Ready", readyMessage(outcome)))
+
+    guard let report = outcome.report else { return status }
+    status.relayPublicKey = report.relayPublicKey ?? status.relayPublicKey
+    status.wireGuardKind = report.wireGuardKind
+    status.envoyVersion = report.envoyVersion
+    status.agentVersion = report.agentBuild
+    status.appliedConfigHash = report.hash?.description
+    status.appliedBindings = report.hash == outcome.relayHash ? outcome.plan.planned.count : status.appliedBindings
+    status.uplinks = outcome.plan.relay.wireGuard.peers.map { peer in
+        let seen = report.peers.first { $0.publicKey == peer.publicKey }
+        return UplinkStatus(
+            name: "\(outcome.node.metadata.name)-uplink-\(peer.ordinal)", tunnelIP: peer.address, publicKey: peer.publicKey,
+            lastHandshake: seen?.handshakeAge.map(timestamp), ready: seen?.uplink?.ready ?? false)
+    }
+    return status
+}
+
+private struct Verdict {
+    var isTrue: Bool
+    var reason: String
+    var message: String
+
+    init(_ isTrue: Bool, _ reason: String, _ message: String) {
+        self.isTrue = isTrue
+        self.reason = reason
+        self.message = message
+    }
+}
+
+private func enrolledVerdict(_ outcome: NodeOutcome) -> Verdict {
+    if outcome.report == nil, let failure = outcome.failure { return Verdict(false, failure.reason, failure.message) }
+    guard let report = outcome.report, report.relayPublicKey != nil else {
+        return Verdict(false, outcome.failure?.reason ?? "NotYetEnrolled", outcome.failure?.message ?? "the VPS has not been enrolled yet")
+    }
+    return Verdict(true, "Enrolled", "agent \(report.agentBuild) answers on \(outcome.node.spec.address)")
+}
+
+private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
+    let peers = outcome.plan.relay.wireGuard.peers
+    guard let report = outcome.report else { return Verdict(false, "Unknown", "the VPS was not reached, so nothing is known of the tunnel") }
+    let fresh = report.peers.filter { ($0.handshakeAge ?? .max) <= staleHandshakeSeconds }
+    if fresh.count == peers.count, !peers.isEmpty {
+        return Verdict(true, "HandshakeFresh", "all \(peers.count) uplinks have shaken hands within \(staleHandshakeSeconds) s")
+    }
+    if !fresh.isEmpty {
+        let missing = peers.filter { peer in !fresh.contains { $0.publicKey == peer.publicKey } }.map { String($0.ordinal) }
+        return Verdict(true, "SomeUplinksDown", "\(fresh.count) of \(peers.count) uplinks are connected; down: \(missing.joined(separator: ", "))")
+    }
+    let port = outcome.node.spec.tunnel.listenPort
+    return Verdict(
+        false, "NoHandshake",
+        "no uplink has shaken hands within \(staleHandshakeSeconds) s; see whether the uplinks run, and whether UDP port \(port) of "
+            + "\(outcome.node.spec.address) is open in the provider's firewall")
+}
+
+/// `condition` tells of every deviation; `serving` is false only when the configuration as a whole is not in force.
+private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, serving: Verdict) {
+    if let failure = outcome.failure {
+        let verdict = Verdict(false, failure.reason, failure.message)
+        return (verdict, verdict)
+    }
+    guard let report = outcome.report, report.hash == outcome.relayHash else {
+        let verdict = Verdict(false, "NotYetApplied", "the VPS does not hold the present configuration yet")
+        return (verdict, verdict)
+    }
+    let total = outcome.plan.planned.count
+    let serving = Verdict(true, "Synced", "\(total) bindings are applied")
+    if let problem = outcome.plan.nodeProblems.first { return (Verdict(false, "NetworkTooSmall", problem), serving) }
+    if let conflict = outcome.plan.conflicts.first {
+        let more = outcome.plan.conflicts.count - 1
+        let tail = more > 0 ? " (and \(more) more)" : ""
+        return (Verdict(false, conflict.reason.rawValue, "binding \(conflict.binding): \(conflict.message)\(tail)"), serving)
+    }
+    if let listener = report.listeners.first(where: { $0.state == .portInUse || $0.state == .rejected }) {
+        let reason: BindingStatus.Reason = listener.state == .portInUse ? .portInUse : .rejectedByEnvoy
+        return (Verdict(false, reason.rawValue, "\(listener.name): \(listener.message ?? "no more is known")"), serving)
+    }
+    return (serving, serving)
+}
+
+private func readyMessage(_ outcome: NodeOutcome) -> String {
+    let left = outcome.plan.conflicts.count
+    let count = outcome.plan.planned.count
+    return "\(count) bindings through \(outcome.plan.relay.wireGuard.peers.count) uplinks" + (left > 0 ? "; \(left) left out, see ConfigSynced" : "")
+}

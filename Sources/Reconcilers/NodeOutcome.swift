@@ -1,0 +1,65 @@
+public import EdgeAPI
+public import NodeDocument
+public import Planning
+public import Sodium
+import Synchronization
+
+/// What the last reconcile of an EdgeNode found; what its PortBindings' status is told from.
+public struct NodeOutcome: Sendable {
+    public var node: EdgeNode
+    public var plan: Plan
+    /// Of the relay's part of the plan.
+    public var relayHash: SHA256Digest
+    /// Of the uplinks' part; nil while the relay's key is unknown.
+    public var uplinkHash: SHA256Digest?
+    /// What the agent answered; nil when the VPS could not be reached.
+    public var report: AgentReport?
+    /// Why the VPS is not what the plan says; nil when it is.
+    public var failure: NodeFailure?
+
+    public init(
+        node: EdgeNode, plan: Plan, relayHash: SHA256Digest, uplinkHash: SHA256Digest?, report: AgentReport?, failure: NodeFailure?
+    ) {
+        self.node = node
+        self.plan = plan
+        self.relayHash = relayHash
+        self.uplinkHash = uplinkHash
+        self.report = report
+        self.failure = failure
+    }
+}
+
+/// Why a reconcile of an EdgeNode did not reach its end, and what follows from it.
+public struct NodeFailure: Error, Hashable, Sendable {
+    public enum FollowUp: Hashable, Sendable {
+        /// It may pass by itself: try again, with backoff.
+        case retry
+        /// Something named in the message has to come first; its arrival triggers the next try.
+        case waiting
+        /// The user has to act.
+        case stalled
+    }
+
+    /// CamelCase, the reason of the condition.
+    public var reason: String
+    public var message: String
+    public var followUp: FollowUp
+
+    public init(reason: String, message: String, followUp: FollowUp) {
+        self.reason = reason
+        self.message = message
+        self.followUp = followUp
+    }
+}
+
+/// The last outcome of each EdgeNode, shared by the reconcilers.
+public final class NodeOutcomes: Sendable {
+    private let outcomes = Mutex<[ObjectName: NodeOutcome]>([:])
+
+    public init() {}
+
+    public subscript(name: ObjectName) -> NodeOutcome? {
+        get { outcomes.withLock { $0[name] } }
+        set { outcomes.withLock { $0[name] = newValue } }
+    }
+}

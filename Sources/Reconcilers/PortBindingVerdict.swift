@@ -1,0 +1,113 @@
+import EdgeAPI
+import NetworkTypes
+import NodeDocument
+import Planning
+
+/// The status of a PortBinding, told from the last outcome of its EdgeNode; `outcome` is nil when there was none yet.
+func portBindingStatus(
+    _ portBinding: PortBinding, node: EdgeNode?, outcome: NodeOutcome?, previous: PortBindingStatus?, now: String
+) -> PortBindingStatus {
+    var status = previous ?? PortBindingStatus()
+    let generation = portBinding.metadata.generation
+    status.observedGeneration = generation
+    status.bindings = portBinding.spec.bindings.map { binding in
+        let verdict = bindingVerdict(binding, of: portBinding, node: node, outcome: outcome)
+        return BindingStatus(
+            name: binding.name, address: node.map { "\($0.spec.address.bracketed):\(binding.listenPort)" } ?? "",
+            target: verdict.target, ready: verdict.reason == .applied, reason: verdict.reason, message: verdict.message)
+    }
+
+    func set(_ type: String, failing: [BindingStatus], good: String) {
+        let total = status.bindings.count
+        let condition: Condition
+        if let first = failing.first {
+            let others = failing.count > 1 ? " (\(failing.count) of \(total) bindings)" : ""
+            condition = Condition(
+                type: type, status: .false, reason: first.reason.rawValue, message: "\(first.name): \(first.message)\(others)",
+                observedGeneration: generation)
+        } else {
+            condition = Condition(
+                type: type, status: .true, reason: BindingStatus.Reason.applied.rawValue, message: "\(total) bindings \(good)",
+                observedGeneration: generation)
+        }
+        status.conditions.set(condition, now: now)
+    }
+    let unprogrammed: Set<BindingStatus.Reason> = [
+        .portConflict, .portInUse, .rejectedByEnvoy, .targetNotFound, .tlsSecretIncomplete, .edgeNodeNotFound, .notYetApplied,
+    ]
+    set("Programmed", failing: status.bindings.filter { unprogrammed.contains($0.reason) }, good: "are in Envoy's configuration")
+    set("Ready", failing: status.bindings.filter { !$0.ready }, good: "carry traffic")
+    return status
+}
+
+private struct BindingVerdict {
+    var reason: BindingStatus.Reason
+    var message: String
+    var target: String?
+}
+
+private func bindingVerdict(_ binding: Binding, of portBinding: PortBinding, node: EdgeNode?, outcome: NodeOutcome?) -> BindingVerdict {
+    guard node != nil else {
+        return BindingVerdict(
+            reason: .edgeNodeNotFound,
+            message: "EdgeNode \(portBinding.edgeNodeName) does not exist; create it or correct spec.edgeNodeRef.name")
+    }
+    guard let outcome else {
+        return BindingVerdict(reason: .notYetApplied, message: "EdgeNode \(portBinding.edgeNodeName) has not been reconciled yet")
+    }
+    let id = BindingID(owner: portBinding.metadata.objectName, name: binding.name)
+    if let conflict = outcome.plan.conflicts.first(where: { $0.binding == id }) {
+        return BindingVerdict(reason: conflict.reason, message: conflict.message)
+    }
+    guard let planned = outcome.plan.planned.first(where: { $0.id == id }) else {
+        return BindingVerdict(reason: .notYetApplied, message: "not part of the last plan yet")
+    }
+    let target = "\(planned.target):\(planned.targetPort)"
+    func verdict(_ reason: BindingStatus.Reason, _ message: String) -> BindingVerdict {
+        BindingVerdict(reason: reason, message: message, target: target)
+    }
+    if let failure = outcome.failure {
+        return verdict(.notYetApplied, "EdgeNode \(portBinding.edgeNodeName): \(failure.message)")
+    }
+    guard let report = outcome.report, report.hash == outcome.relayHash else {
+        return verdict(.notYetApplied, "the VPS does not hold the present configuration yet")
+    }
+    switch report.listeners.first(where: { $0.name == planned.listener }) {
+    case nil: return verdict(.notYetApplied, "Envoy has no listener \(planned.listener) yet")
+    case .some(let listener):
+        switch listener.state {
+        case .active: break
+        case .portInUse: return verdict(.portInUse, listener.message ?? "another process on the VPS holds the port")
+        case .rejected: return verdict(.rejectedByEnvoy, listener.message ?? "Envoy refused the listener")
+        case .pending: return verdict(.notYetApplied, listener.message ?? "Envoy has not taken the listener up yet")
+        }
+    }
+    return uplinkVerdict(planned, outcome: outcome, report: report)
+}
+
+private func uplinkVerdict(_ planned: PlannedBinding, outcome: NodeOutcome, report: AgentReport) -> BindingVerdict {
+    let target = "\(planned.target):\(planned.targetPort)"
+    let ready = report.peers.compactMap(\.uplink).filter(\.ready)
+    guard !ready.isEmpty else {
+        let words = report.peers.map { peer in
+            let state = peer.uplink.map { $0.reason ?? "not ready" } ?? "silent"
+            return "\(peer.ordinal): \(state)"
+        }
+        return BindingVerdict(
+            reason: .uplinksDown,
+            message: words.isEmpty ? "there is no uplink" : "no uplink is ready (\(words.joined(separator: "; "))); see the uplinks' logs",
+            target: target)
+    }
+    let current = ready.filter { $0.hash == outcome.uplinkHash }
+    guard !current.isEmpty else {
+        return BindingVerdict(reason: .notYetApplied, message: "the uplinks have not taken up the present configuration yet", target: target)
+    }
+    let answers = current.compactMap { uplink in uplink.targets.first { $0.binding == planned.id.name } }
+    if let refused = answers.first(where: { $0.reachable == false }), !answers.contains(where: { $0.reachable != false }) {
+        return BindingVerdict(
+            reason: .targetUnreachable,
+            message: "no uplink reaches \(target): \(refused.message ?? "no answer"); see whether the target runs and listens there",
+            target: target)
+    }
+    return BindingVerdict(reason: .applied, message: "carries traffic", target: target)
+}
