@@ -1,6 +1,6 @@
 import Glibc
 public import NFTables
-public import Netlink
+import Netlink
 import NetlinkMessages
 import NetworkTypes
 
@@ -22,19 +22,19 @@ public final class NATTable {
     /// How often a transaction is planned anew because somebody else changed rules meanwhile.
     private static let attempts = 10
 
-    public init() throws(NetlinkError) { socket = try NetlinkSocket(.netfilter) }
+    public init() throws(HostNetworkError) { socket = try openSocket(.netfilter) }
 
     /// Makes the table what `wanted` says, then forgets the UDP flows that would stick to a former target.
     /// - Returns: what was changed, in words; empty when all was as it should be.
-    public func apply(_ wanted: UplinkRuleset) throws(NetlinkError) -> [String] {
+    public func apply(_ wanted: UplinkRuleset) throws(HostNetworkError) -> [String] {
         var changes: [String] = []
-        let kind = try change(to: wanted)
+        let kind = try inOurTerms { () throws(NetlinkError) in try change(to: wanted) }
         if kind != .none {
             changes.append("\(kind)")
             owesFlowSweep = owesFlowSweep || kind.concernsUDP
         }
         if owesFlowSweep {
-            let count = try forgetStaleFlows(wanted)
+            let count = try inOurTerms { () throws(NetlinkError) in try forgetStaleFlows(wanted) }
             if count > 0 { changes.append("conntrack: forgot \(count) UDP flows of former targets") }
             owesFlowSweep = false
         }
@@ -42,17 +42,21 @@ public final class NATTable {
     }
 
     /// Whether a table is there that lets nothing but our flows be forwarded; see `UplinkRuleset.forwardsNothingElse`.
-    public func forwardsNothingElse() throws(NetlinkError) -> Bool { try present().state.forwardsNothingElse }
+    public func forwardsNothingElse() throws(HostNetworkError) -> Bool {
+        try inOurTerms { () throws(NetlinkError) in try present().state.forwardsNothingElse }
+    }
 
     /// Removes the table, if there is one.
     /// - Returns: what was changed, in words.
-    public func remove() throws(NetlinkError) -> [String] {
+    public func remove() throws(HostNetworkError) -> [String] {
         known = nil
-        let isGone = try retrying { () throws(NetlinkError) in
-            let generation = try self.generation()
-            guard try !table().isEmpty else { return false }
-            try socket.transact(RulesetChange.removal(generation: generation))
-            return true
+        let isGone = try inOurTerms { () throws(NetlinkError) in
+            try retrying { () throws(NetlinkError) in
+                let generation = try self.generation()
+                guard try !table().isEmpty else { return false }
+                try socket.transact(RulesetChange.removal(generation: generation))
+                return true
+            }
         }
         return isGone ? ["nftables: removed table ip \(UplinkRuleset.table)"] : []
     }
@@ -144,6 +148,14 @@ public final class NATTable {
         } catch {
             throw NetlinkError(request: "\(query)", cause: .malformed(error))
         }
+    }
+}
+
+private func inOurTerms<Result>(_ body: () throws(NetlinkError) -> Result) throws(HostNetworkError) -> Result {
+    do throws(NetlinkError) {
+        return try body()
+    } catch {
+        throw .netlink(error)
     }
 }
 

@@ -141,28 +141,34 @@ extension UplinkRuleset {
                 Rule(comment: "readiness", expressions: fromTunnel + toReadiness + [.verdict(NF_ACCEPT)]),
                 Rule(comment: "ping", expressions: fromTunnel + isICMP + [.verdict(NF_ACCEPT)]),
                 Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(NF_DROP)]),
+                // Linux would take packets for any of its addresses on any interface.
+                Rule(
+                    comment: "the tunnel address is reached through the tunnel only",
+                    expressions: notFromTunnel + notFromThisHost + toTunnelAddress + [.verdict(NF_DROP)]),
             ])
     }
 
     private func bridgeRule(_ destination: [NFTablesExpression]) -> Rule {
         Rule(
             comment: "Envoy's read-only bridge",
-            expressions: [.meta(NFT_META_IIFNAME), .compare(.notEqual, interfaceBytes)] + destination
-                + isTCP(to: .envoyBridge) + [
-                    .immediate(relay.bytes, into: .first), .immediate(ForwardMap.bytes(.envoyBridge), into: .second),
-                    .destinationNAT(port: .second),
-                ])
+            expressions: notFromTunnel + destination + isTCP(to: .envoyBridge) + [
+                .immediate(relay.bytes, into: .first), .immediate(ForwardMap.bytes(.envoyBridge), into: .second),
+                .destinationNAT(port: .second),
+            ])
     }
 
     // MARK: Conditions
 
     /// A name in nf_tables fills `IFNAMSIZ` bytes.
-    private var interfaceBytes: [UInt8] {
+    private func nameBytes(_ interface: String) -> [UInt8] {
         let name = Array(interface.utf8.prefix(Int(IFNAMSIZ) - 1))
         return name + [UInt8](repeating: 0, count: Int(IFNAMSIZ) - name.count)
     }
 
+    private var interfaceBytes: [UInt8] { nameBytes(interface) }
     private var fromTunnel: [NFTablesExpression] { [.meta(NFT_META_IIFNAME), .compare(.equal, interfaceBytes)] }
+    private var notFromTunnel: [NFTablesExpression] { [.meta(NFT_META_IIFNAME), .compare(.notEqual, interfaceBytes)] }
+    private var notFromThisHost: [NFTablesExpression] { [.meta(NFT_META_IIFNAME), .compare(.notEqual, nameBytes("lo"))] }
     private var toTunnel: [NFTablesExpression] { [.meta(NFT_META_OIFNAME), .compare(.equal, interfaceBytes)] }
     private var toTunnelAddress: [NFTablesExpression] { isFor(address) }
     private var toReadiness: [NFTablesExpression] { isTCP(to: .uplinkReadiness) }

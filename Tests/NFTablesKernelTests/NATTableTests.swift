@@ -70,6 +70,7 @@ private func ruleset(
                 \t\tiifname "wg-uplink" tcp dport 40500 accept comment "readiness"
                 \t\tiifname "wg-uplink" meta l4proto icmp accept comment "ping"
                 \t\tiifname "wg-uplink" drop comment "nothing else of the relay"
+                \t\tiifname != "wg-uplink" iifname != "lo" ip daddr 10.200.0.2 drop comment "the tunnel address is reached through the tunnel only"
                 \t}
                 }
 
