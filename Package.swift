@@ -17,7 +17,7 @@ let package = Package(
     ],
     targets: [
         // ground
-        .systemLibrary(name: "CLibssh2", pkgConfig: "libssh2", providers: [.apt(["libssh2-1-dev"])]),
+        .systemLibrary(name: "CLibssh2", pkgConfig: "libssh2", providers: [.apt(["libssh2-1-dev", "libssl-dev"])]),
         .systemLibrary(name: "CLibmnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
         .systemLibrary(name: "CLibsodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
         .target(name: "NetworkTypes", swiftSettings: strict),
@@ -27,6 +27,9 @@ let package = Package(
         // contracts
         .target(name: "EdgeAPI", dependencies: ["NetworkTypes", "Sodium"], swiftSettings: strict),
         .target(name: "NodeDocument", dependencies: ["NetworkTypes", "Sodium"], swiftSettings: strict),
+
+        // shells
+        .target(name: "SSH", dependencies: ["CLibssh2", "NetworkTypes", "Sodium"], swiftSettings: strict),
 
         // decisions
         .target(
@@ -45,9 +48,15 @@ let package = Package(
 
         // orchestration
         .target(
+            name: "Enrollment",
+            dependencies: [
+                "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .target(
             name: "Reconcilers",
             dependencies: [
-                "Certificates", "EdgeAPI", "NetworkTypes", "NodeDocument", "Planning", "Sodium",
+                "Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "Sodium",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
     ],

@@ -30,6 +30,9 @@ public struct NetlinkError: Error, Hashable, Sendable, CustomStringConvertible {
     public var errno: Int32? { if case .refused(let errno, _) = cause { errno } else { nil } }
 
     public var description: String { "\(request): \(cause)" }
+
+    /// `EACCES: Permission denied`.
+    public static func text(errno: Int32) -> String { "\(Cause.name(errno)): \(Cause.words(errno))" }
 }
 
 extension NetlinkError.Cause: CustomStringConvertible {
@@ -38,7 +41,7 @@ extension NetlinkError.Cause: CustomStringConvertible {
         case .refused(let errno, let message):
             let advice = Self.advice[errno].map { "; \($0)" } ?? ""
             return Self.name(errno) + (message.map { ": \($0)" } ?? ": \(Self.words(errno))") + advice
-        case .systemCall(let call, let errno): return "\(call): \(Self.name(errno)): \(Self.words(errno))"
+        case .systemCall(let call, let errno): return "\(call): \(NetlinkError.text(errno: errno))"
         case .timedOut(let duration): return "no answer from the kernel within \(duration); read the state again before retrying"
         case .answersLost: return "the kernel's answers did not fit the socket's buffer; read the state again before retrying"
         case .alwaysInterrupted(let attempts): return "the tables changed during each of \(attempts) attempts to read them; retry"
@@ -51,6 +54,10 @@ extension NetlinkError.Cause: CustomStringConvertible {
         EOPNOTSUPP: "the kernel, or a module it has not loaded, does not support this",
     ]
 
-    private static func name(_ errno: Int32) -> String { strerrorname_np(errno).map { String(cString: $0) } ?? "errno \(errno)" }
-    private static func words(_ errno: Int32) -> String { strerrordesc_np(errno).map { String(cString: $0) } ?? "unknown error" }
+    fileprivate static func name(_ errno: Int32) -> String {
+        strerrorname_np(errno).map { String(cString: $0) } ?? "errno \(errno)"
+    }
+    fileprivate static func words(_ errno: Int32) -> String {
+        strerrordesc_np(errno).map { String(cString: $0) } ?? "unknown error"
+    }
 }

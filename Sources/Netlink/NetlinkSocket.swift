@@ -70,7 +70,8 @@ public final class NetlinkSocket {
     }
 
     /// Sends messages in one datagram, as nfnetlink wants its batches, and waits until each one with `.acknowledge` is
-    /// answered. Errors come for every message, so to acknowledge the last one between BEGIN and END is enough.
+    /// answered. Errors come for every message, in order, so to acknowledge the last one between BEGIN and END is enough;
+    /// after that one nothing is waited for.
     /// - Throws: the error of the first message that failed. nfnetlink has then undone the whole batch.
     @discardableResult
     public func transact(_ messages: [NetlinkMessage]) throws(NetlinkError) -> [NetlinkReply] {

@@ -1,10 +1,10 @@
 import Certificates
 public import EdgeAPI
-public import Enrollment
+import Enrollment
 import FoundationEssentials
 public import Logging
 import NetworkTypes
-public import NodeDocument
+import NodeDocument
 import Planning
 import Sodium
 

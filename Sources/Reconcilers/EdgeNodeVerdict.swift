@@ -2,6 +2,7 @@ import EdgeAPI
 import NetworkTypes
 import NodeDocument
 import Planning
+import Sodium
 
 /// A handshake older than this means that the tunnel is down: WireGuard renews a session in use every 120 s and gives one up
 /// after 180 (whitepaper, section 6.1, REJECT_AFTER_TIME).

@@ -2,6 +2,7 @@ import EdgeAPI
 import NetworkTypes
 import NodeDocument
 import Planning
+import Sodium
 
 /// The status of a PortBinding, told from the last outcome of its EdgeNode; `outcome` is nil when there was none yet.
 func portBindingStatus(
