@@ -23,6 +23,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
 
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
 let package = Package(
@@ -32,7 +33,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
         .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
@@ -54,10 +58,11 @@ let package = Package(
         // shells
         module("FileWatching"),
         module("ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium"]),
-        module("Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages"]),
+        module("Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium"]),
         module("SSH", ["CLibssh2", "NetworkTypes", "Sodium"]),
 
         // kernel words
+        module("NFTables", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),
         module("RouteNetlink", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),
         module("WireGuardNetlink", ["CLibsodium", "CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
 
@@ -77,7 +82,19 @@ let package = Package(
         // orchestration
         module(
             "HostNetwork",
-            ["CLinuxHeaders", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium", "WireGuardNetlink"]),
+            [
+                "CLinuxHeaders", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium", "WireGuardNetlink",
+            ]),
+        module(
+            "UplinkAgent",
+            [
+                "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "WireGuardNetlink",
+                logging, serviceLifecycle, unixSignals,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
         module("Enrollment", ["EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
         module(
             "Reconcilers",
@@ -92,20 +109,33 @@ let package = Package(
         program(
             "tidegate", path: "Sources/Tidegate",
             [
-                "Certificates", "EdgeAPI", "Enrollment", "ManifestStore", "NetworkTypes", "NodeDocument", "Planning", "Reconcilers", "Sodium", "Standalone",
-                "StructuredLogging", argumentParser, logging, serviceLifecycle,
-                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                "Certificates", "EdgeAPI", "Enrollment", "ManifestStore", "NetworkTypes", "NodeDocument", "Planning", "Reconcilers", "Sodium",
+                "Standalone", "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
+        program("uplink", path: "uplink", ["NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser, logging]),
 
-        // tests
+        // tests that need nothing
         tests("EdgeAPITests", ["EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
         tests("FileWatchingTests", ["FileWatching"]),
+        tests("HostNetworkTests", ["HostNetwork", "NetworkTypes"]),
         tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium"]),
-        tests("SSHTests", ["NetworkTypes", "SSH", "Sodium"]),
+        tests("NFTablesTests", ["NFTables", "NetlinkMessages", "NetworkTypes"]),
         tests("NetlinkMessagesTests", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
+        tests("SSHTests", ["NetworkTypes", "SSH", "Sodium"]),
         tests("WireGuardNetlinkTests", ["NetlinkMessages", "NetworkTypes", "Sodium", "WireGuardNetlink"]),
-        tests("HostNetworkTests", ["HostNetwork", "NetworkTypes"]),
+
+        // tests that need root: each in namespaces of its own
+        .target(name: "TestNetwork", dependencies: ["CLinuxHeaders"], path: "Tests/TestNetwork", swiftSettings: strict),
+        tests(
+            "HostNetworkKernelTests",
+            [
+                "CLinuxHeaders", "HostNetwork", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium", "TestNetwork",
+                "WireGuardNetlink",
+            ]),
+        tests("NFTablesKernelTests", ["HostNetwork", "NFTables", "Netlink", "NetworkTypes", "TestNetwork"]),
+        tests("NetlinkKernelTests", ["Netlink", "NetlinkMessages", "RouteNetlink", "TestNetwork"]),
+        tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium"]),
     ],
     swiftLanguageModes: [.v6]
 )
