@@ -95,6 +95,12 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
+        module(
+            "NodeAgent",
+            [
+                "CLinuxHeaders", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink", "Sodium", "WireGuardNetlink",
+                logging,
+            ]),
         module("Enrollment", ["EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
         module(
             "Reconcilers",
@@ -112,6 +118,7 @@ let package = Package(
                 "Certificates", "EdgeAPI", "Enrollment", "ManifestStore", "NetworkTypes", "NodeDocument", "Planning", "Reconcilers", "Sodium",
                 "Standalone", "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
+        program("edge-agent", path: "edge-agent", ["NodeAgent", "NodeDocument", "StructuredLogging", logging]),
         program("uplink", path: "uplink", ["NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser, logging]),
 
         // tests that need nothing
