@@ -1,23 +1,15 @@
-import EdgeAPI
+import NodeDocument
 
-/// What a running Envoy cannot take over from a file: a change here needs a restart.
-func bootstrap(edge: EdgeSpec) -> JSON {
+/// What a running Envoy cannot take over from a file: a change here needs a restart. The overload manager is added on the host, for it
+/// depends on the host's memory.
+func renderBootstrap() -> JSON {
     [
-        "admin": ["address": adminAddress],
+        "admin": ["address": adminAddress, "ignore_global_conn_limit": true],
         "dynamic_resources": [
             "cds_config": .fileSource(EnvoyPath.clusters),
             "lds_config": .fileSource(EnvoyPath.listeners),
         ],
         "node": ["cluster": "tidegate", "id": "tidegate-relay"],
-        "overload_manager": [
-            "refresh_interval": "0.25s",
-            "resource_monitors": [
-                .extended(
-                    "envoy.resource_monitors.global_downstream_max_connections",
-                    "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                    ["max_active_downstream_connections": .integer(edge.maxConnections)])
-            ],
-        ],
         "static_resources": ["clusters": [adminCluster]],
     ]
 }
@@ -25,14 +17,14 @@ func bootstrap(edge: EdgeSpec) -> JSON {
 let adminClusterName = "envoy-admin"
 
 /// A Unix socket that root and Envoy's own user alone may open; 384 is mode 0600.
-private let adminAddress: JSON = ["pipe": ["mode": 384, "path": .string(EnvoyPath.adminSocket)]]
+private let adminAddress: JSON = ["pipe": ["mode": 384, "path": .string(EnvoyDocument.adminSocket)]]
 
 /// Where the bridge sends what it lets through.
 private let adminCluster: JSON = [
     "connect_timeout": "1s",
     "load_assignment": [
         "cluster_name": .string(adminClusterName),
-        "endpoints": [["lb_endpoints": [["endpoint": ["address": ["pipe": ["path": .string(EnvoyPath.adminSocket)]]]]]]],
+        "endpoints": [["lb_endpoints": [["endpoint": ["address": ["pipe": ["path": .string(EnvoyDocument.adminSocket)]]]]]]],
     ],
     "name": .string(adminClusterName),
     "type": "STATIC",

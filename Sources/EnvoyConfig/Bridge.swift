@@ -21,8 +21,7 @@ func bridge(relayAddress: IPv4Address) -> EnvoyListener {
         ],
         "match": ["prefix": "/"],
     ]
-    let json = JSON.typed(
-        "config.listener.v3.Listener",
+    let json: JSON =
         [
             "filter_chains": [
                 [
@@ -39,6 +38,7 @@ func bridge(relayAddress: IPv4Address) -> EnvoyListener {
                                 "request_timeout": "30s",
                                 "route_config": [
                                     "name": "bridge",
+                                    "validate_clusters": false,
                                     "virtual_hosts": [
                                         ["domains": ["*"], "name": "bridge", "routes": .array(allowed + [refusal])]
                                     ],
@@ -49,10 +49,11 @@ func bridge(relayAddress: IPv4Address) -> EnvoyListener {
                     "name": "bridge",
                 ]
             ],
+            "bypass_overload_manager": true,
             "freebind": true,
             "ignore_global_conn_limit": true,
             "name": "bridge",
-        ])
+        ]
     return EnvoyListener(
         name: "bridge", protocol: .tcp, port: .envoyBridge, address: relayAddress, bindings: [], json: json.text)
 }

@@ -2,18 +2,21 @@ import EdgeAPI
 import NetworkTypes
 
 /// A binding's way into the tunnel: its uplinks, their health, and what is asked of a connection to them.
-func cluster(_ binding: EnvoyBinding, edge: EdgeSpec) -> JSON {
+///
+/// The uplinks of a UDP binding stand in a file of their own (EDS), as a change of the cluster would end its sessions; TCP connections
+/// outlive such a change, and do without a watched file for each binding.
+func renderCluster(_ binding: EnvoyBinding, uplinks: [EnvoyUplink], edge: EdgeSpec) -> JSON {
     var members: [JSON.Member] = []
     func set(_ key: String, _ value: JSON) { members.append(JSON.Member(key: key, value: value)) }
     set("name", .string(binding.name))
-    set("type", "EDS")
-    set("eds_cluster_config", ["eds_config": .fileSource(EnvoyPath.endpoints(binding.name))])
     set("common_lb_config", ["healthy_panic_threshold": ["value": 0]])
     set("ignore_health_on_host_removal", true)
-    set("health_checks", [healthCheck(edge.healthCheck)])
+    set("health_checks", [healthCheck(edge.healthCheck, for: binding)])
     set("circuit_breakers", circuitBreakers(maxConnections: edge.maxConnections))
     switch binding.transport {
     case .tcp(let options):
+        set("type", "STATIC")
+        set("load_assignment", renderEndpoints(binding, uplinks: uplinks))
         set("connect_timeout", .duration(options.connectTimeout))
         set("lb_policy", "LEAST_REQUEST")
         set("per_connection_buffer_limit_bytes", .integer(Limits.connectionBuffer))
@@ -22,21 +25,31 @@ func cluster(_ binding: EnvoyBinding, edge: EdgeSpec) -> JSON {
         set("upstream_bind_config", ["socket_options": [.userTimeout]])
         if let version = options.proxyProtocol { set("transport_socket_matches", proxyProtocol(version)) }
     case .udp:
+        set("type", "EDS")
+        set("eds_cluster_config", ["eds_config": .fileSource(EnvoyPath.endpoints(binding.name))])
         set("connect_timeout", "1s")
         set("lb_policy", "ROUND_ROBIN")
     }
-    return .typed("config.cluster.v3.Cluster", .object(members))
+    return .object(members)
 }
 
 /// The probe of `/ready` on the uplink's own port, which is not the binding's.
-private func healthCheck(_ spec: HealthCheckSpec) -> JSON {
-    [
+///
+/// An uplink that is out is asked each second, so that one which comes back is in use soon. The intervals for clusters without
+/// traffic are set because Envoy's default for them is 60 s.
+private func healthCheck(_ spec: HealthCheckSpec, for binding: EnvoyBinding) -> JSON {
+    let quick = JSON.duration(min(spec.interval, .seconds(1)))
+    return [
+        "healthy_edge_interval": quick,
         "healthy_threshold": .integer(spec.healthyThreshold),
         "http_health_check": ["path": "/ready"],
         "interval": .duration(spec.interval),
-        "no_traffic_interval": .duration(spec.interval),
+        "interval_jitter_percent": 10,
+        "no_traffic_healthy_interval": .duration(spec.interval),
+        "no_traffic_interval": quick,
         "timeout": .duration(spec.timeout),
-        "transport_socket_match_criteria": ["probe": true],
+        "transport_socket_match_criteria": binding.hasProxyHeader ? ["probe": true] : .absent,
+        "unhealthy_interval": quick,
         "unhealthy_threshold": .integer(spec.unhealthyThreshold),
     ]
 }
@@ -86,7 +99,7 @@ private func proxyProtocol(_ version: ProxyProtocolVersion) -> JSON {
 }
 
 /// The uplinks of a cluster, each at the binding's tunnel port, probed at its own.
-func endpoints(_ binding: EnvoyBinding, uplinks: [EnvoyUplink]) -> JSON {
+func renderEndpoints(_ binding: EnvoyBinding, uplinks: [EnvoyUplink]) -> JSON {
     let members = uplinks.map { uplink -> JSON in
         [
             "endpoint": [
@@ -95,7 +108,5 @@ func endpoints(_ binding: EnvoyBinding, uplinks: [EnvoyUplink]) -> JSON {
             ]
         ]
     }
-    return .typed(
-        "config.endpoint.v3.ClusterLoadAssignment",
-        ["cluster_name": .string(binding.name), "endpoints": [["lb_endpoints": .array(members)]]])
+    return ["cluster_name": .string(binding.name), "endpoints": [["lb_endpoints": .array(members)]]]
 }

@@ -70,6 +70,7 @@ public struct EnvoyBinding: Hashable, Sendable {
         self.material = material
     }
 
+    var hasProxyHeader: Bool { if case .tcp(let options) = transport { options.proxyProtocol != nil } else { false } }
     var tls: TLSOptions? { if case .tcp(let options) = transport { options.tls } else { nil } }
     var `protocol`: TransportProtocol { if case .tcp = transport { .tcp } else { .udp } }
 }

@@ -9,7 +9,7 @@ func renderListeners(_ bindings: [EnvoyBinding], relayAddress: IPv4Address) -> [
     while let first = rest.first {
         let group = rest.prefix { $0.listenPort == first.listenPort && $0.protocol == first.protocol }
         rest = rest.dropFirst(group.count)
-        let name = "\(first.protocol.rawValue.lowercased())-\(first.listenPort)"
+        let name = EnvoyListener.conventionalName(first.protocol, first.listenPort)
         let json: JSON
         switch first.transport {
         case .tcp: json = tcpListener(name: name, Array(group))
@@ -27,17 +27,15 @@ private func tcpListener(name: String, _ bindings: [EnvoyBinding]) -> JSON {
     let inspector = JSON.extended(
         "envoy.filters.listener.tls_inspector", "extensions.filters.listener.tls_inspector.v3.TlsInspector",
         ["initial_read_buffer_size": .integer(Limits.clientHelloBuffer)])
-    return .typed(
-        "config.listener.v3.Listener",
+    return
         [
             "filter_chains": .array(bindings.map(filterChain)),
             "listener_filters": needsName ? [inspector] : .absent,
             "listener_filters_timeout": needsName ? .seconds(Limits.clientHelloTimeout) : .absent,
             "name": .string(name),
             "per_connection_buffer_limit_bytes": .integer(Limits.connectionBuffer),
-            "socket_options": [.userTimeout],
-            "tcp_keepalive": .tcpKeepalive,
-        ])
+            "socket_options": .downstreamSocketOptions,
+        ]
 }
 
 private func filterChain(_ binding: EnvoyBinding) -> JSON {
@@ -71,8 +69,7 @@ private func filterChain(_ binding: EnvoyBinding) -> JSON {
 
 private func udpListener(name: String, _ binding: EnvoyBinding, _ options: UDPOptions) -> JSON {
     let size: JSON = ["max_rx_datagram_size": .integer(options.maxDatagramBytes)]
-    return .typed(
-        "config.listener.v3.Listener",
+    return
         [
             "listener_filters": [
                 .extended(
@@ -92,5 +89,5 @@ private func udpListener(name: String, _ binding: EnvoyBinding, _ options: UDPOp
             "name": .string(name),
             "socket_options": .udpSocketBuffers,
             "udp_listener_config": ["downstream_socket_config": size],
-        ])
+        ]
 }

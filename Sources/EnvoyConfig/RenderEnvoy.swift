@@ -12,10 +12,14 @@ public func renderEnvoy(_ input: EnvoyInput) -> EnvoyDocument {
     for secret in secrets { for file in secret.files { tlsFiles[file.name] = file } }
     return EnvoyDocument(
         release: input.release,
-        bootstrap: bootstrap(edge: input.edge).text,
+        bootstrap: renderBootstrap().text,
         listeners: renderListeners(bindings, relayAddress: input.relayAddress),
-        clusters: byName.map { EnvoyResource(name: $0.name, json: cluster($0, edge: input.edge).text) },
-        endpoints: byName.map { EnvoyResource(name: $0.name, json: endpoints($0, uplinks: uplinks).text) },
+        clusters: byName.map {
+            EnvoyResource(name: $0.name, json: renderCluster($0, uplinks: uplinks, edge: input.edge).text)
+        },
+        endpoints: byName.filter { $0.protocol == .udp }.map {
+            EnvoyResource(name: $0.name, json: renderEndpoints($0, uplinks: uplinks).text)
+        },
         secrets: secrets.map { EnvoyResource(name: $0.name, json: $0.resource.text) },
         tlsFiles: tlsFiles.values.sorted { $0.name < $1.name },
         maxConnections: input.edge.maxConnections,

@@ -7,10 +7,7 @@ enum EnvoyPath {
     static let clusters = "./cds.json"
     static func endpoints(_ cluster: String) -> String { "./eds/\(cluster).json" }
     static func secret(_ name: String) -> String { "./sds/\(name).json" }
-    static let tlsDirectory = "./tls"
     static func tls(_ file: String) -> String { "./tls/\(file)" }
-    /// Outside the working directory, which is read-only on the VPS; so a staged folder never meets the running Envoy's socket.
-    static let adminSocket = "../admin.sock"
 }
 
 extension JSON {
@@ -54,6 +51,16 @@ extension JSON {
 
     /// IPPROTO_TCP 6, TCP_USER_TIMEOUT 18 (linux/tcp.h).
     static let userTimeout = socketOption("TCP_USER_TIMEOUT", level: 6, name: 18, value: Limits.userTimeout)
+
+    /// What a TCP listener's connections inherit. A listener's own `tcp_keepalive` is unknown to Envoy 1.36.
+    /// SOL_SOCKET 1, SO_KEEPALIVE 9 (asm-generic/socket.h); TCP_KEEPIDLE 4, TCP_KEEPINTVL 5, TCP_KEEPCNT 6 (linux/tcp.h).
+    static let downstreamSocketOptions: JSON = [
+        socketOption("SO_KEEPALIVE", level: 1, name: 9, value: 1),
+        socketOption("TCP_KEEPIDLE", level: 6, name: 4, value: Limits.keepaliveTime),
+        socketOption("TCP_KEEPINTVL", level: 6, name: 5, value: Limits.keepaliveInterval),
+        socketOption("TCP_KEEPCNT", level: 6, name: 6, value: Limits.keepaliveProbes),
+        userTimeout,
+    ]
 
     /// SOL_SOCKET 1, SO_SNDBUF 7, SO_RCVBUF 8 (asm-generic/socket.h).
     static let udpSocketBuffers: JSON = [

@@ -16,9 +16,7 @@ func tlsSecrets(_ binding: EnvoyBinding) -> [TLSSecret] {
     guard let mode = binding.tls?.mode, let material = binding.material else { return [] }
     var secrets: [TLSSecret] = []
     func add(_ name: String, _ kind: String, _ value: JSON, _ files: [TLSFile]) {
-        let resource = JSON.typed(
-            "extensions.transport_sockets.tls.v3.Secret",
-            .object([JSON.Member(key: "name", value: .string(name)), JSON.Member(key: kind, value: value)]))
+        let resource = JSON.object([JSON.Member(key: "name", value: .string(name)), JSON.Member(key: kind, value: value)])
         secrets.append(TLSSecret(name: name, resource: resource, files: files))
     }
     switch mode {

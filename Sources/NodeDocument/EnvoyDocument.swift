@@ -1,18 +1,19 @@
 public import NetworkTypes
 public import Sodium
 
-/// Envoy's whole configuration as separate resources; the agent composes the files.
+/// Envoy's whole configuration as separate resources; the agent composes the files (`files(on:leavingOut:)`).
 ///
 /// Every path inside the JSON texts is relative to Envoy's working directory: `./lds.json`, `./cds.json`, `./eds/NAME.json`,
 /// `./sds/NAME.json`, `./tls/FILE`. So a staged folder is validated with the very bytes that will run.
 public struct EnvoyDocument: Hashable, Codable, Sendable {
     public var release: EnvoyRelease
-    /// The bootstrap, JSON. A change of it needs a restart of Envoy.
+    /// The bootstrap but for its overload manager, JSON. A change of it needs a restart of Envoy.
     public var bootstrap: String
     public var listeners: [EnvoyListener]
     /// CDS resources, JSON each.
     public var clusters: [EnvoyResource]
-    /// One `ClusterLoadAssignment` each, for `./eds/NAME.json`; the name is the cluster's.
+    /// One `ClusterLoadAssignment` each, for `./eds/NAME.json`; the name is the cluster's. UDP alone has them: its sessions would end
+    /// with a change of the cluster, while TCP connections outlive it.
     public var endpoints: [EnvoyResource]
     /// One SDS `Secret` each, for `./sds/NAME.json`; they refer to `tlsFiles`, and hold no key.
     public var secrets: [EnvoyResource]
@@ -59,7 +60,7 @@ public struct EnvoyRelease: Hashable, Codable, Sendable {
 public struct EnvoyResource: Hashable, Codable, Sendable {
     /// Safe as a file name: `a-z 0-9 - .` only.
     public var name: String
-    /// One JSON object with its `@type` where the resource goes into a DiscoveryResponse.
+    /// One JSON object, without the `@type` that a DiscoveryResponse wants.
     public var json: String
 
     public init(name: String, json: String) {
@@ -78,6 +79,7 @@ public struct EnvoyListener: Hashable, Codable, Sendable {
     public var address: IPv4Address?
     /// The bindings behind it, by name; empty for the bridge.
     public var bindings: [String]
+    /// One JSON object, without `@type` and without `address`.
     public var json: String
 
     /// The name of the listener of that port, `tcp-443`.

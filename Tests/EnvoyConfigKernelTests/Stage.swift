@@ -1,0 +1,87 @@
+import EdgeAPI
+import EnvoyConfig
+import Foundation
+import NetworkTypes
+import NodeDocument
+
+/// A temporary folder in which an Envoy runs: `config` is its working directory; gone with `remove()`.
+struct Stage {
+    let root: URL
+    static let host = EnvoyHost(hasIPv6: true, memoryBytes: 2 << 30)
+
+    init() throws {
+        root = FileManager.default.temporaryDirectory.appending(path: "envoy-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: root, withIntermediateDirectories: true)
+    }
+
+    func remove() { try? FileManager.default.removeItem(at: root) }
+
+    func write(_ document: EnvoyDocument, to folder: String, on host: EnvoyHost = Self.host) throws {
+        for file in document.files(on: host) + [document.bootstrapFile(on: host)] {
+            let url = root.appending(path: folder).appending(path: file.path)
+            try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try Data(file.contents.utf8).write(to: url)
+        }
+    }
+
+    /// What `envoy --mode validate` says of `bootstrap`: nil for good.
+    func refusal(of bootstrap: String) throws -> String? {
+        let name = "validate-\(UUID().uuidString).json"
+        let folder = root.appending(path: "config")
+        try Data(bootstrap.utf8).write(to: folder.appending(path: name))
+        let result = try Command(Envoy.path(), ["--mode", "validate", "-l", "error", "-c", name], in: folder).run()
+        return result.status == 0 ? nil : result.error + result.output
+    }
+}
+
+enum Envoy {
+    /// `TIDEGATE_ENVOY`, or the one that `Tests/Lab/setup` unpacked.
+    static func path() throws -> String {
+        if let path = ProcessInfo.processInfo.environment["TIDEGATE_ENVOY"] { return path }
+        let environment = ProcessInfo.processInfo.environment["TIDEGATE_CACHE"]
+        let top = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let folder = (environment.map { URL(filePath: $0) } ?? top.appending(path: ".cache")).appending(path: "envoy")
+        let versions = try FileManager.default.contentsOfDirectory(atPath: folder.path())
+        guard let newest = versions.max(by: { $0.compare($1, options: .numeric) == .orderedAscending }) else {
+            throw Missing(what: "an Envoy in \(folder.path()): run Tests/Lab/setup, or set TIDEGATE_ENVOY")
+        }
+        return folder.appending(path: newest).appending(path: "envoy").path()
+    }
+}
+
+struct Missing: Error, CustomStringConvertible {
+    let what: String
+    var description: String { "missing: \(what)" }
+}
+
+/// A program run to its end.
+struct Command {
+    struct Result {
+        let status: Int32
+        let output: String
+        let error: String
+    }
+
+    let process = Process()
+
+    init(_ path: String, _ arguments: [String], in folder: URL? = nil) {
+        process.executableURL = URL(filePath: path)
+        process.arguments = arguments
+        process.currentDirectoryURL = folder
+    }
+
+    func run() throws -> Result {
+        let output = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        let error = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        defer { for url in [output, error] { try? FileManager.default.removeItem(at: url) } }
+        for url in [output, error] { try Data().write(to: url) }
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = try FileHandle(forWritingTo: output)
+        process.standardError = try FileHandle(forWritingTo: error)
+        try process.run()
+        process.waitUntilExit()
+        return Result(
+            status: process.terminationStatus, output: try String(contentsOf: output, encoding: .utf8),
+            error: try String(contentsOf: error, encoding: .utf8))
+    }
+}
