@@ -95,18 +95,28 @@ public func run(_ command: String...) throws -> String { try run(command) }
 
 @discardableResult
 public func run(_ command: [String]) throws -> String {
-    let pipe = Pipe()
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = command
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else {
-        throw CommandFailure(command: command.joined(separator: " "), output: output)
-    }
+    var pipes: [Int32] = [-1, -1]
+    guard pipe(&pipes) == 0 else { throw CommandFailure(command: "pipe", output: String(cString: strerror(errno))) }
+    let (readEnd, writeEnd) = (pipes[0], pipes[1])
+    defer { close(readEnd) }
+    // Not Foundation's Process: that waits until every heir of its descriptors has ended, daemons too.
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    posix_spawn_file_actions_adddup2(&actions, writeEnd, 1)
+    posix_spawn_file_actions_adddup2(&actions, writeEnd, 2)
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3)
+    var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
+    defer { for argument in arguments { free(argument) } }
+    var pid: pid_t = 0
+    let code = posix_spawnp(&pid, command[0], &actions, nil, &arguments, environ)
+    close(writeEnd)
+    guard code == 0 else { throw CommandFailure(command: command[0], output: String(cString: strerror(code))) }
+    let output = String(decoding: FileHandle(fileDescriptor: readEnd).readDataToEndOfFile(), as: UTF8.self)
+    var status: Int32 = 0
+    while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
+    guard status == 0 else { throw CommandFailure(command: command.joined(separator: " "), output: output) }
     return output
 }
 
