@@ -31,16 +31,17 @@ public struct FieldNode: Hashable, Sendable {
         self.position = position
     }
 
-    public init(_ value: FieldValue) {
+    public init(value: FieldValue) {
         switch value {
         case .null: self.init(.null)
         case .bool(let value): self.init(.bool(value))
         case .integer(let value): self.init(.integer(value))
         case .number(let value): self.init(.number(value))
         case .string(let value): self.init(.string(value))
-        case .array(let values): self.init(.sequence(values.map { FieldNode($0) }))
+        case .array(let values): self.init(.sequence(values.map { FieldNode(value: $0) }))
         case .object(let values):
-            self.init(.mapping(values.sorted { $0.key < $1.key }.map { FieldEntry(key: $0.key, value: FieldNode($0.value)) }))
+            self.init(
+                .mapping(values.sorted { $0.key < $1.key }.map { FieldEntry(key: $0.key, value: FieldNode(value: $0.value)) }))
         }
     }
 }

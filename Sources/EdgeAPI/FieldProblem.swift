@@ -76,14 +76,16 @@ indirect enum FieldPath {
 
 /// Collects the problems of one object while it is decoded.
 final class ProblemLog {
+    /// More of one object help nobody, and a hostile one could have very many.
+    private static let most = 100
+
     private var found: [FieldProblem] = []
+    private(set) var hasErrors = false
     let unknownFields: UnknownFields
     /// Known once `metadata` is read; names the object in all its problems, earlier ones too.
     var object = ""
 
     init(unknownFields: UnknownFields) { self.unknownFields = unknownFields }
-
-    var hasErrors: Bool { found.contains { $0.severity == .error } }
 
     var problems: [FieldProblem] {
         found.map { problem in
@@ -94,7 +96,14 @@ final class ProblemLog {
     }
 
     func add(_ message: String, path: FieldPath, position: TextPosition?, severity: FieldProblem.Severity = .error) {
-        found.append(FieldProblem(severity: severity, path: path.text, position: position, message: message))
+        if severity == .error { hasErrors = true }
+        guard found.count <= Self.most else { return }
+        if found.count == Self.most {
+            found.append(
+                FieldProblem(path: "", position: position, message: "there is more; mend the first \(Self.most) to see it"))
+        } else {
+            found.append(FieldProblem(severity: severity, path: path.text, position: position, message: message))
+        }
     }
 
     /// `value`, unless an error was found on the way to it.

@@ -44,6 +44,9 @@ public struct ManifestFile: Sendable {
     /// Far more than a folder's file needs; each document has a limit of its own besides.
     static let limit = 8 << 20
 
+    /// A bound on what a hostile file makes of itself.
+    private static let mostProblems = 1000
+
     /// Those that could be read; with problems, perhaps not all.
     public var manifests: [PlacedManifest]
     public var problems: [ManifestProblem]
@@ -100,6 +103,10 @@ public struct ManifestFile: Sendable {
         self.init(manifests: [], problems: [])
         let (documents, syntaxProblem) = name.hasSuffix(".json") ? Self.readJSON(bytes) : readYAML(bytes)
         for document in documents {
+            guard problems.count < Self.mostProblems else {
+                problems.append(ManifestProblem(file: name, message: "there is more; mend the first \(problems.count) to see it"))
+                return
+            }
             let (found, problems) = Manifest.decode(document, foreignKinds: foreignKinds)
             manifests += found
             self.problems += problems.map { ManifestProblem($0, file: name) }

@@ -14,7 +14,7 @@ public struct BoundSocket: Hashable, Sendable {
     /// Whether it is a UDP socket that hears one peer only.
     public let isConnected: Bool
     public let uid: UInt32
-    /// Tells which process has it; 0 for a socket of the kernel itself.
+    /// Tells which process has it; the kernel's own sockets (WireGuard's) have one that no process has.
     public let inode: UInt64
 
     init(transport: TransportProtocol, address: IPAddress, port: Port, isConnected: Bool, uid: UInt32, inode: UInt64) {

@@ -11,7 +11,8 @@ public struct SSHPrivateKey: Sendable, CustomStringConvertible {
 
     let kind: Kind
     let isEncrypted: Bool
-    /// Lines end in `\n`, the last one too.
+    /// Lines end in `\n`, the last one too; a NUL stands behind it, for libssh2 1.10 also takes strlen(3) of a key it was
+    /// given with a length.
     let file: SecretBytes
     /// With the NUL that C wants at its end; one NUL alone when there is none.
     let passphrase: SecretBytes
@@ -41,9 +42,10 @@ public struct SSHPrivateKey: Sendable, CustomStringConvertible {
     private static func withUnixLineEnds(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
         var result: [UInt8] = []
         // Room for all at once, so that no growing leaves a copy behind.
-        result.reserveCapacity(bytes.count + 1)
+        result.reserveCapacity(bytes.count + 2)
         for byte in bytes.drop(while: { $0 != UInt8(ascii: "-") }) where byte != UInt8(ascii: "\r") { result.append(byte) }
         if result.last != UInt8(ascii: "\n") { result.append(UInt8(ascii: "\n")) }
+        result.append(0)
         return result
     }
 

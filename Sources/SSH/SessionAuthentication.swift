@@ -47,7 +47,7 @@ extension Session {
                 key.passphrase.withUnsafeBytes { passphrase in
                     libssh2_userauth_publickey_frommemory(
                         handle, user, user.utf8.count, nil, 0, file.baseAddress?.assumingMemoryBound(to: CChar.self),
-                        file.count, passphrase.baseAddress?.assumingMemoryBound(to: CChar.self))
+                        file.count - 1, passphrase.baseAddress?.assumingMemoryBound(to: CChar.self))
                 }
             }
         }

@@ -1,13 +1,16 @@
-public import EdgeAPI
+import EdgeAPI
 import Glibc
 public import Logging
-public import ManifestStore
+import ManifestStore
 
 /// Runs the first uplink of an EdgeNode on this host, as a process that outlives the controller: stopping `tidegate standalone`
 /// stops no traffic, and the next start finds the process again by its pid file.
 ///
 /// There is one `wg-uplink` a host, so one EdgeNode at a time.
 public actor LocalUplinks {
+    /// `POSIX_SPAWN_SETSID` of glibc's spawn.h, which Swift does not import.
+    private static let setSession: Int32 = 0x80
+
     private let program: String
     private let arguments: [String]
     private let environment: [String]
@@ -71,7 +74,8 @@ public actor LocalUplinks {
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "\(files.folder)/uplink.log", O_WRONLY | O_CREAT | O_APPEND, 0o600)
+        posix_spawn_file_actions_addopen(
+            &actions, STDOUT_FILENO, "\(files.folder)/uplink.log", O_WRONLY | O_CREAT | O_APPEND, 0o600)
         posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -80,15 +84,13 @@ public actor LocalUplinks {
         var none = sigset_t()
         sigemptyset(&none)
         posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSID.rawValue | POSIX_SPAWN_SETSIGMASK.rawValue))
+        posix_spawnattr_setflags(&attributes, Int16(Self.setSession | POSIX_SPAWN_SETSIGMASK))
 
-        let words = [program, "--config", files.document, "--keys", files.keys] + arguments
+        let argv = cStrings([program, "--config", files.document, "--keys", files.keys] + arguments)
+        let envp = cStrings(environment + ["POD_NAME=\(node.name)-uplink-0"])
+        defer { for pointer in argv + envp { free(pointer) } }
         var pid = pid_t()
-        let result = withCStrings(words) { argv in
-            withCStrings(environment + ["POD_NAME=\(node.name)-uplink-0"]) { envp in
-                posix_spawn(&pid, program, &actions, &attributes, argv, envp)
-            }
-        }
+        let result = posix_spawn(&pid, program, &actions, &attributes, argv, envp)
         guard result == 0, let process = ProcessIdentity(pid: pid) else {
             throw LocalUplinkError("the uplink \(program) cannot be started: \(String(cString: strerror(result)))")
         }
@@ -108,8 +110,5 @@ struct LocalUplinkError: Error, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 }
 
-private func withCStrings<Result>(_ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Result) -> Result {
-    let pointers = strings.map { strdup($0) }
-    defer { for pointer in pointers { free(pointer) } }
-    return body(pointers + [nil])
-}
+/// A null-terminated array of copies; the caller frees each.
+private func cStrings(_ strings: [String]) -> [UnsafeMutablePointer<CChar>?] { strings.map { strdup($0) } + [nil] }

@@ -1,7 +1,7 @@
 import EdgeAPI
 import FileWatching
 public import Logging
-public import ManifestStore
+import ManifestStore
 public import Reconcilers
 public import ServiceLifecycle
 
@@ -23,7 +23,8 @@ public struct StandaloneController: ServiceLifecycle.Service {
     private let queue = WorkQueue<ObjectName>(concurrency: concurrency)
 
     public init(
-        manifests path: String, store: StandaloneStore, nodes: EdgeNodeReconciler, bindings: PortBindingReconciler, sessions: NodeSessions,
+        manifests path: String, store: StandaloneStore, nodes: EdgeNodeReconciler, bindings: PortBindingReconciler,
+        sessions: NodeSessions,
         uplinks: LocalUplinks?, logger: Logger
     ) {
         self.path = path
@@ -48,6 +49,11 @@ public struct StandaloneController: ServiceLifecycle.Service {
     }
 
     private func reconcile(_ name: ObjectName) async -> ReconcileOutcome {
+        guard !store.mustWait(name) else {
+            logger.warning(
+                "some manifests cannot be read since the start, so the VPS is left as it is; correct them", metadata: ["edgeNode": "\(name)"])
+            return .done(requeueAfter: EdgeNodeReconciler.resync)
+        }
         let outcome = await nodes.reconcile(name)
         for portBinding in store.portBindings(of: name) { _ = await bindings.reconcile(portBinding.metadata.objectName) }
         return outcome
@@ -67,8 +73,14 @@ public struct StandaloneController: ServiceLifecycle.Service {
             await take(snapshot)
             if let settlesIn = snapshot.settlesIn {
                 try? await Task.sleep(for: settlesIn)
-            } else if await iterator.next() == nil {
-                return
+                continue
+            }
+            do {
+                guard try await iterator.next() != nil else { return }
+            } catch {
+                logger.error("changes cannot be watched; looking every second", metadata: ["error": "\(error)"])
+                try? await Task.sleep(for: .seconds(1))
+                iterator = changes.makeAsyncIterator()
             }
         }
     }

@@ -15,13 +15,26 @@ import Synchronization
 public final class StandaloneStore: ResourceStore {
     private struct State {
         var snapshot = Snapshot()
+        /// Whether some reading of the manifests had no broken file.
+        var wasComplete = false
         var enrolled: [ObjectName: EnrolledNode] = [:]
+        /// Those of `enrolled` that an earlier run left.
+        var heldBefore: Set<ObjectName> = []
         var nodeStatus: [ObjectName: EdgeNodeStatus] = [:]
         var bindingStatus: [ObjectName: PortBindingStatus] = [:]
         /// When each PortBinding was first seen, RFC 3339: what decides who is older.
         var firstSeen: [ObjectName: String] = [:]
         /// Events told before, so that a failure that repeats is told once.
         var told: [ResourceEvent: ContinuousClock.Instant] = [:]
+
+        /// With the status and the age that a manifest does not hold.
+        func complete(_ portBinding: PortBinding) -> PortBinding {
+            var result = portBinding
+            let name = portBinding.metadata.objectName
+            result.status = bindingStatus[name]
+            if result.metadata.creationTimestamp.isEmpty { result.metadata.creationTimestamp = firstSeen[name] ?? "" }
+            return result
+        }
     }
 
     private let folder: StateFolder
@@ -34,6 +47,7 @@ public final class StandaloneStore: ResourceStore {
     public init(folder: StateFolder, uplinks: LocalUplinks?, logger: Logger) throws(StateError) {
         var state = State()
         for node in try folder.enrolledNodes() { state.enrolled[node.edgeNode.metadata.objectName] = node }
+        state.heldBefore = Set(state.enrolled.keys)
         let written = try StateFolder.readStatuses(at: folder.path)
         for (name, status) in written.edgeNodes { state.nodeStatus[name] = status }
         for (name, status) in written.portBindings {
@@ -53,15 +67,25 @@ public final class StandaloneStore: ResourceStore {
         return state.withLock { state in
             let before = state.snapshot
             state.snapshot = snapshot
+            let isFirstComplete = snapshot.isComplete && !state.wasComplete
+            if snapshot.isComplete { state.wasComplete = true }
             for portBinding in snapshot.portBindings where state.firstSeen[portBinding.metadata.objectName] == nil {
                 state.firstSeen[portBinding.metadata.objectName] = now
             }
             let names = Set(before.edgeNodes.map(\.metadata.objectName)).union(snapshot.edgeNodes.map(\.metadata.objectName))
                 .union(state.enrolled.keys)
-            let changed = names.filter { NodeInputs($0, in: before) != NodeInputs($0, in: snapshot) || !snapshot.has($0) }
+            let changed = names.filter {
+                isFirstComplete || NodeInputs($0, in: before) != NodeInputs($0, in: snapshot) || !snapshot.has($0)
+            }
             let orphans = snapshot.portBindings.filter { !names.contains($0.edgeNodeName) }.map(\.metadata.objectName)
             return (changed, Set(orphans))
         }
+    }
+
+    /// Whether the node must be left as it is for now: it was enrolled by an earlier run, whose manifests are not all readable yet.
+    /// What the broken file held is unknown, and a plan without it would close ports that are in use.
+    func mustWait(_ name: ObjectName) -> Bool {
+        state.withLock { !$0.wasComplete && $0.heldBefore.contains(name) }
     }
 
     /// Removes the status files of PortBindings that are gone.
@@ -213,16 +237,6 @@ public final class StandaloneStore: ResourceStore {
         } catch {
             throw StoreError("\(error)")
         }
-    }
-}
-
-extension StandaloneStore.State {
-    fileprivate func complete(_ portBinding: PortBinding) -> PortBinding {
-        var result = portBinding
-        let name = portBinding.metadata.objectName
-        result.status = bindingStatus[name]
-        if result.metadata.creationTimestamp.isEmpty { result.metadata.creationTimestamp = firstSeen[name] ?? "" }
-        return result
     }
 }
 

@@ -75,8 +75,11 @@ private func parse(_ text: String) throws(SyntaxProblem) -> FieldNode { try Fiel
     }
 
     @Test func whatIsWrittenReadsBackTheSame() throws {
-        let value = FieldValue.object(["x": .array([.object([:]), .array([]), .string("\u{7F}\u{0}😀".filter { $0 != "\u{0}" })])])
-        #expect(try FieldNode(json: Array(value.json.utf8)).withoutPlaces == FieldNode(value))
+        let value = FieldValue.object([
+            "y": .null, "z": .bool(true), "n": .integer(1), "d": .number(0.5),
+            "x": .array([.object([:]), .array([]), .string("\u{7F}\u{0}😀".filter { $0 != "\u{0}" })]),
+        ])
+        #expect(try FieldNode(json: Array(value.json.utf8)).withoutPlaces == FieldNode(value: value))
     }
 }
 

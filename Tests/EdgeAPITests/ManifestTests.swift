@@ -64,6 +64,13 @@ import Testing
         #expect(try decode("'text'").lines.count == 1)
     }
 
+    @Test func problemsAreCounted() throws {
+        let fields = (0..<500).map { "'unknown\($0)': 1" }.joined(separator: ", ")
+        let result = try decode("{'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 's'}, \(fields)}")
+        #expect(result.lines.count == 101)
+        #expect(result.lines.last?.contains("there is more") == true)
+    }
+
     @Test func fieldsWrittenTwiceAreToldOnce() throws {
         let result = try decode(
             "{'apiVersion': 'v1', 'kind': 'Secret', 'kind': 'Secret', 'metadata': {'name': 's', 'name': 't'}}")

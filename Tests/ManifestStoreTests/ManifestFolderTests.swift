@@ -186,6 +186,11 @@ import Testing
         #expect(snapshot.secrets.count == 1)
     }
 
+    @Test func problemsOfAFileAreCounted() {
+        let file = ManifestFile(bytes: Array(String(repeating: "a: 1\n---\n", count: 5000).utf8), name: "x.yaml")
+        #expect((1000...1010).contains(file.problems.count))
+    }
+
     @Test func oneFileCanBeValidated() throws {
         try temporary.write("x.yaml", documents("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}", secretText))
         let file = ManifestFile.read(temporary("x.yaml"))

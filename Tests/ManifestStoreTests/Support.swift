@@ -23,8 +23,10 @@ final class TemporaryFolder {
         try #require(fchmod(descriptor, mode) == 0)
     }
 
-    func read(_ name: String) -> String? {
-        let descriptor = open(self(name), O_RDONLY)
+    func read(_ name: String) -> String? { Self.read(from: self(name)) }
+
+    static func read(from path: String) -> String? {
+        let descriptor = open(path, O_RDONLY)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         var buffer = [UInt8](repeating: 0, count: 1 << 20)

@@ -57,7 +57,7 @@ struct SSHPrivateKeyTests {
         let key = "\u{FEFF}  -----BEGIN PRIVATE KEY-----\r\nAAAA\r\n-----END PRIVATE KEY-----"
         let parsed = try SSHPrivateKey(file: SecretBytes(copying: Array(key.dropFirst().utf8)))
         let text = parsed.file.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
-        #expect(text == "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+        #expect(text == "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n\0")
     }
 
     @Test func nothingSecretIsPrinted() throws {

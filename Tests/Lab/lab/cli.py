@@ -69,7 +69,7 @@ def show(options: argparse.Namespace) -> int:
   clients    {network.CLIENT}  {network.SECOND_CLIENT}
   home       {network.HOME}  behind NAT {network.NAT}; further uplinks {', '.join(network.UPLINKS)}
   backends   {network.BACKEND} and {network.SERVICES}; ports in Tests/Lab/lab/backends.py
-  a shell    make lab-shell HOST=home    (or: {', '.join(network.ROLES)})""")
+  a shell    make lab-shell NS=home    (or: {', '.join(network.ROLES)})""")
     return 0
 
 

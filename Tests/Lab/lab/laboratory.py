@@ -62,12 +62,11 @@ class Lab:
     def down(self) -> None:
         """Ends and removes everything of this instance. Also when there is nothing."""
         paths.STATES.mkdir(mode=0o700, exist_ok=True)
-        lock_path = paths.STATES / f"{self.instance}.lock"
-        with open(lock_path, "w") as lock:
+        # The lock file stays: removing it would let two processes hold two locks of the same name.
+        with open(paths.STATES / f"{self.instance}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._dismiss_warden()
             leftovers.reap(self.instance)
-            lock_path.unlink(missing_ok=True)
 
     def __enter__(self) -> "Lab":
         return self

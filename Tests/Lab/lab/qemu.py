@@ -180,7 +180,7 @@ class QemuMachine:
         made = image()
         argv = ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", "1024", "-nodefaults",
                 "-display", "none", "-serial", f"file:{self.folder}/console.log", "-kernel", str(made.kernel),
-                "-initrd", str(made.initramfs), "-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet",
+                "-initrd", str(made.initramfs), "-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0",
                 "-drive", f"file={self.folder}/disk.qcow2,if=virtio,format=qcow2",
                 "-drive", f"file={self.folder}/identity.img,if=virtio,format=raw,readonly=on",
                 "-device", "virtio-rng-pci", "-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no",
@@ -222,7 +222,7 @@ class QemuMachine:
         known.write_text(known_hosts(self.hosts))
         operator = keys.SSHKey(paths.state(self.instance) / "keys" / "operator")
         argv = ["ssh", "-i", str(operator.private), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes", "-o",
-                "ConnectTimeout=20", f"root@{VPS}", "--", *(shlex.quote(word) for word in command)]
+                "ConnectTimeout=5", "-o", "ServerAliveInterval=2", f"root@{VPS}", "--", *(shlex.quote(word) for word in command)]
         try:
             return self.internet.run(argv, input=input, timeout=timeout)
         except CommandFailed as error:
