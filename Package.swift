@@ -1,55 +1,148 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+// The order of the targets is the module map: imports point to what stands above. `make lint` checks it.
+
 let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .treatAllWarnings(as: .error),
 ]
 
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func program(_ name: String, path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
+}
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
+let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
 let package = Package(
     name: "tidegate",
     dependencies: [
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         // ground
-        .systemLibrary(name: "CLibssh2", pkgConfig: "libssh2", providers: [.apt(["libssh2-1-dev"])]),
+        .systemLibrary(name: "CLibssh2", pkgConfig: "libssh2", providers: [.apt(["libssh2-1-dev", "libssl-dev"])]),
         .systemLibrary(name: "CLibmnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
         .systemLibrary(name: "CLibsodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
-        .target(name: "NetworkTypes", swiftSettings: strict),
-        .target(name: "Sodium", dependencies: ["CLibsodium", "NetworkTypes"], swiftSettings: strict),
-        .target(name: "StructuredLogging", dependencies: [.product(name: "Logging", package: "swift-log")], swiftSettings: strict),
+        .systemLibrary(name: "CLibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CLinuxHeaders", providers: [.apt(["linux-libc-dev"])]),
+        module("NetworkTypes"),
+        module("Sodium", ["CLibsodium", "NetworkTypes"]),
+        module("StructuredLogging", [logging]),
+        module("NetlinkMessages", ["CLinuxHeaders", "NetworkTypes", "Sodium"]),
 
         // contracts
-        .target(name: "EdgeAPI", dependencies: ["NetworkTypes", "Sodium"], swiftSettings: strict),
-        .target(name: "NodeDocument", dependencies: ["NetworkTypes", "Sodium"], swiftSettings: strict),
+        module("EdgeAPI", ["NetworkTypes", "Sodium"]),
+        module("NodeDocument", ["NetworkTypes", "Sodium"]),
+
+        // shells
+        module("FileWatching"),
+        module("ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium"]),
+        module("Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium"]),
+        module("SSH", ["CLibssh2", "NetworkTypes", "Sodium"]),
+
+        // kernel words
+        module("NFTables", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),
+        module("RouteNetlink", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),
+        module("WireGuardNetlink", ["CLibsodium", "CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
 
         // decisions
-        .target(
-            name: "EnvoyConfig", dependencies: ["EdgeAPI", "NetworkTypes", "NodeDocument", "Sodium"], swiftSettings: strict),
-        .target(
-            name: "Planning", dependencies: ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument"], swiftSettings: strict),
-        .target(
-            name: "Certificates",
-            dependencies: [
+        module("EnvoyConfig", ["EdgeAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
+        module("Planning", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument"]),
+        module(
+            "Certificates",
+            [
                 "EdgeAPI", "EnvoyConfig", "Planning", "Sodium",
-                .product(name: "X509", package: "swift-certificates"),
-                .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
-            ], swiftSettings: strict),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
+            ]),
 
         // orchestration
-        .target(
-            name: "Reconcilers",
-            dependencies: [
-                "Certificates", "EdgeAPI", "NetworkTypes", "NodeDocument", "Planning", "Sodium",
-                .product(name: "Logging", package: "swift-log"),
-            ], swiftSettings: strict),
+        module(
+            "HostNetwork",
+            [
+                "CLinuxHeaders", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium", "WireGuardNetlink",
+            ]),
+        module(
+            "UplinkAgent",
+            [
+                "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "WireGuardNetlink",
+                logging, serviceLifecycle, unixSignals,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+        module(
+            "NodeAgent",
+            [
+                "CLinuxHeaders", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink", "Sodium", "WireGuardNetlink",
+                logging,
+            ]),
+        module("Enrollment", ["EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
+        module(
+            "Reconcilers",
+            ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "Sodium", logging]),
+        module(
+            "Standalone",
+            [
+                "EdgeAPI", "FileWatching", "ManifestStore", "NetworkTypes", "NodeDocument", "Reconcilers", "Sodium", logging, serviceLifecycle,
+            ]),
+
+        // executables
+        program(
+            "tidegate", path: "Sources/Tidegate",
+            [
+                "Certificates", "EdgeAPI", "Enrollment", "ManifestStore", "NetworkTypes", "NodeDocument", "Planning", "Reconcilers", "Sodium",
+                "Standalone", "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
+            ]),
+        program("edge-agent", path: "edge-agent", ["NodeAgent", "NodeDocument", "StructuredLogging", logging]),
+        program("uplink", path: "uplink", ["NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser, logging]),
+
+        // tests that need nothing
+        tests("EdgeAPITests", ["EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
+        tests("FileWatchingTests", ["FileWatching"]),
+        tests("HostNetworkTests", ["HostNetwork", "NetworkTypes"]),
+        tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
+        tests("NFTablesTests", ["NFTables", "NetlinkMessages", "NetworkTypes"]),
+        tests("NetlinkMessagesTests", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
+        tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
+        tests("SSHTests", ["NetworkTypes", "SSH", "Sodium"]),
+        tests("WireGuardNetlinkTests", ["NetlinkMessages", "NetworkTypes", "Sodium", "WireGuardNetlink"]),
+
+        // tests that need root: each in namespaces of its own
+        .target(name: "TestNetwork", dependencies: ["CLinuxHeaders"], path: "Tests/TestNetwork", swiftSettings: strict),
+        tests(
+            "HostNetworkKernelTests",
+            [
+                "CLinuxHeaders", "HostNetwork", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium", "TestNetwork",
+                "WireGuardNetlink",
+            ]),
+        tests("NFTablesKernelTests", ["HostNetwork", "NFTables", "Netlink", "NetworkTypes", "TestNetwork"]),
+        tests("NetlinkKernelTests", ["Netlink", "NetlinkMessages", "RouteNetlink", "TestNetwork"]),
+        tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,4 +1,5 @@
 import Crypto
+import CryptoExtras
 public import EdgeAPI
 import EnvoyConfig
 public import FoundationEssentials
@@ -6,7 +7,6 @@ public import Planning
 import Sodium
 import SwiftASN1
 import X509
-import CryptoExtras
 
 /// Checks a `kubernetes.io/tls` Secret before anything of it is pushed to a host.
 ///
@@ -19,7 +19,8 @@ public func readTLSSecret(_ secret: Secret, now: Date) -> CertificateSource {
         try checkValidity(of: leaf, now: now)
         let key = try privateKey(in: secret)
         guard key.publicKey == leaf.publicKey else {
-            throw SecretFault("tls.key is not the key of the first certificate in tls.crt; put the pair that belongs together there")
+            throw SecretFault(
+                "tls.key is not the key of the first certificate in tls.crt; put the pair that belongs together there")
         }
         try checkKind(of: leaf.publicKey)
         let hasAuthority = secret.data["ca.crt"].map { $0.count > 0 } ?? false

@@ -1,7 +1,7 @@
 import Glibc
 public import NetworkTypes
-import Sodium
 import SSH
+import Sodium
 
 /// The edge agent as it is pushed: a .tar.gz of the relocatable folder, and the build it holds.
 public struct AgentBundle: Sendable {

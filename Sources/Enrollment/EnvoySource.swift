@@ -15,18 +15,22 @@ public enum EnvoySource: Hashable, Sendable {
     public init(parsing text: String, version: String, sha256: SHA256Digest?) throws(InvalidValue) {
         if text.hasPrefix("https://") || text.hasPrefix("http://") {
             guard let sha256 else {
-                throw InvalidValue(expected: "--envoy-source", given: text, reason: "a URL needs --envoy-sha256, so that hosts can check the download")
+                throw InvalidValue(
+                    expected: "--envoy-source", given: text,
+                    reason: "a URL needs --envoy-sha256, so that hosts can check the download")
             }
             let url = text.split(separator: "{version}", omittingEmptySubsequences: false).joined(separator: version)
             guard url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
-                throw InvalidValue(expected: "--envoy-source", given: text, reason: "a URL has no spaces or characters outside ASCII")
+                throw InvalidValue(
+                    expected: "--envoy-source", given: text, reason: "a URL has no spaces or characters outside ASCII")
             }
             self = .url(url, sha256)
             return
         }
         let (length, digest) = try digestFile(text)
         if let sha256, sha256 != digest {
-            throw InvalidValue(expected: "--envoy-source", given: text, reason: "its SHA-256 is \(digest), but --envoy-sha256 says \(sha256)")
+            throw InvalidValue(
+                expected: "--envoy-source", given: text, reason: "its SHA-256 is \(digest), but --envoy-sha256 says \(sha256)")
         }
         self = .file(path: text, length: length, digest)
     }

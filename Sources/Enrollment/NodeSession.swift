@@ -1,7 +1,7 @@
 public import Logging
+import NetworkTypes
 public import NodeDocument
 public import SSH
-import NetworkTypes
 import Sodium
 
 /// One VPS: a kept SSH connection, and the agent's protocol over it.
@@ -37,7 +37,8 @@ public actor NodeSession {
         case .needsAgent, .needsEnvoy, .observed:
             throw EnrollmentError(
                 reason: .agentFailed,
-                message: "\(target.host): the agent still answers \(report.outcome.rawValue) after it got what it asked for", followUp: .retry)
+                message: "\(target.host): the agent still answers \(report.outcome.rawValue) after it got what it asked for",
+                followUp: .retry)
         }
     }
 
@@ -76,7 +77,8 @@ public actor NodeSession {
             let words = printable(String(decoding: pushed.standardError.suffix(400), as: UTF8.self), limit: 400)
             throw EnrollmentError(
                 reason: words.contains("No space left") ? .diskFull : .agentInstallFailed,
-                message: "\(target.host): the agent could not be installed: \(words.isEmpty ? "the host said nothing" : words)", followUp: .retry)
+                message: "\(target.host): the agent could not be installed: \(words.isEmpty ? "the host said nothing" : words)",
+                followUp: .retry)
         }
         return try decode(pushed)
     }
@@ -85,7 +87,8 @@ public actor NodeSession {
         guard case .file(let path, let length, let digest) = envoy else {
             throw EnrollmentError(
                 reason: .envoyInstallFailed,
-                message: "\(target.host): the host could not download Envoy \(version); see the agent's problem, or give --envoy-source a file to push",
+                message:
+                    "\(target.host): the host could not download Envoy \(version); see the agent's problem, or give --envoy-source a file to push",
                 followUp: .retry)
         }
         logger.info("pushing Envoy", metadata: ["version": "\(version)", "bytes": "\(length)"])
@@ -102,7 +105,9 @@ public actor NodeSession {
     }
 
     /// Runs a command on the kept connection, or on a new one; tries once more when the kept one turns out to be dead.
-    private func run(_ command: RemoteCommand, _ input: ByteSource, doing step: String) async throws(EnrollmentError) -> ExecResult {
+    private func run(_ command: RemoteCommand, _ input: ByteSource, doing step: String) async throws(EnrollmentError)
+        -> ExecResult
+    {
         let isKept = connection?.isAlive == true
         do throws(SSHError) {
             return try await connected().execute(command, input: input)
@@ -143,7 +148,8 @@ public actor NodeSession {
             var bytes = try DocumentJSON.encode(value)
             return try SecretBytes(consuming: &bytes)
         } catch {
-            throw EnrollmentError(reason: .documentRefused, message: "the document cannot be written: \(error)", followUp: .stalled)
+            throw EnrollmentError(
+                reason: .documentRefused, message: "the document cannot be written: \(error)", followUp: .stalled)
         }
     }
 
@@ -155,7 +161,8 @@ public actor NodeSession {
             let words = printable(String(decoding: result.standardError.suffix(400), as: UTF8.self), limit: 400)
             throw EnrollmentError(
                 reason: .agentFailed,
-                message: "\(target.host): the agent gave no report (\(error)) and \(ending)\(words.isEmpty ? "" : ": " + words)", followUp: .retry)
+                message: "\(target.host): the agent gave no report (\(error)) and \(ending)\(words.isEmpty ? "" : ": " + words)",
+                followUp: .retry)
         }
     }
 
@@ -174,7 +181,8 @@ public actor NodeSession {
         case .envoyRejected, .envoyNotRunning, .wireGuard, .network, .system: reason = .agentFailed
         }
         return EnrollmentError(
-            reason: reason, message: "\(target.host): " + report.problems.map(\.message).joined(separator: "; "), followUp: followUp)
+            reason: reason, message: "\(target.host): " + report.problems.map(\.message).joined(separator: "; "),
+            followUp: followUp)
     }
 }
 
@@ -209,7 +217,8 @@ extension EnrollmentError {
         case .keyUnreadable: reason = .sshSecretInvalid
         case .connectionLost, .idleTimedOut, .commandTimedOut, .closed, .cancelled: reason = .connectionLost
         case .channelRefused, .outputTooLarge, .inputFailed: reason = .agentFailed
-        case .nameUnresolvable, .unreachable, .refused, .connectTimedOut, .handshakeTimedOut, .notSSH, .noCommonAlgorithm, .protocolFailure,
+        case .nameUnresolvable, .unreachable, .refused, .connectTimedOut, .handshakeTimedOut, .notSSH, .noCommonAlgorithm,
+            .protocolFailure,
             .outOfResources:
             reason = .unreachable
         }

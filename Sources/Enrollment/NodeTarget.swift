@@ -17,7 +17,8 @@ public struct NodeTarget: Sendable {
     /// - Throws: `EnrollmentError` that names the Secret's key at fault.
     public init(spec: EdgeNodeSpec, secret: Secret) throws(EnrollmentError) {
         func fault(_ text: String) -> EnrollmentError {
-            EnrollmentError(reason: .sshSecretInvalid, message: "Secret \(secret.metadata.objectName): \(text)", followUp: .waiting)
+            EnrollmentError(
+                reason: .sshSecretInvalid, message: "Secret \(secret.metadata.objectName): \(text)", followUp: .waiting)
         }
         func value(_ key: String) -> SecretBytes? { secret.data[key].flatMap { $0.count > 0 ? $0 : nil } }
 

@@ -14,7 +14,9 @@ public enum DocumentJSON {
     }
 
     /// - Throws: `DocumentError` that names the field at fault; unknown fields are let through, as a newer writer may add some.
-    public static func decode<Value: Decodable>(_ type: Value.Type, from bytes: some Collection<UInt8>) throws(DocumentError) -> Value {
+    public static func decode<Value: Decodable>(_ type: Value.Type, from bytes: some Collection<UInt8>) throws(DocumentError)
+        -> Value
+    {
         do {
             return try JSONDecoder().decode(type, from: Data(bytes))
         } catch let error as DecodingError {

@@ -30,7 +30,8 @@ struct Claims {
         if let other = names[binding.name] {
             return Conflict(
                 binding: id, other: other, reason: .portConflict,
-                message: "the name \(binding.name) is taken on this EdgeNode by binding \(other), which is older; rename one of them")
+                message:
+                    "the name \(binding.name) is taken on this EdgeNode by binding \(other), which is older; rename one of them")
         }
         let socket = Socket(protocol: binding.protocol, port: binding.listenPort)
         let hostnames = binding.tls?.hostnames ?? []

@@ -29,7 +29,9 @@ private struct Planner {
 
     mutating func planBindings() {
         var claims = Claims(tunnelPort: input.node.spec.tunnel.listenPort)
-        let mine = input.portBindings.filter { $0.edgeNodeName == input.node.metadata.objectName && $0.metadata.deletionTimestamp == nil }
+        let mine = input.portBindings.filter {
+            $0.edgeNodeName == input.node.metadata.objectName && $0.metadata.deletionTimestamp == nil
+        }
         let byAge = mine.sorted {
             ($0.metadata.creationTimestamp, $0.metadata.objectName) < ($1.metadata.creationTimestamp, $1.metadata.objectName)
         }
@@ -75,12 +77,16 @@ private struct Planner {
                 return .failure(Problem(message: "Service \(name) does not exist; create it or correct target.service"))
             }
             guard let address = service.clusterIP else {
-                return .failure(Problem(message: "Service \(name) has no IPv4 cluster IP (headless?); use a ClusterIP Service or target.address"))
+                return .failure(
+                    Problem(
+                        message: "Service \(name) has no IPv4 cluster IP (headless?); use a ClusterIP Service or target.address"))
             }
             guard service.ports.contains(where: { $0.port == port && $0.protocol == binding.protocol }) else {
                 let known = service.ports.map { "\($0.port)/\($0.protocol)" }.joined(separator: ", ")
                 return .failure(
-                    Problem(message: "Service \(name) has no port \(port)/\(binding.protocol); it has \(known.isEmpty ? "none" : known)"))
+                    Problem(
+                        message:
+                            "Service \(name) has no port \(port)/\(binding.protocol); it has \(known.isEmpty ? "none" : known)"))
             }
             return .success(address)
         }
@@ -95,7 +101,8 @@ private struct Planner {
         case .usable(var material):
             if case .mutual = binding.tls?.mode {
                 guard material.certificateAuthority != nil else {
-                    return .failure(Problem(message: "Secret \(name) has no ca.crt, which tls.mode mutual checks clients against"))
+                    return .failure(
+                        Problem(message: "Secret \(name) has no ca.crt, which tls.mode mutual checks clients against"))
                 }
             } else {
                 material.certificateAuthority = nil
@@ -135,7 +142,8 @@ private struct Planner {
                 listenPort: spec.tunnel.listenPort, address: relayAddress, network: network, mtu: spec.tunnel.mtu,
                 peers: replicas.map { RelayPeer(ordinal: $0.ordinal, publicKey: $0.publicKey, address: $0.address) }),
             host: HostTuning(
-                kernelMaxSocketBufferBytes: spec.host.kernelMaxSocketBufferBytes, disableNicOffloads: spec.host.disableNicOffloads),
+                kernelMaxSocketBufferBytes: spec.host.kernelMaxSocketBufferBytes, disableNicOffloads: spec.host.disableNicOffloads
+            ),
             envoy: envoy)
         let forwards = planned.map {
             Forward(
@@ -146,7 +154,8 @@ private struct Planner {
             relay: relay, planned: planned.map(\.planned),
             conflicts: (conflicts + unplaced).sorted { $0.binding < $1.binding }, nodeProblems: problems,
             uplinkWithoutRelayKey: UplinkContentParts(
-                host: spec.address, port: spec.tunnel.listenPort, relayAddress: relayAddress, network: network, mtu: spec.tunnel.mtu,
+                host: spec.address, port: spec.tunnel.listenPort, relayAddress: relayAddress, network: network,
+                mtu: spec.tunnel.mtu,
                 persistentKeepalive: spec.tunnel.persistentKeepalive, replicas: replicas,
                 forwards: forwards.sorted { ($0.protocol, $0.tunnelPort) < ($1.protocol, $1.tunnelPort) }))
     }
@@ -168,7 +177,8 @@ private struct Planner {
         var planned: PlannedBinding {
             let binding = accepted.binding
             return PlannedBinding(
-                id: accepted.id, listener: EnvoyListener.conventionalName(binding.protocol, binding.listenPort), listenPort: binding.listenPort,
+                id: accepted.id, listener: EnvoyListener.conventionalName(binding.protocol, binding.listenPort),
+                listenPort: binding.listenPort,
                 tunnelPort: tunnelPort, target: accepted.target, targetPort: binding.target.port)
         }
     }

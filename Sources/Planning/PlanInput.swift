@@ -17,7 +17,8 @@ public struct PlanInput: Sendable {
     public var envoyRelease: EnvoyRelease
 
     public init(
-        node: EdgeNode, portBindings: [PortBinding], services: [ObjectName: Service], certificates: [ObjectName: CertificateSource],
+        node: EdgeNode, portBindings: [PortBinding], services: [ObjectName: Service],
+        certificates: [ObjectName: CertificateSource],
         uplinkKeys: [Int: WireGuardPublicKey], envoyRelease: EnvoyRelease
     ) {
         self.node = node

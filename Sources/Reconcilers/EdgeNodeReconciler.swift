@@ -1,10 +1,10 @@
 import Certificates
 public import EdgeAPI
-public import Enrollment
+import Enrollment
 import FoundationEssentials
 public import Logging
 import NetworkTypes
-public import NodeDocument
+import NodeDocument
 import Planning
 import Sodium
 
@@ -124,10 +124,12 @@ public struct EdgeNodeReconciler: Sendable {
         guard let secret else {
             throw NodeFailure(
                 reason: "SSHSecretMissing",
-                message: "Secret \(secretName) does not exist; create it with privateKey (or password) and knownHosts", followUp: .waiting)
+                message: "Secret \(secretName) does not exist; create it with privateKey (or password) and knownHosts",
+                followUp: .waiting)
         }
         let document = RelayDocument(
-            agentBuild: sessions.agentBuild, owner: owner(of: node), epoch: writer.epoch, hash: outcome.relayHash, content: outcome.plan.relay,
+            agentBuild: sessions.agentBuild, owner: owner(of: node), epoch: writer.epoch, hash: outcome.relayHash,
+            content: outcome.plan.relay,
             restartEnvoy: restartToken(of: node))
         do throws(EnrollmentError) {
             return try await sessions.session(for: node, secret: secret).apply(document)
@@ -161,7 +163,9 @@ public struct EdgeNodeReconciler: Sendable {
 
     private func writeStatus(_ outcome: NodeOutcome, node: EdgeNode) async throws(StoreError) {
         let now = Date()
-        let status = edgeNodeStatus(outcome, previous: node.status, now: rfc3339(now)) { rfc3339(now.addingTimeInterval(-Double($0))) }
+        let status = edgeNodeStatus(outcome, previous: node.status, now: rfc3339(now)) {
+            rfc3339(now.addingTimeInterval(-Double($0)))
+        }
         try await store.setStatus(status, of: node)
         if outcome.report?.outcome == .applied, restartToken(of: node) != nil {
             try await store.removeAnnotation(APIName.restartEnvoyAnnotation, of: node)
@@ -171,7 +175,8 @@ public struct EdgeNodeReconciler: Sendable {
     private func tell(_ report: AgentReport, of node: EdgeNode) async {
         let name = node.metadata.objectName
         if !report.changes.isEmpty {
-            logger.info("the VPS was changed", metadata: ["edgeNode": "\(name)", "changes": "\(report.changes.joined(separator: "; "))"])
+            logger.info(
+                "the VPS was changed", metadata: ["edgeNode": "\(name)", "changes": "\(report.changes.joined(separator: "; "))"])
         }
         for found in report.drift {
             await store.record(
@@ -187,13 +192,15 @@ public struct EdgeNodeReconciler: Sendable {
         let name = node.metadata.objectName
         if let failure = outcome.failure {
             logger.error(
-                "the VPS is not what it should be", metadata: ["edgeNode": "\(name)", "reason": "\(failure.reason)", "error": "\(failure.message)"])
+                "the VPS is not what it should be",
+                metadata: ["edgeNode": "\(name)", "reason": "\(failure.reason)", "error": "\(failure.message)"])
             await store.record(
                 ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: failure.reason, message: failure.message))
             return failure.followUp == .retry ? .failed : .done(requeueAfter: Self.resync)
         }
         guard let report = outcome.report else { return .failed }
-        let isSettled = report.peers.contains { $0.uplink?.ready == true && $0.uplink?.hash == outcome.uplinkHash }
+        let isSettled =
+            report.peers.contains { $0.uplink?.ready == true && $0.uplink?.hash == outcome.uplinkHash }
             && !report.listeners.contains { $0.state == .pending }
         return .done(requeueAfter: isSettled ? Self.resync : Self.settling)
     }
@@ -207,9 +214,11 @@ public struct EdgeNodeReconciler: Sendable {
                 try await tearDown(node)
             } catch {
                 let hint = "annotate the EdgeNode with \(APIName.skipDeprovisionAnnotation)=true to leave the VPS as it is"
-                let failure = NodeFailure(reason: error.reason, message: "teardown: \(error.message); \(hint)", followUp: error.followUp)
+                let failure = NodeFailure(
+                    reason: error.reason, message: "teardown: \(error.message); \(hint)", followUp: error.followUp)
                 await store.record(
-                    ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: "TeardownFailed", message: failure.message))
+                    ResourceEvent(
+                        kind: EdgeNode.kind, name: name, level: .warning, reason: "TeardownFailed", message: failure.message))
                 logger.error("teardown failed", metadata: ["edgeNode": "\(name)", "error": "\(failure.message)"])
                 return .failed
             }

@@ -2,13 +2,16 @@ import EdgeAPI
 import NetworkTypes
 import NodeDocument
 import Planning
+import Sodium
 
 /// A handshake older than this means that the tunnel is down: WireGuard renews a session in use every 120 s and gives one up
 /// after 180 (whitepaper, section 6.1, REJECT_AFTER_TIME).
 let staleHandshakeSeconds = 180
 
 /// The status that follows from what a reconcile found. `now` is RFC 3339.
-func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: String, timestamp: (_ secondsAgo: Int) -> String) -> EdgeNodeStatus {
+func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: String, timestamp: (_ secondsAgo: Int) -> String)
+    -> EdgeNodeStatus
+{
     var status = previous ?? EdgeNodeStatus()
     let generation = outcome.node.metadata.generation
     status.observedGeneration = generation
@@ -58,21 +61,26 @@ private struct Verdict {
 private func enrolledVerdict(_ outcome: NodeOutcome) -> Verdict {
     if outcome.report == nil, let failure = outcome.failure { return Verdict(false, failure.reason, failure.message) }
     guard let report = outcome.report, report.relayPublicKey != nil else {
-        return Verdict(false, outcome.failure?.reason ?? "NotYetEnrolled", outcome.failure?.message ?? "the VPS has not been enrolled yet")
+        return Verdict(
+            false, outcome.failure?.reason ?? "NotYetEnrolled", outcome.failure?.message ?? "the VPS has not been enrolled yet")
     }
     return Verdict(true, "Enrolled", "agent \(report.agentBuild) answers on \(outcome.node.spec.address)")
 }
 
 private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
     let peers = outcome.plan.relay.wireGuard.peers
-    guard let report = outcome.report else { return Verdict(false, "Unknown", "the VPS was not reached, so nothing is known of the tunnel") }
+    guard let report = outcome.report else {
+        return Verdict(false, "Unknown", "the VPS was not reached, so nothing is known of the tunnel")
+    }
     let fresh = report.peers.filter { ($0.handshakeAge ?? .max) <= staleHandshakeSeconds }
     if fresh.count == peers.count, !peers.isEmpty {
         return Verdict(true, "HandshakeFresh", "all \(peers.count) uplinks have shaken hands within \(staleHandshakeSeconds) s")
     }
     if !fresh.isEmpty {
         let missing = peers.filter { peer in !fresh.contains { $0.publicKey == peer.publicKey } }.map { String($0.ordinal) }
-        return Verdict(true, "SomeUplinksDown", "\(fresh.count) of \(peers.count) uplinks are connected; down: \(missing.joined(separator: ", "))")
+        return Verdict(
+            true, "SomeUplinksDown",
+            "\(fresh.count) of \(peers.count) uplinks are connected; down: \(missing.joined(separator: ", "))")
     }
     let port = outcome.node.spec.tunnel.listenPort
     return Verdict(
@@ -109,5 +117,6 @@ private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, servi
 private func readyMessage(_ outcome: NodeOutcome) -> String {
     let left = outcome.plan.conflicts.count
     let count = outcome.plan.planned.count
-    return "\(count) bindings through \(outcome.plan.relay.wireGuard.peers.count) uplinks" + (left > 0 ? "; \(left) left out, see ConfigSynced" : "")
+    return "\(count) bindings through \(outcome.plan.relay.wireGuard.peers.count) uplinks"
+        + (left > 0 ? "; \(left) left out, see ConfigSynced" : "")
 }

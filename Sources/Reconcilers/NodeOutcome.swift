@@ -18,7 +18,8 @@ public struct NodeOutcome: Sendable {
     public var failure: NodeFailure?
 
     public init(
-        node: EdgeNode, plan: Plan, relayHash: SHA256Digest, uplinkHash: SHA256Digest?, report: AgentReport?, failure: NodeFailure?
+        node: EdgeNode, plan: Plan, relayHash: SHA256Digest, uplinkHash: SHA256Digest?, report: AgentReport?,
+        failure: NodeFailure?
     ) {
         self.node = node
         self.plan = plan

@@ -1,4 +1,4 @@
-public import EdgeAPI
+import EdgeAPI
 public import Enrollment
 public import Logging
 public import NodeDocument

@@ -2,6 +2,7 @@ import EdgeAPI
 import NetworkTypes
 import NodeDocument
 import Planning
+import Sodium
 
 /// The status of a PortBinding, told from the last outcome of its EdgeNode; `outcome` is nil when there was none yet.
 func portBindingStatus(
@@ -46,7 +47,9 @@ private struct BindingVerdict {
     var target: String?
 }
 
-private func bindingVerdict(_ binding: Binding, of portBinding: PortBinding, node: EdgeNode?, outcome: NodeOutcome?) -> BindingVerdict {
+private func bindingVerdict(_ binding: Binding, of portBinding: PortBinding, node: EdgeNode?, outcome: NodeOutcome?)
+    -> BindingVerdict
+{
     guard node != nil else {
         return BindingVerdict(
             reason: .edgeNodeNotFound,
@@ -95,18 +98,21 @@ private func uplinkVerdict(_ planned: PlannedBinding, outcome: NodeOutcome, repo
         }
         return BindingVerdict(
             reason: .uplinksDown,
-            message: words.isEmpty ? "there is no uplink" : "no uplink is ready (\(words.joined(separator: "; "))); see the uplinks' logs",
+            message: words.isEmpty
+                ? "there is no uplink" : "no uplink is ready (\(words.joined(separator: "; "))); see the uplinks' logs",
             target: target)
     }
     let current = ready.filter { $0.hash == outcome.uplinkHash }
     guard !current.isEmpty else {
-        return BindingVerdict(reason: .notYetApplied, message: "the uplinks have not taken up the present configuration yet", target: target)
+        return BindingVerdict(
+            reason: .notYetApplied, message: "the uplinks have not taken up the present configuration yet", target: target)
     }
     let answers = current.compactMap { uplink in uplink.targets.first { $0.binding == planned.id.name } }
     if let refused = answers.first(where: { $0.reachable == false }), !answers.contains(where: { $0.reachable != false }) {
         return BindingVerdict(
             reason: .targetUnreachable,
-            message: "no uplink reaches \(target): \(refused.message ?? "no answer"); see whether the target runs and listens there",
+            message:
+                "no uplink reaches \(target): \(refused.message ?? "no answer"); see whether the target runs and listens there",
             target: target)
     }
     return BindingVerdict(reason: .applied, message: "carries traffic", target: target)

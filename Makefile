@@ -1,0 +1,63 @@
+# `make demo` and `make test` work on a fresh Debian 12 machine, as root: each installs what it needs first.
+# The lab's targets take ID=name (several labs can be up at once) and RTT=ms.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON := /usr/bin/python3
+LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
+SOURCES := $(wildcard Sources Tests edge-agent uplink)
+
+.PHONY: help setup build dist lint test test-unit test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
+
+help:                   ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup:                  ## install what is missing, fill the cache
+	@echo "setup"
+	@Tests/Lab/setup $(if $(KERNEL_WIREGUARD),--kernel-wireguard)
+
+build: setup            ## release builds of tidegate and uplink, and the agent's bundle
+	@echo "build"
+	@swift build -c release --static-swift-stdlib --product tidegate
+	@swift build -c release --static-swift-stdlib --product uplink
+	@deploy/agent/bundle
+
+lint:                   ## format, warnings, and the module map
+	@echo "lint"
+	@swift format lint --strict --recursive $(SOURCES) Package.swift
+	@.ci/check-imports
+
+test: setup lint test-unit test-kernel test-e2e  ## everything
+
+test-unit: setup        ## no root, no network, seconds
+	@echo "unit tests"
+	@swift test --skip KernelTests
+
+test-kernel: setup      ## as root: real sockets and namespaces, no VPS
+	@echo "kernel tests"
+	@swift test --filter KernelTests
+
+# `test` too: a prerequisite is made once, with the variables of whoever asked first.
+test test-e2e: KERNEL_WIREGUARD := 1
+test-e2e: build         ## the whole path, in the lab: Tests/EndToEnd/run NAME for some of it
+	@echo "end-to-end tests"
+	@$(PYTHON) Tests/EndToEnd/run
+
+demo: build             ## two YAML files to real traffic through a real VPS
+	@$(PYTHON) Tests/Lab/demo.py
+
+bench: build            ## the figures of the performance budgets
+	@$(PYTHON) Tests/EndToEnd/bench
+
+lab-up: setup           ## a VPS behind its internet, a home behind its NAT
+	@$(LAB) up $(if $(RTT),--rtt $(RTT))
+
+lab-down:
+	@$(LAB) down
+
+lab-shell:              ## NS=client|internet|vps|nat|home|uplink1|uplink2|backend
+	@$(LAB) shell $(or $(NS),home)
+
+clean:                  ## build products; the cache stays (rm -rf .cache)
+	@swift package clean
+	@rm -rf .build/dist

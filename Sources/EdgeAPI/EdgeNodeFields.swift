@@ -1,0 +1,165 @@
+internal import NetworkTypes
+
+extension EdgeNode {
+    /// The StatefulSet `NAME-uplink` puts its name, `-` and a hash of 10 into a label of at most 63 bytes.
+    static let longestName = 63 - 11 - "-uplink".utf8.count
+
+    /// Reads an EdgeNode, filling defaults in; `problems` names all that is wrong with it.
+    public static func decode(_ node: FieldNode, unknownFields: UnknownFields = .refused) -> Decoded<EdgeNode> {
+        let log = ProblemLog(unknownFields: unknownFields)
+        return log.decoded(EdgeNode(Field(document: node, log: log)))
+    }
+
+    init?(_ field: Field) {
+        guard let fields = field.mapping() else { return nil }
+        fields.pass("apiVersion", "kind")
+        let metadata = ObjectMeta(
+            fields["metadata"], kind: Self.kind, expected: "a DNS label of at most \(Self.longestName) characters",
+            where: { isDNSLabel($0) && $0.utf8.count <= Self.longestName })
+        let spec = EdgeNodeSpec(fields["spec"].required("the VPS and how to reach it"))
+        let status = EdgeNodeStatus(fields["status"])
+        fields.finish()
+        guard let metadata, let spec else { return nil }
+        self.init(metadata: metadata, spec: spec, status: status)
+    }
+
+    /// As the API has it, defaults written out.
+    public var fieldValue: FieldValue {
+        .fields([
+            "apiVersion": .string(APIName.groupVersion),
+            "kind": .string(Self.kind),
+            "metadata": metadata.fieldValue,
+            "spec": spec.fieldValue,
+            "status": status?.fieldValue,
+        ])
+    }
+}
+
+extension EdgeNodeSpec {
+    init?(_ field: Field) {
+        guard let fields = field.mapping() else { return nil }
+        let address = fields["address"].required("the VPS's IP address or DNS name")
+            .parsed(HostAddress.self, "an IP address or DNS name")
+        let ssh = SSHSpec(fields["ssh"].required("how to log in, at least ssh.secretRef"))
+        let edge = EdgeSpec(fields["edge"])
+        let tunnel = TunnelSpec(fields["tunnel"])
+        let uplink = UplinkSpec(fields["uplink"])
+        let host = HostSpec(fields["host"])
+        fields.finish()
+        guard let address, let ssh else { return nil }
+        self.init(address: address, ssh: ssh, edge: edge, tunnel: tunnel, uplink: uplink, host: host)
+    }
+
+    var fieldValue: FieldValue {
+        .fields([
+            "address": .text(address),
+            "ssh": .fields([
+                "port": .integer(Int(ssh.port.number)),
+                "user": .string(ssh.user),
+                "connectTimeout": .text(ssh.connectTimeout),
+                "secretRef": ssh.secretRef.fieldValue,
+                "insecureSkipHostKeyVerification": .bool(ssh.insecureSkipHostKeyVerification),
+            ]),
+            "edge": .fields([
+                "healthCheck": .fields([
+                    "interval": .text(edge.healthCheck.interval),
+                    "timeout": .text(edge.healthCheck.timeout),
+                    "healthyThreshold": .integer(edge.healthCheck.healthyThreshold),
+                    "unhealthyThreshold": .integer(edge.healthCheck.unhealthyThreshold),
+                ]),
+                "maxConnections": .integer(edge.maxConnections),
+                "drainTimeout": .text(edge.drainTimeout),
+            ]),
+            "tunnel": .fields([
+                "listenPort": .integer(Int(tunnel.listenPort.number)),
+                "network": .text(tunnel.network),
+                "mtu": .integer(tunnel.mtu),
+                "persistentKeepalive": .integer(tunnel.persistentKeepalive),
+            ]),
+            "uplink": uplink.fieldValue,
+            "host": .fields([
+                "kernelMaxSocketBufferBytes": .integer(host.kernelMaxSocketBufferBytes),
+                "disableNicOffloads": .bool(host.disableNicOffloads),
+            ]),
+        ])
+    }
+}
+
+extension SSHSpec {
+    init?(_ field: Field) {
+        guard let fields = field.mapping() else { return nil }
+        let port = fields["port"].port()
+        let user = fields["user"].string("a user name of a-z, 0-9, _ and -", where: isUserName)
+        let connectTimeout = fields["connectTimeout"].duration(.milliseconds(100) ... .seconds(600))
+        let secretRef = SecretReference(
+            fields["secretRef"].required("the Secret with privateKey or password, and knownHosts"))
+        let skips = fields["insecureSkipHostKeyVerification"].bool()
+        fields.finish()
+        guard let secretRef else { return nil }
+        let defaults = SSHSpec(secretRef: secretRef)
+        self.init(
+            port: port ?? defaults.port, user: user ?? defaults.user, connectTimeout: connectTimeout ?? defaults.connectTimeout,
+            secretRef: secretRef, insecureSkipHostKeyVerification: skips ?? defaults.insecureSkipHostKeyVerification)
+    }
+}
+
+extension EdgeSpec {
+    init(_ field: Field) {
+        self.init()
+        guard let fields = field.mapping() else { return }
+        if let check = fields["healthCheck"].mapping() {
+            healthCheck.interval = check["interval"].duration(.milliseconds(100) ... .seconds(3600)) ?? healthCheck.interval
+            healthCheck.timeout = check["timeout"].duration(.milliseconds(50) ... .seconds(600)) ?? healthCheck.timeout
+            healthCheck.healthyThreshold = check["healthyThreshold"].integer(1...100) ?? healthCheck.healthyThreshold
+            healthCheck.unhealthyThreshold = check["unhealthyThreshold"].integer(1...100) ?? healthCheck.unhealthyThreshold
+            check.finish()
+        }
+        maxConnections = fields["maxConnections"].integer(1...1_000_000) ?? maxConnections
+        drainTimeout = fields["drainTimeout"].duration(.seconds(1) ... .seconds(86400)) ?? drainTimeout
+        fields.finish()
+    }
+}
+
+extension TunnelSpec {
+    init(_ field: Field) {
+        self.init()
+        guard let fields = field.mapping() else { return }
+        listenPort = fields["listenPort"].port() ?? listenPort
+        let networkField = fields["network"]
+        if let given = networkField.parsed(CIDR.self, "an IPv4 network such as 10.200.0.0/24") {
+            network = given
+            if !(8...30).contains(given.prefixLength) {
+                networkField.fail("expected a network from /8 to /30, given /\(given.prefixLength)")
+            } else if !isUnicast(given.address) {
+                networkField.fail("\(given) is loopback, multicast or reserved; take a private one such as 10.200.0.0/24")
+            }
+        }
+        // 576: the least that every IPv4 host takes (RFC 791, section 3.1).
+        mtu = fields["mtu"].integer(576...65535, unit: "bytes") ?? mtu
+        persistentKeepalive = fields["persistentKeepalive"].integer(0...65535, unit: "seconds") ?? persistentKeepalive
+        fields.finish()
+    }
+}
+
+extension HostSpec {
+    init(_ field: Field) {
+        self.init()
+        guard let fields = field.mapping() else { return }
+        let buffer = fields["kernelMaxSocketBufferBytes"]
+        // The kernel keeps the value in an int and refuses less than its own least send buffer (SOCK_MIN_SNDBUF, 4,608 on 64 bit).
+        if let bytes = buffer.integer(0...Int64(Int32.max), unit: "bytes") {
+            if (1..<4608).contains(bytes) {
+                buffer.fail("expected at least 4608 bytes, or 0 to leave the kernel's value alone, given \(bytes)")
+            }
+            kernelMaxSocketBufferBytes = bytes
+        }
+        disableNicOffloads = fields["disableNicOffloads"].bool() ?? disableNicOffloads
+        fields.finish()
+    }
+}
+
+/// Whether a host can have the address: not 0/8, loopback, multicast, reserved or broadcast (RFC 6890).
+func isUnicast(_ address: IPv4Address) -> Bool {
+    let first = address.number >> 24
+    return first != 0 && first != 127 && first < 224
+}

@@ -1,0 +1,150 @@
+internal import NetworkTypes
+
+/// A mapping while it is decoded. It remembers which fields were asked for: all others are unknown ones.
+final class FieldMapping {
+    let field: Field
+    private var values: [String: FieldNode] = [:]
+    private let entries: [FieldEntry]
+    private var known: Set<String> = []
+
+    fileprivate init(_ field: Field, entries: [FieldEntry]) {
+        self.field = field
+        self.entries = entries
+        for entry in entries where values.updateValue(entry.value, forKey: entry.key) != nil {
+            field.log.add(
+                "is written more than once; keep one of them", path: .field(field.path, printable(entry.key)),
+                position: entry.keyPosition)
+        }
+    }
+
+    /// The field of that name, which is from now on a known one.
+    subscript(name: String) -> Field { child(name, isSecret: field.isSecret) }
+
+    /// The same, for one whose value may be shown though the mapping's others may not.
+    func shown(_ name: String) -> Field { child(name, isSecret: false) }
+
+    private func child(_ name: String, isSecret: Bool) -> Field {
+        known.insert(name)
+        return Field(
+            values[name], path: .field(field.path, name), position: field.position, log: field.log, isSecret: isSecret)
+    }
+
+    /// Marks fields as known that are not read.
+    func pass(_ names: String...) { known.formUnion(names) }
+
+    /// Reports the fields that nobody asked for.
+    func finish() {
+        guard field.log.unknownFields == .refused else { return }
+        for entry in entries where !known.contains(entry.key) {
+            let known = self.known.sorted()
+            let hint =
+                nearestName(to: entry.key, among: known).map { "did you mean \"\($0)\"?" }
+                ?? "the fields here are \(known.joined(separator: ", "))"
+            field.log.add(
+                "unknown field; \(hint)", path: .field(field.path, printable(entry.key)), position: entry.keyPosition)
+        }
+    }
+}
+
+extension Field {
+    func mapping(_ expected: String = "a mapping") -> FieldMapping? {
+        guard let node else { return nil }
+        guard case .mapping(let entries) = node.content else {
+            fail("expected \(expected), given \(shortGiven(node))")
+            return nil
+        }
+        return FieldMapping(self, entries: entries)
+    }
+
+    func sequence(_ expected: String = "a list") -> [Field]? {
+        guard let node else { return nil }
+        guard case .sequence(let nodes) = node.content else {
+            fail("expected \(expected), given \(shortGiven(node))")
+            return nil
+        }
+        return nodes.enumerated().map { index, node in
+            let item = Field(
+                node, path: .index(path, index), position: node.position ?? position, log: log, isSecret: isSecret)
+            if !item.isPresent { item.fail("is empty; fill it in or remove it") }
+            return item
+        }
+    }
+
+    /// The first field of that name in a mapping; for a look before the mapping is read.
+    func peek(_ name: String) -> Field {
+        var value: FieldNode?
+        if case .mapping(let entries)? = node?.content { value = entries.first { $0.key == name }?.value }
+        return Field(value, path: .field(path, name), position: position, log: log, isSecret: isSecret)
+    }
+
+    private func shortGiven(_ node: FieldNode) -> String {
+        switch node.content {
+        case .null: "nothing"
+        case .sequence: "a list"
+        case .mapping: "a mapping"
+        case .string(let text) where !isSecret: "the text \"\(printable(text))\""
+        default: "a single value"
+        }
+    }
+
+    /// The entries of a mapping from names to values, each as a field.
+    func entries(_ expected: String) -> [(key: String, field: Field)]? {
+        guard let node else { return nil }
+        guard case .mapping(let entries) = node.content else {
+            fail("expected \(expected), given \(shortGiven(node))")
+            return nil
+        }
+        var seen: Set<String> = []
+        return entries.map { entry in
+            let field = Field(
+                entry.value, path: .key(path, entry.key), position: entry.keyPosition ?? position, log: log, isSecret: isSecret)
+            if !seen.insert(entry.key).inserted { field.fail("is written more than once; keep one of them") }
+            return (entry.key, field)
+        }
+    }
+
+    /// A mapping from texts to texts, as labels are.
+    func strings(_ check: (_ key: String, _ value: String) -> String?) -> [String: String]? {
+        guard let entries = entries("a mapping of texts") else { return nil }
+        var result: [String: String] = [:]
+        for (key, field) in entries {
+            let value: String
+            if field.isPresent {
+                guard let text = field.string() else { continue }
+                value = text
+            } else {
+                value = ""
+            }
+            if let reason = check(key, value) { field.fail(isSecret ? "is no valid key or value" : reason) }
+            result[key] = value
+        }
+        return result
+    }
+
+    /// A mapping as it is, for parts of core/v1 that are passed on.
+    func mappingValue() -> FieldValue? {
+        guard let node else { return nil }
+        guard case .mapping = node.content else {
+            fail("expected a mapping, given \(shortGiven(node))")
+            return nil
+        }
+        return value()
+    }
+
+    /// The value as it is.
+    func value() -> FieldValue? {
+        guard let node else { return nil }
+        switch node.content {
+        case .null: return .null
+        case .bool(let value): return .bool(value)
+        case .integer(let value): return .integer(value)
+        case .number(let value): return .number(value)
+        case .string(let value): return .string(value)
+        case .sequence:
+            return .array((sequence() ?? []).map { $0.value() ?? .null })
+        case .mapping:
+            let entries = entries("a mapping") ?? []
+            return .object(Dictionary(entries.map { ($0.key, $0.field.value() ?? .null) }) { first, _ in first })
+        }
+    }
+}

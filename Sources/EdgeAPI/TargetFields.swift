@@ -1,0 +1,140 @@
+internal import NetworkTypes
+
+extension Target {
+    init?(_ field: Field) {
+        guard let fields = field.mapping() else { return nil }
+        let (service, address, port) = (fields["service"], fields["address"], fields["port"])
+        defer { fields.finish() }
+        switch (service.isPresent, address.isPresent) {
+        case (true, true):
+            field.fail("has both a service and an address; keep one")
+            return nil
+        case (false, false):
+            field.fail("needs a service (name and port), or an address and port")
+            return nil
+        case (true, false):
+            if port.isPresent { port.fail("belongs inside service: a Service's port is service.port") }
+            guard let target = Self.service(service) else { return nil }
+            self = target
+        case (false, true):
+            let port = port.required("the port at the address").port()
+            guard let address = Self.address(address), let port else { return nil }
+            self = .address(address, port: port)
+        }
+    }
+
+    private static func service(_ field: Field) -> Target? {
+        guard let fields = field.mapping("a mapping of name, namespace and port") else { return nil }
+        let name = fields["name"].required("the Service's name").string("a Service's name, a DNS label", where: isDNSLabel)
+        let namespace = fields["namespace"].string("a DNS label", where: isDNSLabel)
+        let port = fields["port"].required("the Service's port").port()
+        fields.finish()
+        guard let name, let port else { return nil }
+        return .service(ServiceReference(name: name, namespace: namespace), port: port)
+    }
+
+    private static func address(_ field: Field) -> IPv4Address? {
+        guard let text = field.string("an IPv4 address") else { return nil }
+        if IPv6Address(text) != nil {
+            field.fail("\"\(printable(text))\" is IPv6; targets are IPv4, as the tunnel is. Give the target's IPv4 address")
+            return nil
+        }
+        guard let address = field.parsed(IPv4Address.self, "an IPv4 address") else { return nil }
+        guard isUnicast(address) else {
+            field.fail("\(address) is loopback, multicast or reserved, where an uplink can forward nothing; name a host")
+            return nil
+        }
+        return address
+    }
+
+    var fieldValue: FieldValue {
+        switch self {
+        case .service(let reference, let port):
+            .fields([
+                "service": .fields([
+                    "name": .string(reference.name),
+                    "namespace": reference.namespace.map { .string($0) },
+                    "port": .integer(Int(port.number)),
+                ])
+            ])
+        case .address(let address, let port):
+            .fields(["address": .text(address), "port": .integer(Int(port.number))])
+        }
+    }
+}
+
+extension TCPOptions {
+    init(_ field: Field) {
+        self.init()
+        guard let fields = field.mapping() else { return }
+        connectTimeout = fields["connectTimeout"].duration(.milliseconds(100) ... .seconds(600)) ?? connectTimeout
+        idleTimeout =
+            fields["idleTimeout"].duration(
+                .milliseconds(100) ... .seconds(365 * 86400), zeroMeaning: "to never end a silent connection") ?? idleTimeout
+        let enabled = fields["proxyProtocol"].bool()
+        let versionField = fields["proxyProtocolVersion"]
+        let version = versionField.choice(ProxyProtocolVersion.allCases.map { (name: $0.rawValue, value: $0) })
+        if enabled == false, versionField.isPresent {
+            versionField.fail("has no meaning while proxyProtocol is false; set proxyProtocol: true or remove this field")
+        }
+        // A version alone asks for the header too; V1 is what a plain `proxyProtocol: true` always meant.
+        proxyProtocol = version ?? (enabled == true ? .v1 : nil)
+        fields.finish()
+    }
+
+    var fieldValue: FieldValue {
+        .fields([
+            "connectTimeout": .text(connectTimeout),
+            "idleTimeout": .text(idleTimeout),
+            "proxyProtocol": .bool(proxyProtocol != nil),
+            "proxyProtocolVersion": proxyProtocol.map { .string($0.rawValue) },
+        ])
+    }
+}
+
+extension TLSOptions {
+    /// Nil for an absent block, and for a wrong one.
+    init?(_ field: Field) {
+        guard let fields = field.mapping() else { return nil }
+        let mode = fields["mode"].required("one of \(Mode.names.joined(separator: ", "))")
+            .choice(Mode.names.map { (name: $0, value: $0) })
+        let secretField = fields["secretRef"]
+        let secret = SecretReference(secretField)
+        let hostnames = Self.hostnames(fields["hostnames"])
+        fields.finish()
+        guard let mode else { return nil }
+        if mode == Mode.passthrough.name {
+            if secretField.isPresent {
+                secretField.fail("has no use with mode passthrough, where the backend holds the certificate; remove it")
+            }
+            self.init(mode: .passthrough, hostnames: hostnames)
+            return
+        }
+        let contents = mode == "mutual" ? "tls.crt, tls.key and ca.crt" : "tls.crt and tls.key"
+        _ = secretField.required("the Secret with \(contents), for mode \(mode)")
+        guard let secret else { return nil }
+        self.init(mode: mode == "mutual" ? .mutual(secret) : .offload(secret), hostnames: hostnames)
+    }
+
+    private static func hostnames(_ field: Field) -> [String] {
+        var names: [String] = []
+        for item in field.sequence("a list of DNS names") ?? [] {
+            let expected = "a DNS name such as web.example.com or *.example.com"
+            guard let name = item.string(expected, where: { isServerName($0.lowercased()) })?.lowercased() else { continue }
+            if names.contains(name) {
+                item.fail("\"\(name)\" is listed already; remove one")
+            } else {
+                names.append(name)
+            }
+        }
+        return names
+    }
+
+    var fieldValue: FieldValue {
+        .fields([
+            "mode": .string(mode.name),
+            "secretRef": mode.secretRef?.fieldValue,
+            "hostnames": hostnames.isEmpty ? nil : .array(hostnames.map { .string($0) }),
+        ])
+    }
+}

@@ -1,0 +1,109 @@
+internal import Glibc
+
+/// Which folders must be watched, and for which names in them, to learn of every change to a set of paths.
+///
+/// A path is followed name by name, through symbolic links, from the root down: each folder on the way is watched for the one
+/// name that leads on. So it is seen when any part is made, deleted, moved or re-linked, as Kubernetes re-links `..data`.
+struct WatchPlan: Equatable {
+    /// What to watch a folder for.
+    struct Interest: Equatable {
+        /// These names; their coming and going.
+        var names: Set<String> = []
+        /// Those of `names` that are files whose content counts.
+        var files: Set<String> = []
+        /// The folder is one of those asked for, or in one: all in it counts.
+        var isWhole = false
+    }
+
+    /// Links followed on one path before it counts as a loop, as in the kernel (MAXSYMLINKS).
+    private static let mostLinks = 40
+    /// Folders below one that was asked for.
+    private static let depth = 16
+
+    private(set) var folders: [String: Interest] = [:]
+    /// In the order of being added: a folder comes after the one that leads to it.
+    private(set) var order: [String] = []
+
+    /// Follows an absolute path as far as there is something.
+    mutating func add(path: String) {
+        var links = 0
+        add(names: path.split(separator: "/").map(String.init), links: &links)
+    }
+
+    private mutating func add(names: [String], links: inout Int) {
+        var rest = names[...]
+        var folder = "/"
+        while let name = rest.popFirst() {
+            switch name {
+            case ".": continue
+            case "..":
+                folder = parent(of: folder)
+                continue
+            default: break
+            }
+            note(folder) { $0.names.insert(name) }
+            let next = folder == "/" ? "/\(name)" : "\(folder)/\(name)"
+            var status = stat()
+            guard lstat(next, &status) == 0 else { return }
+            switch status.st_mode & S_IFMT {
+            case S_IFLNK:
+                links += 1
+                guard links <= Self.mostLinks, let target = readLink(next) else { return }
+                rest = target.split(separator: "/").map(String.init) + rest
+                if target.hasPrefix("/") { folder = "/" }
+            case S_IFDIR:
+                folder = next
+            default:
+                if rest.isEmpty { note(folder) { $0.files.insert(name) } }
+                return
+            }
+        }
+        addWhole(folder, depth: 0)
+    }
+
+    private mutating func addWhole(_ folder: String, depth: Int) {
+        note(folder) { $0.isWhole = true }
+        guard let handle = opendir(folder) else { return }
+        defer { closedir(handle) }
+        while let entry = readdir(handle) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
+            }
+            guard !name.hasPrefix(".") else { continue }
+            let path = folder == "/" ? "/\(name)" : "\(folder)/\(name)"
+            var status = stat()
+            guard lstat(path, &status) == 0 else { continue }
+            switch status.st_mode & S_IFMT {
+            case S_IFDIR where depth < Self.depth: addWhole(path, depth: depth + 1)
+            case S_IFLNK: addLinkedFile(path)
+            default: continue
+            }
+        }
+    }
+
+    /// A link to a file counts as the file; one to a folder is not followed, as no reader of manifests does either.
+    private mutating func addLinkedFile(_ path: String) {
+        var status = stat()
+        guard stat(path, &status) != 0 || status.st_mode & S_IFMT != S_IFDIR else { return }
+        var links = 0
+        add(names: path.split(separator: "/").map(String.init), links: &links)
+    }
+
+    private mutating func note(_ folder: String, _ change: (inout Interest) -> Void) {
+        if folders[folder] == nil { order.append(folder) }
+        change(&folders[folder, default: Interest()])
+    }
+
+    private func parent(of folder: String) -> String {
+        guard let slash = folder.lastIndex(of: "/"), slash != folder.startIndex else { return "/" }
+        return String(folder[..<slash])
+    }
+
+    private func readLink(_ path: String) -> String? {
+        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = buffer.withUnsafeMutableBytes { bytes in
+            bytes.baseAddress.map { readlink(path, $0.assumingMemoryBound(to: CChar.self), bytes.count) } ?? -1
+        }
+        return count < 0 ? nil : String(decoding: buffer[..<count], as: UTF8.self)
+    }
+}

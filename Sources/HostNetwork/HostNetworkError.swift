@@ -1,0 +1,101 @@
+import Glibc
+import Netlink
+import NetlinkMessages
+import NetworkTypes
+
+/// Something about the host's network that could not be read or changed.
+public enum HostNetworkError: Error, Sendable {
+    case netlink(NetlinkError)
+    /// An interface of our name is there that is no WireGuard device; `kind` nil is hardware.
+    case foreignInterface(InterfaceName, kind: String?)
+    /// The kernel has no WireGuard and there is no way to start wireguard-go.
+    case noWireGuard(InterfaceName)
+    case noInterface(InterfaceName)
+    /// Another interface has an address inside `network`: its traffic would take the wrong way.
+    case networkInUse(IPPrefix, interface: String, address: IPPrefix)
+    /// Another interface has a route to exactly `network`.
+    case routeInUse(CIDR, interface: String)
+    /// wireguard-go did not start, did not answer, or refused; `reason` says which.
+    case wireGuardGo(InterfaceName, reason: String)
+    /// The keys could not be computed with or kept safe.
+    case wireGuardKeys(InterfaceName, reason: String)
+    /// A kernel setting that was written but reads differently.
+    case settingNotKept(SysctlKey, wanted: String, found: String)
+    /// A call on a file of the kernel or a socket failed.
+    case system(attempt: String, errno: Int32)
+}
+
+extension HostNetworkError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .netlink(let error): "\(error)"
+        case .foreignInterface(let name, let kind):
+            "an interface \(name) of kind \(kind ?? "hardware") is there already and is not ours; remove or rename it"
+        case .noWireGuard(let name):
+            "cannot make \(name): this kernel has no WireGuard and there is no wireguard-go; "
+                + "install the kernel's wireguard module or provide wireguard-go"
+        case .noInterface(let name): "there is no interface \(name)"
+        case .networkInUse(let network, let interface, let address):
+            "the tunnel's network \(network) overlaps \(address) of interface \(interface); choose another tunnel.network"
+        case .routeInUse(let network, let interface):
+            "a route to \(network) already leads through interface \(interface); remove it or choose another tunnel.network"
+        case .wireGuardGo(let name, let reason): "wireguard-go for \(name): \(reason)"
+        case .wireGuardKeys(let name, let reason): "the keys of \(name): \(reason)"
+        case .settingNotKept(let key, let wanted, let found):
+            "the kernel setting \(key) reads \(printable(found)) after \(printable(wanted)) was written; "
+                + "something else on the host sets it"
+        case .system(let attempt, let errno): "\(attempt): \(errorText(errno))"
+        }
+    }
+}
+
+/// `EACCES: Permission denied`.
+func errorText(_ errno: Int32) -> String { NetlinkError.text(errno: errno) }
+
+extension NetlinkSocket {
+    func ask(_ message: NetlinkMessage) throws(HostNetworkError) -> [NetlinkReply] {
+        do {
+            return try request(message)
+        } catch {
+            throw .netlink(error)
+        }
+    }
+
+    /// Every answer to a dump that `parse` makes something of.
+    func read<Value>(
+        _ message: NetlinkMessage, _ parse: (NetlinkReply) throws(MalformedNetlink) -> Value?
+    ) throws(HostNetworkError) -> [Value] {
+        let replies: [NetlinkReply]
+        do {
+            replies = try dump(message)
+        } catch {
+            throw .netlink(error)
+        }
+        return try message.parse(replies, parse)
+    }
+}
+
+extension NetlinkMessage {
+    func parse<Value>(
+        _ replies: [NetlinkReply], _ parse: (NetlinkReply) throws(MalformedNetlink) -> Value?
+    ) throws(HostNetworkError) -> [Value] {
+        var values: [Value] = []
+        for reply in replies {
+            do throws(MalformedNetlink) {
+                if let value = try parse(reply) { values.append(value) }
+            } catch {
+                throw .netlink(NetlinkError(request: "\(self)", cause: .malformed(error)))
+            }
+        }
+        return values
+    }
+}
+
+/// - Throws: the error in our terms.
+func openSocket(_ family: NetlinkSocket.Family) throws(HostNetworkError) -> NetlinkSocket {
+    do {
+        return try NetlinkSocket(family)
+    } catch {
+        throw .netlink(error)
+    }
+}

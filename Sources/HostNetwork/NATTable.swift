@@ -1,0 +1,163 @@
+import Glibc
+public import NFTables
+import Netlink
+import NetlinkMessages
+import NetworkTypes
+
+/// The table `ip tidegate` of the network namespace that this was made in. One thread at a time may use it.
+///
+/// Each `apply` compares what the kernel holds with what is wanted and sends the difference as one transaction; where
+/// nothing of nf_tables has changed since the last time, one question tells.
+public final class NATTable {
+    private let socket: NetlinkSocket
+    private var known: Known?
+    /// Flows that stick to a target of before may be left from an apply that failed half-way.
+    private var owesFlowSweep = false
+
+    private struct Known {
+        var generation: UInt32
+        var state: RulesetState
+    }
+
+    /// How often a transaction is planned anew because somebody else changed rules meanwhile.
+    private static let attempts = 10
+
+    public init() throws(HostNetworkError) { socket = try openSocket(.netfilter) }
+
+    /// Makes the table what `wanted` says, then forgets the UDP flows that would stick to a former target.
+    /// - Returns: what was changed, in words; empty when all was as it should be.
+    public func apply(_ wanted: UplinkRuleset) throws(HostNetworkError) -> [String] {
+        var changes: [String] = []
+        let kind = try inOurTerms { () throws(NetlinkError) in try change(to: wanted) }
+        if kind != .none {
+            changes.append("\(kind)")
+            owesFlowSweep = owesFlowSweep || kind.concernsUDP
+        }
+        if owesFlowSweep {
+            let count = try inOurTerms { () throws(NetlinkError) in try forgetStaleFlows(wanted) }
+            if count > 0 { changes.append("conntrack: forgot \(count) UDP flows of former targets") }
+            owesFlowSweep = false
+        }
+        return changes
+    }
+
+    /// Whether a table is there that lets nothing but our flows be forwarded; see `UplinkRuleset.forwardsNothingElse`.
+    public func forwardsNothingElse() throws(HostNetworkError) -> Bool {
+        try inOurTerms { () throws(NetlinkError) in try present().state.forwardsNothingElse }
+    }
+
+    /// Removes the table, if there is one.
+    /// - Returns: what was changed, in words.
+    public func remove() throws(HostNetworkError) -> [String] {
+        known = nil
+        let isGone = try inOurTerms { () throws(NetlinkError) in
+            try retrying { () throws(NetlinkError) in
+                let generation = try self.generation()
+                guard try !table().isEmpty else { return false }
+                try socket.transact(RulesetChange.removal(generation: generation))
+                return true
+            }
+        }
+        return isGone ? ["nftables: removed table ip \(UplinkRuleset.table)"] : []
+    }
+
+    // MARK: The ruleset
+
+    private func change(to wanted: UplinkRuleset) throws(NetlinkError) -> RulesetChange.Kind {
+        try retrying { () throws(NetlinkError) in
+            let present = try self.present()
+            let change = try reading(RulesetQueries.rules) { () throws(MalformedNetlink) in
+                try RulesetChange(from: present.state, to: wanted)
+            }
+            known = present
+            if change.kind == .none { return .none }
+            known = nil
+            try socket.transact(change.transaction(generation: present.generation))
+            if case .update = change.kind {
+                // The next transaction of anyone has the number after ours.
+                known = Known(generation: present.generation &+ 1, state: present.state.updated(to: wanted.forwards))
+            }
+            return change.kind
+        }
+    }
+
+    /// Tries again when the rules changed between the reading and the writing.
+    private func retrying<Result>(_ body: () throws(NetlinkError) -> Result) throws(NetlinkError) -> Result {
+        var attempt = 1
+        while true {
+            do throws(NetlinkError) {
+                return try body()
+            } catch  where attempt < Self.attempts && [restartNeeded, ENOENT, EINTR].contains(error.errno) {
+                known = nil
+                attempt += 1
+            }
+        }
+    }
+
+    private func present() throws(NetlinkError) -> Known {
+        let generation = try self.generation()
+        if let known, known.generation == generation { return known }
+        let table = try self.table()
+        if table.isEmpty { return Known(generation: generation, state: RulesetState()) }
+        let chains = try socket.dump(RulesetQueries.chains)
+        let rules = try socket.dump(RulesetQueries.rules)
+        let maps = try socket.dump(RulesetQueries.maps)
+        let hasMap = try reading(RulesetQueries.maps) { () throws(MalformedNetlink) in try RulesetState.mapIsThere(in: maps) }
+        let elements = hasMap ? try socket.dump(RulesetQueries.elements) : []
+        let state = try reading(RulesetQueries.rules) { () throws(MalformedNetlink) in
+            try RulesetState(table: table, chains: chains, rules: rules, maps: maps, elements: elements)
+        }
+        return Known(generation: generation, state: state)
+    }
+
+    /// Empty when there is none.
+    private func table() throws(NetlinkError) -> [NetlinkReply] {
+        do throws(NetlinkError) {
+            return try socket.request(RulesetQueries.table)
+        } catch  where error.errno == ENOENT {
+            return []
+        }
+    }
+
+    private func generation() throws(NetlinkError) -> UInt32 {
+        let replies = try socket.request(RulesetQueries.generation)
+        return try reading(RulesetQueries.generation) { () throws(MalformedNetlink) in
+            try RulesetQueries.generation(in: replies)
+        }
+    }
+
+    // MARK: Flows
+
+    private func forgetStaleFlows(_ wanted: UplinkRuleset) throws(NetlinkError) -> Int {
+        let replies = try socket.dump(TrackedFlow.query)
+        let flows = try reading(TrackedFlow.query) { () throws(MalformedNetlink) in try TrackedFlow.flows(in: replies) }
+        let stale = TrackedFlow.stale(flows, to: wanted.address, forwards: wanted.forwards)
+        for flow in stale {
+            do throws(NetlinkError) {
+                try socket.request(flow.deletion)
+            } catch  where error.errno == ENOENT {}
+        }
+        return stale.count
+    }
+
+    private func reading<Result>(
+        _ query: NetlinkMessage, _ body: () throws(MalformedNetlink) -> Result
+    ) throws(NetlinkError) -> Result {
+        do throws(MalformedNetlink) {
+            return try body()
+        } catch {
+            throw NetlinkError(request: "\(query)", cause: .malformed(error))
+        }
+    }
+}
+
+private func inOurTerms<Result>(_ body: () throws(NetlinkError) -> Result) throws(HostNetworkError) -> Result {
+    do throws(NetlinkError) {
+        return try body()
+    } catch {
+        throw .netlink(error)
+    }
+}
+
+/// ERESTART, which the kernel answers to a transaction for another generation; linux/errno.h has it, glibc's headers do not.
+private let restartNeeded: Int32 = 85

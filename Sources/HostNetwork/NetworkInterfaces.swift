@@ -1,0 +1,155 @@
+import CLinuxHeaders
+import Glibc
+import Netlink
+import NetlinkMessages
+import NetworkTypes
+import RouteNetlink
+
+/// The interfaces of the network namespace that this was made in. One thread at a time may use it.
+public final class NetworkInterfaces {
+    private let socket: NetlinkSocket
+
+    public init() throws(HostNetworkError) { socket = try openSocket(.route) }
+
+    /// - Returns: nil when there is none of that name.
+    public func link(_ name: InterfaceName) throws(HostNetworkError) -> Link? {
+        let message = Link.get(name)
+        let replies: [NetlinkReply]
+        do throws(HostNetworkError) {
+            replies = try socket.ask(message)
+        } catch {
+            if case .netlink(let error) = error, error.errno == ENODEV { return nil }
+            throw error
+        }
+        return try message.parse(replies) { reply throws(MalformedNetlink) in try Link(reply) }.first
+    }
+
+    /// The interfaces that a default route of either family leads through, sorted by name.
+    public func withDefaultRoute() throws(HostNetworkError) -> [InterfaceName] {
+        let numbers = Set(try routes().filter { $0.destination.length == 0 }.compactMap(\.link))
+        return try links().filter { numbers.contains($0.index) }.compactMap { InterfaceName($0.name) }.sorted()
+    }
+
+    func links() throws(HostNetworkError) -> [Link] {
+        try socket.read(Link.list()) { reply throws(MalformedNetlink) in try Link(reply) }
+    }
+
+    func addresses() throws(HostNetworkError) -> [InterfaceAddress] {
+        try socket.read(InterfaceAddress.list()) { reply throws(MalformedNetlink) in try InterfaceAddress(reply) }
+    }
+
+    func routes() throws(HostNetworkError) -> [Route] {
+        try socket.read(Route.list()) { reply throws(MalformedNetlink) in try Route(reply) }
+    }
+
+    /// Makes a link of a kind.
+    func create(_ name: InterfaceName, kind: String) throws(HostNetworkError) {
+        _ = try socket.ask(Link.create(name, kind: kind))
+    }
+
+    /// - Returns: whether there was one.
+    @discardableResult
+    func delete(_ name: InterfaceName) throws(HostNetworkError) -> Bool {
+        guard let link = try link(name) else { return false }
+        do throws(HostNetworkError) {
+            _ = try socket.ask(link.delete())
+        } catch {
+            // Gone meanwhile.
+            if case .netlink(let error) = error, error.errno == ENODEV { return true }
+            throw error
+        }
+        return true
+    }
+
+    /// Gives a link exactly these addresses (link-local IPv6 aside), this MTU and these routes of ours, and sets it up.
+    /// - Parameter mtu: bytes.
+    /// - Returns: what was changed, in words; empty when all was as it should be.
+    func settle(
+        _ name: InterfaceName, addresses wanted: [IPPrefix], mtu: UInt32, routes: [CIDR]
+    ) throws(HostNetworkError) -> [String] {
+        guard let link = try link(name) else { throw .noInterface(name) }
+        var changes: [String] = []
+        if link.mtu != mtu {
+            _ = try socket.ask(link.setMTU(mtu))
+            changes.append("\(name): MTU \(mtu) (was \(link.mtu))")
+        }
+        changes += try settleAddresses(wanted, on: link, name)
+        if !link.isUp {
+            _ = try socket.ask(link.setUp())
+            changes.append("\(name): up")
+        }
+        return changes + (try settleRoutes(routes, on: link, name))
+    }
+
+    private func settleAddresses(
+        _ wanted: [IPPrefix], on link: Link, _ name: InterfaceName
+    ) throws(HostNetworkError) -> [String] {
+        var changes: [String] = []
+        let present = try addresses().filter { $0.link == link.index }.map(\.prefix)
+        for prefix in wanted where !present.contains(prefix) {
+            _ = try socket.ask(InterfaceAddress(prefix, on: link.index).add(linkName: name))
+            changes.append("\(name): address \(prefix) added")
+        }
+        for prefix in present where !wanted.contains(prefix) && !prefix.isLinkLocal {
+            do throws(HostNetworkError) {
+                _ = try socket.ask(InterfaceAddress(prefix, on: link.index).delete(linkName: name))
+            } catch {
+                // A secondary address goes with its primary one.
+                guard case .netlink(let error) = error, error.errno == EADDRNOTAVAIL else { throw error }
+            }
+            changes.append("\(name): address \(prefix) removed")
+        }
+        return changes
+    }
+
+    private func settleRoutes(_ wanted: [CIDR], on link: Link, _ name: InterfaceName) throws(HostNetworkError) -> [String] {
+        var changes: [String] = []
+        let all = try routes()
+        let present = all.filter { $0.link == link.index }
+        for network in wanted where !present.contains(where: { $0.destination == IPPrefix(network) }) {
+            do throws(HostNetworkError) {
+                _ = try socket.ask(Route(to: network, link: link.index).add(linkName: name))
+            } catch {
+                guard case .netlink(let error) = error, error.errno == EEXIST,
+                    let other = all.first(where: { $0.destination == IPPrefix(network) })?.link
+                else { throw error }
+                let names = try links().filter { $0.index == other }.map(\.name)
+                throw .routeInUse(network, interface: names.first ?? "number \(other)")
+            }
+            changes.append("\(name): route to \(network) added")
+        }
+        // Only what has our mark; the kernel's own routes follow the addresses.
+        for route in present
+        where route.origin == UInt8(RTPROT_STATIC) && !wanted.contains(where: { route.destination == IPPrefix($0) }) {
+            _ = try socket.ask(route.delete(linkName: name))
+            changes.append("\(name): route to \(route.destination) removed")
+        }
+        return changes
+    }
+
+    /// - Throws: `networkInUse` when another interface has an address inside the network of one of `wanted`.
+    func refuseOverlap(_ wanted: [IPPrefix], except name: InterfaceName) throws(HostNetworkError) {
+        let names = Dictionary(try links().map { ($0.index, $0.name) }, uniquingKeysWith: { first, _ in first })
+        for other in try addresses() {
+            guard let interface = names[other.link], interface != name.description else { continue }
+            for prefix in wanted where prefix.holds(other.prefix) {
+                throw .networkInUse(prefix, interface: interface, address: other.prefix)
+            }
+        }
+    }
+}
+
+extension IPPrefix {
+    /// fe80::/10 (RFC 4291, section 2.5.6).
+    var isLinkLocal: Bool {
+        guard case .v6(let address) = address else { return false }
+        return address.bytes[0] == 0xFE && address.bytes[1] & 0xC0 == 0x80
+    }
+
+    /// Whether `other` is a network inside this one's, or the same.
+    func holds(_ other: IPPrefix) -> Bool {
+        let (mine, others) = (address.bytes, other.address.bytes)
+        guard mine.count == others.count, other.length >= length else { return false }
+        return (0..<length).allSatisfy { bit in (mine[bit / 8] ^ others[bit / 8]) & (0x80 >> UInt8(bit % 8)) == 0 }
+    }
+}

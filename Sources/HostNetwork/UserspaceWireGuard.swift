@@ -1,0 +1,166 @@
+import Glibc
+import NetlinkMessages
+import NetworkTypes
+import Sodium
+import WireGuardNetlink
+
+/// wireguard-go, over its socket.
+struct UserspaceWireGuard: WireGuardControl {
+    /// The kind of the links it makes.
+    static let linkKind = "tun"
+
+    let name: InterfaceName
+    let interfaces: NetworkInterfaces
+    let start: ((InterfaceName) throws -> Void)?
+
+    /// How long it may take to start, or to end.
+    private static let patience = Duration.seconds(5)
+
+    private var socket: WireGuardGoSocket { WireGuardGoSocket(name: name) }
+
+    func create() throws(HostNetworkError) {
+        guard let start else { throw .noWireGuard(name) }
+        do {
+            try start(name)
+        } catch let error as HostNetworkError {
+            throw error
+        } catch {
+            throw .wireGuardGo(name, reason: "cannot be started: \(error)")
+        }
+        let deadline = ContinuousClock.now + Self.patience
+        while true {
+            do throws(HostNetworkError) {
+                _ = try status()
+                if try interfaces.link(name) != nil { return }
+            } catch {
+                guard ContinuousClock.now < deadline else {
+                    throw .wireGuardGo(name, reason: "was started but does not answer within \(Self.patience): \(error)")
+                }
+            }
+            guard ContinuousClock.now < deadline else {
+                throw .wireGuardGo(name, reason: "was started but made no interface within \(Self.patience)")
+            }
+            pause()
+        }
+    }
+
+    func status() throws(HostNetworkError) -> WireGuardDeviceStatus {
+        var answer = try socket.ask(WireGuardSocketText.get)
+        defer { zero(&answer) }
+        try check(answer)
+        do {
+            return try WireGuardDeviceStatus(socketText: answer)
+        } catch {
+            throw .wireGuardGo(name, reason: "\(error)")
+        }
+    }
+
+    func apply(_ update: WireGuardDeviceUpdate) throws(HostNetworkError) {
+        var text = WireGuardSocketText.set(update)
+        defer { zero(&text) }
+        try check(try socket.ask(text))
+    }
+
+    /// wireguard-go ends by itself when its link goes.
+    func afterRemoval() throws(HostNetworkError) {
+        let deadline = ContinuousClock.now + Self.patience
+        while socket.isAnswered {
+            guard ContinuousClock.now < deadline else {
+                throw .wireGuardGo(name, reason: "still runs \(Self.patience) after its interface was removed; end it by hand")
+            }
+            pause()
+        }
+        unlink(socket.path)
+    }
+
+    private func check(_ answer: [UInt8]) throws(HostNetworkError) {
+        let code: Int32
+        do throws(MalformedWireGuardText) {
+            code = try WireGuardSocketText.errno(in: answer)
+        } catch {
+            throw .wireGuardGo(name, reason: "\(error)")
+        }
+        guard code == 0 else { throw .wireGuardGo(name, reason: "refused: \(errorText(code))") }
+    }
+
+    private func pause() { usleep(10_000) }
+}
+
+/// The socket that wireguard-go listens on in the file system, one per interface.
+struct WireGuardGoSocket {
+    let name: InterfaceName
+
+    /// Where wireguard-go puts it (`socketDirectory` of its ipc/uapi_unix.go).
+    var path: String { "/var/run/wireguard/\(name).sock" }
+
+    /// An answer longer than this is none: 10,000 peers need some 4 MB.
+    private static let answerLimit = 64 << 20
+    private static let timeoutSeconds = 5
+
+    /// Whether a wireguard-go listens there.
+    var isAnswered: Bool {
+        do {
+            close(try connected())
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// One question, and its answer up to the empty line.
+    func ask(_ question: [UInt8]) throws(HostNetworkError) -> [UInt8] {
+        let descriptor = try connected()
+        defer { close(descriptor) }
+        var sent = 0
+        while sent < question.count {
+            let count = question.withUnsafeBytes { bytes in
+                send(descriptor, bytes.baseAddress?.advanced(by: sent), bytes.count - sent, Int32(MSG_NOSIGNAL))
+            }
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw .system(attempt: "write to \(path)", errno: errno)
+            }
+            sent += count
+        }
+        var answer: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 16384)
+        defer { zero(&buffer) }
+        while !WireGuardSocketText.isComplete(answer) {
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw .system(attempt: "read from \(path)", errno: errno)
+            }
+            guard count > 0, answer.count + count <= Self.answerLimit else {
+                zero(&answer)
+                throw .wireGuardGo(name, reason: count == 0 ? "ended its answer early" : "answers without end")
+            }
+            answer += buffer.prefix(count)
+        }
+        return answer
+    }
+
+    private func connected() throws(HostNetworkError) -> Int32 {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        // An interface name has 15 bytes at most, so the path fits.
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw .system(attempt: "make a socket", errno: errno) }
+        var interval = timeval(tv_sec: Self.timeoutSeconds, tv_usec: 0)
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            setsockopt(descriptor, SOL_SOCKET, option, &interval, socklen_t(MemoryLayout<timeval>.size))
+        }
+        let result = withUnsafePointer(to: address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard result == 0 else {
+            let code = errno
+            close(descriptor)
+            throw .system(attempt: "connect to \(path)", errno: code)
+        }
+        return descriptor
+    }
+}

@@ -1,0 +1,40 @@
+import CLinuxHeaders
+public import NetlinkMessages
+
+/// The questions whose answers make a `RulesetState`.
+public enum RulesetQueries {
+    /// The generation of all of nf_tables' rules in this network namespace: it changes with every transaction of anyone.
+    public static let generation = NetlinkMessage(
+        type: UInt16(NFNL_SUBSYS_NFTABLES) << 8 | UInt16(NFT_MSG_GETGEN.rawValue), flags: [],
+        header: NFTablesMessages.header(family: UInt8(AF_UNSPEC)), description: "NFT_MSG_GETGEN")
+
+    /// One request; ENOENT says that there is no table.
+    public static let table = NFTablesMessages.message(NFT_MSG_GETTABLE, "NFT_MSG_GETTABLE") {
+        $0.put(NetlinkAttributeType(NFTA_TABLE_NAME), string: UplinkRuleset.table)
+    }
+
+    // Dumps. Kernels differ in which of them they filter by table; the answers are filtered again.
+
+    public static let chains = NFTablesMessages.message(NFT_MSG_GETCHAIN, "NFT_MSG_GETCHAIN") {
+        $0.put(NetlinkAttributeType(NFTA_CHAIN_TABLE), string: UplinkRuleset.table)
+    }
+    public static let rules = NFTablesMessages.message(NFT_MSG_GETRULE, "NFT_MSG_GETRULE") {
+        $0.put(NetlinkAttributeType(NFTA_RULE_TABLE), string: UplinkRuleset.table)
+    }
+    public static let maps = NFTablesMessages.message(NFT_MSG_GETSET, "NFT_MSG_GETSET") {
+        $0.put(NetlinkAttributeType(NFTA_SET_TABLE), string: UplinkRuleset.table)
+    }
+    /// Only when `maps` told of the map.
+    public static let elements = NFTablesMessages.message(NFT_MSG_GETSETELEM, "NFT_MSG_GETSETELEM \(ForwardMap.name)") {
+        $0.put(NetlinkAttributeType(NFTA_SET_ELEM_LIST_TABLE), string: UplinkRuleset.table)
+        $0.put(NetlinkAttributeType(NFTA_SET_ELEM_LIST_SET), string: ForwardMap.name)
+    }
+
+    /// The number in the answer to `generation`.
+    public static func generation(in replies: [NetlinkReply]) throws(MalformedNetlink) -> UInt32 {
+        guard let reply = replies.first,
+            let number = try reply.attributes(after: nfgenmsg.self)[NetlinkAttributeType(NFTA_GEN_ID)]
+        else { throw MalformedNetlink("NFT_MSG_GETGEN: no generation in the answer") }
+        return try number.u32BigEndian()
+    }
+}

@@ -1,0 +1,120 @@
+import CLinuxHeaders
+public import NetlinkMessages
+
+/// The table as the kernel holds it, as far as we compare it.
+public struct RulesetState: Sendable {
+    /// Nil when there is none.
+    var tableFlags: UInt32?
+    var chains: [FoundChain] = []
+    var rules: [FoundRule] = []
+    var maps: [FoundMap] = []
+    /// What the map holds.
+    public internal(set) var forwards: Forwards = [:]
+    /// Elements of the map that no key or target of ours reads as.
+    var foreignElements = 0
+
+    struct FoundChain: Hashable, Sendable {
+        let name: String
+        /// Nil for a chain that hangs on no hook.
+        let type: String?
+        let hook: UInt32?
+        let priority: Int32?
+        let policy: Int32?
+    }
+
+    struct FoundRule: Sendable {
+        let chain: String
+        let expressions: [ParsedAttribute]
+    }
+
+    struct FoundMap: Hashable, Sendable {
+        let name: String
+        let flags: UInt32
+        let keyType: UInt32
+        let keyLength: UInt32
+        let valueLength: UInt32
+    }
+
+    /// No table.
+    public init() {}
+
+    /// From the answers to `RulesetQueries`; those of `elements` may be empty when there is no map.
+    public init(
+        table: [NetlinkReply], chains: [NetlinkReply], rules: [NetlinkReply], maps: [NetlinkReply], elements: [NetlinkReply]
+    ) throws(MalformedNetlink) {
+        for reply in table {
+            let found = try reply.attributes(after: nfgenmsg.self)
+            tableFlags = try found[NetlinkAttributeType(NFTA_TABLE_FLAGS)]?.u32BigEndian() ?? 0
+        }
+        for found in try Self.ours(chains, NetlinkAttributeType(NFTA_CHAIN_TABLE)) {
+            let hook = try found[NetlinkAttributeType(NFTA_CHAIN_HOOK)]?.nested()
+            self.chains.append(
+                FoundChain(
+                    name: found[NetlinkAttributeType(NFTA_CHAIN_NAME)]?.string ?? "",
+                    type: found[NetlinkAttributeType(NFTA_CHAIN_TYPE)]?.string,
+                    hook: try hook?[NetlinkAttributeType(NFTA_HOOK_HOOKNUM)]?.u32BigEndian(),
+                    priority: try hook?[NetlinkAttributeType(NFTA_HOOK_PRIORITY)].map(Self.signed),
+                    policy: try found[NetlinkAttributeType(NFTA_CHAIN_POLICY)].map(Self.signed)))
+        }
+        for found in try Self.ours(rules, NetlinkAttributeType(NFTA_RULE_TABLE)) {
+            let expressions = try found[NetlinkAttributeType(NFTA_RULE_EXPRESSIONS)]?.nested()
+            self.rules.append(
+                FoundRule(
+                    chain: found[NetlinkAttributeType(NFTA_RULE_CHAIN)]?.string ?? "",
+                    expressions: expressions.map(Array.init) ?? []))
+        }
+        for found in try Self.ours(maps, NetlinkAttributeType(NFTA_SET_TABLE)) {
+            self.maps.append(
+                FoundMap(
+                    name: found[NetlinkAttributeType(NFTA_SET_NAME)]?.string ?? "",
+                    flags: try found[NetlinkAttributeType(NFTA_SET_FLAGS)]?.u32BigEndian() ?? 0,
+                    keyType: try found[NetlinkAttributeType(NFTA_SET_KEY_TYPE)]?.u32BigEndian() ?? 0,
+                    keyLength: try found[NetlinkAttributeType(NFTA_SET_KEY_LEN)]?.u32BigEndian() ?? 0,
+                    valueLength: try found[NetlinkAttributeType(NFTA_SET_DATA_LEN)]?.u32BigEndian() ?? 0))
+        }
+        for reply in elements {
+            guard let list = try reply.attributes(after: nfgenmsg.self)[NetlinkAttributeType(NFTA_SET_ELEM_LIST_ELEMENTS)] else {
+                continue
+            }
+            for element in try list.nested() {
+                if let (key, target) = try ForwardMap.element(element) {
+                    forwards[key] = target
+                } else {
+                    foreignElements += 1
+                }
+            }
+        }
+    }
+
+    /// Whether there is a table that lets nothing but our flows be forwarded: what we left when we had turned forwarding on.
+    public var forwardsNothingElse: Bool { chains.contains { $0.hook == NF_INET_FORWARD.rawValue && $0.policy == NF_DROP } }
+
+    /// This state after a transaction that changed nothing but the map's elements.
+    public func updated(to forwards: Forwards) -> RulesetState {
+        var state = self
+        state.forwards = forwards
+        return state
+    }
+
+    /// Whether the map is there, so that its elements can be asked for.
+    public static func mapIsThere(in replies: [NetlinkReply]) throws(MalformedNetlink) -> Bool {
+        try ours(replies, NetlinkAttributeType(NFTA_SET_TABLE)).contains {
+            $0[NetlinkAttributeType(NFTA_SET_NAME)]?.string == ForwardMap.name
+        }
+    }
+
+    private static func ours(
+        _ replies: [NetlinkReply], _ tableName: NetlinkAttributeType
+    ) throws(MalformedNetlink) -> [ParsedAttributes] {
+        var result: [ParsedAttributes] = []
+        for reply in replies {
+            let found = try reply.attributes(after: nfgenmsg.self)
+            if found[tableName]?.string == UplinkRuleset.table { result.append(found) }
+        }
+        return result
+    }
+
+    private static func signed(_ attribute: ParsedAttribute) throws(MalformedNetlink) -> Int32 {
+        Int32(bitPattern: try attribute.u32BigEndian())
+    }
+}

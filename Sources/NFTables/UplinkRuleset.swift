@@ -1,0 +1,203 @@
+import CLinuxHeaders
+public import NetworkTypes
+
+/// Everything an uplink wants of nf_tables, as one table of its own: `ip tidegate`.
+///
+/// The relay is trusted with nothing it does not need: what comes from the tunnel reaches the targets of `forwards`, the
+/// readiness port and ICMP, and nothing else of the host or of the networks behind it.
+public struct UplinkRuleset: Hashable, Sendable {
+    public static let table = "tidegate"
+
+    /// The tunnel's interface.
+    public var interface: String
+    /// This uplink's address in the tunnel.
+    public var address: IPv4Address
+    /// The relay's address in the tunnel, where Envoy's read-only bridge listens.
+    public var relay: IPv4Address
+    public var bridge: BridgeScope
+    /// Forwarding was off on this host before us: nothing but our own flows may use it.
+    public var forwardsNothingElse: Bool
+    public var forwards: Forwards
+
+    /// At which addresses of this host :40600 leads to Envoy's read-only bridge on the relay.
+    public enum BridgeScope: Hashable, Sendable {
+        /// At none; this host itself still reaches it at the relay's tunnel address.
+        case off
+        /// At these.
+        case addresses([IPv4Address])
+        /// At all: in a pod, whose addresses are the cluster's own.
+        case everyAddress
+    }
+
+    public init(
+        interface: String, address: IPv4Address, relay: IPv4Address, bridge: BridgeScope, forwardsNothingElse: Bool,
+        forwards: Forwards
+    ) {
+        self.interface = interface
+        self.address = address
+        self.relay = relay
+        self.bridge = bridge
+        self.forwardsNothingElse = forwardsNothingElse
+        self.forwards = forwards
+    }
+}
+
+/// A base chain with its rules.
+struct Chain: Hashable, Sendable {
+    let name: String
+    /// `nat` or `filter`.
+    let type: String
+    /// `NF_INET_*`.
+    let hook: UInt32
+    /// Lower comes first.
+    let priority: Int32
+    /// `NF_ACCEPT` or `NF_DROP`: what becomes of a packet that no rule decides.
+    let policy: Int32
+    let rules: [Rule]
+}
+
+/// `enum nf_ip_hook_priorities` of linux/netfilter_ipv4.h.
+private enum Priority {
+    static let mangle: Int32 = -150
+    static let beforeDestinationNAT: Int32 = -100 - 1
+    static let filter: Int32 = 0
+    static let sourceNAT: Int32 = 100
+}
+
+struct Rule: Hashable, Sendable {
+    /// For people who read `nft list ruleset`.
+    let comment: String
+    let expressions: [NFTablesExpression]
+}
+
+extension UplinkRuleset {
+    var chains: [Chain] { [prerouting, postrouting, forward, input] }
+
+    /// One before `dstnat`: what the relay may not reach is dropped before the NAT of others (Docker's published ports) sees
+    /// it. NAT chains see the first packet of a connection only.
+    private var prerouting: Chain {
+        var rules = [
+            Rule(
+                comment: "bindings",
+                expressions: fromTunnel + toTunnelAddress + [
+                    .meta(NFT_META_L4PROTO),
+                    .payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2, into: .firstFromFourthByte),
+                    .lookup(in: ForwardMap.name), .destinationNAT(port: .firstFromFourthByte),
+                ]),
+            Rule(comment: "readiness", expressions: fromTunnel + toTunnelAddress + toReadiness + [.verdict(NF_ACCEPT)]),
+            Rule(comment: "ping", expressions: fromTunnel + toTunnelAddress + isICMP + [.verdict(NF_ACCEPT)]),
+            Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(NF_DROP)]),
+        ]
+        switch bridge {
+        case .off: break
+        case .everyAddress: rules.append(bridgeRule(NFTablesExpression.toThisHost))
+        case .addresses(let addresses): rules += addresses.sorted().map { bridgeRule(isFor($0)) }
+        }
+        return Chain(
+            name: "prerouting", type: "nat", hook: NF_INET_PRE_ROUTING.rawValue, priority: Priority.beforeDestinationNAT,
+            policy: NF_ACCEPT, rules: rules)
+    }
+
+    /// Replies must come back through this uplink, and the relay's bridge must not see the cluster's addresses.
+    private var postrouting: Chain {
+        Chain(
+            name: "postrouting", type: "nat", hook: NF_INET_POST_ROUTING.rawValue, priority: Priority.sourceNAT,
+            policy: NF_ACCEPT,
+            rules: [
+                Rule(
+                    comment: "to the targets",
+                    expressions: [
+                        .meta(NFT_META_OIFNAME), .compare(.notEqual, interfaceBytes), .connection(NFT_CT_DST_IP, original: true),
+                        .compare(.equal, address.bytes), .masquerade,
+                    ]),
+                Rule(comment: "to the bridge", expressions: toTunnel + isDestinationNATed + [.masquerade]),
+            ])
+    }
+
+    private var forward: Chain {
+        Chain(
+            name: "forward", type: "filter", hook: NF_INET_FORWARD.rawValue, priority: Priority.mangle,
+            policy: forwardsNothingElse ? NF_DROP : NF_ACCEPT,
+            rules: [
+                Rule(comment: "MSS of the path", expressions: fromTunnel + isSYN + NFTablesExpression.clampMSS),
+                Rule(comment: "MSS of the path", expressions: toTunnel + isSYN + NFTablesExpression.clampMSS),
+                Rule(comment: "bindings", expressions: fromTunnel + isDestinationNATed + [.verdict(NF_ACCEPT)]),
+                Rule(comment: "replies and the bridge", expressions: toTunnel + isDestinationNATed + [.verdict(NF_ACCEPT)]),
+                Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(NF_DROP)]),
+                Rule(comment: "nothing else to the relay", expressions: toTunnel + [.verdict(NF_DROP)]),
+            ])
+    }
+
+    private var input: Chain {
+        // State bits are 1 << (state + 1) (nf_conntrack_common.h): established 2, related 4.
+        let isReply: [NFTablesExpression] = [
+            .connection(NFT_CT_STATE), .mask(NFTablesExpression.hostOrder(6)), .compare(.notEqual, [0, 0, 0, 0]),
+        ]
+        return Chain(
+            name: "input", type: "filter", hook: NF_INET_LOCAL_IN.rawValue, priority: Priority.filter, policy: NF_ACCEPT,
+            rules: [
+                Rule(comment: "bindings to this host", expressions: fromTunnel + isDestinationNATed + [.verdict(NF_ACCEPT)]),
+                Rule(comment: "answers", expressions: fromTunnel + isReply + [.verdict(NF_ACCEPT)]),
+                Rule(comment: "readiness", expressions: fromTunnel + toReadiness + [.verdict(NF_ACCEPT)]),
+                Rule(comment: "ping", expressions: fromTunnel + isICMP + [.verdict(NF_ACCEPT)]),
+                Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(NF_DROP)]),
+                // Linux would take packets for any of its addresses on any interface.
+                Rule(
+                    comment: "the tunnel address is reached through the tunnel only",
+                    expressions: notFromTunnel + notFromThisHost + toTunnelAddress + [.verdict(NF_DROP)]),
+            ])
+    }
+
+    private func bridgeRule(_ destination: [NFTablesExpression]) -> Rule {
+        Rule(
+            comment: "Envoy's read-only bridge",
+            expressions: notFromTunnel + destination + isTCP(to: .envoyBridge) + [
+                .immediate(relay.bytes, into: .first), .immediate(ForwardMap.bytes(.envoyBridge), into: .second),
+                .destinationNAT(port: .second),
+            ])
+    }
+
+    // MARK: Conditions
+
+    /// A name in nf_tables fills `IFNAMSIZ` bytes.
+    private func nameBytes(_ interface: String) -> [UInt8] {
+        let name = Array(interface.utf8.prefix(Int(IFNAMSIZ) - 1))
+        return name + [UInt8](repeating: 0, count: Int(IFNAMSIZ) - name.count)
+    }
+
+    private var interfaceBytes: [UInt8] { nameBytes(interface) }
+    private var fromTunnel: [NFTablesExpression] { [.meta(NFT_META_IIFNAME), .compare(.equal, interfaceBytes)] }
+    private var notFromTunnel: [NFTablesExpression] { [.meta(NFT_META_IIFNAME), .compare(.notEqual, interfaceBytes)] }
+    private var notFromThisHost: [NFTablesExpression] { [.meta(NFT_META_IIFNAME), .compare(.notEqual, nameBytes("lo"))] }
+    private var toTunnel: [NFTablesExpression] { [.meta(NFT_META_OIFNAME), .compare(.equal, interfaceBytes)] }
+    private var toTunnelAddress: [NFTablesExpression] { isFor(address) }
+    private var toReadiness: [NFTablesExpression] { isTCP(to: .uplinkReadiness) }
+    private var isICMP: [NFTablesExpression] { [.meta(NFT_META_L4PROTO), .compare(.equal, [UInt8(IPPROTO_ICMP)])] }
+
+    /// The destination stands at byte 16 of the IPv4 header (RFC 791, section 3.1).
+    private func isFor(_ address: IPv4Address) -> [NFTablesExpression] {
+        [.payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4), .compare(.equal, address.bytes)]
+    }
+
+    private func isTCP(to port: Port) -> [NFTablesExpression] {
+        [
+            .meta(NFT_META_L4PROTO), .compare(.equal, [UInt8(IPPROTO_TCP)]),
+            .payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2), .compare(.equal, ForwardMap.bytes(port)),
+        ]
+    }
+
+    /// SYN without RST; the flags stand at byte 13 of the TCP header (RFC 9293, section 3.1).
+    private var isSYN: [NFTablesExpression] {
+        [
+            .meta(NFT_META_L4PROTO), .compare(.equal, [UInt8(IPPROTO_TCP)]),
+            .payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 13, length: 1), .mask([0x06]), .compare(.equal, [0x02]),
+        ]
+    }
+
+    private var isDestinationNATed: [NFTablesExpression] {
+        [
+            .connection(NFT_CT_STATUS), .mask(NFTablesExpression.hostOrder(IPS_DST_NAT.rawValue)),
+            .compare(.notEqual, [0, 0, 0, 0]),
+        ]
+    }
+}

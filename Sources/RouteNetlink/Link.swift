@@ -1,0 +1,83 @@
+import CLinuxHeaders
+import NetlinkMessages
+
+/// A network interface, and the messages that read and change it.
+public struct Link: Hashable, Sendable {
+    /// The kernel's number for it; never zero.
+    public let index: UInt32
+    public let name: String
+    /// `wireguard`, `veth`, `tun`, …; nil for hardware.
+    public let kind: String?
+    /// Bytes.
+    public let mtu: UInt32
+    public let isUp: Bool
+
+    /// - Throws: `MalformedNetlink` when the answer is none to `get` or `list`.
+    public init(_ reply: NetlinkReply) throws(MalformedNetlink) {
+        let header = try reply.header(as: ifinfomsg.self)
+        let attributes = try reply.attributes(after: ifinfomsg.self)
+        guard let name = attributes[.linkName]?.string, let index = UInt32(exactly: header.ifi_index), index > 0 else {
+            throw MalformedNetlink("a link without a name")
+        }
+        self.index = index
+        self.name = name
+        kind = try attributes[.linkInfo]?.nested()[.linkInfoKind]?.string
+        mtu = try attributes[.linkMTU]?.u32() ?? 0
+        isUp = header.ifi_flags & UInt32(IFF_UP) != 0
+    }
+
+    /// Answered with one link, or ENODEV.
+    public static func get(_ name: InterfaceName) -> NetlinkMessage {
+        NetlinkMessage(
+            type: UInt16(RTM_GETLINK), flags: [], header: ifinfomsg(),
+            attributes: NetlinkAttributes { $0.put(.linkName, string: name.description) },
+            description: "RTM_GETLINK \(name)")
+    }
+
+    /// For `dump`: every link of the namespace.
+    public static func list() -> NetlinkMessage {
+        NetlinkMessage(type: UInt16(RTM_GETLINK), flags: [], header: ifinfomsg(), description: "RTM_GETLINK (all)")
+    }
+
+    /// EEXIST when the name is taken; EOPNOTSUPP when the kernel does not know the kind.
+    public static func create(_ name: InterfaceName, kind: String) -> NetlinkMessage {
+        NetlinkMessage(
+            type: UInt16(RTM_NEWLINK), flags: [.create, .exclusive], header: ifinfomsg(),
+            attributes: NetlinkAttributes { attributes in
+                attributes.put(.linkName, string: name.description)
+                attributes.nest(.linkInfo) { $0.put(.linkInfoKind, string: kind) }
+            },
+            description: "RTM_NEWLINK \(name) of kind \(kind)")
+    }
+
+    public func delete() -> NetlinkMessage {
+        NetlinkMessage(type: UInt16(RTM_DELLINK), flags: [], header: header(), description: "RTM_DELLINK \(name)")
+    }
+
+    public func setMTU(_ bytes: UInt32) -> NetlinkMessage {
+        NetlinkMessage(
+            type: UInt16(RTM_NEWLINK), flags: [], header: header(),
+            attributes: NetlinkAttributes { $0.put(.linkMTU, u32: bytes) },
+            description: "RTM_NEWLINK \(name) mtu \(bytes)")
+    }
+
+    public func setUp() -> NetlinkMessage {
+        var header = header()
+        header.ifi_flags = UInt32(IFF_UP)
+        header.ifi_change = UInt32(IFF_UP)
+        return NetlinkMessage(type: UInt16(RTM_NEWLINK), flags: [], header: header, description: "RTM_NEWLINK \(name) up")
+    }
+
+    private func header() -> ifinfomsg {
+        var header = ifinfomsg()
+        header.ifi_index = Int32(bitPattern: index)
+        return header
+    }
+}
+
+extension NetlinkAttributeType {
+    static let linkName = NetlinkAttributeType(IFLA_IFNAME)
+    static let linkMTU = NetlinkAttributeType(IFLA_MTU)
+    static let linkInfo = NetlinkAttributeType(IFLA_LINKINFO)
+    static let linkInfoKind = NetlinkAttributeType(IFLA_INFO_KIND)
+}

@@ -1,0 +1,217 @@
+import Glibc
+import NetworkTypes
+import Synchronization
+
+/// The thread that owns a connection's session, and the queue of commands for it.
+///
+/// libssh2 wants one thread at a time in a session, also while a call waits to be continued: here it is always the same
+/// one, and Swift's pool is never blocked.
+final class ConnectionThread: Sendable {
+    typealias Outcome = Result<ExecResult, SSHError>
+    typealias Opening = Result<HostKey, SSHError>
+
+    private struct Job {
+        let id: UInt64
+        let request: ExecRequest
+        let continuation: CheckedContinuation<Outcome, Never>
+    }
+
+    private struct State {
+        var queue: [Job] = []
+        var running: UInt64?
+        /// Cancelled while running, or before it was queued.
+        var cancelled: Set<UInt64> = []
+        var isCancelledWhileOpening = false
+        var isClosing = false
+        /// Why the connection is no more; nil while it is.
+        var ending: SSHError?
+        var waitingForEnd: [CheckedContinuation<Void, Never>] = []
+    }
+
+    let endpoint: Endpoint
+    let statistics = Wire.Statistics()
+    private let wake: WakeSignal
+    private let state = Mutex(State())
+
+    init(endpoint: Endpoint) throws(SSHError) {
+        self.endpoint = endpoint
+        do { wake = try WakeSignal() } catch { throw endpoint.failure(.outOfResources("eventfd: \(errnoText(error.code))")) }
+    }
+
+    var isAlive: Bool { state.withLock { $0.ending == nil && !$0.isClosing } }
+
+    /// Starts the thread and connects.
+    /// - Parameter prepare: runs on the thread before anything else: tests enter a network namespace there.
+    func open(
+        credentials: SSHCredentials, policy: HostKeyPolicy, timeouts: SSHTimeouts, prepare: (@Sendable () -> Void)?
+    ) async -> Opening {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                do throws(SystemFailure) {
+                    try startThread(named: "ssh-connection") { [self] in
+                        prepare?()
+                        run(opened: continuation) { () throws(SSHError) in
+                            try Session.establish(
+                                endpoint, credentials: credentials, policy: policy, timeouts: timeouts,
+                                statistics: statistics, wake: wake, interruption: interruption)
+                        }
+                    }
+                } catch {
+                    let failure = endpoint.failure(.outOfResources("no thread for a connection: \(errnoText(error.code))"))
+                    finish(failure)
+                    continuation.resume(returning: .failure(failure))
+                }
+            }
+        } onCancel: {
+            state.withLock { $0.isCancelledWhileOpening = true }
+            wake.raise()
+        }
+    }
+
+    /// Queues a command and waits for its end.
+    func execute(_ request: ExecRequest) async -> Outcome {
+        let id = Self.nextID.wrappingAdd(1, ordering: .relaxed).newValue
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { enqueue(Job(id: id, request: request, continuation: $0)) }
+        } onCancel: {
+            cancel(id)
+        }
+    }
+
+    /// Ends the connection; a command that runs fails.
+    func requestClose() {
+        state.withLock { $0.isClosing = true }
+        wake.raise()
+    }
+
+    /// Returns once the session is gone.
+    func waitForEnd() async {
+        await withCheckedContinuation { continuation in
+            let isOver = state.withLock {
+                if $0.ending == nil { $0.waitingForEnd.append(continuation) }
+                return $0.ending != nil
+            }
+            if isOver { continuation.resume() }
+        }
+    }
+
+    // MARK: the queue
+
+    private static let nextID = Atomic<UInt64>(0)
+
+    private func enqueue(_ job: Job) {
+        let refusal: SSHError.Reason? = state.withLock {
+            if $0.cancelled.remove(job.id) != nil { return .cancelled(during: .running(command: "\(job.request.command)")) }
+            if let ending = $0.ending { return ending.reason }
+            if $0.isClosing { return .closed }
+            $0.queue.append(job)
+            return nil
+        }
+        if let refusal {
+            job.continuation.resume(returning: .failure(endpoint.failure(refusal)))
+        } else {
+            wake.raise()
+        }
+    }
+
+    private func cancel(_ id: UInt64) {
+        let waiting: Job? = state.withLock {
+            if let index = $0.queue.firstIndex(where: { $0.id == id }) { return $0.queue.remove(at: index) }
+            $0.cancelled.insert(id)
+            return nil
+        }
+        waiting?.continuation.resume(
+            returning: .failure(endpoint.failure(.cancelled(during: .running(command: "\(waiting?.request.command ?? "")")))))
+        wake.raise()
+    }
+
+    private func interruption() -> Session.Interruption? {
+        state.withLock {
+            if $0.isClosing { return .closing }
+            if $0.isCancelledWhileOpening { return .cancelled }
+            return $0.running.map($0.cancelled.contains) == true ? .cancelled : nil
+        }
+    }
+
+    // MARK: the thread
+
+    private func run(
+        opened: CheckedContinuation<Opening, Never>, connect: () throws(SSHError) -> (Session, HostKey)
+    ) {
+        do throws(SSHError) {
+            let (session, key) = try connect()
+            // From here on only commands are cancelled.
+            state.withLock { $0.isCancelledWhileOpening = false }
+            opened.resume(returning: .success(key))
+            finish(serve(session))
+        } catch {
+            finish(error)
+            opened.resume(returning: .failure(error))
+        }
+    }
+
+    /// - Returns: why the connection ended.
+    private func serve(_ session: Session) -> SSHError {
+        defer { session.disconnect() }
+        do throws(SSHError) {
+            while true {
+                while let job = takeJob() { try run(job, in: session) }
+                if state.withLock({ $0.isClosing }) { return endpoint.failure(.closed) }
+                try session.idle()
+            }
+        } catch {
+            return error
+        }
+    }
+
+    private func takeJob() -> Job? {
+        state.withLock {
+            guard !$0.isClosing, !$0.queue.isEmpty else { return nil }
+            let job = $0.queue.removeFirst()
+            $0.running = job.id
+            return job
+        }
+    }
+
+    private func run(_ job: Job, in session: Session) throws(SSHError) {
+        let outcome: Outcome
+        do throws(SSHError) { outcome = .success(try session.execute(job.request)) } catch { outcome = .failure(error) }
+        var fatal: SSHError?
+        if case .failure(let error) = outcome {
+            if case .channelRefused = error.reason {} else { fatal = error }
+        }
+        state.withLock {
+            $0.running = nil
+            $0.cancelled.remove(job.id)
+            // Before the caller learns of it, so that it finds `isAlive` false.
+            if let fatal { $0.ending = Self.aftermath(of: fatal) }
+        }
+        job.continuation.resume(returning: outcome)
+        if let fatal { throw fatal }
+    }
+
+    /// What later callers are told. The reason of one command's failure is not theirs.
+    private static func aftermath(of error: SSHError) -> SSHError {
+        switch error.reason {
+        case .connectionLost, .idleTimedOut, .closed, .protocolFailure, .outOfResources: error
+        default:
+            SSHError(
+                user: error.user, host: error.host, port: error.port,
+                reason: .connectionLost(during: .idle, "an earlier command ended it: \(error.reason)"))
+        }
+    }
+
+    private func finish(_ error: SSHError) {
+        let (queue, waiting) = state.withLock { state in
+            let ending = state.ending ?? Self.aftermath(of: error)
+            state.ending = ending
+            defer {
+                state.queue = []
+                state.waitingForEnd = []
+            }
+            return (state.queue.map { ($0, ending) }, state.waitingForEnd)
+        }
+        for (job, ending) in queue { job.continuation.resume(returning: .failure(ending)) }
+        for continuation in waiting { continuation.resume() }
+    }
+}

@@ -1,0 +1,97 @@
+import Glibc
+
+/// Connects to the first of several addresses that answers (RFC 8305): each further one is tried when the last has failed
+/// or has not answered for a quarter of a second, and all go on until one connects.
+struct Dialer {
+    enum Outcome {
+        case connected(Descriptor)
+        case failed([SSHError.Attempt], codes: [Int32])
+        case timedOut([SSHError.Attempt])
+        case woken
+    }
+
+    /// The Connection Attempt Delay that RFC 8305 (section 5) recommends.
+    private static let stagger = Duration.milliseconds(250)
+
+    private var waiting: [SocketAddress]
+    private var pending: [(socket: Descriptor, address: SocketAddress)] = []
+    private var failures: [(attempt: SSHError.Attempt, code: Int32)] = []
+
+    init(_ addresses: [SocketAddress]) { waiting = Self.alternating(addresses) }
+
+    /// The resolver's order, but with the families taking turns, so that a dead IPv6 path costs one delay only.
+    private static func alternating(_ addresses: [SocketAddress]) -> [SocketAddress] {
+        guard let first = addresses.first else { return [] }
+        var same = addresses.filter { $0.family == first.family }[...]
+        var other = addresses.filter { $0.family != first.family }[...]
+        var result: [SocketAddress] = []
+        while !same.isEmpty || !other.isEmpty {
+            if let next = same.popFirst() { result.append(next) }
+            if let next = other.popFirst() { result.append(next) }
+        }
+        return result
+    }
+
+    /// - Throws: `SystemFailure` when this machine has no descriptors left.
+    mutating func dial(until deadline: ContinuousClock.Instant, wake: WakeSignal) throws(SystemFailure) -> Outcome {
+        while true {
+            if !waiting.isEmpty { try startNext() }
+            if pending.isEmpty && waiting.isEmpty { return .failed(failures.map(\.attempt), codes: failures.map(\.code)) }
+            if pending.isEmpty { continue }
+            let next = ContinuousClock.now + Self.stagger
+            var isTimeForNext = false
+            while !isTimeForNext {
+                let until = waiting.isEmpty ? deadline : min(deadline, next)
+                var descriptors = pending.map { pollfd(fd: $0.socket.number, events: Int16(POLLOUT), revents: 0) }
+                descriptors.append(pollfd(fd: wake.number, events: Int16(POLLIN), revents: 0))
+                guard try poll(&descriptors, until: until) else {
+                    if ContinuousClock.now >= deadline {
+                        return .timedOut(
+                            failures.map(\.attempt) + pending.map { .init(address: $0.address.text, failure: "no answer") })
+                    }
+                    break
+                }
+                if descriptors.last?.revents != 0 { return .woken }
+                if let connected = collect(descriptors) { return .connected(connected) }
+                isTimeForNext = pending.isEmpty || !waiting.isEmpty && ContinuousClock.now >= next
+            }
+        }
+    }
+
+    private mutating func startNext() throws(SystemFailure) {
+        let address = waiting.removeFirst()
+        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        let socket: Descriptor
+        do {
+            socket = try Descriptor(Glibc.socket(address.family, kind, 0))
+        } catch  where error.code == EAFNOSUPPORT {
+            failures.append((.init(address: address.text, failure: errnoText(error.code)), error.code))
+            return
+        }
+        if address.withSockaddr({ connect(socket.number, $0, $1) }) != 0, errno != EINPROGRESS {
+            let code = errno
+            failures.append((.init(address: address.text, failure: errnoText(code)), code))
+        } else {
+            pending.append((socket, address))
+        }
+    }
+
+    /// Takes the failed out of `pending`.
+    /// - Returns: one that connected.
+    private mutating func collect(_ polled: [pollfd]) -> Descriptor? {
+        var left: [(socket: Descriptor, address: SocketAddress)] = []
+        for (candidate, poll) in zip(pending, polled) {
+            guard poll.revents != 0 else {
+                left.append(candidate)
+                continue
+            }
+            var code: Int32 = 0
+            var length = socklen_t(MemoryLayout<Int32>.size)
+            if getsockopt(candidate.socket.number, SOL_SOCKET, SO_ERROR, &code, &length) != 0 { code = errno }
+            if code == 0 { return candidate.socket }
+            failures.append((.init(address: candidate.address.text, failure: errnoText(code)), code))
+        }
+        pending = left
+        return nil
+    }
+}

@@ -1,0 +1,64 @@
+import NetworkTypes
+
+/// A connection to an SSH server that is kept and runs one command after the other.
+///
+/// A thread of its own holds the session; callers from any task only wait. The connection ends with `close()`, with its
+/// last reference, or when the peer goes. A command that fails in any way but with a status of its own, cancelled ones
+/// too, ends it as well: connect anew.
+public final class SSHConnection: Sendable {
+    /// What the server proved to hold, and the policy accepted.
+    public let hostKey: HostKey
+    private let thread: ConnectionThread
+
+    private init(hostKey: HostKey, thread: ConnectionThread) {
+        self.hostKey = hostKey
+        self.thread = thread
+    }
+
+    deinit { thread.requestClose() }
+
+    /// Connects, checks the host key and logs in, all within `timeouts.connect`.
+    public static func connect(
+        to host: HostAddress, port: Port = .ssh, credentials: SSHCredentials, hostKeyPolicy: HostKeyPolicy,
+        timeouts: SSHTimeouts = SSHTimeouts()
+    ) async throws(SSHError) -> SSHConnection {
+        try await connect(
+            to: host, port: port, credentials: credentials, hostKeyPolicy: hostKeyPolicy, timeouts: timeouts, prepare: nil)
+    }
+
+    /// - Parameter prepare: runs on the connection's thread first: tests enter a network namespace there.
+    static func connect(
+        to host: HostAddress, port: Port, credentials: SSHCredentials, hostKeyPolicy: HostKeyPolicy,
+        timeouts: SSHTimeouts, prepare: (@Sendable () -> Void)?
+    ) async throws(SSHError) -> SSHConnection {
+        let thread = try ConnectionThread(endpoint: Endpoint(user: credentials.user, host: host, port: port))
+        let opening = await thread.open(
+            credentials: credentials, policy: hostKeyPolicy, timeouts: timeouts, prepare: prepare)
+        return SSHConnection(hostKey: try opening.get(), thread: thread)
+    }
+
+    /// Runs a command; further ones wait for their turn. When the calling task is cancelled, one that waits is forgotten,
+    /// and one that runs is cut off together with the connection.
+    ///
+    /// A command whose connection is cut sees end of file on its input, as if the input were whole: it must know how much
+    /// to expect.
+    /// - Parameter onOutput: called on the connection's thread with each piece as it arrives, instead of collecting it.
+    /// - Returns: how the command ended, also when its status is not 0.
+    public func execute(
+        _ command: RemoteCommand, input: ByteSource = .empty, limits: ExecLimits = ExecLimits(),
+        onOutput: (@Sendable (ExecOutput) -> Void)? = nil
+    ) async throws(SSHError) -> ExecResult {
+        try await thread.execute(ExecRequest(command: command, input: input, limits: limits, onOutput: onOutput)).get()
+    }
+
+    /// Whether another command can be tried, as far as this side knows.
+    public var isAlive: Bool { thread.isAlive }
+
+    public var statistics: SSHStatistics { thread.statistics.current }
+
+    /// Ends the connection, and with it a command that runs. Returns once it is gone.
+    public func close() async {
+        thread.requestClose()
+        await thread.waitForEnd()
+    }
+}

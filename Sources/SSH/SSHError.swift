@@ -1,0 +1,90 @@
+import NetworkTypes
+
+/// Connecting or running a command failed. Its text names what was tried, where, why it failed and what to do next; it
+/// holds no secret, and what came from the peer is made safe to print.
+public struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// What was being done.
+    public enum Step: Equatable, Sendable {
+        case connecting
+        case handshake
+        case authentication
+        case openingChannel
+        case running(command: String)
+        case idle
+    }
+
+    /// How far a peer came that then fell silent.
+    public enum Heard: Equatable, Sendable { case nothing, greeting, keyExchange }
+
+    /// One address that was tried.
+    public struct Attempt: Equatable, Sendable {
+        public let address: String
+        /// The system's words, such as `Connection refused`.
+        public let failure: String
+    }
+
+    /// Which algorithms two sides negotiate (RFC 4253, section 7.1).
+    public enum AlgorithmKind: String, Sendable {
+        case keyExchange = "key exchange"
+        case hostKey = "host key"
+        case cipher
+        case mac = "MAC"
+    }
+
+    public enum Reason: Equatable, Sendable {
+        /// The address is a name nobody could look up.
+        case nameUnresolvable(String)
+        case unreachable([Attempt])
+        /// The host answered on every address, but nothing listens on the port.
+        case refused([Attempt])
+        case connectTimedOut(after: Duration, [Attempt])
+        /// The peer took the connection and then fell silent.
+        case handshakeTimedOut(after: Duration, heard: Heard)
+        case authenticationTimedOut(after: Duration)
+        /// Something else listens on the port; its first words.
+        case notSSH(String)
+        case noCommonAlgorithm(AlgorithmKind, offered: [String], supported: [String])
+        /// No known_hosts line names the host; the line that would.
+        case hostKeyUnknown(HostKey, lineToAdd: String)
+        case hostKeyChanged(HostKey, pinned: [KnownHosts.PinnedKey])
+        case hostKeyRevoked(HostKey, line: Int)
+        /// The names of the methods tried, and of those the server would take; `hints` say what is odd.
+        case authenticationRefused(tried: [String], offered: [String], hints: [String])
+        case keyUnreadable(String)
+        case connectionLost(during: Step, String)
+        /// Nothing came from the peer for that long.
+        case idleTimedOut(during: Step, after: Duration)
+        case commandTimedOut(command: String, after: Duration)
+        /// The server let nothing be run.
+        case channelRefused(command: String, String)
+        case outputTooLarge(command: String, limit: Int)
+        case inputFailed(command: String, String)
+        case cancelled(during: Step)
+        /// The connection was closed on this side before.
+        case closed
+        /// The peer broke the protocol, or libssh2 could not follow: its own code and words.
+        case protocolFailure(during: Step, code: Int32, String)
+        /// This machine has no descriptor, thread or memory left.
+        case outOfResources(String)
+    }
+
+    public let user: String
+    public let host: HostAddress
+    public let port: Port
+    public let reason: Reason
+
+    /// Whether somebody has to change something before another attempt makes sense.
+    public var needsUser: Bool {
+        switch reason {
+        case .notSSH, .noCommonAlgorithm, .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked, .authenticationRefused,
+            .keyUnreadable, .channelRefused, .outputTooLarge:
+            true
+        case .nameUnresolvable, .unreachable, .refused, .connectTimedOut, .handshakeTimedOut, .authenticationTimedOut,
+            .connectionLost, .idleTimedOut, .commandTimedOut, .inputFailed, .cancelled, .closed, .protocolFailure,
+            .outOfResources:
+            false
+        }
+    }
+
+    public var description: String { "ssh \(user)@\(host.bracketed):\(port): \(reason)" }
+}

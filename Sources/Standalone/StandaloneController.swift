@@ -1,0 +1,109 @@
+import EdgeAPI
+import FileWatching
+public import Logging
+import ManifestStore
+public import Reconcilers
+public import ServiceLifecycle
+
+/// `tidegate standalone`: follows a folder of manifests and runs the reconcilers over it until it is told to stop. What it has
+/// set up stays as it is.
+public struct StandaloneController: ServiceLifecycle.Service {
+    /// Reconciles at the same time; each speaks SSH to its own VPS.
+    static let concurrency = 5
+    /// How often the local uplink is looked after.
+    static let uplinkCheck: Duration = .seconds(3)
+
+    private let path: String
+    private let store: StandaloneStore
+    private let nodes: EdgeNodeReconciler
+    private let bindings: PortBindingReconciler
+    private let sessions: NodeSessions
+    private let uplinks: LocalUplinks?
+    private let logger: Logger
+    private let queue = WorkQueue<ObjectName>(concurrency: concurrency)
+
+    public init(
+        manifests path: String, store: StandaloneStore, nodes: EdgeNodeReconciler, bindings: PortBindingReconciler,
+        sessions: NodeSessions,
+        uplinks: LocalUplinks?, logger: Logger
+    ) {
+        self.path = path
+        self.store = store
+        self.nodes = nodes
+        self.bindings = bindings
+        self.sessions = sessions
+        self.uplinks = uplinks
+        self.logger = logger
+    }
+
+    public func run() async throws {
+        await cancelWhenGracefulShutdown {
+            await withDiscardingTaskGroup { group in
+                group.addTask { await follow() }
+                group.addTask { await lookAfterUplinks() }
+                group.addTask { await queue.run { await reconcile($0) } }
+            }
+        }
+        await sessions.closeAll()
+        logger.info("stopped; the VPSes and uplinks go on as they are")
+    }
+
+    private func reconcile(_ name: ObjectName) async -> ReconcileOutcome {
+        guard !store.mustWait(name) else {
+            logger.warning(
+                "some manifests cannot be read since the start, so the VPS is left as it is; correct them", metadata: ["edgeNode": "\(name)"])
+            return .done(requeueAfter: EdgeNodeReconciler.resync)
+        }
+        let outcome = await nodes.reconcile(name)
+        for portBinding in store.portBindings(of: name) { _ = await bindings.reconcile(portBinding.metadata.objectName) }
+        return outcome
+    }
+
+    private func follow() async {
+        var folder = ManifestFolder(path: path)
+        var told: Set<ManifestProblem> = []
+        let changes = FileWatch(paths: [path])
+        var iterator = changes.makeAsyncIterator()
+        while !Task.isCancelled {
+            let snapshot = folder.load()
+            for problem in snapshot.problems where !told.contains(problem) {
+                logger.log(level: problem.severity == .error ? .error : .warning, "\(problem)")
+            }
+            told = Set(snapshot.problems)
+            await take(snapshot)
+            if let settlesIn = snapshot.settlesIn {
+                try? await Task.sleep(for: settlesIn)
+                continue
+            }
+            do {
+                guard try await iterator.next() != nil else { return }
+            } catch {
+                logger.error("changes cannot be watched; looking every second", metadata: ["error": "\(error)"])
+                try? await Task.sleep(for: .seconds(1))
+                iterator = changes.makeAsyncIterator()
+            }
+        }
+    }
+
+    private func take(_ snapshot: Snapshot) async {
+        let (changed, orphans) = store.take(snapshot)
+        for name in changed { queue.add(name) }
+        for name in orphans { _ = await bindings.reconcile(name) }
+        do {
+            try store.sweepStatuses()
+        } catch {
+            logger.error("old status files cannot be removed", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func lookAfterUplinks() async {
+        guard let uplinks else { return }
+        while (try? await Task.sleep(for: Self.uplinkCheck)) != nil {
+            do {
+                try await uplinks.keepAlive()
+            } catch {
+                logger.error("\(error)")
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+import ArgumentParser
+import Certificates
+import EdgeAPI
+import Enrollment
+import FoundationEssentials
+import ManifestStore
+import NetworkTypes
+import NodeDocument
+import Planning
+
+struct RenderCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "render", abstract: "Prints every file that would be applied, and touches nothing.",
+        discussion: """
+            Keys that do not exist yet are shown as zeros; private keys are not shown. Ends with status 1 when a manifest has an \
+            error or a binding cannot be planned.
+            """)
+
+    @Option(help: "Folder of manifests.")
+    var manifests: String
+
+    @Option(help: "Envoy release that the documents name.")
+    var envoyVersion = EnvoyOptions.defaultVersion
+
+    func run() throws {
+        var folder = ManifestFolder(path: manifests, settleTime: .zero)
+        let snapshot = folder.load()
+        var hasFault = false
+        for problem in snapshot.problems {
+            print("# \(problem)")
+            if problem.severity == .error { hasFault = true }
+        }
+        for node in snapshot.edgeNodes {
+            let plan = makePlan(input(node, snapshot))
+            for line in plan.nodeProblems { print("# EdgeNode \(node.metadata.objectName): \(line)") }
+            for conflict in plan.conflicts {
+                print("# binding \(conflict.binding): \(conflict.reason.rawValue): \(conflict.message)")
+            }
+            if !plan.conflicts.isEmpty || !plan.nodeProblems.isEmpty { hasFault = true }
+            try show(plan, of: node)
+        }
+        if hasFault { throw ExitCode(1) }
+    }
+
+    private func input(_ node: EdgeNode, _ snapshot: Snapshot) -> PlanInput {
+        let portBindings = snapshot.portBindings.filter { $0.edgeNodeName == node.metadata.objectName }
+        let now = Date()
+        let keys = (0..<node.spec.uplink.replicas).compactMap { ordinal in placeholderKey.map { (ordinal, $0) } }
+        return PlanInput(
+            node: node, portBindings: portBindings, services: snapshot.services,
+            certificates: snapshot.secrets.mapValues { readTLSSecret($0, now: now) },
+            uplinkKeys: Dictionary(uniqueKeysWithValues: keys),
+            envoyRelease: EnvoyRelease(version: envoyVersion, sha256: nil, url: nil))
+    }
+
+    private var placeholderKey: WireGuardPublicKey? { WireGuardPublicKey(bytes: [UInt8](repeating: 0, count: 32)) }
+
+    private func show(_ plan: Plan, of node: EdgeNode) throws {
+        let name = node.metadata.objectName
+        let envoy = plan.relay.envoy
+        print("### EdgeNode \(name): on the VPS, /etc/tidegate/envoy/")
+        section("bootstrap.json", envoy.bootstrap)
+        for listener in envoy.listeners { section("lds.json, \(listener.name)", listener.json) }
+        for cluster in envoy.clusters { section("cds.json, \(cluster.name)", cluster.json) }
+        for endpoint in envoy.endpoints { section("eds/\(endpoint.name).json", endpoint.json) }
+        for secret in envoy.secrets { section("sds/\(secret.name).json", secret.json) }
+        for file in envoy.tlsFiles {
+            section(
+                "tls/\(file.name)", file.name.hasSuffix(".key") ? "(\(file.contents.utf8.count) bytes, not shown)" : file.contents
+            )
+        }
+        print("### EdgeNode \(name): the relay's WireGuard and host settings")
+        section("wg-relay", try text(plan.relay.wireGuard))
+        section("host", try text(plan.relay.host))
+        guard let key = placeholderKey else { return }
+        print("### EdgeNode \(name): for the uplinks")
+        section(UplinkDocument.fileName, try text(plan.uplinkContent(relayPublicKey: key)))
+    }
+
+    private func section(_ title: String, _ text: String) { print("--- \(title)\n\(text)") }
+
+    private func text(_ value: some Encodable) throws -> String {
+        String(decoding: try DocumentJSON.encode(value), as: UTF8.self)
+    }
+}

@@ -1,0 +1,98 @@
+import ArgumentParser
+import EdgeAPI
+import Enrollment
+import Glibc
+import Logging
+import ManifestStore
+import NetworkTypes
+import Reconcilers
+import ServiceLifecycle
+import Standalone
+import StructuredLogging
+import UnixSignals
+
+struct StandaloneCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "standalone",
+        abstract: "Follows a folder of manifests, without a cluster.",
+        discussion: """
+            Enrolls the VPS of each EdgeNode, runs the first uplink on this host, applies changes to the files as they are saved, \
+            and keeps the status of every resource as YAML in the state folder. Stopping it stops no traffic; removing an \
+            EdgeNode's manifest tears its VPS down.
+            """)
+
+    enum Uplinks: String, ExpressibleByArgument, CaseIterable {
+        /// The first uplink runs on this host.
+        case local
+        /// All run elsewhere, from the files in the state folder.
+        case files
+    }
+
+    @Option(help: "Folder of YAML and JSON files: EdgeNodes, PortBindings, Secrets, Services.")
+    var manifests: String
+
+    @Option(help: "Folder for keys, records and status; only its owner may enter.")
+    var state: String
+
+    @OptionGroup var envoy: EnvoyOptions
+
+    @Option(help: "The agent as it is pushed (default: edge-agent-x86_64.tar.gz beside this program).")
+    var agentBundle: String?
+
+    @Option(help: "local: the first uplink runs on this host. files: all run elsewhere, from the state folder's uplinks/.")
+    var uplinks: Uplinks = .local
+
+    @Option(help: "The uplink program (default: uplink beside this program).")
+    var uplinkProgram: String?
+
+    @Option(help: "wireguard-go, for a host whose kernel has no WireGuard.")
+    var wireguardGo = "/usr/bin/wireguard-go"
+
+    func run() async throws {
+        let environment = readEnvironment()
+        StructuredLogHandler.bootstrap(environment: environment)
+        let logger = Logger(label: "tidegate")
+        guard access(manifests, R_OK | X_OK) == 0 else {
+            throw ValidationError("--manifests \(manifests): \(String(cString: strerror(errno)))")
+        }
+        let folder = try StateFolder(path: state)
+        let writer = EdgeNodeReconciler.Writer(installation: try folder.installationID(), epoch: try folder.nextEpoch())
+        let local = uplinks == .local ? try localUplinks(environment: environment, logger: logger) : nil
+        let store = try StandaloneStore(folder: folder, uplinks: local, logger: logger)
+        let sessions = NodeSessions(
+            bundle: try AgentBundle(path: agentBundle ?? beside("edge-agent-x86_64.tar.gz")), envoy: try envoy.source(),
+            envoyVersion: envoy.envoyVersion, logger: logger)
+        let outcomes = NodeOutcomes()
+        let controller = StandaloneController(
+            manifests: manifests, store: store,
+            nodes: EdgeNodeReconciler(store: store, sessions: sessions, outcomes: outcomes, writer: writer, logger: logger),
+            bindings: PortBindingReconciler(store: store, outcomes: outcomes, logger: logger), sessions: sessions, uplinks: local,
+            logger: logger)
+        logger.info("standalone", metadata: ["manifests": "\(manifests)", "state": "\(state)", "epoch": "\(writer.epoch)"])
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: [.init(service: controller)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        try await group.run()
+    }
+
+    private func localUplinks(environment: [String: String], logger: Logger) throws -> LocalUplinks {
+        let program = try uplinkProgram ?? beside("uplink")
+        guard access(program, X_OK) == 0 else {
+            throw ValidationError("--uplink-program \(program): \(String(cString: strerror(errno)))")
+        }
+        let inherited = ["LOG_FORMAT", "LOG_LEVEL"].compactMap { name in environment[name].map { "\(name)=\($0)" } }
+        return LocalUplinks(
+            program: program, arguments: ["--status-address", "127.0.0.1", "--wireguard-go", wireguardGo],
+            environment: inherited + ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], logger: logger)
+    }
+}
+
+/// The path of a file in the folder of this program.
+func beside(_ name: String) throws -> String {
+    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+    let length = readlink("/proc/self/exe", &buffer, buffer.count)
+    guard length > 0 else { throw Failure("/proc/self/exe cannot be read: \(String(cString: strerror(errno)))") }
+    let path = String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let folder = path.split(separator: "/").dropLast().joined(separator: "/")
+    return "/\(folder)/\(name)"
+}

@@ -1,0 +1,127 @@
+import Glibc
+import NetworkTypes
+import NodeDocument
+import Sodium
+
+/// Reading what the controller writes for uplinks: the shared document and the key.
+enum DocumentFile {
+    /// Bytes. A ConfigMap holds at most 1 MiB; 65,535 bindings in a file take some 9 MiB.
+    static let documentLimit = 16 << 20
+    static let keyLimit = 1024
+
+    static func readDocument(path: String) throws(UplinkError) -> UplinkDocument {
+        try parse(read(path, limit: documentLimit), path: path)
+    }
+
+    static func parse(_ bytes: [UInt8], path: String) throws(UplinkError) -> UplinkDocument {
+        let document: UplinkDocument
+        do throws(DocumentError) {
+            document = try DocumentJSON.decode(UplinkDocument.self, from: bytes)
+        } catch {
+            throw .documentInvalid(path: path, reason: error.message)
+        }
+        if let flaw = Flaw(in: document) { throw .documentInvalid(path: path, reason: "\(flaw.field): \(flaw.reason)") }
+        return document
+    }
+
+    static func readKey(path: String) throws(UplinkError) -> WireGuardPrivateKey {
+        var text = try read(path, limit: keyLimit)
+        do {
+            return try WireGuardPrivateKey(consumingBase64: &text)
+        } catch let error as InvalidValue {
+            throw .keyInvalid(path: path, reason: error.reason)
+        } catch {
+            throw .keyInvalid(path: path, reason: "\(error)")
+        }
+    }
+
+    private static func read(_ path: String, limit: Int) throws(UplinkError) -> [UInt8] {
+        func failure() -> UplinkError { .fileUnreadable(path: path, reason: String(cString: strerror(errno))) }
+        // Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw failure() }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw failure() }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .fileUnreadable(path: path, reason: "not a regular file") }
+        var bytes = [UInt8](repeating: 0, count: min(max(Int(status.st_size), 0), limit) + 1)
+        var length = 0
+        while length < bytes.count {
+            let count = bytes.withUnsafeMutableBytes {
+                Glibc.read(descriptor, $0.baseAddress.map { $0 + length }, $0.count - length)
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw failure() }
+            if count == 0 { break }
+            length += count
+        }
+        guard length < bytes.count else {
+            zero(&bytes)
+            throw .fileUnreadable(path: path, reason: "more than \(limit) bytes, or it grew while it was read")
+        }
+        bytes.removeLast(bytes.count - length)
+        return bytes
+    }
+}
+
+/// What is wrong with a document whose fields are each valid.
+private struct Flaw {
+    var field: String
+    var reason: String
+
+    init?(in document: UplinkDocument) {
+        let content = document.content
+        guard document.format == UplinkDocument.currentFormat else {
+            self.init("format", "want \(UplinkDocument.currentFormat), not \(document.format): this uplink is of another release")
+            return
+        }
+        // Bounds of the EdgeNode's fields.
+        guard (576...65535).contains(content.mtu) else {
+            self.init("content.mtu", "want 576 to 65535 bytes, not \(content.mtu)")
+            return
+        }
+        guard (0...65535).contains(content.persistentKeepalive) else {
+            self.init("content.persistentKeepalive", "want 0 to 65535 seconds, not \(content.persistentKeepalive)")
+            return
+        }
+        guard content.network.contains(content.relay.address) else {
+            self.init("content.relay.address", "\(content.relay.address) lies outside the network \(content.network)")
+            return
+        }
+        var ordinals: Set<Int> = []
+        var addresses: Set<IPv4Address> = [content.relay.address]
+        for (index, replica) in content.replicas.enumerated() {
+            let field = "content.replicas[\(index)]"
+            guard ordinals.insert(replica.ordinal).inserted else {
+                self.init("\(field).ordinal", "\(replica.ordinal) is another replica's too")
+                return
+            }
+            guard content.network.contains(replica.address) else {
+                self.init("\(field).address", "\(replica.address) lies outside the network \(content.network)")
+                return
+            }
+            guard addresses.insert(replica.address).inserted else {
+                self.init("\(field).address", "\(replica.address) is another's too")
+                return
+            }
+        }
+        var owners: [String: String] = [:]
+        for (index, forward) in content.forwards.enumerated() {
+            let key = "\(forward.protocol)/\(forward.tunnelPort)"
+            if let other = owners.updateValue(forward.binding, forKey: key) {
+                self.init("content.forwards[\(index)].tunnelPort", "\(key) is \(printable(other))'s too")
+                return
+            }
+            if forward.tunnelPort == .uplinkReadiness, forward.protocol == .tcp {
+                self.init("content.forwards[\(index)].tunnelPort", "\(forward.tunnelPort) is the readiness port")
+                return
+            }
+        }
+        return nil
+    }
+
+    private init(_ field: String, _ reason: String) {
+        self.field = field
+        self.reason = reason
+    }
+}

@@ -1,0 +1,165 @@
+import Glibc
+import HostNetwork
+import NFTables
+import NetlinkMessages
+import NetworkTypes
+import NodeDocument
+import Synchronization
+import WireGuardNetlink
+
+/// The `UplinkHost` of the network namespace this process runs in.
+final class LiveHost: Sendable {
+    private let bridge: UplinkRuleset.BridgeScope
+    private let wireguardGo: String?
+    private let state = Mutex(State())
+
+    private struct State {
+        var table: NATTable?
+        var device: WireGuardDevice?
+        /// Whether forwarding was off before us; nil until it was looked at.
+        var turnedForwardingOn: Bool?
+    }
+
+    /// - Parameter wireguardGo: the program; nil where there is none.
+    init(bridge: UplinkRuleset.BridgeScope, wireguardGo: String?) {
+        self.bridge = bridge
+        self.wireguardGo = wireguardGo
+    }
+
+    var host: UplinkHost {
+        UplinkHost(
+            settle: { part, endpoint throws(UplinkError) in try self.settle(part, endpoint) },
+            status: { () throws(UplinkError) in try self.status() },
+            remove: { self.remove() })
+    }
+
+    private func settle(_ part: UplinkPart, _ endpoint: WireGuardEndpoint?) throws(UplinkError) -> [String] {
+        try state.withLock { state throws(UplinkError) in
+            let table = try Self.table(&state)
+            let onlyOurs = try Self.turnedForwardingOn(&state, table)
+            // The table first: nothing may come through the tunnel that it does not watch.
+            var changes = try inHostTerms { () throws(HostNetworkError) in
+                try table.apply(part.ruleset(bridge: bridge, forwardsNothingElse: onlyOurs))
+            }
+            changes += try Self.turnForwardingOn()
+            let device = try self.device(&state)
+            do throws(HostNetworkError) {
+                changes += try device.ensureInterface(
+                    addresses: [part.prefix], mtu: UInt32(part.content.mtu))
+                changes += try device.configure(part.wireGuard(endpoint: endpoint))
+                if part.hasLoopbackTarget, let key = SysctlKey("net.ipv4.conf.\(device.name).route_localnet") {
+                    changes += try Sysctl.set(key, to: "1").map { ["\($0)"] } ?? []
+                }
+            } catch {
+                // Found again the next time, of whichever kind it is then.
+                state.device = nil
+                throw UplinkError.host(cause: "\(error)")
+            }
+            return changes
+        }
+    }
+
+    private func status() throws(UplinkError) -> UplinkHost.Status {
+        try state.withLock { state throws(UplinkError) in
+            let device = try self.device(&state)
+            let status = try inHostTerms { () throws(HostNetworkError) in try device.status() }
+            return UplinkHost.Status(kind: device.kind.rawValue, device: status)
+        }
+    }
+
+    private func remove() -> (changes: [String], failures: [UplinkError]) {
+        state.withLock { state in
+            var changes: [String] = []
+            var failures: [UplinkError] = []
+            func attempt(_ body: () throws(UplinkError) -> [String]) {
+                do throws(UplinkError) { changes += try body() } catch { failures.append(error) }
+            }
+            attempt { () throws(UplinkError) in
+                let device = try self.device(&state)
+                return try inHostTerms { () throws(HostNetworkError) in try device.remove() }
+            }
+            attempt { () throws(UplinkError) in
+                let table = try Self.table(&state)
+                guard try Self.turnedForwardingOn(&state, table) else { return [] }
+                return try inHostTerms { () throws(HostNetworkError) in
+                    try Sysctl.set(Self.forwarding(), to: "0").map { ["\($0)"] } ?? []
+                }
+            }
+            attempt { () throws(UplinkError) in
+                let table = try Self.table(&state)
+                return try inHostTerms { () throws(HostNetworkError) in try table.remove() }
+            }
+            return (changes, failures)
+        }
+    }
+
+    // MARK: Parts
+
+    private static func table(_ state: inout State) throws(UplinkError) -> NATTable {
+        if let table = state.table { return table }
+        let table = try inHostTerms { () throws(HostNetworkError) in try NATTable() }
+        state.table = table
+        return table
+    }
+
+    private func device(_ state: inout State) throws(UplinkError) -> WireGuardDevice {
+        if let device = state.device { return device }
+        let program = wireguardGo
+        let device = try inHostTerms { () throws(HostNetworkError) in
+            try WireGuardDevice.open(
+                Self.interface(),
+                startUserspace: program.map { program in
+                    { interface in try WireGuardGo.start(path: program, interface: interface) }
+                })
+        }
+        state.device = device
+        return device
+    }
+
+    /// Whether forwarding is on only because of us: it was off, or a table that we left (killed before we could put things
+    /// back) says so.
+    private static func turnedForwardingOn(_ state: inout State, _ table: NATTable) throws(UplinkError) -> Bool {
+        if let known = state.turnedForwardingOn { return known }
+        let answer = try inHostTerms { () throws(HostNetworkError) in
+            let left = try table.forwardsNothingElse()
+            return try Sysctl.read(Self.forwarding()) == "0" || left
+        }
+        state.turnedForwardingOn = answer
+        return answer
+    }
+
+    private static func turnForwardingOn() throws(UplinkError) -> [String] {
+        do throws(HostNetworkError) {
+            return try Sysctl.set(forwarding(), to: "1").map { ["\($0)"] } ?? []
+        } catch {
+            throw .forwardingOff(reason: "\(error)")
+        }
+    }
+
+    private static func forwarding() throws(HostNetworkError) -> SysctlKey {
+        guard let key = SysctlKey("net.ipv4.ip_forward") else {
+            throw .system(attempt: "name net.ipv4.ip_forward", errno: EINVAL)
+        }
+        return key
+    }
+
+    private static func interface() throws(HostNetworkError) -> InterfaceName {
+        guard let name = InterfaceName(UplinkContent.interface) else {
+            throw .system(attempt: "name \(UplinkContent.interface)", errno: EINVAL)
+        }
+        return name
+    }
+}
+
+private func inHostTerms<Result>(_ body: () throws(HostNetworkError) -> Result) throws(UplinkError) -> Result {
+    do throws(HostNetworkError) {
+        return try body()
+    } catch {
+        throw .host(cause: "\(error)")
+    }
+}
+
+/// The first program of that name in the folders of `path`, as execvp(3) finds it.
+func findProgram(_ name: String, path: String) -> String? {
+    path.split(separator: ":").map { "\($0)/\(name)" }.first { $0.hasPrefix("/") && access($0, X_OK) == 0 }
+}

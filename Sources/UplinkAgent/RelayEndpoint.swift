@@ -1,0 +1,62 @@
+import NetworkTypes
+import NodeDocument
+import WireGuardNetlink
+
+/// When the relay's name is looked up again, and when its endpoint is set: WireGuard does neither by itself.
+///
+/// A host whose address changed (a VPS built anew behind the same name) is found again only so. A fresh handshake proves
+/// the endpoint the device has, even one it learned from the relay's packets, so that one is left alone then.
+struct RelayEndpoint: Sendable {
+    /// WireGuard makes a new handshake after 120 s and tries for 5 s at a time (REKEY_AFTER_TIME, REKEY_TIMEOUT of its
+    /// protocol page): one older than this has failed more than once.
+    static let staleAfter: Int64 = 135
+    /// Seconds between look-ups while the handshake is stale.
+    static let retryAfter: Int64 = 15
+
+    private var relay: UplinkRelay?
+    /// What the last look-up gave.
+    private(set) var address: IPAddress?
+    private var lastLookUp: Int64?
+    private var mustSet = false
+
+    var host: HostAddress? { relay?.host }
+
+    /// Takes the relay of a new document. Another host, port or key (a VPS built anew) is dialed at once.
+    mutating func aim(at relay: UplinkRelay) {
+        guard relay != self.relay else { return }
+        self.relay = relay
+        address = nil
+        lastLookUp = nil
+        mustSet = true
+    }
+
+    /// The host to be looked up now; nil when there is no need.
+    /// - Parameters:
+    ///   - now: seconds of any steady clock.
+    ///   - handshakeAge: seconds; nil when there never was one.
+    func lookUpNow(_ now: Int64, handshakeAge: Int64?) -> HostAddress? {
+        guard let host else { return nil }
+        guard let lastLookUp else { return host }
+        guard now - lastLookUp >= Self.retryAfter else { return nil }
+        return address == nil || Self.isStale(handshakeAge) ? host : nil
+    }
+
+    /// Takes the answer; nil says that there was none, and what is known is kept.
+    mutating func lookedUp(_ answer: IPAddress?, at now: Int64) {
+        lastLookUp = now
+        guard let answer else { return }
+        mustSet = mustSet || answer != address
+        address = answer
+    }
+
+    /// What the device shall be given; nil leaves what it has.
+    func endpointToSet(handshakeAge: Int64?) -> WireGuardEndpoint? {
+        guard let address, let relay, mustSet || Self.isStale(handshakeAge) else { return nil }
+        return WireGuardEndpoint(address: address, port: relay.port)
+    }
+
+    /// The device has been given its endpoint.
+    mutating func wasSet() { mustSet = false }
+
+    private static func isStale(_ age: Int64?) -> Bool { age.map { $0 > staleAfter } ?? true }
+}

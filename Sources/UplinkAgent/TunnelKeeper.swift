@@ -1,0 +1,213 @@
+import Logging
+import NIOPosix
+import NetworkTypes
+import NodeDocument
+import ServiceLifecycle
+import WireGuardNetlink
+
+/// Keeps the host what the document says: reads it anew when it changes, repairs what others changed, looks the relay's
+/// name up when it is silent, and removes everything at the end.
+struct TunnelKeeper: Service {
+    let settings: UplinkSettings
+    let store: UplinkStore
+    let host: UplinkHost
+    let threads: NIOThreadPool
+    let events: KeeperEvents
+    let logger: Logger
+
+    /// Seconds between looks for drift.
+    private static let checkEvery: Int64 = 30
+    /// Seconds until the next attempt after a failure: doubled each time, up to `checkEvery`.
+    private static let firstRetry: Int64 = 1
+
+    private struct Plan {
+        var part: UplinkPart?
+        /// `part` is not in force yet.
+        var isPending = false
+        var endpoint = RelayEndpoint()
+        var isLookingUp = false
+        var nextCheck: Int64 = 0
+        var nextAttempt: Int64 = 0
+        var retry = TunnelKeeper.firstRetry
+    }
+
+    func run() async throws {
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask {
+                while !Task.isCancelled {
+                    events.send(.tick)
+                    try? await Task.sleep(for: .seconds(1))
+                }
+            }
+            var plan = Plan()
+            events.send(.filesChanged)
+            for await event in events.stream.cancelOnGracefulShutdown() {
+                await take(event, &plan)
+                if let name = lookUp(&plan) { tasks.addTask { await resolve(name) } }
+                await settleIfNeeded(&plan)
+            }
+            tasks.cancelAll()
+        }
+        await removeEverything()
+    }
+
+    private func take(_ event: KeeperEvents.Event, _ plan: inout Plan) async {
+        switch event {
+        case .filesChanged: await reload(&plan)
+        case .tick: await readStatus(&plan)
+        case .resolved(let host, let address, let problem):
+            plan.isLookingUp = false
+            store.update { $0.relayProblem = problem }
+            guard host == plan.endpoint.host else { break }
+            if let problem { logger.warning("the relay's name has no answer", metadata: ["reason": "\(problem)"]) }
+            plan.endpoint.lookedUp(address, at: now)
+            plan.nextCheck = min(plan.nextCheck, address == nil ? plan.nextCheck : now)
+        }
+    }
+
+    // MARK: Reading
+
+    private func reload(_ plan: inout Plan) async {
+        let settings = self.settings
+        let result = await onThread { () throws(UplinkError) in
+            let document = try DocumentFile.readDocument(path: settings.documentPath)
+            let key = try DocumentFile.readKey(path: settings.keyPath)
+            return try UplinkPart(of: document, ordinal: settings.ordinal, privateKey: key, keyPath: settings.keyPath)
+        }
+        switch result {
+        case .failure(let error): fail(error)
+        case .success(let part):
+            if part == plan.part {
+                if !plan.isPending { store.update { $0.problem = nil } }
+                return
+            }
+            plan.part = part
+            plan.isPending = true
+            plan.nextAttempt = 0
+            plan.retry = Self.firstRetry
+            plan.endpoint.aim(at: part.content.relay)
+        }
+    }
+
+    private func readStatus(_ plan: inout Plan) async {
+        guard let part = plan.part, !plan.isPending else { return }
+        let host = self.host
+        switch await onThread({ () throws(UplinkError) in try host.status() }) {
+        case .failure:
+            // The device is gone or broken: find out and repair now.
+            plan.nextCheck = 0
+            store.update { $0.lastHandshake = nil }
+        case .success(let status):
+            let relay = status.device.peers.first { $0.publicKey == part.relayPublicKey }
+            store.update { condition in
+                condition.wireGuardKind = status.kind
+                condition.lastHandshake = relay?.lastHandshake
+                condition.receivedBytes = relay?.receivedBytes ?? 0
+                condition.sentBytes = relay?.sentBytes ?? 0
+            }
+        }
+    }
+
+    // MARK: The relay's name
+
+    /// - Returns: a name to be looked up; an address needs none.
+    private func lookUp(_ plan: inout Plan) -> HostAddress? {
+        guard !plan.isLookingUp, let host = plan.endpoint.lookUpNow(now, handshakeAge: handshakeAge) else { return nil }
+        if case .ip(let address) = host {
+            plan.endpoint.lookedUp(address, at: now)
+            plan.nextCheck = now
+            return nil
+        }
+        plan.isLookingUp = true
+        return host
+    }
+
+    private func resolve(_ name: HostAddress) async {
+        switch await onThread({ () throws(UplinkError) in try NameResolver.resolve(name) }) {
+        case .success(let address): events.send(.resolved(name, address, nil))
+        case .failure(let problem): events.send(.resolved(name, nil, problem))
+        }
+    }
+
+    // MARK: Changing
+
+    private func settleIfNeeded(_ plan: inout Plan) async {
+        guard let part = plan.part, now >= plan.nextAttempt, plan.isPending || now >= plan.nextCheck else { return }
+        // A lost notice of the watcher costs no more than this long.
+        if !plan.isPending { await reload(&plan) }
+        let host = self.host
+        let endpoint = plan.endpoint.endpointToSet(handshakeAge: handshakeAge)
+        let wanted = plan.part ?? part
+        switch await onThread({ () throws(UplinkError) in try host.settle(wanted, endpoint) }) {
+        case .failure(let error):
+            plan.isPending = true
+            plan.nextAttempt = now + plan.retry
+            plan.retry = min(plan.retry * 2, Self.checkEvery)
+            fail(error)
+        case .success(let changes):
+            if endpoint != nil { plan.endpoint.wasSet() }
+            plan.retry = Self.firstRetry
+            plan.nextCheck = now + Self.checkEvery
+            if plan.isPending {
+                plan.isPending = false
+                store.applied(wanted)
+                logger.info(
+                    "document applied", metadata: ["hash": "\(wanted.hash)", "changes": "\(changes.joined(separator: "; "))"])
+                await readStatus(&plan)
+            } else if !changes.isEmpty {
+                store.update { $0.counters.repairs += UInt64(changes.count) }
+                logger.notice("put right", metadata: ["changes": "\(changes.joined(separator: "; "))"])
+            }
+        }
+    }
+
+    private func fail(_ error: UplinkError) {
+        let before = store.update { condition in
+            defer { condition.problem = error }
+            condition.counters.failures += 1
+            return condition.problem
+        }
+        if before != error { logger.error("cannot apply", metadata: ["reason": "\(error)"]) }
+    }
+
+    private func removeEverything() async {
+        let host = self.host
+        let result = await onThread { () throws(UplinkError) in host.remove() }
+        guard case .success(let (changes, failures)) = result else { return }
+        logger.info("removed", metadata: ["changes": "\(changes.joined(separator: "; "))"])
+        for failure in failures { logger.error("cannot remove", metadata: ["reason": "\(failure)"]) }
+    }
+
+    // MARK: Helpers
+
+    private var now: Int64 { steadyMilliseconds() / 1000 }
+    private var handshakeAge: Int64? { store.now.handshakeAge(now: wallClockSeconds()) }
+
+    /// Runs what blocks where it holds nobody up.
+    private func onThread<Value: Sendable>(
+        _ body: @escaping @Sendable () throws(UplinkError) -> Value
+    ) async -> Result<Value, UplinkError> {
+        do {
+            return try await threads.runIfActive {
+                do throws(UplinkError) { return .success(try body()) } catch { return .failure(error) }
+            }
+        } catch {
+            return .failure(.host(cause: "the threads for blocking calls have ended"))
+        }
+    }
+}
+
+/// What the keeper reacts to.
+struct KeeperEvents: Sendable {
+    enum Event: Sendable {
+        case filesChanged
+        case tick
+        case resolved(HostAddress, IPAddress?, UplinkError?)
+    }
+
+    let stream: AsyncStream<Event>
+    private let source: AsyncStream<Event>.Continuation
+
+    init() { (stream, source) = AsyncStream.makeStream() }
+    func send(_ event: Event) { source.yield(event) }
+}

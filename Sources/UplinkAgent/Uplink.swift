@@ -1,0 +1,41 @@
+public import Logging
+import NIOCore
+import NIOPosix
+import NetworkTypes
+import ServiceLifecycle
+import UnixSignals
+
+/// The uplink: from its start until it is told to stop.
+public enum Uplink {
+    /// Beyond the drain window, for everything to end.
+    private static let timeToEnd = Duration.seconds(10)
+
+    /// Runs until SIGTERM or SIGINT, and leaves the host as it was.
+    /// - Parameter searchPath: where wireguard-go is looked for unless the settings name it, as in `PATH`.
+    public static func run(_ settings: UplinkSettings, searchPath: String, logger: Logger) async throws {
+        let store = UplinkStore(ordinal: settings.ordinal)
+        let events = KeeperEvents()
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        // One for the host, one for names: neither waits for the other.
+        let threads = NIOThreadPool(numberOfThreads: 2)
+        threads.start()
+        let live = LiveHost(
+            bridge: settings.bridge, wireguardGo: settings.wireguardGo ?? findProgram("wireguard-go", path: searchPath))
+        let keeper = TunnelKeeper(
+            settings: settings, store: store, host: live.host, threads: threads, events: events, logger: logger)
+        let watcher = ConfigWatcher(
+            paths: [settings.documentPath, settings.keyPath], store: store, events: events, logger: logger)
+        let prober = TargetProber(store: store, group: group, logger: logger)
+        let servers = StatusServers(
+            responder: StatusResponder(store: store), store: store, extraAddresses: settings.statusAddresses, group: group,
+            logger: logger)
+        let drain = Drain(store: store, duration: settings.drain, logger: logger)
+        // They end one by one from the last to the first: the tunnel stays until everything else is done.
+        var configuration = ServiceGroupConfiguration(
+            services: [keeper, watcher, prober, servers, drain], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        configuration.maximumGracefulShutdownDuration = settings.drain.duration + timeToEnd
+        try await ServiceGroup(configuration: configuration).run()
+        try await threads.shutdownGracefully()
+        try await group.shutdownGracefully()
+    }
+}

@@ -1,0 +1,18 @@
+import WireGuardNetlink
+
+/// What an uplink does to its host. The calls block for milliseconds, and must come one at a time.
+struct UplinkHost: Sendable {
+    /// Makes the host what `part` says; the endpoint nil leaves the one the device has.
+    /// - Returns: what was changed, in words; empty when all was as it should be.
+    var settle: @Sendable (_ part: UplinkPart, _ endpoint: WireGuardEndpoint?) throws(UplinkError) -> [String]
+    var status: @Sendable () throws(UplinkError) -> Status
+    /// Removes everything of ours.
+    /// - Returns: what was changed, and what could not be.
+    var remove: @Sendable () -> (changes: [String], failures: [UplinkError])
+
+    struct Status: Sendable {
+        /// `kernel` or `userspace`.
+        var kind: String
+        var device: WireGuardDeviceStatus
+    }
+}

@@ -1,0 +1,75 @@
+import NFTables
+import NetlinkMessages
+import NetworkTypes
+import NodeDocument
+import Sodium
+import WireGuardNetlink
+
+/// What of a document concerns one uplink, with its key: all that its host shall be.
+struct UplinkPart: Equatable, Sendable {
+    let ordinal: Int
+    let hash: SHA256Digest
+    let content: UplinkContent
+    let address: IPv4Address
+    /// The address with the network's prefix length.
+    let prefix: IPPrefix
+    let privateKey: WireGuardPrivateKey
+
+    /// - Throws: `notListed`, or `keyInvalid` when the key is not the one the relay will know.
+    init(of document: UplinkDocument, ordinal: Int, privateKey: WireGuardPrivateKey, keyPath: String) throws(UplinkError) {
+        guard let replica = document.content.replicas.first(where: { $0.ordinal == ordinal }) else {
+            throw .notListed(ordinal: ordinal)
+        }
+        let publicKey: WireGuardPublicKey
+        do throws(SodiumError) {
+            publicKey = try privateKey.publicKey()
+        } catch {
+            throw .keyInvalid(path: keyPath, reason: "\(error)")
+        }
+        guard publicKey == replica.publicKey else {
+            throw .keyInvalid(
+                path: keyPath,
+                reason: "its public key is \(publicKey), but the document says \(replica.publicKey) for replica \(ordinal); "
+                    + "both are written by the controller: wait for it, or look at its log")
+        }
+        self.ordinal = ordinal
+        hash = document.hash
+        content = document.content
+        address = replica.address
+        do throws(InvalidValue) {
+            prefix = try IPPrefix(.v4(replica.address), length: document.content.network.prefixLength)
+        } catch {
+            throw .documentInvalid(path: "", reason: "content.network: \(error)")
+        }
+        self.privateKey = privateKey
+    }
+
+    var relayPublicKey: WireGuardPublicKey { content.relay.publicKey }
+
+    /// - Parameter endpoint: where the relay is dialed; nil leaves what the device has, which may have roamed.
+    func wireGuard(endpoint: WireGuardEndpoint?) -> WireGuardDeviceConfiguration {
+        let relay = WireGuardPeerConfiguration(
+            publicKey: relayPublicKey, endpoint: endpoint,
+            persistentKeepalive: UInt16(clamping: content.persistentKeepalive),
+            // The relay alone: no uplink sends through the VPS to another.
+            allowedIPs: [IPPrefix(host: .v4(content.relay.address))])
+        return WireGuardDeviceConfiguration(privateKey: privateKey, listenPort: nil, peers: [relay])
+    }
+
+    func ruleset(bridge: UplinkRuleset.BridgeScope, forwardsNothingElse: Bool) -> UplinkRuleset {
+        let forwards = content.forwards.map { (ForwardKey($0.protocol, $0.tunnelPort), ForwardTarget($0.target, $0.targetPort)) }
+        return UplinkRuleset(
+            interface: UplinkContent.interface, address: address, relay: content.relay.address, bridge: bridge,
+            forwardsNothingElse: forwardsNothingElse, forwards: Dictionary(forwards) { first, _ in first })
+    }
+
+    /// Whether some target is this host itself by a loopback address, which the kernel routes only when asked to.
+    var hasLoopbackTarget: Bool { content.forwards.contains { $0.target.isLoopback } }
+}
+
+extension UplinkSettings {
+    var bridge: UplinkRuleset.BridgeScope {
+        if bridgeAddresses.isEmpty { return .off }
+        return bridgeAddresses.contains { $0.isAny } ? .everyAddress : .addresses(bridgeAddresses)
+    }
+}

@@ -1,0 +1,136 @@
+import NetlinkMessages
+import NetworkTypes
+import Sodium
+
+/// The least that turns a device as it is into what it shall be: what is right already is not sent, so no session of
+/// another peer is touched.
+public struct WireGuardDeviceUpdate: Equatable, Sendable {
+    /// nil: keep.
+    public var privateKey: WireGuardPrivateKey?
+    public var listenPort: Port?
+    public var firewallMark: UInt32?
+    /// Removals first, so that their allowed IPs are free.
+    public var peers: [WireGuardPeerUpdate] = []
+    /// For people; no secrets.
+    public private(set) var changes: [String] = []
+
+    public var isEmpty: Bool { privateKey == nil && listenPort == nil && firewallMark == nil && peers.isEmpty }
+
+    /// - Throws: `SodiumError` when the public key cannot be computed.
+    public init(from current: WireGuardDeviceStatus, to desired: WireGuardDeviceConfiguration) throws(SodiumError) {
+        let publicKey = try desired.privateKey.publicKey()
+        if current.publicKey != publicKey {
+            privateKey = desired.privateKey
+            changes.append("private key of \(publicKey)" + (current.publicKey.map { " (was of \($0))" } ?? ""))
+        }
+        if let port = desired.listenPort, port.number != current.listenPort {
+            listenPort = port
+            changes.append("listen port \(port)" + (current.listenPort == 0 ? "" : " (was \(current.listenPort))"))
+        }
+        if desired.firewallMark != current.firewallMark {
+            firewallMark = desired.firewallMark
+            changes.append("firewall mark \(desired.firewallMark) (was \(current.firewallMark))")
+        }
+        let existing = Dictionary(current.peers.map { ($0.publicKey, $0) }, uniquingKeysWith: { first, _ in first })
+        let wanted = Set(desired.peers.map(\.publicKey))
+        for peer in current.peers where !wanted.contains(peer.publicKey) {
+            peers.append(WireGuardPeerUpdate(removing: peer.publicKey))
+            changes.append("peer \(peer.publicKey) removed")
+        }
+        for peer in desired.peers {
+            if let now = existing[peer.publicKey] {
+                let update = WireGuardPeerUpdate(from: now, to: peer)
+                guard !update.isEmpty else { continue }
+                peers.append(update)
+                changes += update.changes(from: now)
+            } else {
+                peers.append(WireGuardPeerUpdate(adding: peer))
+                let ranges = peer.allowedIPs.map(\.description).joined(separator: ", ")
+                changes.append("peer \(peer.publicKey) added (\(ranges))")
+            }
+        }
+    }
+}
+
+/// The part of an update that concerns one peer.
+public struct WireGuardPeerUpdate: Equatable, Sendable {
+    public enum Action: Equatable, Sendable {
+        case add
+        case update
+        case remove
+    }
+
+    public enum PresharedKey: Equatable, Sendable {
+        case keep
+        case set(SecretBytes)
+        case remove
+    }
+
+    public var publicKey: WireGuardPublicKey
+    public var action: Action
+    public var presharedKey: PresharedKey = .keep
+    /// nil: keep.
+    public var endpoint: WireGuardEndpoint?
+    /// Seconds, 0 is off; nil: keep.
+    public var persistentKeepalive: UInt16?
+    /// Whether the peer's allowed IPs are dropped before `allowedIPs` are added.
+    public var replacesAllowedIPs = false
+    public var allowedIPs: [IPPrefix] = []
+
+    init(removing publicKey: WireGuardPublicKey) {
+        self.publicKey = publicKey
+        action = .remove
+    }
+
+    init(adding peer: WireGuardPeerConfiguration) {
+        publicKey = peer.publicKey
+        action = .add
+        if let key = peer.presharedKey { presharedKey = .set(key) }
+        endpoint = peer.endpoint
+        if peer.persistentKeepalive != 0 { persistentKeepalive = peer.persistentKeepalive }
+        replacesAllowedIPs = true
+        allowedIPs = peer.allowedIPs
+    }
+
+    init(from current: WireGuardPeerStatus, to desired: WireGuardPeerConfiguration) {
+        publicKey = desired.publicKey
+        action = .update
+        if desired.presharedKey != current.presharedKey { presharedKey = desired.presharedKey.map { .set($0) } ?? .remove }
+        if let wanted = desired.endpoint, wanted != current.endpoint { endpoint = wanted }
+        if desired.persistentKeepalive != current.persistentKeepalive { persistentKeepalive = desired.persistentKeepalive }
+        let wanted = Set(desired.allowedIPs)
+        let present = Set(current.allowedIPs)
+        if wanted.isSuperset(of: present) {
+            // Adding alone leaves no moment in which the peer's other packets are refused.
+            allowedIPs = desired.allowedIPs.filter { !present.contains($0) }
+        } else {
+            replacesAllowedIPs = true
+            allowedIPs = desired.allowedIPs
+        }
+    }
+
+    var isEmpty: Bool {
+        action == .update && presharedKey == .keep && endpoint == nil && persistentKeepalive == nil && !replacesAllowedIPs
+            && allowedIPs.isEmpty
+    }
+
+    func changes(from current: WireGuardPeerStatus) -> [String] {
+        var changes: [String] = []
+        if presharedKey != .keep { changes.append("peer \(publicKey) preshared key") }
+        if let endpoint {
+            changes.append("peer \(publicKey) endpoint \(endpoint)" + (current.endpoint.map { " (was \($0))" } ?? ""))
+        }
+        if let persistentKeepalive {
+            changes.append(
+                "peer \(publicKey) persistent keepalive \(persistentKeepalive) s (was \(current.persistentKeepalive) s)")
+        }
+        let ranges = allowedIPs.map(\.description).joined(separator: ", ")
+        if replacesAllowedIPs {
+            let former = current.allowedIPs.map(\.description).joined(separator: ", ")
+            changes.append("peer \(publicKey) allowed IPs \(ranges) (were \(former))")
+        } else if !allowedIPs.isEmpty {
+            changes.append("peer \(publicKey) allowed IPs \(ranges) added")
+        }
+        return changes
+    }
+}

@@ -1,0 +1,41 @@
+"""What a reconcile costs when there is nothing to do."""
+
+from __future__ import annotations
+
+import time
+
+from lab.network import BACKEND, VPS
+from product import manifests as m
+from product import traffic
+from product.traffic import eventually
+from stage import EndToEnd
+
+
+class ReconcileTests(EndToEnd):
+    def sessions(self) -> tuple[int, int]:
+        """How many logins and how many started programs sshd has logged so far."""
+        said = self.lab.vps.exec(["journalctl", "--unit=ssh", "--no-pager", "--output=cat"])
+        return said.count("Accepted publickey"), said.count("Starting session: command")
+
+    def test_nothing_to_do_is_one_exec_on_the_kept_connection(self) -> None:
+        self.lab.vps.exec(["tee", "/etc/ssh/sshd_config.d/10-verbose.conf"], input="LogLevel VERBOSE\n")
+        self.lab.vps.exec(["systemctl", "restart", "ssh"])
+        self.publish("counted", m.port_binding("counted", "edge", m.tcp("counted", 7400, BACKEND, 7000)))
+        eventually(lambda: traffic.whoami(self.lab.client, VPS, 7400), within=30)
+        self.standalone.wait_binding("counted", "counted")
+        logins, before = self.settled()
+        # The same objects in another text: read again, planned again, and nothing is different.
+        text = (self.standalone.manifests / "node.yaml").read_text()
+        self.standalone.write_text("node.yaml", "# a remark\n" + text)
+        eventually(lambda: self.sessions()[1] > before, within=10)
+        self.assertEqual(self.settled(), (logins, before + 1))
+
+    def settled(self) -> tuple[int, int]:
+        """The counts, once they have stayed the same for 3 s."""
+        last, since = self.sessions(), time.monotonic()
+        while time.monotonic() - since < 3:
+            time.sleep(0.2)
+            now = self.sessions()
+            if now != last:
+                last, since = now, time.monotonic()
+        return last

@@ -1,0 +1,53 @@
+import Foundation
+import Glibc
+
+/// A network namespace with nothing but its loopback, deleted with its owner.
+///
+/// How these tests get into it: programs are started by `ip netns exec`; sockets of the test itself, and the thread of an
+/// `SSHConnection` (`prepare`), enter with setns(2) on a thread of their own, which a namespace belongs to. The namespace
+/// of the test process, and so the machine's own, is never touched. Needs root and Debian's iproute2, nftables and
+/// openssh-server.
+final class Namespace: Sendable {
+    let name: String
+
+    init() throws {
+        name = "ssh-" + UUID().uuidString.prefix(8).lowercased()
+        try run("/usr/sbin/ip", ["netns", "add", name])
+        try run("/usr/sbin/ip", ["-n", name, "link", "set", "lo", "up"])
+    }
+
+    deinit { _ = try? run("/usr/sbin/ip", ["netns", "delete", name]) }
+
+    func execute(_ words: String...) throws { try run("/usr/sbin/ip", ["netns", "exec", name] + words) }
+
+    /// Moves the calling thread in, for good.
+    @Sendable func enter() {
+        // Swift's Glibc module hides what wants _GNU_SOURCE.
+        typealias SetNS = @convention(c) (Int32, Int32) -> Int32
+        guard let symbol = dlsym(nil, "setns") else { fatalError("setns is missing") }
+        let descriptor = open("/run/netns/" + name, O_RDONLY | O_CLOEXEC)
+        defer { close(descriptor) }
+        let cloneNewNet: Int32 = 0x4000_0000
+        guard unsafeBitCast(symbol, to: SetNS.self)(descriptor, cloneNewNet) == 0 else { fatalError("setns: \(errno)") }
+    }
+
+    /// Runs `body` inside, on a thread of its own, and returns when it has.
+    func inside<Result: Sendable>(_ body: @escaping @Sendable () -> Result) -> Result {
+        let box = Box<Result?>(nil)
+        let done = DispatchSemaphore(value: 0)
+        Thread {
+            self.enter()
+            box.value = body()
+            done.signal()
+        }.start()
+        done.wait()
+        guard let result = box.value else { fatalError("the thread left nothing") }
+        return result
+    }
+}
+
+/// Handed over by a semaphore.
+private final class Box<Value>: @unchecked Sendable {
+    var value: Value
+    init(_ value: Value) { self.value = value }
+}

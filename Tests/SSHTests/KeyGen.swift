@@ -1,0 +1,45 @@
+import Foundation
+
+/// Runs a program and returns its standard output; an empty array when it fails to start.
+func run(_ program: String, _ arguments: [String]) throws -> (status: Int32, output: String) {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: program)
+    process.arguments = arguments
+    let output = Pipe()
+    process.standardOutput = output
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    let data = output.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+}
+
+/// A folder that goes with its owner.
+final class ScratchFolder {
+    let path: String
+
+    init() throws {
+        path = NSTemporaryDirectory() + "tidegate-ssh-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    func write(_ text: String, to name: String) throws -> String {
+        try text.write(toFile: path + "/" + name, atomically: false, encoding: .utf8)
+        return path + "/" + name
+    }
+
+    /// Makes a key pair with ssh-keygen.
+    /// - Returns: the private file, and the public key as a known_hosts line has it: type and base64.
+    func key(_ name: String, type: String, options: [String] = [], passphrase: String = "") throws -> (file: String, text: String)
+    {
+        let file = path + "/" + name
+        let arguments = ["-q", "-t", type, "-N", passphrase, "-C", "test", "-f", file] + options
+        guard try run("/usr/bin/ssh-keygen", arguments).status == 0 else { throw KeyGenFailed(arguments: arguments) }
+        let words = try String(contentsOfFile: file + ".pub", encoding: .utf8).split(separator: " ")
+        return (file, words.prefix(2).joined(separator: " "))
+    }
+}
+
+struct KeyGenFailed: Error { let arguments: [String] }

@@ -1,0 +1,85 @@
+import Foundation
+import NetworkTypes
+import Sodium
+import Testing
+
+@testable import SSH
+
+struct SSHPrivateKeyTests {
+    private func secret(_ path: String) throws -> SecretBytes {
+        try SecretBytes(copying: [UInt8](Data(contentsOf: URL(fileURLWithPath: path))))
+    }
+
+    private func refusal(_ text: String, passphrase: SecretBytes? = nil) throws -> String {
+        let error = try #require(throws: InvalidValue.self) {
+            try SSHPrivateKey(file: SecretBytes(copying: Array(text.utf8)), passphrase: passphrase)
+        }
+        #expect(error.given == "<redacted>")
+        return error.reason
+    }
+
+    @Test func everyFormatOfSSHKeygenIsTaken() throws {
+        let folder = try ScratchFolder()
+        let passphrase = try SecretBytes(copying: Array("a passphrase".utf8))
+        for (name, type, options) in [
+            ("ed", "ed25519", []), ("ec", "ecdsa", []), ("rsa", "rsa", ["-b", "2048"]), ("pem", "ecdsa", ["-m", "PEM"]),
+            ("pkcs8", "ecdsa", ["-m", "PKCS8"]), ("rsapem", "rsa", ["-b", "2048", "-m", "PEM"]),
+        ] {
+            let open = try SSHPrivateKey(file: secret(folder.key(name, type: type, options: options).file))
+            #expect(!open.isEncrypted)
+            if name != "pkcs8" { #expect(open.kind == (type == "rsa" ? .rsa : .other), "\(name)") }
+            let locked = try folder.key(name + "-locked", type: type, options: options, passphrase: "a passphrase").file
+            #expect(try SSHPrivateKey(file: secret(locked), passphrase: passphrase).isEncrypted, "\(name)")
+            let reason = try refusal(String(contentsOfFile: locked, encoding: .utf8))
+            #expect(reason.contains("encrypted and no passphrase"), "\(name)")
+        }
+    }
+
+    @Test func whatIsNoKeyIsRefusedWithItsReason() throws {
+        #expect(try refusal("").contains("empty"))
+        #expect(try refusal(" \n").contains("empty"))
+        #expect(try refusal(SampleKeys.ed25519).contains("public key"))
+        #expect(try refusal("PuTTY-User-Key-File-3: ssh-ed25519\n").contains("puttygen"))
+        #expect(try refusal("hunter2").contains("-----BEGIN"))
+        #expect(try refusal("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").contains("no private key"))
+        #expect(try refusal("-----BEGIN DSA PRIVATE KEY-----\nAAAA\n-----END DSA PRIVATE KEY-----\n").contains("DSA"))
+        let damaged = "-----BEGIN OPENSSH PRIVATE KEY-----\n%\n-----END OPENSSH PRIVATE KEY-----\n"
+        #expect(try refusal(damaged).contains("damaged"))
+        #expect(try refusal(damaged.replacing("%", with: "b3BlbnNzaC1rZXktdjEAAAAA")).contains("damaged"))
+    }
+
+    @Test func aPassphraseWithNULIsRefused() throws {
+        let key = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
+        #expect(try refusal(key, passphrase: SecretBytes(copying: [65, 0, 66])).contains("NUL"))
+    }
+
+    @Test func lineEndsAreMadeUnixLike() throws {
+        let key = "\u{FEFF}  -----BEGIN PRIVATE KEY-----\r\nAAAA\r\n-----END PRIVATE KEY-----"
+        let parsed = try SSHPrivateKey(file: SecretBytes(copying: Array(key.dropFirst().utf8)))
+        let text = parsed.file.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+        #expect(text == "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n\0")
+    }
+
+    @Test func nothingSecretIsPrinted() throws {
+        let folder = try ScratchFolder()
+        let password = try SecretBytes(copying: Array("correct horse".utf8))
+        let file = try folder.key("k", type: "ed25519", passphrase: "correct horse").file
+        let key = try SSHPrivateKey(file: secret(file), passphrase: password)
+        let credentials = try SSHCredentials(user: "root", privateKey: key, password: password)
+        let body = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n")[1]
+        var dumped = ""
+        dump(credentials, to: &dumped)
+        for text in ["\(credentials)", "\(key)", String(reflecting: credentials), dumped] {
+            #expect(!text.contains("horse") && !text.contains(body))
+        }
+    }
+
+    @Test func credentialsWantAUserAndAMethod() throws {
+        let password = try SecretBytes(copying: [65])
+        for user in ["", "a b", "a\nb", "a\u{0}", String(repeating: "u", count: 256)] {
+            #expect(throws: InvalidValue.self) { try SSHCredentials(user: user, privateKey: nil, password: password) }
+        }
+        #expect(throws: InvalidValue.self) { try SSHCredentials(user: "root", privateKey: nil) }
+        #expect(try SSHCredentials(user: "admin$(reboot)", privateKey: nil, password: password).user == "admin$(reboot)")
+    }
+}

@@ -1,0 +1,71 @@
+import ArgumentParser
+import Glibc
+import Logging
+import NetworkTypes
+import StructuredLogging
+import UplinkAgent
+
+@main struct UplinkCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "uplink",
+        abstract: "Dials the relay, and sends on what comes through the tunnel to the targets of the bindings.")
+
+    @Option(help: "The document of the EdgeNode's uplinks.")
+    var config: String
+
+    @Option(help: "The folder of the keys, priv-0, priv-1, …")
+    var keys: String
+
+    @Option(help: "Which replica this is. Default: the number at the end of the environment's POD_NAME.")
+    var ordinal: Int?
+
+    @Option(
+        help: "Serve /ready, /healthz, /status and /metrics on port 40500 of this address too; 0.0.0.0 is all. May be repeated.")
+    var statusAddress: [IPv4Address] = []
+
+    @Option(help: "Lead port 40600 of this address to Envoy's read-only bridge; 0.0.0.0 is all. May be repeated.")
+    var bridgeAddress: [IPv4Address] = []
+
+    @Option(help: "How long established connections may go on after SIGTERM.")
+    var drain: GoDuration = .seconds(15)
+
+    @Option(help: "wireguard-go, for kernels without WireGuard. Default: found by PATH.")
+    var wireguardGo: String?
+
+    func validate() throws {
+        if let ordinal, !(0...252).contains(ordinal) { throw ValidationError("--ordinal: want 0 to 252, not \(ordinal)") }
+        if drain.nanoseconds < 0 { throw ValidationError("--drain: want no negative duration") }
+    }
+
+    func run() async throws {
+        let environment = currentEnvironment()
+        StructuredLogHandler.bootstrap(environment: environment)
+        let number: Int
+        if let ordinal {
+            number = ordinal
+        } else if let name = environment["POD_NAME"] {
+            number = try UplinkSettings.ordinal(podName: name)
+        } else {
+            throw ValidationError("Which replica is this? Set POD_NAME to NAME-ORDINAL or give --ordinal.")
+        }
+        let settings = UplinkSettings(
+            documentPath: config, keysPath: keys, ordinal: number, statusAddresses: statusAddress,
+            bridgeAddresses: bridgeAddress, drain: drain, wireguardGo: wireguardGo)
+        try await Uplink.run(settings, searchPath: environment["PATH"] ?? "", logger: Logger(label: "uplink"))
+    }
+
+    /// The environment, without Foundation.
+    private func currentEnvironment() -> [String: String] {
+        var result: [String: String] = [:]
+        var entry = environ
+        while let text = entry.pointee {
+            let parts = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2 { result[String(parts[0])] = String(parts[1]) }
+            entry += 1
+        }
+        return result
+    }
+}
+
+extension IPv4Address: ExpressibleByArgument {}
+extension GoDuration: ExpressibleByArgument {}
