@@ -11,13 +11,17 @@ func renderListeners(_ bindings: [EnvoyBinding], relayAddress: IPv4Address) -> [
         rest = rest.dropFirst(group.count)
         let name = EnvoyListener.conventionalName(first.protocol, first.listenPort)
         let json: JSON
+        var dualStackJSON: JSON?
         switch first.transport {
         case .tcp: json = tcpListener(name: name, Array(group))
-        case .udp(let options): json = udpListener(name: name, first, options)
+        case .udp(let options):
+            json = udpListener(name: name, first, options, dualStack: false)
+            dualStackJSON = udpListener(name: name, first, options, dualStack: true)
         }
         listeners.append(
             EnvoyListener(
-                name: name, protocol: first.protocol, port: first.listenPort, bindings: group.map(\.name), json: json.text))
+                name: name, protocol: first.protocol, port: first.listenPort, bindings: group.map(\.name), json: json.text,
+                dualStackJSON: dualStackJSON?.text))
     }
     return listeners
 }
@@ -66,7 +70,7 @@ private func filterChain(_ binding: EnvoyBinding) -> JSON {
     ]
 }
 
-private func udpListener(name: String, _ binding: EnvoyBinding, _ options: UDPOptions) -> JSON {
+private func udpListener(name: String, _ binding: EnvoyBinding, _ options: UDPOptions, dualStack: Bool) -> JSON {
     let size: JSON = ["max_rx_datagram_size": .integer(options.maxDatagramBytes)]
     return [
         "listener_filters": [
@@ -85,7 +89,7 @@ private func udpListener(name: String, _ binding: EnvoyBinding, _ options: UDPOp
                 ])
         ],
         "name": .string(name),
-        "socket_options": .udpSocketBuffers,
+        "socket_options": .udpSocketOptions(dualStack: dualStack),
         "udp_listener_config": ["downstream_socket_config": size],
     ]
 }
