@@ -40,8 +40,8 @@ struct ApplyRun {
             report.outcome = .needsEnvoy
             return
         }
-        let unitText = try units()
-        try rollOut(account, unitText, &state)
+        let running = try units()
+        try rollOut(account, running, &state)
         try keep(&state)
         report.outcome = .applied
         report.peers = try Peers(host: host).report(content.wireGuard)
@@ -74,7 +74,7 @@ struct ApplyRun {
         let wireGuard = content.wireGuard
         let settings = unitSettings()
         let result = try host.tunnel.ensure(wireGuard, key) { () throws(AgentError) in
-            unitChanges = try UnitFiles(host: host).ensure([.wireGuard], settings)
+            unitChanges = try UnitFiles(host: host).ensure([.wireGuard], settings).changes
             try host.services.begin(.wireGuard)
         }
         report.wireGuardKind = result.kind
@@ -121,17 +121,18 @@ struct ApplyRun {
         return UnitSettings(paths: host.paths, envoy: content.envoy, openFilesLimit: limit, interface: RelayWireGuard.interface)
     }
 
-    /// - Returns: the text of Envoy's unit.
-    private mutating func units() throws(AgentError) -> [UInt8] {
+    /// - Returns: Envoy's unit as systemd sees it; nil when it does not know it.
+    private mutating func units() throws(AgentError) -> UnitState? {
         let settings = unitSettings()
         var names: [UnitName] = [.boot, .envoy]
         // Where the interface is there already, nobody asked for its unit yet.
         if report.wireGuardKind == "userspace" { names.append(.wireGuard) }
-        note(try UnitFiles(host: host).ensure(names, settings))
-        return UnitName.envoy.text(settings)
+        let result = try UnitFiles(host: host).ensure(names, settings)
+        note(result.changes)
+        return result.states[.envoy]
     }
 
-    private mutating func rollOut(_ account: EnvoyAccount, _ unitText: [UInt8], _ state: inout StateFile) throws(AgentError) {
+    private mutating func rollOut(_ account: EnvoyAccount, _ running: UnitState?, _ state: inout StateFile) throws(AgentError) {
         let envoy = content.envoy
         let facts = try host.envoyHost()
         let taken = PortCheck(envoy.listeners, sockets: try host.kernel.sockets(), envoy: account.user).taken
@@ -140,14 +141,14 @@ struct ApplyRun {
         let rollout = EnvoyRollout(
             host: host, folder: EnvoyFolder(host.paths, group: account.group), document: envoy, former: former?.content.envoy,
             facts: facts,
-            unitText: unitText, restartAsked: restart)
+            unit: running, launchText: unitSettings().launchText, restartAsked: restart)
         let outcome = try rollout.run(omitted: Set(taken.keys), &state)
         let omitted = Set(taken.keys).union(outcome.rejected.keys).sorted()
         note(outcome.changes, isDrift: omitted == state.value.leftOut ? nil : false)
         state.value.leftOut = omitted
         if restart || state.value.restartDone == nil { state.value.restartDone = document.restartEnvoy }
         report.problems += outcome.problems
-        try clearOldPrograms()
+        try clearOldPrograms(outcome.didLaunch ? try host.services.states()[.envoy] : running)
         // Envoy listens only once it serves, so the sockets tell; before that, a look at the old ones would tell nothing.
         let bound = PortCheck(envoy.listeners, sockets: try host.kernel.sockets(), envoy: account.user).bound
         report.listeners = envoy.listeners.map { listener in
@@ -164,9 +165,9 @@ struct ApplyRun {
         }
     }
 
-    private mutating func clearOldPrograms() throws(AgentError) {
+    private mutating func clearOldPrograms(_ unit: UnitState?) throws(AgentError) {
         let binary = EnvoyBinary(paths: host.paths)
-        let running = try host.services.states()[.envoy].flatMap { binary.running($0.mainPID) }
+        let running = unit.flatMap { binary.running($0.mainPID) }
         report.envoyVersion = running
         let removed = try binary.removeOthers(than: [content.envoy.release.version, running ?? content.envoy.release.version])
         note(removed.map { "Envoy \($0) removed" }, isDrift: false)

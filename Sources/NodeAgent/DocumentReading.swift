@@ -33,7 +33,7 @@ private func decode<Value: Decodable>(_ bytes: [UInt8]) throws(AgentError) -> Va
     do throws(DocumentError) {
         return try DocumentJSON.decode(Value.self, from: bytes)
     } catch {
-        throw AgentError(.badDocument, "the document cannot be read: \(printable(error.message, limit: 400))")
+        throw AgentError(.badDocument, "the document cannot be read: \(error.message)")
     }
 }
 

@@ -11,7 +11,10 @@ struct EnvoyRollout {
     /// That was in force until now; nil for none.
     let former: EnvoyDocument?
     let facts: EnvoyHost
-    let unitText: [UInt8]
+    /// Envoy's unit as systemd sees it; nil when it does not know it.
+    let unit: UnitState?
+    /// Of the unit, what a running Envoy must be restarted for.
+    let launchText: String
     /// Whether a restart is wanted whatever changes.
     let restartAsked: Bool
 
@@ -21,7 +24,8 @@ struct EnvoyRollout {
         var rejected: [String: String] = [:]
         /// Whether Envoy said that it took the files.
         var isAccepted = false
-        var didRestart = false
+        /// Whether Envoy was started or restarted.
+        var didLaunch = false
         var problems: [AgentProblem] = []
     }
 
@@ -73,7 +77,7 @@ struct EnvoyRollout {
                 if !refused.isEmpty { return refused }
             }
         }
-        let launch = try launch(wanted, state.value)
+        let launch = launch(wanted, state.value, didLaunch: outcome.didLaunch)
         let before = launch == .none ? (try? host.envoy.stats()) : nil
         do throws(AgentError) {
             if !changes.isEmpty {
@@ -175,13 +179,14 @@ struct EnvoyRollout {
     }
 
     private func fingerprint(_ wanted: EnvoyFileSet) -> SHA256Digest {
-        SHA256.digest(of: (wanted.files[EnvoyLayout.bootstrap] ?? []) + unitText)
+        SHA256.digest(of: (wanted.files[EnvoyLayout.bootstrap] ?? []) + Array(launchText.utf8))
     }
 
-    private func launch(_ wanted: EnvoyFileSet, _ state: HostState) throws(AgentError) -> Launch {
-        guard let unit = try host.services.states()[.envoy], unit.isRunning else { return .start }
-        if restartAsked { return .restart(reason: "a restart was asked for") }
-        if state.envoyStartedWith != fingerprint(wanted) { return .restart(reason: "its bootstrap or unit changed") }
+    /// - Parameter didLaunch: whether an earlier round started it.
+    private func launch(_ wanted: EnvoyFileSet, _ state: HostState, didLaunch: Bool) -> Launch {
+        guard didLaunch || unit?.isRunning == true else { return .start }
+        if restartAsked && !didLaunch { return .restart(reason: "a restart was asked for") }
+        if state.envoyStartedWith != fingerprint(wanted) { return .restart(reason: "its bootstrap or limits changed") }
         return .none
     }
 
@@ -197,8 +202,8 @@ struct EnvoyRollout {
         case .restart(let reason):
             try host.services.restart(.envoy)
             outcome.changes.append("Envoy restarted: \(reason)")
-            outcome.didRestart = true
         }
+        outcome.didLaunch = true
         state.value.envoyStartedWith = fingerprint(wanted)
         try state.save()
     }

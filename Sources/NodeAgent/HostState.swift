@@ -9,7 +9,7 @@ struct HostState: Hashable, Codable, Sendable {
     var epoch: UInt64 = 0
     /// The last `restartEnvoy` that was done.
     var restartDone: String?
-    /// Of bootstrap and unit that the running Envoy was started with.
+    /// Of the bootstrap and limits that the running Envoy was started with.
     var envoyStartedWith: SHA256Digest?
     /// What kernel settings held before they were changed, by name: what teardown puts back.
     var formerSettings: [String: String] = [:]

@@ -54,7 +54,8 @@ struct KernelSettings {
                 changes.append("\(name) \(value) (was \(current))")
             } catch {
                 if error.kind == .diskFull { throw error }
-                problems.append(error.problem)
+                problems.append(
+                    AgentProblem(kind: error.kind, message: "\(name) stays as it is: \(error.message)\(Self.advice(name))"))
             }
         }
         for name in state.value.formerSettings.keys.sorted() where wanted.minimums[name] == nil {
@@ -68,6 +69,13 @@ struct KernelSettings {
         }
         try state.save()
         return (changes, problems)
+    }
+
+    private static func advice(_ name: String) -> String {
+        name.hasPrefix("net.core.")
+            ? "; where the VPS is a container only its provider can change it, and UDP bursts may be lost; "
+                + "host.kernelMaxSocketBufferBytes: 0 leaves it alone"
+            : ""
     }
 
     /// Puts back all that stood before.

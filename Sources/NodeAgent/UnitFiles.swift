@@ -5,8 +5,10 @@ struct UnitFiles {
     let host: Host
 
     /// Writes and enables units that are missing or differ.
-    /// - Returns: what was changed, in words.
-    func ensure(_ units: [UnitName], _ settings: UnitSettings) throws(AgentError) -> [String] {
+    /// - Returns: what was changed, in words, and what systemd says of all our units.
+    func ensure(
+        _ units: [UnitName], _ settings: UnitSettings
+    ) throws(AgentError) -> (changes: [String], states: [UnitName: UnitState]) {
         var changes: [String] = []
         for unit in units where try ensureFile(host.paths.unit(unit), unit.text(settings), .publicFile) {
             changes.append("\(unit.rawValue) written")
@@ -20,7 +22,7 @@ struct UnitFiles {
             try host.services.enable(unit)
             changes.append("\(unit.rawValue) enabled")
         }
-        return changes
+        return (changes, states)
     }
 
     /// Stops and removes every unit of ours.

@@ -12,11 +12,15 @@ struct UnitSettings: Hashable, Sendable {
     var drainSeconds: Int
     var interface: String
 
+    /// What a running Envoy must be restarted for.
+    var launchText: String { "open files \(openFiles), drain \(drainSeconds) s" }
+
     /// - Parameter openFilesLimit: the kernel's `fs.nr_open`; systemd refuses to start what wants more.
     init(paths: HostPaths, envoy: EnvoyDocument, openFilesLimit: Int, interface: String) {
         self.paths = paths
-        // 4,096 for listeners, health checks, files and logs.
-        openFiles = min(envoy.maxConnections * 2 + 4096 + 2 * envoy.listeners.count, openFilesLimit)
+        // 65,536 for listeners (a socket for each worker thread), health checks, UDP sessions, files and logs. It must not follow the
+        // number of listeners: a change of it restarts Envoy.
+        openFiles = min(envoy.maxConnections * 2 + 65536, openFilesLimit)
         drainSeconds = envoy.drainSeconds
         self.interface = interface
     }
