@@ -58,7 +58,7 @@ private func check(_ document: RelayDocument) throws(AgentError) {
     }
     // The agent puts members of its own before theirs (`EnvoyDocument.files`).
     let texts =
-        envoy.listeners.map { ($0.name, $0.json) } + (envoy.clusters + envoy.endpoints + envoy.secrets).map { ($0.name, $0.json) }
+        envoy.listeners.flatMap { listener in [listener.json, listener.dualStackJSON].compactMap { $0 }.map { (listener.name, $0) } } + (envoy.clusters + envoy.endpoints + envoy.secrets).map { ($0.name, $0.json) }
     for (name, json) in texts + [("bootstrap", envoy.bootstrap)] {
         guard json.hasPrefix("{\"") else { throw wrong("the JSON of \(name) is no object with members") }
     }
