@@ -115,14 +115,19 @@ struct LossKernelTests {
     }
 
     @Test func aWaitingCommandIsCancelledAlone() async throws {
-        let connection = try await TestServer().connect()
-        let first = Task { () throws(SSHError) in try await connection.execute("sleep 1; echo first") }
+        let server = try TestServer()
+        let connection = try await server.connect()
+        let first = Task { () throws(SSHError) in
+            try await connection.execute("while ! test -e go; do sleep 0.05; done; echo first")
+        }
         while connection.statistics.execs == 0 { try await Task.sleep(for: .milliseconds(10)) }
         let second = Task { () throws(SSHError) in try await connection.execute("echo second") }
-        try await Task.sleep(for: .milliseconds(200))
+        try await Task.sleep(for: .milliseconds(100))
         second.cancel()
         let error = await #expect(throws: SSHError.self) { try await second.value }
         #expect(error?.reason == .cancelled(during: .running(command: "echo second")))
+        // Commands start in the home of the login, which is the server's folder.
+        try "".write(toFile: server.folder + "/go", atomically: false, encoding: .utf8)
         #expect(try await first.value.standardOutput == Array("first\n".utf8))
         #expect(try await connection.execute("echo third").standardOutput == Array("third\n".utf8))
         #expect(connection.statistics.execs == 2)

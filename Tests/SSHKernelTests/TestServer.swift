@@ -60,18 +60,19 @@ final class TestServer: Sendable {
         defer { close(log) }
         process = try Spawned(
             "/usr/sbin/ip", ["netns", "exec", namespace.name, "/bin/sh", folder + "/start.sh", folder], output: log)
+        Leftovers.add(namespace.name + "/server") { [process] in
+            for child in Self.children(of: process.pid) { kill(child, SIGKILL) }
+            kill(process.pid, SIGTERM)
+            process.wait()
+            try? FileManager.default.removeItem(atPath: folder)
+        }
         for _ in 0..<500 where !self.log.contains("Server listening") { usleep(20000) }
         guard self.log.contains("Server listening") else {
             throw CommandFailed(program: "sshd", arguments: [], output: self.log)
         }
     }
 
-    deinit {
-        for child in children { kill(child, SIGKILL) }
-        kill(process.pid, SIGTERM)
-        process.wait()
-        try? FileManager.default.removeItem(atPath: folder)
-    }
+    deinit { Leftovers.undo(namespace.name + "/server") }
 
     var log: String { (try? String(contentsOfFile: folder + "/log", encoding: .utf8)) ?? "" }
 
