@@ -184,9 +184,14 @@ struct ConnectKernelTests {
         let peer = try FakePeer(in: Namespace())
         let started = ContinuousClock.now
         let task = Task { try await failure(in: peer.namespace, timeout: .seconds(60), peer: peer) }
-        try await Task.sleep(for: .milliseconds(200))
+        while peer.acceptedCount == 0 { try await Task.sleep(for: .milliseconds(10)) }
+        try await Task.sleep(for: .milliseconds(100))
         task.cancel()
-        #expect(try await task.value.reason == .cancelled(during: .handshake))
+        switch try await task.value.reason {
+        // The first only when this side learns of the connection later than the peer.
+        case .cancelled(during: .connecting), .cancelled(during: .handshake): break
+        default: Issue.record("not cancelled")
+        }
         let early = Task { try await failure(in: peer.namespace, timeout: .seconds(60), peer: peer) }
         early.cancel()
         guard case .cancelled = try await early.value.reason else {

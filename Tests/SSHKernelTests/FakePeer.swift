@@ -46,6 +46,8 @@ final class FakePeer: Sendable {
         }.start()
     }
 
+    var acceptedCount: Int { held.withLock { $0.count } }
+
     deinit {
         shutdown(listener, Int32(SHUT_RDWR))
         close(listener)

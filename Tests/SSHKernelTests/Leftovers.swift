@@ -15,6 +15,8 @@ enum Leftovers {
         pending.withLock { $0[name] = undo }
     }
 
-    /// Runs it once, whoever asks first.
-    static func undo(_ name: String) { pending.withLock { $0.removeValue(forKey: name) }?() }
+    /// Runs it once, whoever asks first. The others wait, so that the process does not end in the middle of it.
+    static func undo(_ name: String) { turn.withLock { _ in pending.withLock { $0.removeValue(forKey: name) }?() } }
+
+    private static let turn = Mutex(())
 }
