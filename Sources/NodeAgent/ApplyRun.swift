@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import NetworkTypes
 import NodeDocument
@@ -74,6 +75,11 @@ struct ApplyRun {
         let wireGuard = content.wireGuard
         let settings = unitSettings()
         let result = try host.tunnel.ensure(wireGuard, key) { () throws(AgentError) in
+            guard try statusOf(host.paths.tunnelDevice) != nil else {
+                throw AgentError(
+                    .unsupportedHost,
+                    "the kernel has no WireGuard and the host no /dev/net/tun; have the provider enable one of them")
+            }
             unitChanges = try UnitFiles(host: host).ensure([.wireGuard], settings).changes
             try host.services.begin(.wireGuard)
         }
@@ -149,8 +155,8 @@ struct ApplyRun {
         if restart || state.value.restartDone == nil { state.value.restartDone = document.restartEnvoy }
         report.problems += outcome.problems
         try clearOldPrograms(outcome.didLaunch ? try host.services.states()[.envoy] : running)
-        // Envoy listens only once it serves, so the sockets tell; before that, a look at the old ones would tell nothing.
-        let bound = PortCheck(envoy.listeners, sockets: try host.kernel.sockets(), envoy: account.user).bound
+        let left = envoy.listeners.filter { !omitted.contains($0.name) }
+        let bound = try boundPorts(left, account, isAccepted: outcome.isAccepted)
         report.listeners = envoy.listeners.map { listener in
             if let message = outcome.rejected[listener.name] {
                 return ListenerReport(name: listener.name, state: .rejected, message: message)
@@ -162,6 +168,18 @@ struct ApplyRun {
             if outcome.isAccepted && bound.contains(listener.name) { return ListenerReport(name: listener.name, state: .active) }
             return ListenerReport(
                 name: listener.name, state: .pending, message: "Envoy has not opened the port yet; it waits for its uplinks")
+        }
+    }
+
+    /// The listeners whose ports Envoy has. It opens them a moment after it accepted them.
+    private func boundPorts(
+        _ listeners: [EnvoyListener], _ account: EnvoyAccount, isAccepted: Bool
+    ) throws(AgentError) -> Set<String> {
+        let deadline = Deadline(milliseconds: isAccepted ? 500 : 0)
+        while true {
+            let bound = PortCheck(listeners, sockets: try host.kernel.sockets(), envoy: account.user).bound
+            if bound.count == listeners.count || deadline.remaining == nil { return bound }
+            usleep(5000)
         }
     }
 

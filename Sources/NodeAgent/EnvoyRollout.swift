@@ -65,7 +65,12 @@ struct EnvoyRollout {
         }
         let changes = EnvoyFileChanges(from: current, to: wanted)
         if !changes.isEmpty {
-            try folder.stage(wanted.files, changed: Self.changedPaths(changes))
+            do throws(AgentError) {
+                try folder.stage(wanted.files, changed: Self.changedPaths(changes))
+            } catch {
+                _ = try? removeTree(folder.staging)
+                throw error
+            }
             if changes.needsProof {
                 let proof = EnvoyProof(host: host, folder: folder, document: document, facts: facts)
                 let refused = try proof.refused(wanted.listeners)

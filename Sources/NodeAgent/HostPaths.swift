@@ -40,12 +40,12 @@ public struct HostPaths: Hashable, Sendable {
     public var envoyView: String { runtime + "/config" }
     /// Envoy's admin interface, for root and Envoy's own user alone.
     public var adminSocket: String { runtime + "/envoy-admin.sock" }
-    /// The socket of wireguard-go for `wg-relay`; its place is fixed in wireguard-go.
-    public func wireGuardSocket(interface: String) -> String { root + "/run/wireguard/\(interface).sock" }
+    /// The folder of wireguard-go's sockets; its place is fixed in wireguard-go.
+    public var wireGuardSockets: String { root + "/run/wireguard" }
 
     public var passwd: String { root + "/etc/passwd" }
-    public var group: String { root + "/etc/group" }
-    public func kernelSetting(_ path: String) -> String { root + "/proc/sys/" + path }
+    /// The device that user-space tunnels are made with.
+    public var tunnelDevice: String { root + "/dev/net/tun" }
 }
 
 /// Our units.

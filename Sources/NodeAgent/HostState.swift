@@ -23,6 +23,22 @@ struct HostState: Hashable, Codable, Sendable {
     var refusedListeners: [String: RefusedListener] = [:]
 }
 
+extension HostState {
+    /// A state that another build wrote may lack some of it.
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        owner = try container.decodeIfPresent(Owner.self, forKey: .owner)
+        epoch = try container.decodeIfPresent(UInt64.self, forKey: .epoch) ?? 0
+        restartDone = try container.decodeIfPresent(String.self, forKey: .restartDone)
+        envoyStartedWith = try container.decodeIfPresent(SHA256Digest.self, forKey: .envoyStartedWith)
+        formerSettings = try container.decodeIfPresent([String: String].self, forKey: .formerSettings) ?? [:]
+        formerOffloads = try container.decodeIfPresent([String: [String]].self, forKey: .formerOffloads) ?? [:]
+        madeUser = try container.decodeIfPresent(Bool.self, forKey: .madeUser) ?? false
+        leftOut = try container.decodeIfPresent([String].self, forKey: .leftOut) ?? []
+        refusedListeners = try container.decodeIfPresent([String: RefusedListener].self, forKey: .refusedListeners) ?? [:]
+    }
+}
+
 /// A listener that Envoy found wrong.
 struct RefusedListener: Hashable, Codable, Sendable {
     /// Of its text and Envoy's version.

@@ -1,3 +1,4 @@
+import Glibc
 public import NodeDocument
 
 extension Agent {
@@ -21,6 +22,8 @@ extension Agent {
             for path in [host.paths.settings, host.paths.runtime, host.paths.programs] where try removeTree(path) {
                 report.changes.append("\(path) removed")
             }
+            // wireguard-go's folder, unless another interface still uses it.
+            if rmdir(host.paths.wireGuardSockets) == 0 { report.changes.append("\(host.paths.wireGuardSockets) removed") }
             lock.removeFile()
             report.outcome = .applied
         } catch {
