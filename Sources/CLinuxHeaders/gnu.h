@@ -1,5 +1,8 @@
 // What glibc declares only under _GNU_SOURCE, which Swift does not set.
 #pragma once
+
+/// mallopt(3), which Swift's Glibc module leaves out.
+#include <malloc.h>
 #include <spawn.h>
 
 /// strerror(3): "EEXIST", and its words; NULL for an unknown number. glibc 2.32.

@@ -23,6 +23,12 @@ import WireGuardNetlink
         // The relay's own address alone may come in, and be sent to.
         #expect(peer.allowedIPs.map(\.description) == ["10.200.0.1/32"])
         #expect(peer.persistentKeepalive == 25)
+        var silent = try sampleContent(key.publicKey())
+        silent.persistentKeepalive = 0
+        let quiet = try UplinkPart(of: try sampleDocument(silent), ordinal: 0, privateKey: key, keyPath: "priv-0")
+        let endpoint = WireGuardEndpoint(address: try IPAddress(parsing: "198.51.100.1"), port: try Port(51821))
+        #expect(quiet.wireGuard(endpoint: endpoint).peers.map(\.persistentKeepalive) == [25])
+        #expect(quiet.wireGuard(endpoint: nil).peers.map(\.persistentKeepalive) == [0])
         let ruleset = part.ruleset(bridge: .off, forwardsNothingElse: true)
         #expect(
             ruleset.forwards == [
