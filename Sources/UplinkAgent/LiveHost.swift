@@ -63,7 +63,9 @@ final class LiveHost: Sendable {
         try state.withLock { state throws(UplinkError) in
             let device = try self.device(&state)
             let status = try inHostTerms { () throws(HostNetworkError) in try device.status() }
-            return UplinkHost.Status(kind: device.kind.rawValue, device: status)
+            return UplinkHost.Status(
+                kind: device.kind.rawValue, device: status, trackedConnections: Self.number("net.netfilter.nf_conntrack_count"),
+                trackedConnectionsLimit: Self.number("net.netfilter.nf_conntrack_max"))
         }
     }
 
@@ -133,6 +135,15 @@ final class LiveHost: Sendable {
             return try Sysctl.set(forwarding(), to: "1").map { ["\($0)"] } ?? []
         } catch {
             throw .forwardingOff(reason: "\(error)")
+        }
+    }
+
+    /// A setting that is only looked at: nil too where it cannot be read.
+    private static func number(_ key: String) -> Int? {
+        do throws(HostNetworkError) {
+            return try SysctlKey(key).flatMap { key throws(HostNetworkError) in try Sysctl.read(key) }.flatMap { Int($0) }
+        } catch {
+            return nil
         }
     }
 

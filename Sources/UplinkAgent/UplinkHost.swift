@@ -14,5 +14,8 @@ struct UplinkHost: Sendable {
         /// `kernel` or `userspace`.
         var kind: String
         var device: WireGuardDeviceStatus
+        /// Flows in conntrack, and how many fit; nil where the kernel does not say.
+        var trackedConnections: Int?
+        var trackedConnectionsLimit: Int?
     }
 }
