@@ -119,7 +119,7 @@ final class TunnelLab: Sendable {
 
     /// From a fixed port of the relay's, so that conntrack sees one flow.
     func udp(_ port: Int) throws -> String {
-        try relay.execute("sh", "-c", "echo hello | socat -t0.5 - UDP:\(Self.uplinkAddress):\(port),sourceport=45000")
+        try relay.execute("sh", "-c", "echo hello | socat -t1 - UDP:\(Self.uplinkAddress):\(port),sourceport=45000")
     }
 }
 
