@@ -18,8 +18,8 @@ setup:                  ## install what is missing, fill the cache
 
 build: setup            ## release builds of tidegate and uplink, and the agent's bundle
 	@echo "build"
-	@swift build -c release --product tidegate
-	@swift build -c release --product uplink
+	@swift build -c release --static-swift-stdlib --product tidegate
+	@swift build -c release --static-swift-stdlib --product uplink
 	@deploy/agent/bundle
 
 lint:                   ## format, warnings, and the module map

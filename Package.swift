@@ -95,6 +95,12 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
+        module(
+            "NodeAgent",
+            [
+                "CLinuxHeaders", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink", "Sodium", "WireGuardNetlink",
+                logging,
+            ]),
         module("Enrollment", ["EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
         module(
             "Reconcilers",
@@ -112,10 +118,13 @@ let package = Package(
                 "Certificates", "EdgeAPI", "Enrollment", "ManifestStore", "NetworkTypes", "NodeDocument", "Planning", "Reconcilers", "Sodium",
                 "Standalone", "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
+        program("edge-agent", path: "edge-agent", ["NodeAgent", "NodeDocument", "StructuredLogging", logging]),
         program("uplink", path: "uplink", ["NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser, logging]),
 
         // tests that need nothing
         tests("EdgeAPITests", ["EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
+        tests(
+            "EnvoyConfigTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Sodium"], exclude: ["Goldens"]),
         tests("FileWatchingTests", ["FileWatching"]),
         tests("HostNetworkTests", ["HostNetwork", "NetworkTypes"]),
         tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
@@ -127,6 +136,7 @@ let package = Package(
 
         // tests that need root: each in namespaces of its own
         .target(name: "TestNetwork", dependencies: ["CLinuxHeaders"], path: "Tests/TestNetwork", swiftSettings: strict),
+        tests("EnvoyConfigKernelTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument"], exclude: ["Driver"]),
         tests(
             "HostNetworkKernelTests",
             [

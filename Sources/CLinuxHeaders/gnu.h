@@ -4,6 +4,7 @@
 /// mallopt(3), which Swift's Glibc module leaves out.
 #include <malloc.h>
 #include <spawn.h>
+#include <sys/sysinfo.h>
 
 /// strerror(3): "EEXIST", and its words; NULL for an unknown number. glibc 2.32.
 extern const char *_Nullable strerrorname_np(int errnum);
@@ -15,3 +16,10 @@ extern int setns(int fd, int nstype);
 
 /// posix_spawn(3): closes every descriptor from `from` on in the child. glibc 2.34.
 extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *_Nonnull actions, int from);
+
+/// posix_spawn(3): the child's working directory. glibc 2.29.
+extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *_Nonnull actions, const char *_Nonnull path);
+
+/// pipe(2), syncfs(2).
+extern int pipe2(int ends[_Nonnull 2], int flags);
+extern int syncfs(int fd);

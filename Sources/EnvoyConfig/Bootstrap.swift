@@ -14,7 +14,8 @@ func renderBootstrap() -> JSON {
     ]
 }
 
-let adminClusterName = "envoy-admin"
+/// No DNS label: a binding of this name would send the public to the admin interface.
+let adminClusterName = "envoy_admin"
 
 /// A Unix socket that root and Envoy's own user alone may open; 384 is mode 0600.
 private let adminAddress: JSON = ["pipe": ["mode": 384, "path": .string(EnvoyDocument.adminSocket)]]

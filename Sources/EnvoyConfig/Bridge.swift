@@ -21,39 +21,38 @@ func bridge(relayAddress: IPv4Address) -> EnvoyListener {
         ],
         "match": ["prefix": "/"],
     ]
-    let json: JSON =
-        [
-            "filter_chains": [
-                [
-                    "filters": [
-                        .extended(
-                            "envoy.filters.network.http_connection_manager",
-                            "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                            [
-                                "codec_type": "HTTP1",
-                                "http_filters": [
-                                    .extended("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")
+    let json: JSON = [
+        "filter_chains": [
+            [
+                "filters": [
+                    .extended(
+                        "envoy.filters.network.http_connection_manager",
+                        "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                        [
+                            "codec_type": "HTTP1",
+                            "http_filters": [
+                                .extended("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")
+                            ],
+                            "path_with_escaped_slashes_action": "REJECT_REQUEST",
+                            "request_timeout": "30s",
+                            "route_config": [
+                                "name": "bridge",
+                                "validate_clusters": false,
+                                "virtual_hosts": [
+                                    ["domains": ["*"], "name": "bridge", "routes": .array(allowed + [refusal])]
                                 ],
-                                "path_with_escaped_slashes_action": "REJECT_REQUEST",
-                                "request_timeout": "30s",
-                                "route_config": [
-                                    "name": "bridge",
-                                    "validate_clusters": false,
-                                    "virtual_hosts": [
-                                        ["domains": ["*"], "name": "bridge", "routes": .array(allowed + [refusal])]
-                                    ],
-                                ],
-                                "stat_prefix": "bridge",
-                            ])
-                    ],
-                    "name": "bridge",
-                ]
-            ],
-            "bypass_overload_manager": true,
-            "freebind": true,
-            "ignore_global_conn_limit": true,
-            "name": "bridge",
-        ]
+                            ],
+                            "stat_prefix": "bridge",
+                        ])
+                ],
+                "name": "bridge",
+            ]
+        ],
+        "bypass_overload_manager": true,
+        "freebind": true,
+        "ignore_global_conn_limit": true,
+        "name": "bridge",
+    ]
     return EnvoyListener(
         name: "bridge", protocol: .tcp, port: .envoyBridge, address: relayAddress, bindings: [], json: json.text)
 }

@@ -48,17 +48,17 @@ enum JSON: Hashable, Sendable {
     }
 
     private static func write(_ text: String, to output: inout [UInt8]) {
-        let digits = Array("0123456789abcdef".utf8)
         output.append(UInt8(ascii: "\""))
         for byte in text.utf8 {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):
                 output.append(UInt8(ascii: "\\"))
                 output.append(byte)
+            case UInt8(ascii: "\n"): output.append(contentsOf: "\\n".utf8)
             case 0..<0x20, 0x7F:
-                output.append(contentsOf: "\\u00".utf8)
-                output.append(digits[Int(byte >> 4)])
-                output.append(digits[Int(byte & 15)])
+                let digits = String(byte, radix: 16)
+                output.append(contentsOf: (digits.utf8.count == 1 ? "\\u000" : "\\u00").utf8)
+                output.append(contentsOf: digits.utf8)
             default: output.append(byte)
             }
         }

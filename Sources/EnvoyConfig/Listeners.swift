@@ -11,13 +11,17 @@ func renderListeners(_ bindings: [EnvoyBinding], relayAddress: IPv4Address) -> [
         rest = rest.dropFirst(group.count)
         let name = EnvoyListener.conventionalName(first.protocol, first.listenPort)
         let json: JSON
+        var dualStackJSON: JSON?
         switch first.transport {
         case .tcp: json = tcpListener(name: name, Array(group))
-        case .udp(let options): json = udpListener(name: name, first, options)
+        case .udp(let options):
+            json = udpListener(name: name, first, options, dualStack: false)
+            dualStackJSON = udpListener(name: name, first, options, dualStack: true)
         }
         listeners.append(
             EnvoyListener(
-                name: name, protocol: first.protocol, port: first.listenPort, bindings: group.map(\.name), json: json.text))
+                name: name, protocol: first.protocol, port: first.listenPort, bindings: group.map(\.name), json: json.text,
+                dualStackJSON: dualStackJSON?.text))
     }
     return listeners
 }
@@ -27,15 +31,14 @@ private func tcpListener(name: String, _ bindings: [EnvoyBinding]) -> JSON {
     let inspector = JSON.extended(
         "envoy.filters.listener.tls_inspector", "extensions.filters.listener.tls_inspector.v3.TlsInspector",
         ["initial_read_buffer_size": .integer(Limits.clientHelloBuffer)])
-    return
-        [
-            "filter_chains": .array(bindings.map(filterChain)),
-            "listener_filters": needsName ? [inspector] : .absent,
-            "listener_filters_timeout": needsName ? .seconds(Limits.clientHelloTimeout) : .absent,
-            "name": .string(name),
-            "per_connection_buffer_limit_bytes": .integer(Limits.connectionBuffer),
-            "socket_options": .downstreamSocketOptions,
-        ]
+    return [
+        "filter_chains": .array(bindings.map(filterChain)),
+        "listener_filters": needsName ? [inspector] : .absent,
+        "listener_filters_timeout": needsName ? .seconds(Limits.clientHelloTimeout) : .absent,
+        "name": .string(name),
+        "per_connection_buffer_limit_bytes": .integer(Limits.connectionBuffer),
+        "socket_options": .downstreamSocketOptions,
+    ]
 }
 
 private func filterChain(_ binding: EnvoyBinding) -> JSON {
@@ -67,27 +70,26 @@ private func filterChain(_ binding: EnvoyBinding) -> JSON {
     ]
 }
 
-private func udpListener(name: String, _ binding: EnvoyBinding, _ options: UDPOptions) -> JSON {
+private func udpListener(name: String, _ binding: EnvoyBinding, _ options: UDPOptions, dualStack: Bool) -> JSON {
     let size: JSON = ["max_rx_datagram_size": .integer(options.maxDatagramBytes)]
-    return
-        [
-            "listener_filters": [
-                .extended(
-                    "envoy.filters.udp_listener.udp_proxy", "extensions.filters.udp.udp_proxy.v3.UdpProxyConfig",
-                    [
-                        "idle_timeout": .duration(options.sessionTimeout),
-                        "matcher": [
-                            "on_no_match": [
-                                "action": .extended(
-                                    "route", "extensions.filters.udp.udp_proxy.v3.Route", ["cluster": .string(binding.name)])
-                            ]
-                        ],
-                        "stat_prefix": .string(binding.name),
-                        "upstream_socket_config": size,
-                    ])
-            ],
-            "name": .string(name),
-            "socket_options": .udpSocketBuffers,
-            "udp_listener_config": ["downstream_socket_config": size],
-        ]
+    return [
+        "listener_filters": [
+            .extended(
+                "envoy.filters.udp_listener.udp_proxy", "extensions.filters.udp.udp_proxy.v3.UdpProxyConfig",
+                [
+                    "idle_timeout": .duration(options.sessionTimeout),
+                    "matcher": [
+                        "on_no_match": [
+                            "action": .extended(
+                                "route", "extensions.filters.udp.udp_proxy.v3.Route", ["cluster": .string(binding.name)])
+                        ]
+                    ],
+                    "stat_prefix": .string(binding.name),
+                    "upstream_socket_config": size,
+                ])
+        ],
+        "name": .string(name),
+        "socket_options": .udpSocketOptions(dualStack: dualStack),
+        "udp_listener_config": ["downstream_socket_config": size],
+    ]
 }

@@ -42,10 +42,10 @@ extension JSON {
     ]
 
     /// A socket option by the kernel's numbers.
-    static func socketOption(_ description: String, level: Int, name: Int, value: Int) -> JSON {
+    static func socketOption(_ description: String, level: Int, name: Int, value: Int, state: JSON = "STATE_PREBIND") -> JSON {
         [
             "description": .string(description), "int_value": .integer(value), "level": .integer(level), "name": .integer(name),
-            "state": "STATE_PREBIND",
+            "state": state,
         ]
     }
 
@@ -62,9 +62,18 @@ extension JSON {
         userTimeout,
     ]
 
-    /// SOL_SOCKET 1, SO_SNDBUF 7, SO_RCVBUF 8 (asm-generic/socket.h).
-    static let udpSocketBuffers: JSON = [
-        socketOption("SO_RCVBUF", level: 1, name: 8, value: Limits.udpSocketBuffer),
-        socketOption("SO_SNDBUF", level: 1, name: 7, value: Limits.udpSocketBuffer),
-    ]
+    /// Room for bursts, and no "don't fragment": Envoy sets it on every UDP listener, and then drops each answer that is longer than
+    /// a packet. It does so before the socket is bound, so ours comes after.
+    ///
+    /// SOL_SOCKET 1, SO_SNDBUF 7, SO_RCVBUF 8 (asm-generic/socket.h); IPPROTO_IP 0, IP_MTU_DISCOVER 10, IP_PMTUDISC_DONT 0
+    /// (linux/in.h); IPPROTO_IPV6 41, IPV6_MTU_DISCOVER 23, IPV6_PMTUDISC_DONT 0 (linux/in6.h).
+    static func udpSocketOptions(dualStack: Bool) -> JSON {
+        let both = [
+            socketOption("SO_RCVBUF", level: 1, name: 8, value: Limits.udpSocketBuffer),
+            socketOption("SO_SNDBUF", level: 1, name: 7, value: Limits.udpSocketBuffer),
+            socketOption("IP_MTU_DISCOVER", level: 0, name: 10, value: 0, state: "STATE_BOUND"),
+        ]
+        let six = socketOption("IPV6_MTU_DISCOVER", level: 41, name: 23, value: 0, state: "STATE_BOUND")
+        return .array(dualStack ? both + [six] : both)
+    }
 }

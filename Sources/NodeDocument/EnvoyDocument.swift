@@ -81,6 +81,8 @@ public struct EnvoyListener: Hashable, Codable, Sendable {
     public var bindings: [String]
     /// One JSON object, without `@type` and without `address`.
     public var json: String
+    /// What to take in place of `json` on a host with IPv6: a socket of both families has options of its own. Nil for the same.
+    public var dualStackJSON: String?
 
     /// The name of the listener of that port, `tcp-443`.
     public static func conventionalName(_ protocol: TransportProtocol, _ port: Port) -> String {
@@ -88,7 +90,8 @@ public struct EnvoyListener: Hashable, Codable, Sendable {
     }
 
     public init(
-        name: String, protocol: TransportProtocol, port: Port, address: IPv4Address? = nil, bindings: [String], json: String
+        name: String, protocol: TransportProtocol, port: Port, address: IPv4Address? = nil, bindings: [String], json: String,
+        dualStackJSON: String? = nil
     ) {
         self.name = name
         self.protocol = `protocol`
@@ -96,6 +99,7 @@ public struct EnvoyListener: Hashable, Codable, Sendable {
         self.address = address
         self.bindings = bindings
         self.json = json
+        self.dualStackJSON = dualStackJSON
     }
 }
 

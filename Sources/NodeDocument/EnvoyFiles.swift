@@ -68,7 +68,7 @@ extension EnvoyDocument {
         }
         files.append(
             EnvoyFile(path: "cds.json", kind: .clusters, contents: response(.cluster, clusters.lazy.map(\.json))))
-        let served = listeners.lazy.filter { !leavingOut.contains($0.name) }.map { extended($0.json, $0.address(on: host)) }
+        let served = listeners.lazy.filter { !leavingOut.contains($0.name) }.map { $0.json(on: host) }
         files.append(EnvoyFile(path: "lds.json", kind: .listeners, contents: response(.listener, served)))
         return files
     }
@@ -81,7 +81,7 @@ extension EnvoyDocument {
         on host: EnvoyHost, listeners checked: some Collection<EnvoyListener>,
         secrets checkedSecrets: some Collection<EnvoyResource>
     ) -> String {
-        let listeners = checked.map { extended($0.json, $0.address(on: host)) }
+        let listeners = checked.map { $0.json(on: host) }
         let clusters = clusters.map(\.json) + checkedSecrets.map(secretCheck)
         let resources = [
             "\"clusters\":[\(clusters.joined(separator: ","))]",
@@ -98,8 +98,13 @@ extension EnvoyDocument {
 }
 
 extension EnvoyListener {
+    /// The whole resource.
+    fileprivate func json(on host: EnvoyHost) -> String {
+        extended(host.hasIPv6 ? dualStackJSON ?? json : json, address(on: host))
+    }
+
     /// The listener's `address`, which is not in `json`: a host without IPv6 wants another.
-    fileprivate func address(on host: EnvoyHost) -> String {
+    private func address(on host: EnvoyHost) -> String {
         let text = address.map(\.description) ?? (host.hasIPv6 ? "::" : "0.0.0.0")
         let compatibility = address == nil && host.hasIPv6 ? "\"ipv4_compat\":true," : ""
         return """

@@ -114,8 +114,14 @@ class Envoy:
                 if "value" in m}
 
     def inotify_instances(self):
-        fds = Path(f"/proc/{self.process.pid}/fd")
-        return sum("inotify" in os.readlink(fd) for fd in fds.iterdir())
+        count = 0
+        for fd in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            try:
+                count += "inotify" in os.readlink(fd)
+            except FileNotFoundError:
+                # Closed since the folder was listed.
+                continue
+        return count
 
     def healthy(self, cluster):
         return self.stats(f"^cluster.{cluster}.membership_healthy$").get(f"cluster.{cluster}.membership_healthy", 0)

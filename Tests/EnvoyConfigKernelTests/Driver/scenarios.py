@@ -230,7 +230,9 @@ def refusals(envoy, play):
 
 
 def limits(envoy, play):
-    """The global cap of connections, which the bridge is free of; the read-only, bound working directory."""
+    """The global cap of connections, which the bridge is free of; the read-only, bound working directory; IPv6 turned off."""
+    # In this process's own network namespace.
+    Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
     # The agent renames in its own folder; Envoy sees it through a read-only bind mount, as its unit sets it up.
     own = envoy.root / "own"
     os.rename(envoy.files, own)

@@ -1,0 +1,204 @@
+import Glibc
+import Logging
+import NetworkTypes
+import NodeDocument
+import RouteNetlink
+
+/// One apply: its steps in order, and the report that grows on the way.
+struct ApplyRun {
+    let host: Host
+    let document: RelayDocument
+    /// The document's bytes as they came.
+    let input: [UInt8]
+    private(set) var report: AgentReport
+    /// The document that was in force before; nil for none.
+    private var former: RelayDocument?
+
+    init(host: Host, document: RelayDocument, input: [UInt8]) {
+        self.host = host
+        self.document = document
+        self.input = input
+        report = AgentReport(outcome: .refused, agentBuild: host.build)
+    }
+
+    private var content: RelayContent { document.content }
+
+    mutating func run() throws(AgentError) {
+        former = try? readJSON(RelayDocument.self, from: host.paths.document)
+        report.hash = former?.hash
+        report.epoch = former?.epoch
+        var state = try StateFile(host.paths)
+        try checkFence(state.value, owner: document.owner, epoch: document.epoch)
+        try Preflight(host: host).check(documentBytes: input.count)
+        try makeFolder(host.paths.settings, .secretFolder)
+        state.value.owner = document.owner
+        state.value.epoch = document.epoch
+        try state.save()
+        try tunnel()
+        try settings(&state)
+        let account = try account(&state)
+        guard try provideEnvoy() else {
+            report.outcome = .needsEnvoy
+            return
+        }
+        let running = try units()
+        try rollOut(account, running, &state)
+        try keep(&state)
+        report.outcome = .applied
+        report.peers = try Peers(host: host).report(content.wireGuard)
+    }
+
+    mutating func bootSteps() throws(AgentError) {
+        var state = try StateFile(host.paths)
+        try tunnel()
+        try settings(&state)
+        report.hash = document.hash
+        report.epoch = document.epoch
+        report.outcome = .applied
+    }
+
+    /// Notes what was changed; it is drift when the document had been in force already.
+    private mutating func note(_ changes: [String], isDrift: Bool? = nil) {
+        for change in changes { host.logger.info("changed", metadata: ["what": "\(change)"]) }
+        report.changes += changes
+        if isDrift ?? (former?.hash == document.hash && former?.epoch == document.epoch) { report.drift += changes }
+    }
+
+    // MARK: steps
+
+    private mutating func tunnel() throws(AgentError) {
+        let (key, isNew) = try RelayKey.ensure(host.paths)
+        if isNew { note(["the relay's key made"]) }
+        report.relayPublicKey = try RelayKey.publicKey(key)
+        let host = host
+        var unitChanges: [String] = []
+        let wireGuard = content.wireGuard
+        let settings = unitSettings()
+        let result = try host.tunnel.ensure(wireGuard, key) { () throws(AgentError) in
+            guard try statusOf(host.paths.tunnelDevice) != nil else {
+                throw AgentError(
+                    .unsupportedHost,
+                    "the kernel has no WireGuard and the host no /dev/net/tun; have the provider enable one of them")
+            }
+            unitChanges = try UnitFiles(host: host).ensure([.wireGuard], settings).changes
+            try host.services.begin(.wireGuard)
+        }
+        report.wireGuardKind = result.kind
+        note(unitChanges + result.changes)
+    }
+
+    private mutating func settings(_ state: inout StateFile) throws(AgentError) {
+        let result = try KernelSettings(host: host).apply(WantedSettings(content), &state)
+        note(result.changes)
+        report.problems += result.problems
+    }
+
+    private mutating func account(_ state: inout StateFile) throws(AgentError) -> EnvoyAccount {
+        if let account = try EnvoyAccount.find(host.paths) { return account }
+        state.value.madeUser = true
+        try state.save()
+        let account = try EnvoyAccount.make(host)
+        note(["the user \(envoyUser) made"])
+        return account
+    }
+
+    /// - Returns: false when the controller must push the program.
+    private mutating func provideEnvoy() throws(AgentError) -> Bool {
+        let release = content.envoy.release
+        let binary = EnvoyBinary(paths: host.paths)
+        try binary.removeStaleIncoming()
+        if try !binary.has(release) {
+            do throws(AgentError) {
+                guard try EnvoyDownload(host: host).run(release) else { return false }
+            } catch {
+                if error.kind == .diskFull { throw error }
+                report.problems.append(error.problem)
+                return false
+            }
+            note(["Envoy \(release.version) installed"])
+        }
+        if try binary.choose(release.version) { note(["Envoy \(release.version) chosen for its next start"]) }
+        return true
+    }
+
+    private func unitSettings() -> UnitSettings {
+        // 1,048,576 is the kernel's default of fs.nr_open.
+        let limit = ((try? host.kernel.setting("fs.nr_open")) ?? nil).flatMap { Int($0) } ?? 1 << 20
+        return UnitSettings(paths: host.paths, envoy: content.envoy, openFilesLimit: limit, interface: RelayWireGuard.interface)
+    }
+
+    /// - Returns: Envoy's unit as systemd sees it; nil when it does not know it.
+    private mutating func units() throws(AgentError) -> UnitState? {
+        let settings = unitSettings()
+        var names: [UnitName] = [.boot, .envoy]
+        // Where the interface is there already, nobody asked for its unit yet.
+        if report.wireGuardKind == "userspace" { names.append(.wireGuard) }
+        let result = try UnitFiles(host: host).ensure(names, settings)
+        note(result.changes)
+        return result.states[.envoy]
+    }
+
+    private mutating func rollOut(_ account: EnvoyAccount, _ running: UnitState?, _ state: inout StateFile) throws(AgentError) {
+        let envoy = content.envoy
+        let facts = try host.envoyHost()
+        let taken = PortCheck(envoy.listeners, sockets: try host.kernel.sockets(), envoy: account.user).taken
+        let owners = taken.isEmpty ? [:] : host.kernel.owners(Array(taken.values))
+        let restart = document.restartEnvoy.map { $0 != state.value.restartDone } ?? false
+        let rollout = EnvoyRollout(
+            host: host, folder: EnvoyFolder(host.paths, group: account.group), document: envoy, former: former?.content.envoy,
+            facts: facts,
+            unit: running, launchText: unitSettings().launchText, restartAsked: restart)
+        let outcome = try rollout.run(omitted: Set(taken.keys), &state)
+        let omitted = Set(taken.keys).union(outcome.rejected.keys).sorted()
+        note(outcome.changes, isDrift: omitted == state.value.leftOut ? nil : false)
+        state.value.leftOut = omitted
+        if restart || state.value.restartDone == nil { state.value.restartDone = document.restartEnvoy }
+        report.problems += outcome.problems
+        try clearOldPrograms(outcome.didLaunch ? try host.services.states()[.envoy] : running)
+        let left = envoy.listeners.filter { !omitted.contains($0.name) }
+        let bound = try boundPorts(left, account, isAccepted: outcome.isAccepted)
+        report.listeners = envoy.listeners.map { listener in
+            if let message = outcome.rejected[listener.name] {
+                return ListenerReport(name: listener.name, state: .rejected, message: message)
+            }
+            if let socket = taken[listener.name] {
+                let message = PortCheck.message(listener, socket, owner: owners[socket.inode])
+                return ListenerReport(name: listener.name, state: .portInUse, message: message)
+            }
+            if outcome.isAccepted && bound.contains(listener.name) { return ListenerReport(name: listener.name, state: .active) }
+            return ListenerReport(
+                name: listener.name, state: .pending, message: "Envoy has not opened the port yet; it waits for its uplinks")
+        }
+    }
+
+    /// The listeners whose ports Envoy has. It opens them a moment after it accepted them.
+    private func boundPorts(
+        _ listeners: [EnvoyListener], _ account: EnvoyAccount, isAccepted: Bool
+    ) throws(AgentError) -> Set<String> {
+        let deadline = Deadline(milliseconds: isAccepted ? 500 : 0)
+        while true {
+            let bound = PortCheck(listeners, sockets: try host.kernel.sockets(), envoy: account.user).bound
+            if bound.count == listeners.count || deadline.remaining == nil { return bound }
+            usleep(5000)
+        }
+    }
+
+    private mutating func clearOldPrograms(_ unit: UnitState?) throws(AgentError) {
+        let binary = EnvoyBinary(paths: host.paths)
+        let running = unit.flatMap { binary.running($0.mainPID) }
+        report.envoyVersion = running
+        let removed = try binary.removeOthers(than: [content.envoy.release.version, running ?? content.envoy.release.version])
+        note(removed.map { "Envoy \($0) removed" }, isDrift: false)
+    }
+
+    /// Writes what was applied, last of all.
+    private mutating func keep(_ state: inout StateFile) throws(AgentError) {
+        try state.save()
+        let isStored = try statusOf(host.paths.document) != nil
+        if former != document || !isStored {
+            try replaceFile(host.paths.document, input, .secretFile)
+        }
+        report.hash = document.hash
+        report.epoch = document.epoch
+    }
+}

@@ -1,0 +1,76 @@
+import NetworkTypes
+public import NodeDocument
+
+/// What came on standard input.
+public enum IncomingDocument: Hashable, Sendable {
+    case document(RelayDocument)
+    /// It wants another build of the agent; nothing more of it was read.
+    case needsAgent(build: String)
+}
+
+/// Reads and checks a `RelayDocument`.
+/// - Parameter build: of this agent.
+/// - Throws: `AgentError` of kind `badDocument` that names the field.
+public func readDocument(_ bytes: [UInt8], build: String) throws(AgentError) -> IncomingDocument {
+    let envelope: Envelope = try decode(bytes)
+    // Before all else: a document of another build may look different.
+    if envelope.agentBuild != build { return .needsAgent(build: envelope.agentBuild) }
+    guard envelope.format == RelayDocument.currentFormat else {
+        throw AgentError(
+            .badDocument, "the document has format \(envelope.format); this agent reads \(RelayDocument.currentFormat)")
+    }
+    let document: RelayDocument = try decode(bytes)
+    try check(document)
+    return .document(document)
+}
+
+private struct Envelope: Decodable {
+    var format: Int
+    var agentBuild: String
+}
+
+private func decode<Value: Decodable>(_ bytes: [UInt8]) throws(AgentError) -> Value {
+    do throws(DocumentError) {
+        return try DocumentJSON.decode(Value.self, from: bytes)
+    } catch {
+        throw AgentError(.badDocument, "the document cannot be read: \(error.message)")
+    }
+}
+
+/// What the types alone do not say. Names become file names, so none may lead out of its folder.
+private func check(_ document: RelayDocument) throws(AgentError) {
+    let envoy = document.content.envoy
+    func wrong(_ reason: String) -> AgentError { AgentError(.badDocument, "the document is refused: \(reason)") }
+    guard isSafeFileName(envoy.release.version.lowercased()) else {
+        throw wrong("\"\(printable(envoy.release.version))\" is no Envoy version")
+    }
+    let lists: [(String, [String])] = [
+        ("listener", envoy.listeners.map(\.name)), ("cluster", envoy.clusters.map(\.name)),
+        ("endpoint", envoy.endpoints.map(\.name)), ("secret", envoy.secrets.map(\.name)),
+        ("TLS file", envoy.tlsFiles.map(\.name)),
+    ]
+    for (kind, names) in lists {
+        var seen: Set<String> = []
+        for name in names {
+            guard isSafeFileName(name) else { throw wrong("\"\(printable(name))\" is no name of a \(kind)") }
+            guard seen.insert(name).inserted else { throw wrong("the \(kind) \(name) is there twice") }
+        }
+    }
+    // The agent puts members of its own before theirs (`EnvoyDocument.files`).
+    let texts =
+        envoy.listeners.flatMap { listener in [listener.json, listener.dualStackJSON].compactMap { $0 }.map { (listener.name, $0) } } + (envoy.clusters + envoy.endpoints + envoy.secrets).map { ($0.name, $0.json) }
+    for (name, json) in texts + [("bootstrap", envoy.bootstrap)] {
+        guard json.hasPrefix("{\"") else { throw wrong("the JSON of \(name) is no object with members") }
+    }
+    guard (1...10_000_000).contains(envoy.maxConnections) else { throw wrong("maxConnections is \(envoy.maxConnections)") }
+    guard (0...86_400).contains(envoy.drainSeconds) else { throw wrong("drainSeconds is \(envoy.drainSeconds)") }
+    // The least an IPv4 link may have (RFC 791, section 3.2) and the most a link can.
+    guard (68...65535).contains(document.content.wireGuard.mtu) else { throw wrong("mtu is \(document.content.wireGuard.mtu)") }
+    guard document.content.host.kernelMaxSocketBufferBytes >= 0 else { throw wrong("kernelMaxSocketBufferBytes is negative") }
+}
+
+/// `a-z 0-9 - .`, not beginning with a dot, and short enough for any file system.
+func isSafeFileName(_ name: String) -> Bool {
+    (1...200).contains(name.utf8.count) && name.utf8.first != UInt8(ascii: ".")
+        && name.utf8.allSatisfy { ($0 >= 0x61 && $0 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x2D || $0 == 0x2E }
+}

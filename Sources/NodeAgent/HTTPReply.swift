@@ -1,0 +1,92 @@
+/// An answer over HTTP/1.1, with its body decoded.
+public struct HTTPReply: Hashable, Sendable {
+    public var status: Int
+    public var body: [UInt8]
+
+    public init(status: Int, body: [UInt8]) {
+        self.status = status
+        self.body = body
+    }
+
+    var text: String { String(decoding: body, as: UTF8.self) }
+}
+
+/// Why bytes are no answer over HTTP/1.1.
+struct MalformedHTTP: Error, Hashable, Sendable, CustomStringConvertible {
+    let reason: String
+    var description: String { "malformed HTTP answer: \(reason)" }
+}
+
+/// Reads one answer out of the bytes of a connection that the server closes at its end (RFC 9112); hostile bytes give an error.
+enum HTTPReplyParser {
+    /// - Parameter isAtEnd: whether no more bytes will come.
+    /// - Returns: nil while more bytes are needed.
+    static func parse(_ bytes: [UInt8], isAtEnd: Bool) throws(MalformedHTTP) -> HTTPReply? {
+        guard let end = headerEnd(bytes) else {
+            if bytes.count > 16 << 10 { throw MalformedHTTP(reason: "its header is longer than 16 KiB") }
+            if isAtEnd { throw MalformedHTTP(reason: "it ended within its header") }
+            return nil
+        }
+        let lines = bytes[..<end].split(separator: UInt8(ascii: "\n")).map { line in
+            String(decoding: line.last == 13 ? line.dropLast() : line, as: UTF8.self)
+        }
+        let words = (lines.first ?? "").split(separator: " ", maxSplits: 2)
+        guard words.count >= 2, words[0].hasPrefix("HTTP/1."), words[1].utf8.count == 3, let status = Int(words[1]) else {
+            throw MalformedHTTP(reason: "it does not begin with a status line")
+        }
+        var length: Int?
+        var isChunked = false
+        for line in lines.dropFirst() {
+            let parts = line.split(separator: ":", maxSplits: 1)
+            guard parts.count == 2 else { continue }
+            let value = parts[1].drop { $0 == " " || $0 == "\t" }
+            switch parts[0].lowercased() {
+            case "content-length":
+                guard let number = Int(value), number >= 0 else { throw MalformedHTTP(reason: "a bad content-length") }
+                length = number
+            case "transfer-encoding": isChunked = value.lowercased() == "chunked"
+            default: break
+            }
+        }
+        let body = bytes[end...]
+        if isChunked {
+            return try chunks(body, isAtEnd: isAtEnd).map { HTTPReply(status: status, body: $0) }
+        }
+        if let length {
+            if body.count >= length { return HTTPReply(status: status, body: Array(body.prefix(length))) }
+            if isAtEnd { throw MalformedHTTP(reason: "it ended after \(body.count) of \(length) bytes") }
+            return nil
+        }
+        return isAtEnd ? HTTPReply(status: status, body: Array(body)) : nil
+    }
+
+    /// The index after the empty line.
+    private static func headerEnd(_ bytes: [UInt8]) -> Int? {
+        var index = 0
+        while index + 3 < bytes.count, index < 16 << 10 {
+            if bytes[index] == 13, bytes[index + 1] == 10, bytes[index + 2] == 13, bytes[index + 3] == 10 { return index + 4 }
+            index += 1
+        }
+        return nil
+    }
+
+    private static func chunks(_ bytes: ArraySlice<UInt8>, isAtEnd: Bool) throws(MalformedHTTP) -> [UInt8]? {
+        var rest = bytes
+        var body: [UInt8] = []
+        while let lineEnd = rest.firstIndex(of: 10) {
+            let line = String(decoding: rest[rest.startIndex..<lineEnd], as: UTF8.self)
+            let digits = line.prefix { $0.isHexDigit }
+            guard (1...8).contains(digits.utf8.count), let size = Int(digits, radix: 16) else {
+                throw MalformedHTTP(reason: "a bad chunk size")
+            }
+            if size == 0 { return body }
+            rest = rest[(lineEnd + 1)...]
+            // The chunk, then CR and LF.
+            guard rest.count >= size + 2 else { break }
+            body += rest.prefix(size)
+            rest = rest.dropFirst(size + 2)
+        }
+        if isAtEnd { throw MalformedHTTP(reason: "it ended within a chunk") }
+        return nil
+    }
+}

@@ -1,0 +1,111 @@
+public import Logging
+public import NetworkTypes
+public import NodeDocument
+public import RouteNetlink
+public import Sodium
+public import WireGuardNetlink
+
+/// The host as the agent works on it, at the level of commands; the seam between decisions and the machine.
+public struct Host: Sendable {
+    public var paths: HostPaths
+    /// Of this agent.
+    public var build: String
+    public var logger: Logger
+    /// Runs a program of the host to its end.
+    public var run: @Sendable (Command) throws(AgentError) -> CommandResult
+    /// Whether systemd is process 1.
+    public var hasSystemd: @Sendable () -> Bool
+    public var tunnel: Tunnel
+    public var kernel: KernelControl
+    /// What decides Envoy's files beside the document.
+    public var envoyHost: @Sendable () throws(AgentError) -> EnvoyHost
+    /// Asks Envoy's admin interface: path, and bytes allowed in the answer.
+    public var askEnvoy: @Sendable (String, Int) throws(AgentError) -> HTTPReply
+    /// Asks uplinks for `/status` through the tunnel; those that do not answer are left out.
+    public var askUplinks: @Sendable ([IPv4Address]) -> [IPv4Address: UplinkReport]
+    /// Seconds since 1970.
+    public var now: @Sendable () -> Int64
+
+    var services: ServiceManager { ServiceManager(run: run) }
+    var envoy: EnvoyAdmin { EnvoyAdmin(get: askEnvoy) }
+
+    public init(
+        paths: HostPaths, build: String, logger: Logger, run: @escaping @Sendable (Command) throws(AgentError) -> CommandResult,
+        hasSystemd: @escaping @Sendable () -> Bool, tunnel: Tunnel, kernel: KernelControl,
+        envoyHost: @escaping @Sendable () throws(AgentError) -> EnvoyHost,
+        askEnvoy: @escaping @Sendable (String, Int) throws(AgentError) -> HTTPReply,
+        askUplinks: @escaping @Sendable ([IPv4Address]) -> [IPv4Address: UplinkReport], now: @escaping @Sendable () -> Int64
+    ) {
+        self.paths = paths
+        self.build = build
+        self.logger = logger
+        self.run = run
+        self.hasSystemd = hasSystemd
+        self.tunnel = tunnel
+        self.kernel = kernel
+        self.envoyHost = envoyHost
+        self.askEnvoy = askEnvoy
+        self.askUplinks = askUplinks
+        self.now = now
+    }
+}
+
+/// `wg-relay`.
+public struct Tunnel: Sendable {
+    /// `kernel` or `userspace`.
+    public typealias Kind = String
+
+    /// Makes the interface and its peers what the document says; the closure starts wireguard-go where it is needed.
+    /// - Returns: what was changed, in words.
+    public var ensure:
+        @Sendable (RelayWireGuard, WireGuardPrivateKey, () throws(AgentError) -> Void) throws(AgentError) -> (
+            kind: Kind, changes: [String]
+        )
+    /// Nil when there is no such interface.
+    public var status: @Sendable () throws(AgentError) -> (kind: Kind, device: WireGuardDeviceStatus)?
+    /// - Returns: what was changed, in words.
+    public var remove: @Sendable () throws(AgentError) -> [String]
+
+    public init(
+        ensure:
+            @escaping @Sendable (RelayWireGuard, WireGuardPrivateKey, () throws(AgentError) -> Void) throws(AgentError) -> (
+                kind: Kind, changes: [String]
+            ),
+        status: @escaping @Sendable () throws(AgentError) -> (kind: Kind, device: WireGuardDeviceStatus)?,
+        remove: @escaping @Sendable () throws(AgentError) -> [String]
+    ) {
+        self.ensure = ensure
+        self.status = status
+        self.remove = remove
+    }
+}
+
+/// Settings and sockets of the kernel.
+public struct KernelControl: Sendable {
+    /// The value of a sysctl; nil where this kernel, or this container, does not have it.
+    public var setting: @Sendable (String) throws(AgentError) -> String?
+    public var set: @Sendable (_ name: String, _ value: String) throws(AgentError) -> Void
+    /// The packet offloads that are on, for each interface that a default route leads through.
+    public var offloads: @Sendable () throws(AgentError) -> [String: [String]]
+    public var setOffloads: @Sendable (_ features: [String], _ isOn: Bool, _ device: String) throws(AgentError) -> Void
+    /// Every socket that listens or holds a UDP port.
+    public var sockets: @Sendable () throws(AgentError) -> [BoundSocket]
+    /// Who has these sockets, in words such as `nginx (pid 7)`, by inode.
+    public var owners: @Sendable ([BoundSocket]) -> [UInt64: String]
+
+    public init(
+        setting: @escaping @Sendable (String) throws(AgentError) -> String?,
+        set: @escaping @Sendable (String, String) throws(AgentError) -> Void,
+        offloads: @escaping @Sendable () throws(AgentError) -> [String: [String]],
+        setOffloads: @escaping @Sendable ([String], Bool, String) throws(AgentError) -> Void,
+        sockets: @escaping @Sendable () throws(AgentError) -> [BoundSocket],
+        owners: @escaping @Sendable ([BoundSocket]) -> [UInt64: String]
+    ) {
+        self.setting = setting
+        self.set = set
+        self.offloads = offloads
+        self.setOffloads = setOffloads
+        self.sockets = sockets
+        self.owners = owners
+    }
+}

@@ -1,0 +1,58 @@
+/// Where everything of ours lies on the host, under one root (`""` for the host itself, a folder in tests).
+public struct HostPaths: Hashable, Sendable {
+    /// Without a final slash.
+    public let root: String
+
+    public init(root: String = "") {
+        self.root = root.hasSuffix("/") ? String(root.dropLast()) : root
+    }
+
+    /// Programs: the agent, its libraries, wireguard-go, Envoy.
+    public var programs: String { root + "/usr/local/lib/tidegate" }
+    public var agent: String { programs + "/edge-agent" }
+    /// The bundle's build, one line; written by the bundle script.
+    public var build: String { programs + "/BUILD" }
+    public var loader: String { programs + "/ld.so" }
+    public var wireGuardGo: String { programs + "/wireguard-go" }
+    /// A link to `envoy-VERSION`; its target is what the next start of Envoy runs.
+    public var envoyLink: String { programs + "/envoy" }
+    public func envoyFolder(version: String) -> String { programs + "/envoy-" + version }
+
+    /// Settings and secrets, 0700.
+    public var settings: String { root + "/etc/tidegate" }
+    /// The document in force, written last of all.
+    public var document: String { settings + "/document.json" }
+    public var relayKey: String { settings + "/relay.key" }
+    public var state: String { settings + "/state.json" }
+    /// What Envoy reads.
+    public var envoyFiles: String { settings + "/envoy" }
+    /// A full set of Envoy's files on its way to be proven; gone after each apply.
+    public var staging: String { settings + "/staging" }
+
+    /// systemd.unit(5): units of the system's administrator.
+    public var units: String { root + "/etc/systemd/system" }
+    public func unit(_ name: UnitName) -> String { units + "/" + name.rawValue }
+
+    public var lock: String { root + "/run/tidegate.lock" }
+    /// Made by systemd for Envoy's unit (`RuntimeDirectory=`).
+    public var runtime: String { root + "/run/tidegate" }
+    /// Where Envoy sees `envoyFiles`, read-only; its working directory.
+    public var envoyView: String { runtime + "/config" }
+    /// Envoy's admin interface, for root and Envoy's own user alone.
+    public var adminSocket: String { runtime + "/envoy-admin.sock" }
+    /// The folder of wireguard-go's sockets; its place is fixed in wireguard-go.
+    public var wireGuardSockets: String { root + "/run/wireguard" }
+
+    public var passwd: String { root + "/etc/passwd" }
+    /// The device that user-space tunnels are made with.
+    public var tunnelDevice: String { root + "/dev/net/tun" }
+}
+
+/// Our units.
+public enum UnitName: String, CaseIterable, Sendable {
+    /// Puts back after a reboot what the kernel forgets.
+    case boot = "tidegate-boot.service"
+    /// wireguard-go, where the kernel has no WireGuard.
+    case wireGuard = "tidegate-wireguard.service"
+    case envoy = "tidegate-envoy.service"
+}

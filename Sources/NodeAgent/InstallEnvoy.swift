@@ -1,0 +1,58 @@
+import Glibc
+import NetworkTypes
+public import NodeDocument
+
+extension Agent {
+    /// Takes a pushed Envoy: a line of JSON (`EnvoyInstallHeader`), then the program's bytes.
+    ///
+    /// It counts once its length and SHA-256 match and it ran. Until then the former one stays, and is what runs until the next apply.
+    public func installEnvoy(_ input: Int32) -> AgentReport {
+        var report = AgentReport(outcome: .refused, agentBuild: host.build)
+        do throws(AgentError) {
+            let header = try readHeader(input)
+            let preflight = Preflight(host: host)
+            try preflight.checkSpace(in: host.paths.programs, bytes: header.length + (16 << 20))
+            let binary = EnvoyBinary(paths: host.paths)
+            let incoming = binary.incomingPath()
+            defer { unlink(incoming) }
+            let digest = try Incoming.receive(input, to: incoming, length: header.length)
+            guard digest == header.sha256 else {
+                throw AgentError(.envoyInstall, "the pushed Envoy has SHA-256 \(digest) and not \(header.sha256); push it again")
+            }
+            // The push may take minutes; the lock is for the rename alone.
+            let lock = try HostLock(host.paths.lock)
+            defer { withExtendedLifetime(lock) {} }
+            try binary.install(incoming, version: header.version, sha256: digest, host: host)
+            report.changes = ["Envoy \(header.version) installed"]
+            report.envoyVersion = header.version
+            report.outcome = .applied
+        } catch {
+            refuse(&report, error)
+        }
+        return report
+    }
+
+    /// Byte by byte: what follows the newline belongs to the program.
+    private func readHeader(_ input: Int32) throws(AgentError) -> EnvoyInstallHeader {
+        var line: [UInt8] = []
+        var byte: UInt8 = 0
+        while line.count < 4096 {
+            let count = try checked("reading the header") { read(input, &byte, 1) }
+            guard count == 1 else { throw AgentError(.envoyInstall, "the push of Envoy ended within its header") }
+            if byte == UInt8(ascii: "\n") { break }
+            line.append(byte)
+        }
+        let header: EnvoyInstallHeader
+        do throws(DocumentError) {
+            header = try DocumentJSON.decode(EnvoyInstallHeader.self, from: line)
+        } catch {
+            throw AgentError(.badDocument, "the header of install-envoy cannot be read: \(printable(error.message))")
+        }
+        guard isSafeFileName(header.version.lowercased()), (1...(1 << 30)).contains(header.length) else {
+            throw AgentError(
+                .badDocument,
+                "the header of install-envoy names version \"\(printable(header.version))\" and \(header.length) bytes")
+        }
+        return header
+    }
+}

@@ -1,0 +1,135 @@
+import CLinuxHeaders
+import Glibc
+import HostNetwork
+public import Logging
+import NetlinkMessages
+import NetworkTypes
+import NodeDocument
+import RouteNetlink
+import Sodium
+import WireGuardNetlink
+
+extension Host {
+    /// The machine itself.
+    public static func live(paths: HostPaths, logger: Logger) -> Host {
+        Host(
+            paths: paths, build: AgentBuild.current(paths), logger: logger,
+            run: { command throws(AgentError) in try command.run() },
+            // sd_booted(3)
+            hasSystemd: { access("/run/systemd/system", F_OK) == 0 },
+            tunnel: .live, kernel: .live,
+            envoyHost: { () throws(AgentError) in EnvoyHost(hasIPv6: canListenOnIPv6(), memoryBytes: try memoryBytes()) },
+            askEnvoy: { path, limit throws(AgentError) in
+                let target = HTTPTarget.unixSocket(paths.adminSocket)
+                guard let result = fetch(path, from: [target], milliseconds: 2000, limit: limit).first else {
+                    throw AgentError(.envoyNotRunning, "Envoy was not asked")
+                }
+                return try result.get()
+            },
+            askUplinks: { addresses in NodeAgent.askUplinks(addresses) },
+            now: { Int64(time(nil)) })
+    }
+}
+
+/// False with `ipv6.disable=1`; a sysctl that disables IPv6 leaves `::` usable.
+private func canListenOnIPv6() -> Bool {
+    let descriptor = socket(AF_INET6, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    if descriptor >= 0 { close(descriptor) }
+    return descriptor >= 0
+}
+
+private func memoryBytes() throws(AgentError) -> Int {
+    var information = sysinfo()
+    try checked("reading the size of the memory") { sysinfo(&information) }
+    return Int(information.totalram) * Int(information.mem_unit)
+}
+
+/// Runs a step on the host's network, with its error in the agent's terms.
+private func onNetwork<Value>(
+    _ kind: AgentProblem.Kind, _ step: () throws(HostNetworkError) -> Value
+) throws(AgentError) -> Value {
+    do throws(HostNetworkError) {
+        return try step()
+    } catch {
+        throw AgentError(kind, "\(error)")
+    }
+}
+
+extension InterfaceName {
+    fileprivate static func named(_ text: String) throws(AgentError) -> InterfaceName {
+        do throws(InvalidValue) { return try InterfaceName(parsing: text) } catch { throw AgentError(.network, "\(error)") }
+    }
+}
+
+extension Tunnel {
+    static let live = Tunnel(
+        ensure: { wanted, key, startUserspace throws(AgentError) in
+            let name = try InterfaceName.named(RelayWireGuard.interface)
+            let prefix: IPPrefix
+            do throws(InvalidValue) {
+                prefix = try IPPrefix(.v4(wanted.address), length: wanted.network.prefixLength)
+            } catch {
+                throw AgentError(.badDocument, "\(error)")
+            }
+            let configuration = WireGuardDeviceConfiguration(
+                privateKey: key, listenPort: wanted.listenPort,
+                peers: wanted.peers.map {
+                    WireGuardPeerConfiguration(publicKey: $0.publicKey, allowedIPs: [IPPrefix(CIDR($0.address))])
+                })
+            return try withoutActuallyEscaping(startUserspace) { start throws(AgentError) in
+                try onNetwork(.wireGuard) { () throws(HostNetworkError) in
+                    let device = try WireGuardDevice.open(name, startUserspace: { _ in try start() })
+                    let changes = try device.ensureInterface(addresses: [prefix], mtu: UInt32(wanted.mtu))
+                    return (device.kind.rawValue, changes + (try device.configure(configuration)))
+                }
+            }
+        },
+        status: { () throws(AgentError) in
+            let name = try InterfaceName.named(RelayWireGuard.interface)
+            return try onNetwork(.wireGuard) { () throws(HostNetworkError) in
+                let device = try WireGuardDevice.open(name)
+                return try device.isPresent() ? (device.kind.rawValue, try device.status()) : nil
+            }
+        },
+        remove: { () throws(AgentError) in
+            let name = try InterfaceName.named(RelayWireGuard.interface)
+            return try onNetwork(.wireGuard) { () throws(HostNetworkError) in try WireGuardDevice.open(name).remove() }
+        })
+}
+
+extension KernelControl {
+    static let live = KernelControl(
+        setting: { name throws(AgentError) in
+            let key = try sysctlKey(name)
+            return try onNetwork(.network) { () throws(HostNetworkError) in try Sysctl.read(key) }
+        },
+        set: { name, value throws(AgentError) in
+            let key = try sysctlKey(name)
+            _ = try onNetwork(.network) { () throws(HostNetworkError) in try Sysctl.set(key, to: value) }
+        },
+        offloads: { () throws(AgentError) in
+            try onNetwork(.network) { () throws(HostNetworkError) in
+                let control = try DeviceOffloads()
+                var active: [String: [String]] = [:]
+                for device in try NetworkInterfaces().withDefaultRoute() {
+                    active[device.description] = try control.active(on: device)
+                }
+                return active
+            }
+        },
+        setOffloads: { features, isOn, device throws(AgentError) in
+            let name = try InterfaceName.named(device)
+            try onNetwork(.network) { () throws(HostNetworkError) in
+                let control = try DeviceOffloads()
+                if isOn { try control.enable(features, on: name) } else { _ = try control.disable(on: name) }
+            }
+        },
+        sockets: { () throws(AgentError) in
+            try onNetwork(.network) { () throws(HostNetworkError) in try ListeningSockets.read() }
+        },
+        owners: { sockets in ListeningSockets.owners(of: sockets).mapValues { "\($0)" } })
+}
+
+private func sysctlKey(_ name: String) throws(AgentError) -> SysctlKey {
+    do throws(InvalidValue) { return try SysctlKey(parsing: name) } catch { throw AgentError(.system, "\(error)") }
+}

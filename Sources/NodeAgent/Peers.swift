@@ -1,0 +1,39 @@
+import NetworkTypes
+import NodeDocument
+import WireGuardNetlink
+
+/// The uplinks as the relay sees them.
+struct Peers {
+    let host: Host
+
+    /// An uplink whose last handshake is older has no session to answer through (`REJECT_AFTER_TIME`, WireGuard's paper, section 6.1).
+    private static let sessionSeconds = 180
+
+    func report(_ wireGuard: RelayWireGuard) throws(AgentError) -> [PeerReport] {
+        guard let device = try host.tunnel.status()?.device else { return [] }
+        let now = host.now()
+        var reports = wireGuard.peers.map { peer -> PeerReport in
+            let status = device.peers.first { $0.publicKey == peer.publicKey }
+            return PeerReport(
+                ordinal: peer.ordinal, publicKey: peer.publicKey,
+                handshakeAge: status?.lastHandshake.map { max(0, Int(now - $0)) },
+                receivedBytes: status?.receivedBytes ?? 0, sentBytes: status?.sentBytes ?? 0, uplink: nil)
+        }
+        let answers = host.askUplinks(
+            zip(wireGuard.peers, reports).filter { ($1.handshakeAge ?? .max) <= Self.sessionSeconds }.map(\.0.address))
+        for (index, peer) in wireGuard.peers.enumerated() { reports[index].uplink = answers[peer.address] }
+        return reports
+    }
+}
+
+/// Reads uplinks' `/status`; what an uplink says is believed no further than its type.
+func askUplinks(_ addresses: [IPv4Address]) -> [IPv4Address: UplinkReport] {
+    // Half a second is several round trips around the world; a report of 10,000 bindings takes about 1 MB.
+    let results = fetch("/status", from: addresses.map { .address($0, .uplinkReadiness) }, milliseconds: 500, limit: 4 << 20)
+    var reports: [IPv4Address: UplinkReport] = [:]
+    for (address, result) in zip(addresses, results) {
+        guard case .success(let reply) = result, reply.status == 200 else { continue }
+        if let report = try? DocumentJSON.decode(UplinkReport.self, from: reply.body) { reports[address] = report }
+    }
+    return reports
+}

@@ -1,0 +1,43 @@
+import Glibc
+public import NodeDocument
+
+extension Agent {
+    /// Removes everything of ours from the host, the agent last of all.
+    /// - Parameter owner: who asks, as JSON; empty when somebody at the host asks, who may do it whoever owns it.
+    public func teardown(_ owner: [UInt8]) -> AgentReport {
+        var report = AgentReport(outcome: .refused, agentBuild: host.build)
+        do throws(AgentError) {
+            let asker = try readOwner(owner)
+            let lock = try HostLock(host.paths.lock)
+            defer { withExtendedLifetime(lock) {} }
+            var state = try StateFile(host.paths)
+            if let asker, state.value.owner != nil { try checkFence(state.value, owner: asker, epoch: state.value.epoch) }
+            report.changes += try UnitFiles(host: host).removeAll()
+            report.changes += try host.tunnel.remove()
+            report.changes += try KernelSettings(host: host).restoreAll(&state)
+            if state.value.madeUser, try EnvoyAccount.find(host.paths) != nil {
+                try EnvoyAccount.remove(host)
+                report.changes.append("the user \(envoyUser) removed")
+            }
+            for path in [host.paths.settings, host.paths.runtime, host.paths.programs] where try removeTree(path) {
+                report.changes.append("\(path) removed")
+            }
+            // wireguard-go's folder, unless another interface still uses it.
+            if rmdir(host.paths.wireGuardSockets) == 0 { report.changes.append("\(host.paths.wireGuardSockets) removed") }
+            lock.removeFile()
+            report.outcome = .applied
+        } catch {
+            refuse(&report, error)
+        }
+        return report
+    }
+
+    private func readOwner(_ bytes: [UInt8]) throws(AgentError) -> Owner? {
+        if bytes.allSatisfy({ $0 == 0x20 || $0 == 0x0A || $0 == 0x0D || $0 == 0x09 }) { return nil }
+        do throws(DocumentError) {
+            return try DocumentJSON.decode(Owner.self, from: bytes)
+        } catch {
+            throw AgentError(.badDocument, "the owner cannot be read: \(error.message)")
+        }
+    }
+}

@@ -1,0 +1,168 @@
+import NodeDocument
+
+/// The name of the user and the group that Envoy runs as.
+let envoyUser = "tidegate-envoy"
+
+/// What decides the text of the units.
+struct UnitSettings: Hashable, Sendable {
+    var paths: HostPaths
+    /// Open files and connections that Envoy may have; each proxied connection takes two.
+    var openFiles: Int
+    /// Seconds that the connections of a listener that is gone may live.
+    var drainSeconds: Int
+    var interface: String
+
+    /// What a running Envoy must be restarted for.
+    var launchText: String { "open files \(openFiles), drain \(drainSeconds) s" }
+
+    /// - Parameter openFilesLimit: the kernel's `fs.nr_open`; systemd refuses to start what wants more.
+    init(paths: HostPaths, envoy: EnvoyDocument, openFilesLimit: Int, interface: String) {
+        self.paths = paths
+        // 65,536 for listeners (a socket for each worker thread), health checks, UDP sessions, files and logs. It must not follow the
+        // number of listeners: a change of it restarts Envoy.
+        openFiles = min(envoy.maxConnections * 2 + 65536, openFilesLimit)
+        drainSeconds = envoy.drainSeconds
+        self.interface = interface
+    }
+}
+
+extension UnitName {
+    func text(_ settings: UnitSettings) -> [UInt8] {
+        let text =
+            switch self {
+            case .boot: bootUnit(settings)
+            case .wireGuard: wireGuardUnit(settings)
+            case .envoy: envoyUnit(settings)
+            }
+        return Array(text.utf8)
+    }
+}
+
+private let header = "# Written by Tidegate's edge-agent, which puts changes back. Remove it with: edge-agent teardown\n"
+
+private func bootUnit(_ settings: UnitSettings) -> String {
+    header + """
+        [Unit]
+        Description=Tidegate: WireGuard and kernel settings from the stored document
+        Documentation=file:\(settings.paths.document)
+        After=systemd-modules-load.service systemd-sysctl.service network-pre.target
+        Before=\(UnitName.envoy.rawValue)
+
+        [Service]
+        Type=oneshot
+        RemainAfterExit=yes
+        ExecStart=\(settings.paths.agent) boot
+        Restart=on-failure
+        RestartSec=5
+
+        [Install]
+        WantedBy=multi-user.target
+
+        """
+}
+
+/// wireguard-go in the foreground; whenever it starts, its interface is configured from the stored document.
+private func wireGuardUnit(_ settings: UnitSettings) -> String {
+    let programs = settings.paths.programs
+    return header + """
+        [Unit]
+        Description=Tidegate: WireGuard in user space, since this kernel has none
+        After=systemd-modules-load.service network-pre.target
+        Before=\(UnitName.boot.rawValue) \(UnitName.envoy.rawValue)
+        StartLimitIntervalSec=0
+
+        [Service]
+        Type=exec
+        ExecStart=\(settings.paths.loader) --library-path \(programs) \(settings.paths.wireGuardGo) --foreground \(settings.interface)
+        ExecStartPost=+\(settings.paths.agent) boot
+        Restart=always
+        RestartSec=1
+        RuntimeDirectory=wireguard
+        RuntimeDirectoryPreserve=yes
+        RuntimeDirectoryMode=0700
+        LimitCORE=0
+        AmbientCapabilities=CAP_NET_ADMIN
+        CapabilityBoundingSet=CAP_NET_ADMIN
+        DeviceAllow=/dev/net/tun rw
+        DevicePolicy=closed
+        LockPersonality=yes
+        MemoryDenyWriteExecute=yes
+        NoNewPrivileges=yes
+        PrivateTmp=yes
+        ProtectControlGroups=yes
+        ProtectHome=yes
+        ProtectKernelLogs=yes
+        ProtectKernelModules=yes
+        ProtectSystem=strict
+        RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
+        RestrictNamespaces=yes
+        RestrictRealtime=yes
+        RestrictSUIDSGID=yes
+        SystemCallArchitectures=native
+        SystemCallFilter=@system-service
+        UMask=0077
+
+        [Install]
+        WantedBy=multi-user.target
+
+        """
+}
+
+/// Envoy with no right but the low ports. It sees its folder of `/etc/tidegate` through a read-only bind, so that folder's parent stays
+/// closed to it; renames by the agent are seen through the bind, being the same folder.
+private func envoyUnit(_ settings: UnitSettings) -> String {
+    header + """
+        [Unit]
+        Description=Tidegate: Envoy, the public ports of this host
+        Wants=network-online.target
+        After=network-online.target \(UnitName.boot.rawValue) \(UnitName.wireGuard.rawValue)
+        StartLimitIntervalSec=0
+
+        [Service]
+        Type=exec
+        User=\(envoyUser)
+        Group=\(envoyUser)
+        ExecStart=\(settings.paths.envoyLink)/envoy --config-path \(EnvoyLayout.bootstrap) --disable-hot-restart --drain-time-s \
+        \(settings.drainSeconds) --log-level warning
+        WorkingDirectory=\(settings.paths.envoyView)
+        RuntimeDirectory=tidegate
+        RuntimeDirectoryMode=0700
+        BindReadOnlyPaths=\(settings.paths.envoyFiles):\(settings.paths.envoyView)
+        Restart=always
+        RestartSec=1
+        TimeoutStopSec=10
+        LimitNOFILE=\(settings.openFiles)
+        LimitCORE=0
+        AmbientCapabilities=CAP_NET_BIND_SERVICE
+        CapabilityBoundingSet=CAP_NET_BIND_SERVICE
+        LockPersonality=yes
+        MemoryDenyWriteExecute=yes
+        NoNewPrivileges=yes
+        PrivateDevices=yes
+        PrivateTmp=yes
+        ProcSubset=pid
+        ProtectClock=yes
+        ProtectControlGroups=yes
+        ProtectHome=yes
+        ProtectHostname=yes
+        ProtectKernelLogs=yes
+        ProtectKernelModules=yes
+        ProtectKernelTunables=yes
+        ProtectProc=invisible
+        ProtectSystem=strict
+        RemoveIPC=yes
+        RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
+        RestrictNamespaces=yes
+        RestrictRealtime=yes
+        RestrictSUIDSGID=yes
+        SystemCallArchitectures=native
+        SystemCallErrorNumber=EPERM
+        SystemCallFilter=@system-service mincore
+        SystemCallFilter=~@privileged @resources
+        UMask=0077
+
+        [Install]
+        WantedBy=multi-user.target
+
+        """
+}
