@@ -115,7 +115,7 @@ import Testing
     }
 
     @Test func aKilledUplinkIsTakenUpAgainAndDriftIsRepaired() throws {
-        let lab = try TunnelLab()
+        let lab = try TunnelLab(isConfigMap: true)
         try lab.serve("a", at: TunnelLab.firstTarget)
         try lab.write([lab.forward("web", .tcp, 80, to: TunnelLab.firstTarget, 8080)])
         let first = try lab.startUplink()
@@ -134,7 +134,7 @@ import Testing
         try eventually { try lab.tcp(80).hasPrefix("a ") }
         // Scaled away: the document no longer has this replica.
         try lab.write([], ordinal: 1)
-        try eventually { try lab.ready().contains("no replica 0") }
+        try eventually(within: .seconds(2)) { try lab.ready().contains("no replica 0") }
         #expect(try lab.ready().hasSuffix("503"))
         second.terminate()
         second.waitUntilExit()
