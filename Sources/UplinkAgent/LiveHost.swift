@@ -29,6 +29,7 @@ final class LiveHost: Sendable {
     var host: UplinkHost {
         UplinkHost(
             settle: { part, endpoint throws(UplinkError) in try self.settle(part, endpoint) },
+            obstacles: { () throws(UplinkError) in try self.obstacles() },
             status: { () throws(UplinkError) in try self.status() },
             remove: { self.remove() })
     }
@@ -56,6 +57,18 @@ final class LiveHost: Sendable {
                 throw UplinkError.host(cause: "\(error)")
             }
             return changes
+        }
+    }
+
+    private func obstacles() throws(UplinkError) -> [String] {
+        try state.withLock { state throws(UplinkError) in
+            let table = try Self.table(&state)
+            let chains = try inHostTerms { () throws(HostNetworkError) in try table.foreignForwardDrops() }
+            return chains.map { chain in
+                "the firewall chain \(chain) of another program drops forwarded packets it does not know: let it accept what comes "
+                    + "in or goes out by \(UplinkContent.interface) (with Docker: iptables -I DOCKER-USER -i \(UplinkContent.interface) "
+                    + "-j ACCEPT, and the same with -o)"
+            }
         }
     }
 

@@ -29,6 +29,7 @@ struct TunnelKeeper: Service {
         var nextCheck: Int64 = 0
         var nextAttempt: Int64 = 0
         var retry = TunnelKeeper.firstRetry
+        var obstacles: [String] = []
     }
 
     func run() async throws {
@@ -156,11 +157,19 @@ struct TunnelKeeper: Service {
                 logger.info(
                     "document applied", metadata: ["hash": "\(wanted.hash)", "changes": "\(changes.joined(separator: "; "))"])
                 await readStatus(&plan)
+                await warnOfObstacles(&plan)
             } else if !changes.isEmpty {
                 store.update { $0.counters.repairs += UInt64(changes.count) }
                 logger.notice("put right", metadata: ["changes": "\(changes.joined(separator: "; "))"])
             }
         }
+    }
+
+    private func warnOfObstacles(_ plan: inout Plan) async {
+        let host = self.host
+        guard case .success(let obstacles) = await onThread({ () throws(UplinkError) in try host.obstacles() }) else { return }
+        for obstacle in obstacles where !plan.obstacles.contains(obstacle) { logger.warning("\(obstacle)") }
+        plan.obstacles = obstacles
     }
 
     private func fail(_ error: UplinkError) {
