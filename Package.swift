@@ -123,6 +123,8 @@ let package = Package(
 
         // tests that need nothing
         tests("EdgeAPITests", ["EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
+        tests(
+            "EnvoyConfigTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Sodium"], exclude: ["Goldens"]),
         tests("FileWatchingTests", ["FileWatching"]),
         tests("HostNetworkTests", ["HostNetwork", "NetworkTypes"]),
         tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
@@ -134,6 +136,7 @@ let package = Package(
 
         // tests that need root: each in namespaces of its own
         .target(name: "TestNetwork", dependencies: ["CLinuxHeaders"], path: "Tests/TestNetwork", swiftSettings: strict),
+        tests("EnvoyConfigKernelTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument"], exclude: ["Driver"]),
         tests(
             "HostNetworkKernelTests",
             [

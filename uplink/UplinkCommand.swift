@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinuxHeaders
 import Glibc
 import Logging
 import NetworkTypes
@@ -38,6 +39,9 @@ import UplinkAgent
     }
 
     func run() async throws {
+        // A heap for each thread, kept for ever, would be most of the memory of this process.
+        mallopt(M_ARENA_MAX, 1)
+        mallopt(M_TRIM_THRESHOLD, 64 << 10)
         let environment = currentEnvironment()
         StructuredLogHandler.bootstrap(environment: environment)
         let number: Int

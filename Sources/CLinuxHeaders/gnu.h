@@ -1,5 +1,8 @@
 // What glibc declares only under _GNU_SOURCE, which Swift does not set.
 #pragma once
+
+/// mallopt(3), which Swift's Glibc module leaves out.
+#include <malloc.h>
 #include <spawn.h>
 #include <sys/sysinfo.h>
 

@@ -46,6 +46,17 @@ public final class NATTable {
         try inOurTerms { () throws(NetlinkError) in try present().state.forwardsNothingElse }
     }
 
+    /// Chains of others that drop forwarded packets they do not know, as `TABLE CHAIN`: see `RulesetQueries`.
+    public func foreignForwardDrops() throws(HostNetworkError) -> [String] {
+        try inOurTerms { () throws(NetlinkError) in
+            var replies: [NetlinkReply] = []
+            for query in RulesetQueries.everyChain { replies += try socket.dump(query) }
+            return try reading(RulesetQueries.chains) { () throws(MalformedNetlink) in
+                try RulesetQueries.foreignForwardDrops(in: replies)
+            }
+        }
+    }
+
     /// Removes the table, if there is one.
     /// - Returns: what was changed, in words.
     public func remove() throws(HostNetworkError) -> [String] {

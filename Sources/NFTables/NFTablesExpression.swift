@@ -184,6 +184,19 @@ extension NFTablesExpression {
             ]),
     ]
 
+    /// Clears the "don't fragment" bit: 0x4000 of the two bytes at offset 6 of the IPv4 header, whose checksum is at 10 (RFC 791,
+    /// section 3.1).
+    static let allowFragments: [Self] = [
+        .payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 6, length: 2), .mask([0xBF, 0xFF]),
+        Self(
+            name: "payload",
+            attributes: [
+                .number(NFTA_PAYLOAD_SREG, Register.first.rawValue), .number(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER.rawValue),
+                .number(NFTA_PAYLOAD_OFFSET, 6), .number(NFTA_PAYLOAD_LEN, 2),
+                .number(NFTA_PAYLOAD_CSUM_TYPE, NFT_PAYLOAD_CSUM_INET.rawValue), .number(NFTA_PAYLOAD_CSUM_OFFSET, 10),
+            ]),
+    ]
+
     /// Goes on with the next rule unless the packet is for an address of this host.
     static let toThisHost = [
         Self(

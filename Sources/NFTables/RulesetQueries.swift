@@ -30,6 +30,29 @@ public enum RulesetQueries {
         $0.put(NetlinkAttributeType(NFTA_SET_ELEM_LIST_SET), string: ForwardMap.name)
     }
 
+    /// Dumps of every chain that IPv4 packets may meet, whosever it is.
+    public static let everyChain = [UInt8(NFPROTO_IPV4), UInt8(NFPROTO_INET)].map { family in
+        NetlinkMessage(
+            type: UInt16(NFNL_SUBSYS_NFTABLES) << 8 | UInt16(NFT_MSG_GETCHAIN.rawValue), flags: [],
+            header: NFTablesMessages.header(family: family), description: "NFT_MSG_GETCHAIN of every table")
+    }
+
+    /// The chains of others in the answers to `everyChain` that drop forwarded packets which none of their rules accepts,
+    /// such as Docker's `filter FORWARD`. An accepting rule of ours cannot undo that.
+    public static func foreignForwardDrops(in replies: [NetlinkReply]) throws(MalformedNetlink) -> [String] {
+        var names: [String] = []
+        for reply in replies {
+            let found = try reply.attributes(after: nfgenmsg.self)
+            let table = found[NetlinkAttributeType(NFTA_CHAIN_TABLE)]?.string ?? ""
+            let hook = try found[NetlinkAttributeType(NFTA_CHAIN_HOOK)]?.nested()[NetlinkAttributeType(NFTA_HOOK_HOOKNUM)]
+            let policy = try found[NetlinkAttributeType(NFTA_CHAIN_POLICY)]?.u32BigEndian()
+            guard table != UplinkRuleset.table, try hook?.u32BigEndian() == NF_INET_FORWARD.rawValue, policy == UInt32(NF_DROP)
+            else { continue }
+            names.append("\(table) \(found[NetlinkAttributeType(NFTA_CHAIN_NAME)]?.string ?? "")")
+        }
+        return names
+    }
+
     /// The number in the answer to `generation`.
     public static func generation(in replies: [NetlinkReply]) throws(MalformedNetlink) -> UInt32 {
         guard let reply = replies.first,

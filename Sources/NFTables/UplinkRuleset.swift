@@ -71,7 +71,21 @@ struct Rule: Hashable, Sendable {
 }
 
 extension UplinkRuleset {
-    var chains: [Chain] { [prerouting, postrouting, forward, input] }
+    var chains: [Chain] { [answers, prerouting, postrouting, forward, input] }
+
+    /// Targets send UDP with "don't fragment" as Linux does by default, and the tunnel carries less than their network: without this
+    /// the first long answer of each would be lost. Before routing, which is where a packet is found too long.
+    private var answers: Chain {
+        Chain(
+            name: "answers", type: "filter", hook: NF_INET_PRE_ROUTING.rawValue, priority: Priority.mangle, policy: NF_ACCEPT,
+            rules: [
+                Rule(
+                    comment: "UDP answers may be fragmented",
+                    expressions: notFromTunnel + isUDP + [
+                        .connection(NFT_CT_DST_IP, original: true), .compare(.equal, address.bytes),
+                    ] + NFTablesExpression.allowFragments)
+            ])
+    }
 
     /// One before `dstnat`: what the relay may not reach is dropped before the NAT of others (Docker's published ports) sees
     /// it. NAT chains see the first packet of a connection only.
@@ -172,6 +186,7 @@ extension UplinkRuleset {
     private var toTunnel: [NFTablesExpression] { [.meta(NFT_META_OIFNAME), .compare(.equal, interfaceBytes)] }
     private var toTunnelAddress: [NFTablesExpression] { isFor(address) }
     private var toReadiness: [NFTablesExpression] { isTCP(to: .uplinkReadiness) }
+    private var isUDP: [NFTablesExpression] { [.meta(NFT_META_L4PROTO), .compare(.equal, [UInt8(IPPROTO_UDP)])] }
     private var isICMP: [NFTablesExpression] { [.meta(NFT_META_L4PROTO), .compare(.equal, [UInt8(IPPROTO_ICMP)])] }
 
     /// The destination stands at byte 16 of the IPv4 header (RFC 791, section 3.1).

@@ -181,6 +181,8 @@ struct ApplyRun {
             if bound.count == listeners.count || deadline.remaining == nil { return bound }
             usleep(5000)
         }
+        // An Envoy that does not answer is a problem told above.
+        report.starved = (try? host.envoy.starvedClusters()) ?? []
     }
 
     private mutating func clearOldPrograms(_ unit: UnitState?) throws(AgentError) {

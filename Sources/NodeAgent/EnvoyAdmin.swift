@@ -94,6 +94,17 @@ struct EnvoyAdmin: Sendable {
         return EnvoyStats(reply.text)
     }
 
+    /// The clusters, which are named as their bindings, that have no healthy uplink.
+    func starvedClusters() throws(AgentError) -> [String] {
+        // ^cluster.[^.]+.membership_healthy$, URL-encoded.
+        let reply = try get("/stats?filter=%5Ecluster.%5B%5E.%5D%2B.membership_healthy%24", 64 << 20)
+        guard reply.status == 200 else { throw AgentError(.envoyNotRunning, "Envoy's admin answers \(reply.status) to /stats") }
+        return reply.text.split(separator: "\n").compactMap { line in
+            let parts = line.split { $0 == "." || $0 == ":" }
+            return parts.count == 4 && parts[3] == " 0" ? String(parts[1]) : nil
+        }.sorted()
+    }
+
     /// The listeners that Envoy refused, and why.
     func refusedListeners() throws(AgentError) -> [String: String] {
         let reply = try get("/config_dump?resource=dynamic_listeners", 256 << 20)

@@ -32,12 +32,15 @@ public struct AgentReport: Hashable, Codable, Sendable {
     public var envoyVersion: String?
     public var listeners: [ListenerReport]
     public var peers: [PeerReport]
+    /// The bindings for which Envoy has no healthy uplink, by name.
+    public var starved: [String]
 
     public init(
         outcome: Outcome, agentBuild: String, hash: SHA256Digest? = nil, epoch: UInt64? = nil, changes: [String] = [],
         drift: [String] = [], problems: [AgentProblem] = [], relayPublicKey: WireGuardPublicKey? = nil,
         wireGuardKind: String? = nil,
-        envoyVersion: String? = nil, listeners: [ListenerReport] = [], peers: [PeerReport] = []
+        envoyVersion: String? = nil, listeners: [ListenerReport] = [], peers: [PeerReport] = [],
+        starved: [String] = []
     ) {
         self.outcome = outcome
         self.agentBuild = agentBuild
@@ -51,6 +54,7 @@ public struct AgentReport: Hashable, Codable, Sendable {
         self.envoyVersion = envoyVersion
         self.listeners = listeners
         self.peers = peers
+        self.starved = starved
     }
 }
 

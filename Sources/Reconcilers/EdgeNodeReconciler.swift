@@ -201,7 +201,7 @@ public struct EdgeNodeReconciler: Sendable {
         guard let report = outcome.report else { return .failed }
         let isSettled =
             report.peers.contains { $0.uplink?.ready == true && $0.uplink?.hash == outcome.uplinkHash }
-            && !report.listeners.contains { $0.state == .pending }
+            && !report.listeners.contains { $0.state == .pending } && report.starved.isEmpty
         return .done(requeueAfter: isSettled ? Self.resync : Self.settling)
     }
 

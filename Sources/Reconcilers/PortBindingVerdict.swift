@@ -107,6 +107,14 @@ private func uplinkVerdict(_ planned: PlannedBinding, outcome: NodeOutcome, repo
         return BindingVerdict(
             reason: .notYetApplied, message: "the uplinks have not taken up the present configuration yet", target: target)
     }
+    guard !report.starved.contains(planned.id.name) else {
+        let check = outcome.node.spec.edge.healthCheck
+        return BindingVerdict(
+            reason: .uplinksDown,
+            message: "an uplink says it is ready, but Envoy's checks of it have not succeeded yet "
+                + "(\(check.healthyThreshold) in a row, every \(check.interval))",
+            target: target)
+    }
     let answers = current.compactMap { uplink in uplink.targets.first { $0.binding == planned.id.name } }
     if let refused = answers.first(where: { $0.reachable == false }), !answers.contains(where: { $0.reachable != false }) {
         return BindingVerdict(

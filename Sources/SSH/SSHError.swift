@@ -44,8 +44,8 @@ public struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
         /// Something else listens on the port; its first words.
         case notSSH(String)
         case noCommonAlgorithm(AlgorithmKind, offered: [String], supported: [String])
-        /// No known_hosts line names the host; the line that would.
-        case hostKeyUnknown(HostKey, lineToAdd: String)
+        /// No known_hosts line names the host; the line that would, and those nothing was learned from.
+        case hostKeyUnknown(HostKey, lineToAdd: String, ignoredLines: [KnownHosts.IgnoredLine])
         case hostKeyChanged(HostKey, pinned: [KnownHosts.PinnedKey])
         case hostKeyRevoked(HostKey, line: Int)
         /// The names of the methods tried, and of those the server would take; `hints` say what is odd.

@@ -70,9 +70,10 @@ extension SSHError.Reason: CustomStringConvertible {
 
     private var trustText: String {
         switch self {
-        case .hostKeyUnknown(let key, let line):
+        case .hostKeyUnknown(let key, let line, let ignored):
             "the host key is unknown: \(key); if that is the server's fingerprint (ssh-keygen -lf on its host key), "
                 + "add this line to known_hosts: \(line)"
+                + ignored.prefix(3).map { "; its line \($0.line) is ignored: \($0.reason)" }.joined()
         case .hostKeyChanged(let key, let pinned):
             "the host key is not the known one: the server has \(key), known_hosts has "
                 + pinned.map { "\($0.key) in line \($0.line)" }.joined(separator: ", ")

@@ -1,4 +1,5 @@
 import CLibssh2
+import Glibc
 import NetworkTypes
 
 /// A command as it is handed to the connection's thread.
@@ -97,9 +98,14 @@ extension Session {
             // The server had closed it before the command came; nothing was run.
             try free(spare, step)
         }
+        var attempts = 3
         while true {
             switch openChannel() {
             case .pending: try wait(.openingChannel)
+            case .refused(LIBSSH2_ERROR_CHANNEL_FAILURE) where wire.failure == nil && attempts > 1:
+                // OpenSSH counts a channel just closed against MaxSessions until its next turn.
+                attempts -= 1
+                usleep(20000)
             case .refused(let code):
                 guard wire.failure == nil, code == LIBSSH2_ERROR_CHANNEL_FAILURE else {
                     throw failure(.openingChannel, code: code)

@@ -83,7 +83,9 @@ extension Session {
         case .trusted: return
         case .unknown:
             throw endpoint.failure(
-                .hostKeyUnknown(key, lineToAdd: key.knownHostsLine(host: endpoint.host, port: endpoint.port)))
+                .hostKeyUnknown(
+                    key, lineToAdd: key.knownHostsLine(host: endpoint.host, port: endpoint.port),
+                    ignoredLines: known.ignoredLines))
         case .mismatch(let pinned): throw endpoint.failure(.hostKeyChanged(key, pinned: pinned))
         case .revoked(let line): throw endpoint.failure(.hostKeyRevoked(key, line: line))
         }

@@ -29,6 +29,7 @@ final class LiveHost: Sendable {
     var host: UplinkHost {
         UplinkHost(
             settle: { part, endpoint throws(UplinkError) in try self.settle(part, endpoint) },
+            obstacles: { () throws(UplinkError) in try self.obstacles() },
             status: { () throws(UplinkError) in try self.status() },
             remove: { self.remove() })
     }
@@ -59,11 +60,25 @@ final class LiveHost: Sendable {
         }
     }
 
+    private func obstacles() throws(UplinkError) -> [String] {
+        try state.withLock { state throws(UplinkError) in
+            let table = try Self.table(&state)
+            let chains = try inHostTerms { () throws(HostNetworkError) in try table.foreignForwardDrops() }
+            return chains.map { chain in
+                "the firewall chain \(chain) of another program drops forwarded packets it does not know: let it accept what comes "
+                    + "in or goes out by \(UplinkContent.interface) (with Docker: iptables -I DOCKER-USER -i \(UplinkContent.interface) "
+                    + "-j ACCEPT, and the same with -o)"
+            }
+        }
+    }
+
     private func status() throws(UplinkError) -> UplinkHost.Status {
         try state.withLock { state throws(UplinkError) in
             let device = try self.device(&state)
             let status = try inHostTerms { () throws(HostNetworkError) in try device.status() }
-            return UplinkHost.Status(kind: device.kind.rawValue, device: status)
+            return UplinkHost.Status(
+                kind: device.kind.rawValue, device: status, trackedConnections: Self.number("net.netfilter.nf_conntrack_count"),
+                trackedConnectionsLimit: Self.number("net.netfilter.nf_conntrack_max"))
         }
     }
 
@@ -133,6 +148,15 @@ final class LiveHost: Sendable {
             return try Sysctl.set(forwarding(), to: "1").map { ["\($0)"] } ?? []
         } catch {
             throw .forwardingOff(reason: "\(error)")
+        }
+    }
+
+    /// A setting that is only looked at: nil too where it cannot be read.
+    private static func number(_ key: String) -> Int? {
+        do throws(HostNetworkError) {
+            return try SysctlKey(key).flatMap { key throws(HostNetworkError) in try Sysctl.read(key) }.flatMap { Int($0) }
+        } catch {
+            return nil
         }
     }
 

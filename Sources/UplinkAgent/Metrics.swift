@@ -27,6 +27,10 @@ enum Metrics {
         }
         single("received_bytes_total", "counter", "Bytes received from the relay.", report.receivedBytes)
         single("sent_bytes_total", "counter", "Bytes sent to the relay.", report.sentBytes)
+        if let count = condition.trackedConnections, let limit = condition.trackedConnectionsLimit {
+            single("conntrack_entries", "gauge", "Flows that the host's conntrack holds, those of others too.", count)
+            single("conntrack_limit", "gauge", "Flows that fit; more are dropped (net.netfilter.nf_conntrack_max).", limit)
+        }
         single("bindings", "gauge", "Bindings forwarded.", report.targets.count)
         metric(
             "target_reachable", "gauge", "Whether a binding's target answers; absent where it cannot be told.",

@@ -3,10 +3,10 @@ import NetworkTypes
 
 /// Looking up the relay's name; getaddrinfo(3) blocks, for many seconds at worst.
 enum NameResolver {
-    /// The first address, in the order of preference of the host (RFC 6724).
-    static func resolve(_ host: HostAddress) throws(UplinkError) -> IPAddress {
+    /// Its addresses in the order of preference of the host (RFC 6724), one at least.
+    static func resolve(_ host: HostAddress) throws(UplinkError) -> [IPAddress] {
         switch host {
-        case .ip(let address): return address
+        case .ip(let address): return [address]
         case .name(let name):
             var hints = addrinfo()
             hints.ai_family = AF_UNSPEC
@@ -16,12 +16,14 @@ enum NameResolver {
             let result = getaddrinfo(name, nil, &hints, &list)
             guard result == 0 else { throw .relayUnresolvable(name: name, reason: String(cString: gai_strerror(result))) }
             defer { freeaddrinfo(list) }
+            var addresses: [IPAddress] = []
             var entry = list
             while let current = entry {
-                if let address = address(of: current.pointee) { return address }
+                if let address = address(of: current.pointee), !addresses.contains(address) { addresses.append(address) }
                 entry = current.pointee.ai_next
             }
-            throw .relayUnresolvable(name: name, reason: "it has no address")
+            guard !addresses.isEmpty else { throw .relayUnresolvable(name: name, reason: "it has no address") }
+            return addresses
         }
     }
 

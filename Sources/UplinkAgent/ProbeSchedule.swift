@@ -28,8 +28,6 @@ struct ProbeSchedule: Sendable {
     private var inFlight: Set<ProbeTarget> = []
     private var turn: Int64 = 0
 
-    var isIdle: Bool { inFlight.isEmpty }
-
     /// - Returns: the targets that are no longer there, whose results are void.
     mutating func set(_ targets: Set<ProbeTarget>, now: Int64) -> [ProbeTarget] {
         let gone = due.keys.filter { !targets.contains($0) }
@@ -57,11 +55,8 @@ struct ProbeSchedule: Sendable {
         return due[target] != nil
     }
 
-    /// Milliseconds until `take` has something; nil while it waits for probes to end, or has no targets.
-    func wait(now: Int64) -> Int64? {
-        guard inFlight.count < Self.maximumInFlight else { return nil }
-        return due.filter { !inFlight.contains($0.key) }.values.min().map { max(0, $0 - now) }
-    }
+    /// Milliseconds until a target is due, which may have to wait for others to end; nil without targets.
+    func wait(now: Int64) -> Int64? { due.values.min().map { max(0, $0 - now) } }
 
     private func interval(of count: Int) -> Int64 { max(Self.interval, Int64(count) * 1000 / Int64(Self.probesPerSecond)) }
 

@@ -41,12 +41,17 @@ struct RelayEndpoint: Sendable {
         return address == nil || Self.isStale(handshakeAge) ? host : nil
     }
 
-    /// Takes the answer; nil says that there was none, and what is known is kept.
-    mutating func lookedUp(_ answer: IPAddress?, at now: Int64) {
+    /// Takes the answer, in the host's order of preference; where there is none, what is known is kept.
+    ///
+    /// Who looks up again got no handshake from the address before, so the one after it has its turn: a relay of both
+    /// families is found where only one of them works.
+    mutating func lookedUp(_ answers: [IPAddress], at now: Int64) {
         lastLookUp = now
-        guard let answer else { return }
-        mustSet = mustSet || answer != address
-        address = answer
+        guard let first = answers.first else { return }
+        var next = first
+        if let address, let index = answers.firstIndex(of: address) { next = answers[(index + 1) % answers.count] }
+        mustSet = mustSet || next != address
+        address = next
     }
 
     /// What the device shall be given; nil leaves what it has.

@@ -17,22 +17,41 @@ struct TargetProber: Service {
 
     private static let timeout = TimeAmount.seconds(3)
 
+    /// Milliseconds between two looks at the schedule at least, so that thousands of targets cost little.
+    private static let pace: Int64 = 100
+
     func run() async throws {
         await withTaskGroup(of: Void.self) { tasks in
             var schedule = ProbeSchedule()
-            let results = AsyncStream<Event>.makeStream()
+            var forwards: [Forward] = []
+            var nextAlarm: Int64?
+            let events = AsyncStream<Event>.makeStream()
             tasks.addTask {
-                for await _ in store.probeWakeups.cancelOnGracefulShutdown() { results.continuation.yield(.wake) }
-                results.continuation.finish()
+                for await _ in store.probeWakeups.cancelOnGracefulShutdown() { events.continuation.yield(.wake) }
+                events.continuation.finish()
             }
-            for await event in results.stream {
-                if case .result(let target, let state) = event, schedule.finished(target) { note(state, of: target) }
+            for await event in events.stream {
                 let now = steadyMilliseconds()
-                forget(schedule.set(Set(store.now.forwards.map(ProbeTarget.init)), now: now))
-                for target in schedule.take(now: now) {
-                    tasks.addTask { results.continuation.yield(.result(target, await probe(target))) }
+                switch event {
+                case .result(let target, let state):
+                    if schedule.finished(target) { note(state, of: target) }
+                case .wake:
+                    if let alarm = nextAlarm, alarm <= now { nextAlarm = nil }
+                    let current = store.now.forwards
+                    if current != forwards {
+                        forwards = current
+                        forget(schedule.set(Set(current.map(ProbeTarget.init)), now: now))
+                    }
+                    for target in schedule.take(now: now) {
+                        tasks.addTask { events.continuation.yield(.result(target, await probe(target))) }
+                    }
+                    guard let wait = schedule.wait(now: now) else { break }
+                    let alarm = now + max(wait, Self.pace)
+                    if nextAlarm.map({ alarm < $0 }) ?? true {
+                        nextAlarm = alarm
+                        wake(in: alarm - now)
+                    }
                 }
-                if let wait = schedule.wait(now: now), wait > 0 { alarm(in: wait) }
             }
             tasks.cancelAll()
         }
@@ -43,8 +62,7 @@ struct TargetProber: Service {
         case result(ProbeTarget, Reachability)
     }
 
-    /// Wakes the prober later; one alarm more than needed does no harm.
-    private func alarm(in milliseconds: Int64) {
+    private func wake(in milliseconds: Int64) {
         let store = self.store
         group.next().scheduleTask(in: .milliseconds(milliseconds)) { store.wakeProber() }
     }

@@ -29,6 +29,7 @@ struct TunnelKeeper: Service {
         var nextCheck: Int64 = 0
         var nextAttempt: Int64 = 0
         var retry = TunnelKeeper.firstRetry
+        var obstacles: [String] = []
     }
 
     func run() async throws {
@@ -55,13 +56,13 @@ struct TunnelKeeper: Service {
         switch event {
         case .filesChanged: await reload(&plan)
         case .tick: await readStatus(&plan)
-        case .resolved(let host, let address, let problem):
+        case .resolved(let host, let addresses, let problem):
             plan.isLookingUp = false
             store.update { $0.relayProblem = problem }
             guard host == plan.endpoint.host else { break }
             if let problem { logger.warning("the relay's name has no answer", metadata: ["reason": "\(problem)"]) }
-            plan.endpoint.lookedUp(address, at: now)
-            plan.nextCheck = min(plan.nextCheck, address == nil ? plan.nextCheck : now)
+            plan.endpoint.lookedUp(addresses, at: now)
+            if !addresses.isEmpty { plan.nextCheck = now }
         }
     }
 
@@ -104,6 +105,8 @@ struct TunnelKeeper: Service {
                 condition.lastHandshake = relay?.lastHandshake
                 condition.receivedBytes = relay?.receivedBytes ?? 0
                 condition.sentBytes = relay?.sentBytes ?? 0
+                condition.trackedConnections = status.trackedConnections
+                condition.trackedConnectionsLimit = status.trackedConnectionsLimit
             }
         }
     }
@@ -114,7 +117,7 @@ struct TunnelKeeper: Service {
     private func lookUp(_ plan: inout Plan) -> HostAddress? {
         guard !plan.isLookingUp, let host = plan.endpoint.lookUpNow(now, handshakeAge: handshakeAge) else { return nil }
         if case .ip(let address) = host {
-            plan.endpoint.lookedUp(address, at: now)
+            plan.endpoint.lookedUp([address], at: now)
             plan.nextCheck = now
             return nil
         }
@@ -124,8 +127,8 @@ struct TunnelKeeper: Service {
 
     private func resolve(_ name: HostAddress) async {
         switch await onThread({ () throws(UplinkError) in try NameResolver.resolve(name) }) {
-        case .success(let address): events.send(.resolved(name, address, nil))
-        case .failure(let problem): events.send(.resolved(name, nil, problem))
+        case .success(let addresses): events.send(.resolved(name, addresses, nil))
+        case .failure(let problem): events.send(.resolved(name, [], problem))
         }
     }
 
@@ -154,11 +157,19 @@ struct TunnelKeeper: Service {
                 logger.info(
                     "document applied", metadata: ["hash": "\(wanted.hash)", "changes": "\(changes.joined(separator: "; "))"])
                 await readStatus(&plan)
+                await warnOfObstacles(&plan)
             } else if !changes.isEmpty {
                 store.update { $0.counters.repairs += UInt64(changes.count) }
                 logger.notice("put right", metadata: ["changes": "\(changes.joined(separator: "; "))"])
             }
         }
+    }
+
+    private func warnOfObstacles(_ plan: inout Plan) async {
+        let host = self.host
+        guard case .success(let obstacles) = await onThread({ () throws(UplinkError) in try host.obstacles() }) else { return }
+        for obstacle in obstacles where !plan.obstacles.contains(obstacle) { logger.warning("\(obstacle)") }
+        plan.obstacles = obstacles
     }
 
     private func fail(_ error: UplinkError) {
@@ -202,7 +213,8 @@ struct KeeperEvents: Sendable {
     enum Event: Sendable {
         case filesChanged
         case tick
-        case resolved(HostAddress, IPAddress?, UplinkError?)
+        /// Empty with the reason.
+        case resolved(HostAddress, [IPAddress], UplinkError?)
     }
 
     let stream: AsyncStream<Event>

@@ -24,6 +24,9 @@ struct UplinkCondition: Sendable {
     var lastHandshake: Int64?
     var receivedBytes: UInt64 = 0
     var sentBytes: UInt64 = 0
+    /// Flows in conntrack, and how many fit; nil where the kernel does not say.
+    var trackedConnections: Int?
+    var trackedConnectionsLimit: Int?
     var counters = Counters()
     /// By target.
     var reachability: [ProbeTarget: Reachability] = [:]

@@ -5,6 +5,8 @@ struct UplinkHost: Sendable {
     /// Makes the host what `part` says; the endpoint nil leaves the one the device has.
     /// - Returns: what was changed, in words; empty when all was as it should be.
     var settle: @Sendable (_ part: UplinkPart, _ endpoint: WireGuardEndpoint?) throws(UplinkError) -> [String]
+    /// What others have set up that may stand in the traffic's way, in words for people.
+    var obstacles: @Sendable () throws(UplinkError) -> [String]
     var status: @Sendable () throws(UplinkError) -> Status
     /// Removes everything of ours.
     /// - Returns: what was changed, and what could not be.
@@ -14,5 +16,8 @@ struct UplinkHost: Sendable {
         /// `kernel` or `userspace`.
         var kind: String
         var device: WireGuardDeviceStatus
+        /// Flows in conntrack, and how many fit; nil where the kernel does not say.
+        var trackedConnections: Int?
+        var trackedConnectionsLimit: Int?
     }
 }

@@ -44,13 +44,17 @@ struct UplinkPart: Equatable, Sendable {
         self.privateKey = privateKey
     }
 
+    /// Seconds; WireGuard's usual value, until there is a handshake.
+    private static let dialingKeepalive = 25
+
     var relayPublicKey: WireGuardPublicKey { content.relay.publicKey }
 
     /// - Parameter endpoint: where the relay is dialed; nil leaves what the device has, which may have roamed.
     func wireGuard(endpoint: WireGuardEndpoint?) -> WireGuardDeviceConfiguration {
+        // The relay cannot dial, so somebody must send the first packet even where no keepalive is wanted.
+        let keepalive = content.persistentKeepalive == 0 && endpoint != nil ? Self.dialingKeepalive : content.persistentKeepalive
         let relay = WireGuardPeerConfiguration(
-            publicKey: relayPublicKey, endpoint: endpoint,
-            persistentKeepalive: UInt16(clamping: content.persistentKeepalive),
+            publicKey: relayPublicKey, endpoint: endpoint, persistentKeepalive: UInt16(clamping: keepalive),
             // The relay alone: no uplink sends through the VPS to another.
             allowedIPs: [IPPrefix(host: .v4(content.relay.address))])
         return WireGuardDeviceConfiguration(privateKey: privateKey, listenPort: nil, peers: [relay])

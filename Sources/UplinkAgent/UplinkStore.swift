@@ -40,9 +40,4 @@ final class UplinkStore: Sendable {
     }
 
     func wakeProber() { probeSource.yield() }
-
-    func finish() {
-        addressSource.finish()
-        probeSource.finish()
-    }
 }

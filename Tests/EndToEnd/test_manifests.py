@@ -77,7 +77,8 @@ class ManifestTests(unittest.TestCase):
                     ("spec.bindings[0].target.address", m.port_binding("web", "edge", m.tcp("web", 80, hostile, 80))),
                     ("spec.bindings[0].tls.hostnames[0]", m.port_binding("web", "edge", binding(tls=m.passthrough(hostile)))),
                 ):
-                    said = self.assert_rejected(m.text(manifest), path)
+                    # A file with a NUL is no manifest at all: its line is named, and no field of it is read.
+                    said = self.assert_rejected(m.text(manifest), "NUL" if "\0" in hostile else path)
                     self.assertFalse(any(ord(letter) < 32 and letter not in "\n\t" for letter in said), f"control characters in {said!r}")
 
     def test_reserved_ports(self) -> None:

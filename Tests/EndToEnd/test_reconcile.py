@@ -24,9 +24,11 @@ class ReconcileTests(EndToEnd):
         eventually(lambda: traffic.whoami(self.lab.client, VPS, 7400), within=30)
         self.standalone.wait_binding("counted", "counted")
         logins, before = self.settled()
-        # The same objects in another text: read again, planned again, and nothing is different.
+        # A label that nothing depends on: the node is planned again, and nothing is different.
         text = (self.standalone.manifests / "node.yaml").read_text()
-        self.standalone.write_text("node.yaml", "# a remark\n" + text)
+        labelled = text.replace("kind: EdgeNode\nmetadata:\n", "kind: EdgeNode\nmetadata:\n  labels: {remark: none}\n")
+        self.assertNotEqual(text, labelled)
+        self.standalone.write_text("node.yaml", labelled)
         eventually(lambda: self.sessions()[1] > before, within=10)
         self.assertEqual(self.settled(), (logins, before + 1))
 

@@ -161,6 +161,22 @@ private func ruleset(
         }
     }
 
+    @Test func chainsOfOthersThatDropAreNamed() throws {
+        let namespace = try TestNamespace("nft")
+        try namespace.execute(
+            "nft", "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }")
+        try namespace.execute(
+            "nft", "add table inet fw; add chain inet fw in { type filter hook input priority 0; policy drop; }")
+        try namespace.execute(
+            "nft", "add table inet fw; add chain inet fw f { type filter hook forward priority 0; policy accept; }")
+        let names = try namespace.inside {
+            let table = try NATTable()
+            _ = try table.apply(ruleset(forwards(1), forwardsNothingElse: true))
+            return try table.foreignForwardDrops()
+        }
+        #expect(names == ["filter FORWARD"])
+    }
+
     @Test func removalLeavesOtherTables() throws {
         let namespace = try TestNamespace("nft")
         try namespace.execute("nft", "add table ip other")

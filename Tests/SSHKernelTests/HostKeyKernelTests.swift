@@ -7,12 +7,14 @@ import Testing
 struct HostKeyKernelTests {
     @Test func anUnknownHostKeyIsRefusedBeforeAnythingIsOffered() async throws {
         let server = try TestServer("LogLevel DEBUG1")
-        let error = try await server.refusal(policy: .knownHosts(KnownHosts(parsing: "")))
-        guard case .hostKeyUnknown(let key, let line) = error.reason else {
+        let text = try String(contentsOfFile: server.folder + "/host_ed25519.pub", encoding: .utf8)
+        let error = try await server.refusal(policy: .knownHosts(KnownHosts(parsing: "\n@cert-authority * \(text)")))
+        guard case .hostKeyUnknown(let key, let line, let ignored) = error.reason else {
             Issue.record("\(error)")
             return
         }
-        let text = try String(contentsOfFile: server.folder + "/host_ed25519.pub", encoding: .utf8)
+        #expect(ignored.map(\.line) == [2])
+        #expect("\(error)".contains("line 2 is ignored: @cert-authority"))
         #expect(text.hasPrefix(line.split(separator: " ").dropFirst().joined(separator: " ")))
         let fingerprint = try run("/usr/bin/ssh-keygen", ["-l", "-f", server.folder + "/host_ed25519.pub"])
         #expect(fingerprint.contains(key.fingerprint))

@@ -13,10 +13,11 @@ final class Namespace: Sendable {
     init() throws {
         name = "ssh-" + UUID().uuidString.prefix(8).lowercased()
         try run("/usr/sbin/ip", ["netns", "add", name])
+        Leftovers.add(name) { [name] in _ = try? run("/usr/sbin/ip", ["netns", "delete", name]) }
         try run("/usr/sbin/ip", ["-n", name, "link", "set", "lo", "up"])
     }
 
-    deinit { _ = try? run("/usr/sbin/ip", ["netns", "delete", name]) }
+    deinit { Leftovers.undo(name) }
 
     func execute(_ words: String...) throws { try run("/usr/sbin/ip", ["netns", "exec", name] + words) }
 

@@ -5,7 +5,7 @@ import Sodium
 
 @testable import SSH
 
-/// A real sshd in a namespace of its own, with its own keys, configuration, /etc/shadow, PAM rules and /run; nothing of
+/// A real sshd in a namespace of its own, with its own keys, configuration, /etc/passwd, /etc/shadow, PAM rules and /run; nothing of
 /// the machine's is changed. The login is root with the key of the file `user`, or `password`.
 final class TestServer: Sendable {
     static let password = "correct horse battery"
@@ -41,6 +41,8 @@ final class TestServer: Sendable {
         try write(String(contentsOfFile: folder + "/user.pub", encoding: .utf8), to: "authorized_keys")
         let hash = try run("/usr/bin/openssl", ["passwd", "-6", Self.password]).split(separator: "\n").joined()
         try write("root:\(hash):19000:0:99999:7:::\nsshd:!:19000::::::\n", to: "shadow")
+        // With a home and a shell of its own: what root's own profile does here is nobody's business.
+        try write("root:x:0:0:root:\(folder):/bin/sh\nsshd:x:103:65534::/run/sshd:/usr/sbin/nologin\n", to: "passwd")
         try write("auth required pam_unix.so\naccount required pam_permit.so\nsession required pam_permit.so\n", to: "pam")
         // `ip netns exec` gives a mount namespace of its own, from which no mount gets out.
         try write(
@@ -49,6 +51,7 @@ final class TestServer: Sendable {
             mount -t tmpfs tmpfs /run
             mkdir /run/sshd
             mount --bind "$1/shadow" /etc/shadow
+            mount --bind "$1/passwd" /etc/passwd
             mount --bind "$1/pam" /etc/pam.d/sshd
             exec /usr/sbin/sshd -D -e -f "$1/sshd_config"
             """, to: "start.sh")
@@ -57,20 +60,24 @@ final class TestServer: Sendable {
         defer { close(log) }
         process = try Spawned(
             "/usr/sbin/ip", ["netns", "exec", namespace.name, "/bin/sh", folder + "/start.sh", folder], output: log)
+        Leftovers.add(namespace.name + "/server") { [process] in
+            for child in Self.children(of: process.pid) { kill(child, SIGKILL) }
+            kill(process.pid, SIGTERM)
+            process.wait()
+            try? FileManager.default.removeItem(atPath: folder)
+        }
         for _ in 0..<500 where !self.log.contains("Server listening") { usleep(20000) }
         guard self.log.contains("Server listening") else {
             throw CommandFailed(program: "sshd", arguments: [], output: self.log)
         }
     }
 
-    deinit {
-        for child in children { kill(child, SIGKILL) }
-        kill(process.pid, SIGTERM)
-        process.wait()
-        try? FileManager.default.removeItem(atPath: folder)
-    }
+    deinit { Leftovers.undo(namespace.name + "/server") }
 
     var log: String { (try? String(contentsOfFile: folder + "/log", encoding: .utf8)) ?? "" }
+
+    /// How many lines of the log hold `words`.
+    func logged(_ words: String) -> Int { log.split(whereSeparator: \.isNewline).count { $0.contains(words) } }
 
     /// The sshd processes that each hold one connection.
     var children: [pid_t] { Self.children(of: process.pid) }
@@ -115,13 +122,14 @@ final class TestServer: Sendable {
             file: secret(name), passphrase: passphrase.isEmpty ? nil : SecretBytes(copying: Array(passphrase.utf8)))
     }
 
+    /// The server lives at least as long as the connection, whose thread holds it.
     func connect(
         host: String = "127.0.0.1", credentials: SSHCredentials? = nil, policy: HostKeyPolicy? = nil,
         timeouts: SSHTimeouts = SSHTimeouts(connect: .seconds(20))
     ) async throws -> SSHConnection {
         try await SSHConnection.connect(
             to: HostAddress(parsing: host), port: port, credentials: credentials ?? self.credentials(),
-            hostKeyPolicy: policy ?? .knownHosts(knownHosts(host: host)), timeouts: timeouts, prepare: namespace.enter)
+            hostKeyPolicy: policy ?? .knownHosts(knownHosts(host: host)), timeouts: timeouts, prepare: { self.namespace.enter() })
     }
 
     /// Connects expecting to fail.

@@ -122,7 +122,8 @@ struct KnownHostsTests {
     @Test func anyTextIsReadWithoutTrapping() throws {
         var generator = SystemRandomNumberGenerator()
         let words = [
-            "@revoked", "@cert-authority", "@", "host", "|1|", "|1|AAAA|", "!", "*", "?", ",", "[h]:22", SampleKeys.ed25519,
+            "host \(SampleKeys.ed25519)\n", "@revoked", "@cert-authority", "@", "host", "|1|", "|1|AAAA|", "!", "*", "?", ",",
+            "[h]:22", SampleKeys.ed25519,
             "ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5", "=", "\u{0}", "\t", " ", " ", "\n", "\r\n", "#", "é", "\u{202E}",
         ]
         var used = 0

@@ -28,7 +28,10 @@ struct SSHErrorTests {
                 .noCommonAlgorithm(.hostKey, offered: ["rsa-sha2-512"], supported: ["ssh-ed25519"]),
                 ["rsa-sha2-512", "ssh-keygen -A"]
             ),
-            (.hostKeyUnknown(key, lineToAdd: "LINE"), [key.fingerprint, "LINE"]),
+            (
+                .hostKeyUnknown(key, lineToAdd: "LINE", ignoredLines: [.init(line: 4, reason: "WHY")]),
+                [key.fingerprint, "LINE", "line 4 is ignored: WHY"]
+            ),
             (.hostKeyChanged(key, pinned: [pinned]), [key.fingerprint, pinned.key.fingerprint, "line 7", "in between"]),
             (.hostKeyChanged(key, pinned: [rsaOnly]), ["no key of type ssh-ed25519 is known"]),
             (.hostKeyRevoked(key, line: 3), [key.fingerprint, "line 3"]),

@@ -17,7 +17,11 @@ final class TunnelLab: Sendable {
     static let secondTarget = "10.96.0.2"
     static let uplinkAddress = "10.200.0.2"
 
-    init() throws {
+    private let isConfigMap: Bool
+
+    /// - Parameter isConfigMap: the document changes as a mounted ConfigMap does.
+    init(isConfigMap: Bool = false) throws {
+        self.isConfigMap = isConfigMap
         relay = try TestNamespace("nft")
         uplink = try TestNamespace("nft")
         backend = try TestNamespace("nft")
@@ -82,7 +86,14 @@ final class TunnelLab: Sendable {
     }
 
     func replaceDocument(_ bytes: [UInt8]) throws {
-        try Data(bytes).write(to: URL(fileURLWithPath: documentPath), options: .atomic)
+        guard isConfigMap else { return try Data(bytes).write(to: URL(fileURLWithPath: documentPath), options: .atomic) }
+        // As the kubelet does it: a new folder, and the link to it swapped; the file itself is a link that never changes.
+        let version = "..\(UInt64.random(in: 0...(.max)))"
+        try run("mkdir", "\(folder)/\(version)")
+        try Data(bytes).write(to: URL(fileURLWithPath: "\(folder)/\(version)/document.json"))
+        try run("ln", "-sfn", version, "\(folder)/..data_tmp")
+        try run("mv", "-T", "\(folder)/..data_tmp", "\(folder)/..data")
+        if access(documentPath, F_OK) != 0 { try run("ln", "-s", "..data/document.json", documentPath) }
     }
 
     func startUplink(_ arguments: String...) throws -> Process {
@@ -119,7 +130,7 @@ final class TunnelLab: Sendable {
 
     /// From a fixed port of the relay's, so that conntrack sees one flow.
     func udp(_ port: Int) throws -> String {
-        try relay.execute("sh", "-c", "echo hello | socat -t0.5 - UDP:\(Self.uplinkAddress):\(port),sourceport=45000")
+        try relay.execute("sh", "-c", "echo hello | socat -t1 - UDP:\(Self.uplinkAddress):\(port),sourceport=45000")
     }
 }
 

@@ -1,0 +1,77 @@
+import NetworkTypes
+import NodeDocument
+import Sodium
+import Testing
+import WireGuardNetlink
+
+@testable import UplinkAgent
+
+@Suite struct RelayEndpointTests {
+    private let relay: UplinkRelay
+    private let first: IPAddress
+    private let second: IPAddress
+
+    init() throws {
+        relay = try sampleContent(WireGuardPrivateKey.generate().publicKey()).relay
+        first = try IPAddress(parsing: "198.51.100.1")
+        second = try IPAddress(parsing: "2001:db8::1")
+    }
+
+    @Test func aNewRelayIsLookedUpAndSetAtOnce() {
+        var endpoint = RelayEndpoint()
+        #expect(endpoint.lookUpNow(0, handshakeAge: nil) == nil)
+        endpoint.aim(at: relay)
+        #expect(endpoint.lookUpNow(0, handshakeAge: 5) == relay.host)
+        #expect(endpoint.endpointToSet(handshakeAge: 5) == nil)
+        endpoint.lookedUp([first], at: 0)
+        #expect(endpoint.endpointToSet(handshakeAge: 5)?.description == "198.51.100.1:51821")
+        endpoint.wasSet()
+        // The device may have learned a better one since.
+        #expect(endpoint.endpointToSet(handshakeAge: 5) == nil)
+    }
+
+    @Test func aSilentRelayIsLookedUpAgain() {
+        var endpoint = RelayEndpoint()
+        endpoint.aim(at: relay)
+        endpoint.lookedUp([first], at: 0)
+        endpoint.wasSet()
+        #expect(endpoint.lookUpNow(100, handshakeAge: 135) == nil)
+        #expect(endpoint.lookUpNow(100, handshakeAge: 136) == relay.host)
+        #expect(endpoint.lookUpNow(14, handshakeAge: nil) == nil)
+        endpoint.lookedUp([second], at: 100)
+        #expect(endpoint.endpointToSet(handshakeAge: 10)?.description == "[2001:db8::1]:51821")
+    }
+
+    @Test func eachAddressHasItsTurn() {
+        var endpoint = RelayEndpoint()
+        endpoint.aim(at: relay)
+        endpoint.lookedUp([second, first], at: 0)
+        #expect(endpoint.address == second)
+        endpoint.lookedUp([second, first], at: 15)
+        #expect(endpoint.address == first)
+        endpoint.lookedUp([second, first], at: 30)
+        #expect(endpoint.address == second)
+    }
+
+    @Test func anUnansweredLookUpKeepsWhatIsKnownAndIsRepeated() {
+        var endpoint = RelayEndpoint()
+        endpoint.aim(at: relay)
+        endpoint.lookedUp([], at: 0)
+        #expect(endpoint.lookUpNow(14, handshakeAge: 5) == nil)
+        #expect(endpoint.lookUpNow(15, handshakeAge: 5) == relay.host)
+        endpoint.lookedUp([first], at: 15)
+        endpoint.lookedUp([], at: 200)
+        #expect(endpoint.address == first)
+    }
+
+    @Test func aVPSBuiltAnewIsDialedAgainThoughItsNameIsTheSame() throws {
+        var endpoint = RelayEndpoint()
+        endpoint.aim(at: relay)
+        endpoint.lookedUp([first], at: 0)
+        endpoint.wasSet()
+        endpoint.aim(at: relay)
+        #expect(endpoint.lookUpNow(1, handshakeAge: 5) == nil)
+        endpoint.aim(at: try sampleContent(WireGuardPrivateKey.generate().publicKey()).relay)
+        #expect(endpoint.lookUpNow(1, handshakeAge: 5) == relay.host)
+    }
+}

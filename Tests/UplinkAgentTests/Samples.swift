@@ -1,0 +1,28 @@
+import NetworkTypes
+import NodeDocument
+import Sodium
+
+@testable import UplinkAgent
+
+/// A document of one replica with these bindings, each to a target of its own.
+func sampleContent(_ key: WireGuardPublicKey, host: String = "relay.example", forwards: [Forward] = []) throws -> UplinkContent {
+    UplinkContent(
+        relay: UplinkRelay(
+            publicKey: key, host: try HostAddress(parsing: host), port: try Port(51821),
+            address: try IPv4Address(parsing: "10.200.0.1")),
+        network: try CIDR(parsing: "10.200.0.0/24"), mtu: 1420, persistentKeepalive: 25,
+        replicas: [UplinkReplica(ordinal: 0, address: try IPv4Address(parsing: "10.200.0.2"), publicKey: key)], forwards: forwards
+    )
+}
+
+func sampleDocument(_ content: UplinkContent) throws -> UplinkDocument {
+    UplinkDocument(
+        owner: Owner(installation: "i", namespace: "default", name: "edge"), hash: try content.digest(), content: content)
+}
+
+func sampleForward(_ name: String, _ transport: TransportProtocol, _ port: Int, to target: String = "10.96.0.1") throws -> Forward
+{
+    Forward(
+        binding: name, protocol: transport, tunnelPort: try Port(port), target: try IPv4Address(parsing: target),
+        targetPort: try Port(port))
+}
