@@ -1,0 +1,142 @@
+import Foundation
+import NetworkTypes
+import NodeDocument
+import TestNetwork
+import Testing
+
+@testable import NodeAgent
+
+/// What the agent says of Envoy is what the real Envoy did.
+@Suite(.serialized) struct EnvoyApplyTests {
+    let host: EnvoyHostFixture
+
+    init() throws { host = try EnvoyHostFixture() }
+
+    private func states(_ report: AgentReport) -> [String: ListenerReport.State] {
+        Dictionary(report.listeners.map { ($0.name, $0.state) }) { first, _ in first }
+    }
+
+    /// Ports that something listens on inside, by the kernel's word.
+    private func listening() throws -> Set<Int> {
+        let text = try host.namespace.execute("ss", "-Hlntu")
+        return Set(
+            text.split(separator: "\n").compactMap {
+                $0.split(separator: " ").dropFirst(4).first?.split(separator: ":").last.flatMap { Int($0) }
+            })
+    }
+
+    private func open(_ ports: Set<Int>) throws -> Bool { try ports.isSubset(of: listening()) }
+
+    @Test func bindingsComeAndGoWithoutARestart() throws {
+        let first = try host.apply(try host.document(epoch: 1, [tcp("a", 8001), udp("b", 8002)]))
+        #expect(first.outcome == .applied, "\(first.problems)")
+        #expect(states(first) == ["bridge": .active, "tcp-8001": .active, "udp-8002": .active])
+        #expect(try open([8001, 8002, 40600]))
+        let pid = host.envoyPID
+        let again = try host.apply(try host.document(epoch: 1, [tcp("a", 8001), udp("b", 8002)]))
+        #expect(again.changes == [] && again.drift == [])
+        let second = try host.apply(try host.document(epoch: 2, [tcp("a", 8001), tcp("c", 8003)]))
+        #expect(states(second) == ["bridge": .active, "tcp-8001": .active, "tcp-8003": .active])
+        #expect(try open([8001, 8003]))
+        #expect(host.envoyPID == pid)
+        #expect(try namesInFolder(host.paths.envoyFiles + "/eds") == [], "the files of what is gone are gone")
+        #expect(try statusOf(host.paths.staging) == nil)
+    }
+
+    @Test func envoyThatDiedOrWasChangedIsPutRight() throws {
+        let document = try host.document(epoch: 1, [tcp("a", 8001)])
+        _ = try host.apply(document)
+        host.stopEnvoy()
+        let report = try host.apply(document)
+        #expect(report.drift == ["Envoy started"])
+        #expect(states(report)["tcp-8001"] == .active)
+        try replaceFile(host.paths.envoyFiles + "/lds.json", Array("{}".utf8), .publicFile)
+        let repaired = try host.apply(document)
+        #expect(repaired.drift.contains("Envoy's listeners written"))
+        #expect(states(repaired)["tcp-8001"] == .active)
+        #expect(try open([8001]))
+    }
+
+    @Test func wrongListenersAreFoundAmongManyAndTheOthersServed() throws {
+        let bindings = try (1...9).map { try tcp("n\($0)", 8000 + $0) }
+        let document = try host.document(epoch: 1, bindings) { envoy in
+            for index in envoy.listeners.indices where ["tcp-8003", "tcp-8008"].contains(envoy.listeners[index].name) {
+                envoy.listeners[index].json = "{\"nonsense\":1," + envoy.listeners[index].json.dropFirst()
+                envoy.listeners[index].dualStackJSON = nil
+            }
+        }
+        let report = try host.apply(document)
+        #expect(report.outcome == .applied, "\(report.problems)")
+        #expect(report.listeners.filter { $0.state == .rejected }.map(\.name) == ["tcp-8003", "tcp-8008"])
+        #expect(report.listeners.first { $0.name == "tcp-8003" }?.message?.contains("nonsense") == true)
+        #expect(try open([8001, 8002, 8004, 8005, 8006, 8007, 8009]))
+        #expect(try host.apply(document).changes == [])
+    }
+
+    /// Validation does not bind: only the running Envoy can tell.
+    @Test func listenerThatCannotBindCostsOnlyItself() throws {
+        _ = try host.apply(try host.document(epoch: 1, [tcp("a", 8001)]))
+        let elsewhere = try IPv4Address(parsing: "10.9.9.9")
+        let document = try host.document(epoch: 2, [tcp("a", 8001), tcp("b", 8002), tcp("c", 8003)]) { envoy in
+            for index in envoy.listeners.indices where envoy.listeners[index].name == "tcp-8002" {
+                envoy.listeners[index].address = elsewhere
+            }
+        }
+        let report = try host.apply(document)
+        #expect(report.outcome == .applied, "\(report.problems)")
+        #expect(states(report) == ["bridge": .active, "tcp-8001": .active, "tcp-8002": .rejected, "tcp-8003": .active])
+        #expect(report.listeners.first { $0.name == "tcp-8002" }?.message?.contains("cannot bind") == true, "\(report.listeners)")
+        #expect(try open([8001, 8003]))
+    }
+
+    @Test func brokenClustersLeaveAllAsItWas() throws {
+        let good = try host.document(epoch: 1, [tcp("a", 8001)])
+        _ = try host.apply(good)
+        let files = try EnvoyFolder(host.paths, group: nil).read().files
+        let report = try host.apply(
+            try host.document(epoch: 2, [tcp("a", 8001), tcp("b", 8002)]) { $0.clusters[0].json = "{\"nonsense\":1}" })
+        #expect(report.outcome == .refused)
+        #expect(report.problems.map(\.kind) == [.envoyRejected])
+        #expect(report.problems.first?.message.contains("nonsense") == true)
+        #expect(report.hash == good.hash)
+        #expect(try EnvoyFolder(host.paths, group: nil).read().files == files)
+        #expect(try open([8001]))
+        #expect(try !open([8002]))
+    }
+
+    @Test func portsOfOthersAreNamedSharedOnesToo() throws {
+        let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        let squatters = [
+            try start(nobody + ["socat", "TCP-LISTEN:8001,fork,reuseport", "SYSTEM:true"]),
+            try start(nobody + ["socat", "TCP-LISTEN:8002,fork,bind=127.0.0.1", "SYSTEM:true"]),
+            try start(nobody + ["socat", "UDP-RECVFROM:8003,fork,bind=127.0.0.53", "SYSTEM:true"]),
+        ]
+        defer { for squatter in squatters { kill(squatter.processIdentifier, SIGKILL) } }
+        let deadline = ContinuousClock.now + .seconds(10)
+        while try !open([8001, 8002, 8003]), ContinuousClock.now < deadline { usleep(20_000) }
+        let document = try host.document(epoch: 1, [tcp("a", 8001), tcp("b", 8002), udp("c", 8003), tcp("d", 8004)])
+        let report = try host.apply(document)
+        #expect(
+            states(report) == [
+                "bridge": .active, "tcp-8001": .portInUse, "tcp-8002": .portInUse, "udp-8003": .portInUse, "tcp-8004": .active,
+            ])
+        #expect(
+            report.listeners.first { $0.name == "tcp-8001" }?.message?.contains("socat (pid \(squatters[0].processIdentifier))")
+                == true)
+        for squatter in squatters {
+            kill(squatter.processIdentifier, SIGKILL)
+            squatter.waitUntilExit()
+        }
+        let after = try host.apply(document)
+        #expect(after.listeners.allSatisfy { $0.state == .active }, "\(after.listeners)")
+        #expect(after.drift == [])
+    }
+
+    private func start(_ command: [String]) throws -> Process {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = ["ip", "netns", "exec", host.namespace.name] + command
+        try process.run()
+        return process
+    }
+}
