@@ -48,7 +48,7 @@ public struct EdgeNodeReconciler: Sendable {
     public func reconcile(_ name: ObjectName) async -> ReconcileOutcome {
         do throws(StoreError) {
             guard let node = try await store.edgeNode(name) else {
-                outcomes[name] = nil
+                outcomes.set(nil, for: name)
                 await sessions.remove(name)
                 return .done(requeueAfter: nil)
             }
@@ -87,7 +87,7 @@ public struct EdgeNodeReconciler: Sendable {
         if let key = outcome.report?.relayPublicKey, key != node.status?.relayPublicKey {
             outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
         }
-        outcomes[name] = outcome
+        outcomes.set(outcome, for: name)
         try await writeStatus(outcome, node: node)
         return await verdict(outcome, node: node)
     }
@@ -132,7 +132,7 @@ public struct EdgeNodeReconciler: Sendable {
             content: outcome.plan.relay,
             restartEnvoy: restartToken(of: node))
         do throws(EnrollmentError) {
-            return try await sessions.session(for: node, secret: secret).apply(document)
+            return try await sessions.link(to: node, secret: secret).apply(document)
         } catch {
             throw NodeFailure(error)
         }
@@ -225,7 +225,7 @@ public struct EdgeNodeReconciler: Sendable {
         }
         try await store.withdrawUplinks(of: node)
         try await store.releaseNode(node)
-        outcomes[name] = nil
+        outcomes.set(nil, for: name)
         await sessions.remove(name)
         logger.info("the EdgeNode is gone", metadata: ["edgeNode": "\(name)"])
         return .done(requeueAfter: nil)
@@ -243,7 +243,7 @@ public struct EdgeNodeReconciler: Sendable {
             throw NodeFailure(reason: "SSHSecretMissing", message: "Secret \(secretName) does not exist", followUp: .waiting)
         }
         do throws(EnrollmentError) {
-            let report = try await sessions.session(for: node, secret: secret).teardown(owner: owner(of: node))
+            let report = try await sessions.link(to: node, secret: secret).teardown(owner(of: node))
             let changes = report?.changes.joined(separator: "; ") ?? "there was nothing of ours"
             logger.info("the VPS was torn down", metadata: ["edgeNode": "\(node.metadata.objectName)", "changes": "\(changes)"])
         } catch {
