@@ -77,10 +77,12 @@ public struct EdgeNodeReconciler: Sendable {
         if let key = node.status?.relayPublicKey {
             outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
         }
+        outcome.keysOnEdge = outcomes[name]?.outcome.keysOnEdge ?? []
         do throws(NodeFailure) {
             let report = try await apply(outcome, node: node)
             outcome.report = report
             await tell(report, of: node)
+            outcome.keysOnEdge = await tellOfKeys(report, plan: plan, before: outcome.keysOnEdge)
         } catch {
             outcome.failure = error
         }
@@ -186,6 +188,24 @@ public struct EdgeNodeReconciler: Sendable {
             await store.record(
                 ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: "AgentProblem", message: problem.message))
         }
+    }
+
+    /// Warns of each private key that reached the VPS for the first time. A controller that has just started cannot know what
+    /// is there already, so an apply that changed nothing brought none.
+    /// - Returns: the bindings whose key is there now.
+    private func tellOfKeys(_ report: AgentReport, plan: Plan, before: Set<BindingID>) async -> Set<BindingID> {
+        var present: Set<BindingID> = []
+        for binding in plan.planned {
+            guard let secret = binding.keySecret else { continue }
+            present.insert(binding.id)
+            guard !report.changes.isEmpty, !before.contains(binding.id) else { continue }
+            await store.record(
+                ResourceEvent(
+                    kind: PortBinding.kind, name: binding.id.owner, level: .warning, reason: "PrivateKeyOnEdge",
+                    message:
+                        "the private key of Secret \(secret) was copied to the VPS, where binding \(binding.id.name) ends TLS"))
+        }
+        return present
     }
 
     private func verdict(_ outcome: NodeOutcome, node: EdgeNode) async -> ReconcileOutcome {

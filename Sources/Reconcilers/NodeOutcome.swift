@@ -16,6 +16,8 @@ public struct NodeOutcome: Sendable {
     public var report: AgentReport?
     /// Why the VPS is not what the plan says; nil when it is.
     public var failure: NodeFailure?
+    /// Bindings whose private key is known to have been copied to the VPS.
+    var keysOnEdge: Set<BindingID> = []
 
     public init(
         node: EdgeNode, plan: Plan, relayHash: SHA256Digest, uplinkHash: SHA256Digest?, report: AgentReport?,
