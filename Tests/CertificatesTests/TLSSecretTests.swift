@@ -6,6 +6,7 @@ import EnvoyConfig
 import FoundationEssentials
 import Planning
 import Sodium
+import TestCertificates
 import Testing
 import X509
 
@@ -13,7 +14,7 @@ import X509
     private let key = Certificate.PrivateKey(P256.Signing.PrivateKey())
 
     private func usable(_ texts: [String: String]) throws -> TLSMaterial? {
-        switch readTLSSecret(try secret(texts), now: testNow) {
+        switch readTLSSecret(try tlsSecret(texts), now: testNow) {
         case .usable(let material): return material
         case .unusable(let reason):
             Issue.record("unusable: \(reason)")
@@ -22,7 +23,7 @@ import X509
     }
 
     private func fault(_ texts: [String: String], now: Date = testNow) throws -> String? {
-        switch readTLSSecret(try secret(texts), now: now) {
+        switch readTLSSecret(try tlsSecret(texts), now: now) {
         case .usable: return nil
         case .unusable(let reason):
             // Whatever is wrong, nothing of the Secret's content is told.
@@ -146,7 +147,7 @@ import X509
     }
 
     @Test func refusesBytesThatAreNoText() throws {
-        var secret = try secret(["tls.crt": try certificatePEM(key)])
+        var secret = try tlsSecret(["tls.crt": try certificatePEM(key)])
         secret.data["tls.key"] = try SecretBytes(copying: [0xFF, 0xFE, 0x00])
         guard case .unusable(let reason) = readTLSSecret(secret, now: testNow) else {
             Issue.record("usable")
@@ -179,8 +180,8 @@ import X509
     }
 
     @Test func tellsWhenACertificateEnds() throws {
-        #expect(certificateEnd(of: try secret(["tls.crt": try certificatePEM(key)])) == testNow + 30 * day)
-        #expect(certificateEnd(of: try secret(["tls.crt": "garbage"])) == nil)
-        #expect(certificateEnd(of: try secret([:])) == nil)
+        #expect(certificateEnd(of: try tlsSecret(["tls.crt": try certificatePEM(key)])) == testNow + 30 * day)
+        #expect(certificateEnd(of: try tlsSecret(["tls.crt": "garbage"])) == nil)
+        #expect(certificateEnd(of: try tlsSecret([:])) == nil)
     }
 }

@@ -1,16 +1,17 @@
 import Crypto
-import EdgeAPI
-import FoundationEssentials
+public import EdgeAPI
+public import FoundationEssentials
 import Sodium
 import SwiftASN1
-import X509
+public import X509
 
-/// 2026-11-21T10:00:00Z, when the tests play.
-let testNow = Date(timeIntervalSince1970: 1_795_255_200)
-let day: TimeInterval = 86400
+/// 2026-11-21T10:00:00Z, when the tests of certificates play.
+public let testNow = Date(timeIntervalSince1970: 1_795_255_200)
+/// Seconds.
+public let day: TimeInterval = 86400
 
-/// A self-signed certificate for `key`, valid from yesterday for a month unless told otherwise, as PEM.
-func certificatePEM(
+/// A self-signed certificate for `key`, valid from a day before `testNow` for a month unless told otherwise, as PEM.
+public func certificatePEM(
     _ key: Certificate.PrivateKey, from: Date = testNow - day, until: Date = testNow + 30 * day
 ) throws -> String {
     let name = try DistinguishedName { CommonName("tidegate test") }
@@ -21,10 +22,17 @@ func certificatePEM(
     return try certificate.serializeAsPEM().pemString + "\n"
 }
 
-func pem(_ key: Certificate.PrivateKey) throws -> String { try key.serializeAsPEM().pemString + "\n" }
+public func pem(_ key: Certificate.PrivateKey) throws -> String { try key.serializeAsPEM().pemString + "\n" }
 
-func secret(_ texts: [String: String]) throws -> Secret {
+/// Secret `default/web-tls` with these texts.
+public func tlsSecret(_ texts: [String: String]) throws -> Secret {
     var data: [String: SecretBytes] = [:]
     for (key, text) in texts { data[key] = try SecretBytes(copying: Array(text.utf8)) }
     return Secret(metadata: ObjectMeta(name: "web-tls"), data: data)
+}
+
+/// Secret `default/web-tls` with a fresh pair that is valid now and for a day.
+public func freshTLSSecret() throws -> Secret {
+    let key = Certificate.PrivateKey(P256.Signing.PrivateKey())
+    return try tlsSecret(["tls.crt": certificatePEM(key, from: Date() - day, until: Date() + day), "tls.key": pem(key)])
 }
