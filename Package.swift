@@ -13,8 +13,8 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
-func program(_ name: String, path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
-    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
+func program(_ name: String, path: String, exclude: [String] = [], _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, exclude: exclude, swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
@@ -119,7 +119,7 @@ let package = Package(
                 "Standalone", "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
         program("edge-agent", path: "edge-agent", ["NodeAgent", "NodeDocument", "StructuredLogging", logging]),
-        program("uplink", path: "uplink", ["NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser, logging]),
+        program("uplink", path: "uplink", ["CLinuxHeaders", "NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser, logging]),
 
         // tests that need nothing
         tests("EdgeAPITests", ["EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
@@ -134,6 +134,13 @@ let package = Package(
         tests("SSHTests", ["NetworkTypes", "SSH", "Sodium"]),
         tests("WireGuardNetlinkTests", ["NetlinkMessages", "NetworkTypes", "Sodium", "WireGuardNetlink"]),
 
+        tests(
+            "UplinkAgentTests",
+            [
+                "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "UplinkAgent", "WireGuardNetlink",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ]),
+
         // tests that need root: each in namespaces of its own
         .target(name: "TestNetwork", dependencies: ["CLinuxHeaders"], path: "Tests/TestNetwork", swiftSettings: strict),
         tests("EnvoyConfigKernelTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument"], exclude: ["Driver"]),
@@ -145,6 +152,8 @@ let package = Package(
             ]),
         tests("NFTablesKernelTests", ["HostNetwork", "NFTables", "Netlink", "NetworkTypes", "TestNetwork"]),
         tests("NetlinkKernelTests", ["Netlink", "NetlinkMessages", "RouteNetlink", "TestNetwork"]),
+        tests("UplinkAgentKernelTests", ["NetworkTypes", "NodeDocument", "Sodium", "TestNetwork", "uplink"]),
+        program("nat-benchmark", path: "Tests/NATBenchmark", exclude: ["run"], ["HostNetwork", "NFTables", "NetworkTypes"]),
         tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium"]),
     ],
     swiftLanguageModes: [.v6]

@@ -48,7 +48,7 @@ public struct EdgeNodeReconciler: Sendable {
     public func reconcile(_ name: ObjectName) async -> ReconcileOutcome {
         do throws(StoreError) {
             guard let node = try await store.edgeNode(name) else {
-                outcomes[name] = nil
+                outcomes.set(nil, for: name)
                 await sessions.remove(name)
                 return .done(requeueAfter: nil)
             }
@@ -77,17 +77,19 @@ public struct EdgeNodeReconciler: Sendable {
         if let key = node.status?.relayPublicKey {
             outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
         }
+        outcome.keysOnEdge = outcomes[name]?.outcome.keysOnEdge ?? []
         do throws(NodeFailure) {
             let report = try await apply(outcome, node: node)
             outcome.report = report
             await tell(report, of: node)
+            outcome.keysOnEdge = await tellOfKeys(report, plan: plan, before: outcome.keysOnEdge)
         } catch {
             outcome.failure = error
         }
         if let key = outcome.report?.relayPublicKey, key != node.status?.relayPublicKey {
             outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
         }
-        outcomes[name] = outcome
+        outcomes.set(outcome, for: name)
         try await writeStatus(outcome, node: node)
         return await verdict(outcome, node: node)
     }
@@ -132,7 +134,7 @@ public struct EdgeNodeReconciler: Sendable {
             content: outcome.plan.relay,
             restartEnvoy: restartToken(of: node))
         do throws(EnrollmentError) {
-            return try await sessions.session(for: node, secret: secret).apply(document)
+            return try await sessions.link(to: node, secret: secret).apply(document)
         } catch {
             throw NodeFailure(error)
         }
@@ -188,6 +190,24 @@ public struct EdgeNodeReconciler: Sendable {
         }
     }
 
+    /// Warns of each private key that reached the VPS for the first time. A controller that has just started cannot know what
+    /// is there already, so an apply that changed nothing brought none.
+    /// - Returns: the bindings whose key is there now.
+    private func tellOfKeys(_ report: AgentReport, plan: Plan, before: Set<BindingID>) async -> Set<BindingID> {
+        var present: Set<BindingID> = []
+        for binding in plan.planned {
+            guard let secret = binding.keySecret else { continue }
+            present.insert(binding.id)
+            guard !report.changes.isEmpty, !before.contains(binding.id) else { continue }
+            await store.record(
+                ResourceEvent(
+                    kind: PortBinding.kind, name: binding.id.owner, level: .warning, reason: "PrivateKeyOnEdge",
+                    message:
+                        "the private key of Secret \(secret) was copied to the VPS, where binding \(binding.id.name) ends TLS"))
+        }
+        return present
+    }
+
     private func verdict(_ outcome: NodeOutcome, node: EdgeNode) async -> ReconcileOutcome {
         let name = node.metadata.objectName
         if let failure = outcome.failure {
@@ -225,7 +245,7 @@ public struct EdgeNodeReconciler: Sendable {
         }
         try await store.withdrawUplinks(of: node)
         try await store.releaseNode(node)
-        outcomes[name] = nil
+        outcomes.set(nil, for: name)
         await sessions.remove(name)
         logger.info("the EdgeNode is gone", metadata: ["edgeNode": "\(name)"])
         return .done(requeueAfter: nil)
@@ -243,7 +263,7 @@ public struct EdgeNodeReconciler: Sendable {
             throw NodeFailure(reason: "SSHSecretMissing", message: "Secret \(secretName) does not exist", followUp: .waiting)
         }
         do throws(EnrollmentError) {
-            let report = try await sessions.session(for: node, secret: secret).teardown(owner: owner(of: node))
+            let report = try await sessions.link(to: node, secret: secret).teardown(owner(of: node))
             let changes = report?.changes.joined(separator: "; ") ?? "there was nothing of ours"
             logger.info("the VPS was torn down", metadata: ["edgeNode": "\(node.metadata.objectName)", "changes": "\(changes)"])
         } catch {
