@@ -155,6 +155,8 @@ struct ApplyRun {
         if restart || state.value.restartDone == nil { state.value.restartDone = document.restartEnvoy }
         report.problems += outcome.problems
         try clearOldPrograms(outcome.didLaunch ? try host.services.states()[.envoy] : running)
+        // An Envoy that does not answer is a problem told above.
+        report.starved = (try? host.envoy.starvedClusters()) ?? []
         let left = envoy.listeners.filter { !omitted.contains($0.name) }
         let bound = try boundPorts(left, account, isAccepted: outcome.isAccepted)
         report.listeners = envoy.listeners.map { listener in
@@ -181,8 +183,6 @@ struct ApplyRun {
             if bound.count == listeners.count || deadline.remaining == nil { return bound }
             usleep(5000)
         }
-        // An Envoy that does not answer is a problem told above.
-        report.starved = (try? host.envoy.starvedClusters()) ?? []
     }
 
     private mutating func clearOldPrograms(_ unit: UnitState?) throws(AgentError) {

@@ -57,9 +57,11 @@ private func check(_ document: RelayDocument) throws(AgentError) {
         }
     }
     // The agent puts members of its own before theirs (`EnvoyDocument.files`).
-    let texts =
-        envoy.listeners.flatMap { listener in [listener.json, listener.dualStackJSON].compactMap { $0 }.map { (listener.name, $0) } } + (envoy.clusters + envoy.endpoints + envoy.secrets).map { ($0.name, $0.json) }
-    for (name, json) in texts + [("bootstrap", envoy.bootstrap)] {
+    let resources = (envoy.clusters + envoy.endpoints + envoy.secrets).map { ($0.name, $0.json) }
+    let listeners = envoy.listeners.flatMap { listener in
+        [listener.json, listener.dualStackJSON ?? listener.json].map { (listener.name, $0) }
+    }
+    for (name, json) in resources + listeners + [("bootstrap", envoy.bootstrap)] {
         guard json.hasPrefix("{\"") else { throw wrong("the JSON of \(name) is no object with members") }
     }
     guard (1...10_000_000).contains(envoy.maxConnections) else { throw wrong("maxConnections is \(envoy.maxConnections)") }

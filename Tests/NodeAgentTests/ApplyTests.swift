@@ -1,0 +1,164 @@
+import NetworkTypes
+import NodeDocument
+import Synchronization
+import Testing
+
+@testable import NodeAgent
+@testable import RouteNetlink
+
+/// Whole applies on a played host.
+@Suite struct ApplyTests {
+    let host: FakeHost
+
+    init() throws { host = try FakeHost() }
+
+    private func enrolled(_ document: RelayDocument) throws -> AgentReport {
+        #expect(try host.apply(document).outcome == .needsEnvoy)
+        #expect(try host.pushEnvoy().outcome == .applied)
+        return try host.apply(document)
+    }
+
+    @Test func enrollsFromNothing() throws {
+        let document = try sampleDocument()
+        let first = try host.apply(document)
+        #expect(first.outcome == .needsEnvoy)
+        #expect(first.relayPublicKey != nil)
+        #expect(first.wireGuardKind == "userspace")
+        #expect(try readFile(host.paths.document) == nil, "nothing is in force yet")
+        #expect(try host.pushEnvoy().outcome == .applied)
+        let second = try host.apply(document)
+        #expect(second.outcome == .applied)
+        #expect(second.problems == [])
+        #expect(second.drift == [])
+        #expect(second.listeners.map(\.state) == [.active, .active])
+        #expect(second.hash == document.hash)
+        #expect(second.relayPublicKey == first.relayPublicKey)
+        #expect(host.machine.withLock(\.settings)["net.core.rmem_max"] == "26214400")
+    }
+
+    @Test func sameDocumentChangesNothing() throws {
+        let document = try sampleDocument()
+        _ = try enrolled(document)
+        host.machine.withLock { $0.commands = [] }
+        let report = try host.apply(document)
+        #expect(report.outcome == .applied)
+        #expect(report.changes == [])
+        #expect(report.drift == [])
+        #expect(host.machine.withLock(\.commands).count == 1, "one look at systemd")
+    }
+
+    @Test(arguments: ["unit", "file", "stray", "tunnel", "stopped", "disabled", "setting", "mode"])
+    func driftIsFoundAndRepaired(_ what: String) throws {
+        let document = try sampleDocument()
+        _ = try enrolled(document)
+        let file = host.paths.envoyFiles + "/cds.json"
+        switch what {
+        case "unit": try replaceFile(host.paths.unit(.envoy), [], .publicFile)
+        case "file": try replaceFile(file, [], .publicFile)
+        case "stray": try replaceFile(host.paths.envoyFiles + "/eds/stray.json", [], .publicFile)
+        case "tunnel": host.machine.withLock { $0.hasTunnel = false }
+        case "stopped": host.machine.withLock { _ = $0.running.remove(UnitName.envoy.rawValue) }
+        case "disabled": host.machine.withLock { _ = $0.enabled.remove(UnitName.boot.rawValue) }
+        case "setting": host.machine.withLock { $0.settings["net.core.rmem_max"] = "1000" }
+        default: try checkedMode(file, 0o666)
+        }
+        let report = try host.apply(document)
+        #expect(report.outcome == .applied)
+        #expect(report.drift != [], "\(what)")
+        #expect(report.drift == report.changes)
+        #expect(try host.apply(document).changes == [])
+    }
+
+    private func checkedMode(_ path: String, _ mode: UInt32) throws {
+        let status = try #require(try statusOf(path))
+        #expect(try adjust(path, status, Access(mode: mode)))
+    }
+
+    @Test func newBindingNeitherRestartsNorTouchesOthers() throws {
+        _ = try enrolled(try sampleDocument())
+        host.machine.withLock { $0.commands = [] }
+        let listeners = try [
+            sampleListener("tcp-443", 443, "web"), sampleListener("udp-53", 53, "dns", .udp),
+            sampleListener("tcp-80", 80, "more"),
+        ]
+        let report = try host.apply(try sampleDocument(epoch: 2, listeners: listeners, clusters: ["web", "dns", "more"]))
+        #expect(report.changes == ["Envoy's clusters written", "Envoy's listeners written"])
+        #expect(report.drift == [])
+        #expect(!host.machine.withLock(\.commands).contains { $0.contains("systemctl restart") })
+    }
+
+    @Test func listenerThatIsRefusedCostsOnlyItself() throws {
+        host.machine.withLock { $0.refusedText = "tcp-443" }
+        let document = try sampleDocument()
+        let report = try enrolled(document)
+        #expect(report.outcome == .applied)
+        #expect(report.listeners.map(\.state) == [.rejected, .active])
+        #expect(report.listeners[0].message?.contains("no such field") == true)
+        host.machine.withLock { $0.commands = [] }
+        #expect(try host.apply(document).changes == [])
+        #expect(!host.machine.withLock(\.commands).contains { $0.contains("validate") }, "not tried again until it changes")
+    }
+
+    @Test func listenerThatCannotBindCostsOnlyItself() throws {
+        host.machine.withLock { $0.unbindable = ["udp-53": "cannot bind: Address already in use"] }
+        let report = try enrolled(try sampleDocument())
+        #expect(report.outcome == .applied)
+        #expect(report.listeners.map(\.state) == [.active, .rejected])
+        #expect(report.listeners[1].message == "cannot bind: Address already in use")
+    }
+
+    @Test func portOfAnotherProcessIsNamed() throws {
+        let squatter = BoundSocket(
+            transport: .tcp, address: try IPAddress(parsing: "127.0.0.1"), port: try Port(443), isConnected: false, uid: 4711,
+            inode: 9)
+        host.machine.withLock { $0.foreignSockets = [squatter] }
+        let document = try sampleDocument()
+        let report = try enrolled(document)
+        #expect(report.listeners.map(\.state) == [.portInUse, .active])
+        #expect(
+            report.listeners[0].message
+                == "TCP port 443 is taken on the host by nginx (pid 7) at 127.0.0.1:443; stop it there, or choose another listenPort"
+        )
+        host.machine.withLock { $0.foreignSockets = [] }
+        let after = try host.apply(document)
+        #expect(after.listeners.map(\.state) == [.active, .active])
+        #expect(after.drift == [], "a port that became free is no drift")
+    }
+
+    @Test func wholeConfigurationRefusedKeepsTheFormerOne() throws {
+        let document = try sampleDocument()
+        _ = try enrolled(document)
+        let before = try readFile(host.paths.envoyFiles + "/cds.json")
+        host.machine.withLock { $0.refusedText = "broken" }
+        let report = try host.apply(try sampleDocument(epoch: 2, clusters: ["web", "dns", "broken"]))
+        #expect(report.outcome == .refused)
+        #expect(report.problems.map(\.kind) == [.envoyRejected])
+        #expect(report.hash == document.hash)
+        #expect(try readFile(host.paths.envoyFiles + "/cds.json") == before)
+    }
+
+    @Test func restartIsDoneOnce() throws {
+        _ = try enrolled(try sampleDocument())
+        let asked = try sampleDocument(restart: "2026-01-01")
+        #expect(try host.apply(asked).changes == ["Envoy restarted: a restart was asked for"])
+        #expect(try host.apply(asked).changes == [])
+    }
+
+    @Test func anotherVersionWaitsForARestart() throws {
+        _ = try enrolled(try sampleDocument())
+        let newer = try sampleDocument(epoch: 2, version: "1.41.0")
+        #expect(try host.apply(newer).outcome == .needsEnvoy)
+        #expect(try host.pushEnvoy("1.41.0").outcome == .applied)
+        let report = try host.apply(newer)
+        #expect(report.changes.contains("Envoy 1.41.0 chosen for its next start"))
+        #expect(!report.changes.contains { $0.contains("restarted") })
+    }
+
+    @Test func hostWithoutSystemdIsRefused() throws {
+        host.machine.withLock { $0.systemd = false }
+        let report = try host.apply(try sampleDocument())
+        #expect(report.outcome == .refused)
+        #expect(report.problems.map(\.kind) == [.unsupportedHost])
+        #expect(try namesInFolder(host.paths.settings) == [])
+    }
+}

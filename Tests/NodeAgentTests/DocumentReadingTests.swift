@@ -1,0 +1,60 @@
+import NetworkTypes
+import NodeDocument
+import Testing
+
+@testable import NodeAgent
+
+@Suite struct DocumentReadingTests {
+    private func refusal(_ bytes: [UInt8]) -> String? {
+        do throws(AgentError) {
+            _ = try readDocument(bytes, build: "build1")
+            return nil
+        } catch {
+            #expect(error.kind == .badDocument)
+            return error.message
+        }
+    }
+
+    private func replaced(_ part: String, _ other: String) throws -> [UInt8] {
+        let text = String(decoding: try DocumentJSON.encode(try sampleDocument()), as: UTF8.self)
+        let pieces = text.split(separator: part, maxSplits: 1, omittingEmptySubsequences: false)
+        try #require(pieces.count == 2, "\(part) is in the document")
+        return Array((pieces[0] + other + pieces[1]).utf8)
+    }
+
+    @Test func reads() throws {
+        let document = try sampleDocument()
+        #expect(try readDocument(try DocumentJSON.encode(document), build: "build1") == .document(document))
+    }
+
+    @Test func otherBuildNeedNotBeUnderstood() throws {
+        let text = #"{"agentBuild":"build9","format":77,"everything":"else"}"#
+        #expect(try readDocument(Array(text.utf8), build: "build1") == .needsAgent(build: "build9"))
+    }
+
+    @Test(arguments: [
+        (#""format":1"#, #""format":2"#, "format 2"), (#""port":443"#, #""port":0"#, "content.envoy.listeners[0].port"),
+        (#""epoch":1"#, #""epoch":"x""#, "epoch is not a"), (#""mtu":1420"#, #""mtu":10"#, "mtu is 10"),
+        (#""maxConnections":1000"#, #""maxConnections":0"#, "maxConnections is 0"),
+        (#""kernelMaxSocketBufferBytes":2"#, #""kernelMaxSocketBufferBytes":-2"#, "negative"),
+        (#""version":"1.40.0""#, #""version":"../x""#, "no Envoy version"),
+        (#""name":"web-0a.key""#, #""name":"../key""#, "no name of a TLS file"),
+        (#""name":"udp-53""#, #""name":"$(reboot)""#, "no name of a listener"),
+        (#""name":"udp-53""#, #""name":"tcp-443""#, "there twice"),
+        (#""bootstrap":"{"#, #""bootstrap":"["#, "no object"), (#""hash":""#, #""hash":"zz"#, "hash"),
+        (#""mtu":1420,"#, "", "mtu"),
+    ]) func namesTheFieldAtFault(_ part: String, _ other: String, _ words: String) throws {
+        let message = try #require(refusal(try replaced(part, other)))
+        #expect(message.contains(words), "\(message)")
+    }
+
+    @Test func cutAnywhereIsRefused() throws {
+        let bytes = try DocumentJSON.encode(try sampleDocument())
+        for length in stride(from: 0, to: bytes.count, by: 37) { #expect(refusal(Array(bytes.prefix(length))) != nil) }
+    }
+
+    @Test(arguments: ["a", "tcp-443", "web-0a1b.key", "1.40.0"]) func safeNames(_ name: String) { #expect(isSafeFileName(name)) }
+
+    @Test(arguments: ["", ".", "..", ".hidden", "a/b", "A", "a b", "a\n", "a\0", "é", String(repeating: "a", count: 201)])
+    func unsafeNames(_ name: String) { #expect(!isSafeFileName(name)) }
+}

@@ -1,0 +1,130 @@
+import Glibc
+import Logging
+import NetworkTypes
+import NodeDocument
+import RouteNetlink
+import Sodium
+import Synchronization
+import WireGuardNetlink
+
+@testable import NodeAgent
+
+/// A host in a temporary folder: systemd, Envoy and the kernel are played, files are real.
+final class FakeHost: Sendable {
+    struct Machine {
+        var enabled: Set<String> = []
+        var running: Set<String> = []
+        var commands: [String] = []
+        /// Listeners that `--mode validate` refuses, by a text their JSON holds.
+        var refusedText: String?
+        /// The versions in the files that Envoy took last.
+        var listenersVersion: String?
+        var clustersVersion: String?
+        var rejections = 0
+        /// Listeners that Envoy cannot bind, by name.
+        var unbindable: [String: String] = [:]
+        var settings = ["net.core.rmem_max": "212992", "net.core.wmem_max": "212992", "fs.inotify.max_user_instances": "128"]
+        var foreignSockets: [BoundSocket] = []
+        var hasTunnel = false
+        var systemd = true
+    }
+
+    let folder: TemporaryFolder
+    let paths: HostPaths
+    let machine = Mutex(Machine())
+
+    init() throws {
+        folder = try TemporaryFolder()
+        paths = HostPaths(root: folder.path)
+        for path in ["/etc/systemd/system", "/usr/local/lib/tidegate", "/run", "/dev/net"] {
+            try makeFolder(folder.path + path, .publicFolder)
+        }
+        try replaceFile(paths.build, Array("build1\n".utf8), .publicFile)
+        try replaceFile(paths.tunnelDevice, [], .publicFile)
+        try replaceFile(paths.passwd, Array("root:x:0:0::/root:/bin/sh\n".utf8), .publicFile)
+    }
+
+    var agent: Agent {
+        Agent(
+            host: Host(
+                paths: paths, build: "build1", logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+                run: { command throws(AgentError) in try self.run(command) }, hasSystemd: { self.machine.withLock(\.systemd) },
+                tunnel: tunnel,
+                kernel: kernel, envoyHost: { EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30) },
+                askEnvoy: { path, _ throws(AgentError) in try self.askEnvoy(path) }, askUplinks: { _ in [:] }, now: { 1000 }))
+    }
+
+    func apply(_ document: RelayDocument) throws -> AgentReport { agent.apply(try DocumentJSON.encode(document)) }
+
+    /// Puts a program there as a push does.
+    func pushEnvoy(_ version: String = "1.40.0") throws -> AgentReport {
+        let program = Array("fake envoy \(version)".utf8)
+        let header = EnvoyInstallHeader(version: version, sha256: SHA256.digest(of: program), length: program.count)
+        return try install(try DocumentJSON.encode(header) + [0x0A] + program)
+    }
+
+    func install(_ bytes: [UInt8]) throws -> AgentReport {
+        let path = folder.path + "/push"
+        try replaceFile(path, bytes, .publicFile)
+        let descriptor = open(path, O_RDONLY)
+        defer { close(descriptor) }
+        return agent.installEnvoy(descriptor)
+    }
+
+    private func run(_ command: Command) throws(AgentError) -> CommandResult {
+        machine.withLock { $0.commands.append(command.description) }
+        let name = command.program.split(separator: "/").last ?? ""
+        switch name {
+        case "systemctl": return systemctl(command.arguments)
+        case "useradd":
+            try replaceFile(
+                paths.passwd, Array("root:x:0:0::/root:/bin/sh\n\(envoyUser):x:\(getuid()):\(getgid())::/:/\n".utf8), .publicFile)
+        case "userdel": try replaceFile(paths.passwd, Array("root:x:0:0::/root:/bin/sh\n".utf8), .publicFile)
+        case "groupdel", "journalctl": break
+        case "envoy" where command.arguments.contains("validate"):
+            let text = try readFile((command.folder ?? "") + "/validate.json").map { String(decoding: $0, as: UTF8.self) } ?? ""
+            if let refused = machine.withLock(\.refusedText), text.contains(refused) {
+                return CommandResult(
+                    status: 1,
+                    errors: "[critical] error initializing configuration 'validate.json': no such field: '\(refused)'\n")
+            }
+        default:
+            // The program on its way in, asked for its version.
+            let contents = try readFile(command.program).map { String(decoding: $0, as: UTF8.self) } ?? ""
+            guard contents.hasPrefix("fake envoy ") else { return CommandResult(status: 127, errors: "Exec format error") }
+            return CommandResult(
+                output: "envoy  version: abc/\(contents.dropFirst("fake envoy ".count))/Clean/RELEASE/BoringSSL\n")
+        }
+        return CommandResult()
+    }
+
+    private func systemctl(_ arguments: [String]) -> CommandResult {
+        let unit = arguments.last ?? ""
+        return machine.withLock { machine in
+            switch arguments.first {
+            case "show":
+                let blocks = UnitName.allCases.map { unit in
+                    let name = unit.rawValue
+                    return """
+                        Id=\(name)
+                        ActiveState=\(machine.running.contains(name) ? "active" : "inactive")
+                        UnitFileState=\(machine.enabled.contains(name) ? "enabled" : "")
+                        NeedDaemonReload=no
+                        MainPID=\(machine.running.contains(name) ? "4242" : "0")
+                        Result=success
+
+                        """
+                }
+                return CommandResult(output: blocks.joined(separator: "\n"))
+            case "enable": machine.enabled.insert(unit)
+            case "disable": machine.enabled.remove(unit)
+            case "start", "restart":
+                machine.running.insert(unit)
+                if unit == UnitName.envoy.rawValue { (machine.listenersVersion, machine.clustersVersion) = (nil, nil) }
+            case "stop": machine.running.remove(unit)
+            default: break
+            }
+            return CommandResult()
+        }
+    }
+}

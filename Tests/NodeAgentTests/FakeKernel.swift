@@ -1,0 +1,88 @@
+import Glibc
+import NetworkTypes
+import NodeDocument
+import Sodium
+import Synchronization
+import WireGuardNetlink
+
+@testable import NodeAgent
+@testable import RouteNetlink
+
+extension FakeHost {
+    var tunnel: Tunnel {
+        Tunnel(
+            ensure: { _, _, start throws(AgentError) in
+                if self.machine.withLock(\.hasTunnel) { return ("userspace", []) }
+                try start()
+                self.machine.withLock { $0.hasTunnel = true }
+                return ("userspace", ["wg-relay: created"])
+            },
+            status: { self.machine.withLock(\.hasTunnel) ? ("userspace", WireGuardDeviceStatus()) : nil },
+            remove: {
+                self.machine.withLock { machine in
+                    defer { machine.hasTunnel = false }
+                    return machine.hasTunnel ? ["wg-relay: removed"] : []
+                }
+            })
+    }
+
+    var kernel: KernelControl {
+        KernelControl(
+            setting: { name in self.machine.withLock { $0.settings[name] } },
+            set: { name, value in self.machine.withLock { $0.settings[name] = value } },
+            offloads: { [:] }, setOffloads: { _, _, _ in },
+            sockets: { () throws(AgentError) in self.machine.withLock(\.foreignSockets) + (try self.envoySockets()) },
+            owners: { sockets in Dictionary(sockets.map { ($0.inode, "nginx (pid 7)") }) { first, _ in first } })
+    }
+
+    /// What Envoy would listen on, read from the file it would read.
+    private func envoySockets() throws(AgentError) -> [BoundSocket] {
+        guard machine.withLock({ $0.running.contains(UnitName.envoy.rawValue) }) else { return [] }
+        let text = String(decoding: try readFile(paths.envoyFiles + "/lds.json") ?? [], as: UTF8.self)
+        var sockets: [BoundSocket] = []
+        for (name, transport, number) in [("tcp-443", TransportProtocol.tcp, 443), ("udp-53", .udp, 53), ("tcp-80", .tcp, 80)] {
+            guard text.contains("\"\(name)\"") else { continue }
+            do {
+                sockets.append(
+                    BoundSocket(
+                        transport: transport, address: try IPAddress(parsing: "::"), port: try Port(number), isConnected: false,
+                        uid: getuid(),
+                        inode: 1))
+            } catch {
+                throw AgentError(.system, "\(error)")
+            }
+        }
+        return sockets
+    }
+
+    /// Plays Envoy's admin interface: it takes the files as they lie there at that moment.
+    func askEnvoy(_ path: String) throws(AgentError) -> HTTPReply {
+        guard machine.withLock({ $0.running.contains(UnitName.envoy.rawValue) }) else {
+            throw AgentError(.network, "connecting: No such file or directory")
+        }
+        let listeners = String(decoding: try readFile(paths.envoyFiles + "/lds.json") ?? [], as: UTF8.self)
+        let clusters = String(decoding: try readFile(paths.envoyFiles + "/cds.json") ?? [], as: UTF8.self)
+        return machine.withLock { machine in
+            let refused = machine.unbindable.filter { listeners.contains("\"\($0.key)\"") }
+            if path.hasPrefix("/config_dump") {
+                let entries = refused.map { #"{"name":"\#($0.key)","error_state":{"details":"\#($0.value)"}}"# }
+                return HTTPReply(status: 200, body: Array("{\"configs\":[\(entries.joined(separator: ","))]}".utf8))
+            }
+            machine.clustersVersion = version(clusters)
+            if refused.isEmpty { machine.listenersVersion = version(listeners) } else { machine.rejections += 1 }
+            let text = """
+                cluster_manager.cds.version_text: "\(machine.clustersVersion ?? "")"
+                cluster_manager.warming_clusters: 0
+                listener_manager.lds.update_rejected: \(machine.rejections)
+                listener_manager.lds.version_text: "\(machine.listenersVersion ?? "")"
+                server.state: 0
+
+                """
+            return HTTPReply(status: 200, body: Array(text.utf8))
+        }
+    }
+
+    private func version(_ text: String) -> String? {
+        text.split(separator: "\"").dropFirst(3).first.map(String.init)
+    }
+}

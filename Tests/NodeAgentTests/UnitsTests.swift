@@ -1,0 +1,74 @@
+import NodeDocument
+import Testing
+
+@testable import NodeAgent
+
+@Suite struct UnitsTests {
+    private func settings(_ document: EnvoyDocument, limit: Int = 1 << 20) -> UnitSettings {
+        UnitSettings(paths: HostPaths(), envoy: document, openFilesLimit: limit, interface: "wg-relay")
+    }
+
+    private func text(_ unit: UnitName, _ settings: UnitSettings) -> String {
+        String(decoding: unit.text(settings), as: UTF8.self)
+    }
+
+    @Test func envoyUnitHasItsLimitsAndNoRightButThePorts() throws {
+        let lines = text(.envoy, settings(try sampleDocument().content.envoy)).split(separator: "\n")
+        for line in [
+            "User=tidegate-envoy", "LimitNOFILE=67536", "CapabilityBoundingSet=CAP_NET_BIND_SERVICE", "NoNewPrivileges=yes",
+            "ProtectSystem=strict", "Restart=always", "BindReadOnlyPaths=/etc/tidegate/envoy:/run/tidegate/config",
+            "WorkingDirectory=/run/tidegate/config", "LimitCORE=0",
+            "ExecStart=/usr/local/lib/tidegate/envoy/envoy --config-path bootstrap.json --disable-hot-restart --drain-time-s 5 --log-level warning",
+        ] { #expect(lines.contains(Substring(line)), "\(line)") }
+    }
+
+    @Test func bindingsDoNotChangeTheUnit() throws {
+        let one = try sampleDocument().content.envoy
+        let more = try sampleDocument(listeners: [sampleListener("tcp-1", 1, "a")], clusters: ["a"]).content.envoy
+        for unit in UnitName.allCases { #expect(unit.text(settings(one)) == unit.text(settings(more))) }
+        #expect(settings(one).launchText == settings(more).launchText)
+    }
+
+    @Test func fileLimitStaysUnderTheKernels() throws {
+        #expect(settings(try sampleDocument().content.envoy, limit: 4096).openFiles == 4096)
+    }
+
+    @Test func stateOfEveryUnitIsRead() {
+        let text = """
+            Id=tidegate-boot.service
+            ActiveState=active
+            UnitFileState=enabled
+            NeedDaemonReload=no
+            MainPID=0
+            Result=success
+
+            Id=tidegate-envoy.service
+            ActiveState=activating
+            UnitFileState=disabled
+            NeedDaemonReload=yes
+            MainPID=77
+            Result=exit-code
+
+            """
+        let states = UnitState.parse(text)
+        #expect(states.count == 2)
+        #expect(states[.boot] == UnitState(active: "active", file: "enabled"))
+        #expect(states[.envoy]?.isRunning == true)
+        #expect(states[.envoy]?.isEnabled == false)
+        #expect(states[.envoy]?.needsReload == true)
+        #expect(UnitState.parse("") == [:])
+        #expect(UnitState.parse("garbage\n=\n\nId=\n") == [:])
+    }
+
+    @Test(
+        arguments: [
+            (100, "50", nil, "100"), (100, "200", nil, nil), (100, "100", "50", nil), (100, "100", "300", "300"),
+            (40, "300", "128", "128"),
+            (100, nil, nil, nil), (100, "x", nil, nil),
+        ] as [(Int, String?, String?, String?)]) func settingsAreRaisedAndNotLowered(
+            _ minimum: Int, _ current: String?, _ former: String?, _ value: String?
+        )
+    {
+        #expect(WantedSettings.value(minimum: minimum, current: current, former: former) == value)
+    }
+}
