@@ -47,7 +47,7 @@ demo: build             ## two YAML files to real traffic through a real VPS
 	@$(PYTHON) Tests/Lab/demo.py
 
 bench: build            ## the figures of the performance budgets
-	@$(PYTHON) Tests/EndToEnd/bench
+	@$(PYTHON) Tests/Benchmarks/run
 
 lab-up: setup           ## a VPS behind its internet, a home behind its NAT
 	@$(LAB) up $(if $(RTT),--rtt $(RTT))

@@ -64,6 +64,7 @@ public struct EdgeNodeReconciler: Sendable {
     // MARK: bringing up
 
     private func bringUp(_ node: EdgeNode) async throws(StoreError) -> ReconcileOutcome {
+        let begin = ContinuousClock().now
         let name = node.metadata.objectName
         let plan = makePlan(try await planInput(node))
         let relayHash: SHA256Digest
@@ -91,6 +92,8 @@ public struct EdgeNodeReconciler: Sendable {
         }
         outcomes.set(outcome, for: name)
         try await writeStatus(outcome, node: node)
+        let took = (ContinuousClock().now - begin) / .milliseconds(1)
+        logger.debug("reconciled", metadata: ["edgeNode": "\(name)", "milliseconds": "\(Int(took.rounded()))"])
         return await verdict(outcome, node: node)
     }
 

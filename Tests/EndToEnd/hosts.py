@@ -16,8 +16,8 @@ from lab.machine import NspawnMachine
 _OWN_LIFE = ("run/", "tmp/", "var/tmp/", "var/log/", "var/lib/systemd/", "var/lib/private", "var/cache/private", "root/.ssh/", "dev/", "proc/", "sys/")
 # Debian's own copies of the account files as they were before the last change, and the lock beside them.
 _ACCOUNT_BACKUPS = ("etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/subuid-", "etc/subgid-", "etc/.pwd.lock")
-# Made of the interface's hardware address, which a reboot changes here.
-_LINK_LOCAL = re.compile(r"fe80::[0-9a-f:]*[0-9a-f]+(?!/)")
+# Made of the interface's hardware address, which a reboot changes here; there a while after the machine is up.
+_LINK_LOCAL = re.compile(r"fe80::.* dev eth0 ")
 _COUNTERS = ("nf_conntrack_count", "stable_secret", "random")
 
 
@@ -39,7 +39,7 @@ def snapshot(lab: Lab) -> dict[str, set[str]]:
         "unit": {line.split()[0] for line in machine.exec(["systemctl", "list-unit-files", "--no-legend", "--no-pager"]).splitlines()},
         "process": set(machine.exec(["ps", "-eo", "args", "--no-headers"]).splitlines()) - {"ps -eo args --no-headers"},
         "interface": {line.split(":")[1].strip().partition("@")[0] for line in machine.exec(["ip", "-o", "link"]).splitlines()},
-        "route": {_LINK_LOCAL.sub("fe80::x", line) for line in machine.exec(["ip", "route", "show", "table", "all"]).splitlines()},
+        "route": {line for line in machine.exec(["ip", "route", "show", "table", "all"]).splitlines() if not _LINK_LOCAL.search(line)},
         "setting": {line for line in machine.exec(["sysctl", "--all", "--pattern", r"^net\."]).splitlines()
                     if not any(word in line for word in _COUNTERS)},
         "feature": set(lab.vps.namespace.run(["ethtool", "-k", "eth0"]).splitlines()),
