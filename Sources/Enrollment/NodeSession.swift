@@ -90,7 +90,7 @@ public actor NodeSession {
         if pushed.status == NodeCommand.installFailed || pushed.standardOutput.isEmpty {
             let words = printable(String(decoding: pushed.standardError.suffix(400), as: UTF8.self), limit: 400)
             throw EnrollmentError(
-                reason: words.contains("No space left") ? .diskFull : .agentInstallFailed,
+                reason: NodeCommand.meansDiskFull(words) ? .diskFull : .agentInstallFailed,
                 message: "\(host): the agent could not be installed: \(words.isEmpty ? "the host said nothing" : words)",
                 followUp: .retry)
         }
