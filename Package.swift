@@ -142,6 +142,8 @@ let package = Package(
             ["Certificates", "EdgeAPI", "EnvoyConfig", "Planning", "Sodium", "TestCertificates", crypto, cryptoExtras, x509]),
         tests("EdgeAPITests", ["EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
         tests(
+            "EnrollmentTests", ["EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
+        tests(
             "EnvoyConfigTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Sodium"], exclude: ["Goldens"]),
         tests("FileWatchingTests", ["FileWatching"]),
         tests("HostNetworkTests", ["HostNetwork", "NetworkTypes"]),
@@ -176,6 +178,7 @@ let package = Package(
 
         // tests that need root: each in namespaces of its own
         support("TestNetwork", ["CLinuxHeaders"]),
+        tests("EnrollmentKernelTests", ["Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestNetwork"]),
         tests("EnvoyConfigKernelTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument"], exclude: ["Driver"]),
         tests(
             "HostNetworkKernelTests",
