@@ -7,7 +7,7 @@ PYTHON := /usr/bin/python3
 LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
-.PHONY: help setup build dist lint test test-unit test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
+.PHONY: help setup build install lint test test-unit test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
 
 help:                   ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,6 +21,12 @@ build: setup            ## release builds of tidegate and uplink, and the agent'
 	@swift build -c release --static-swift-stdlib --product tidegate
 	@swift build -c release --static-swift-stdlib --product uplink
 	@deploy/agent/bundle
+
+install: build          ## into /opt/tidegate, with a link in /usr/local/bin (DESTDIR for elsewhere)
+	@install -d $(DESTDIR)/opt/tidegate $(DESTDIR)/usr/local/bin
+	@install -m 0755 .build/release/tidegate .build/release/uplink $(DESTDIR)/opt/tidegate/
+	@install -m 0644 .build/dist/edge-agent-x86_64.tar.gz .build/dist/edge-agent-x86_64.build $(DESTDIR)/opt/tidegate/
+	@ln -sf /opt/tidegate/tidegate $(DESTDIR)/usr/local/bin/tidegate
 
 lint:                   ## format, warnings, and the module map
 	@echo "lint"

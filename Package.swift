@@ -178,7 +178,8 @@ let package = Package(
 
         // tests that need root: each in namespaces of its own
         support("TestNetwork", ["CLinuxHeaders"]),
-        tests("EnrollmentKernelTests", ["Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestNetwork"]),
+        tests(
+            "EnrollmentKernelTests", ["Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestNetwork"]),
         tests("EnvoyConfigKernelTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument"], exclude: ["Driver"]),
         tests(
             "HostNetworkKernelTests",
