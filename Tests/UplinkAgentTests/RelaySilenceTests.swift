@@ -3,22 +3,21 @@ import Testing
 @testable import UplinkAgent
 
 @Suite struct RelaySilenceTests {
-    @Test func aRelayThatIsHeardIsLeftAlone() {
+    /// The seconds at which something is said, when the device's counter reads so at each second.
+    private func spoken(_ receivedBytes: [UInt64]) -> [Int] {
         var silence = RelaySilence()
-        for second in 0..<60 { #expect(!silence.mustSpeak(receivedBytes: UInt64(second / 5), now: Int64(second))) }
+        return receivedBytes.indices.filter { silence.mustSpeak(receivedBytes: receivedBytes[$0], now: Int64($0)) }
+    }
+
+    @Test func aRelayThatIsHeardIsLeftAlone() {
+        #expect(spoken((0..<60).map { UInt64($0 / 5) }) == [])
     }
 
     @Test func aSilentRelayIsSpokenToAgainAndAgain() {
-        var silence = RelaySilence()
-        let spoken = (0..<30).filter { silence.mustSpeak(receivedBytes: 7, now: $0) }
-        #expect(spoken == [6, 12, 18, 24])
+        #expect(spoken(Array(repeating: 7, count: 30)) == [6, 12, 18, 24])
     }
 
-    @Test func theFirstByteEndsIt() {
-        var silence = RelaySilence()
-        _ = (0..<7).map { silence.mustSpeak(receivedBytes: 7, now: $0) }
-        #expect(!silence.mustSpeak(receivedBytes: 8, now: 12))
-        #expect(!silence.mustSpeak(receivedBytes: 8, now: 17))
-        #expect(silence.mustSpeak(receivedBytes: 8, now: 18))
+    @Test func aByteBeginsTheWaitAnew() {
+        #expect(spoken(Array(repeating: 7, count: 8) + Array(repeating: 8, count: 8)) == [6, 14])
     }
 }
