@@ -18,6 +18,9 @@ public struct EdgeNodeReconciler: Sendable {
     public static let resync: Duration = .seconds(180)
     /// How often one is looked at that is applied but carries no traffic yet.
     static let settling: Duration = .seconds(1)
+    /// How often in a row that is done; uplinks that are down for longer are looked for less often.
+    static let quickLooks = 30
+    static let slowSettling: Duration = .seconds(10)
 
     private let store: any ResourceStore
     private let sessions: NodeSessions
@@ -89,6 +92,10 @@ public struct EdgeNodeReconciler: Sendable {
         }
         if let key = outcome.report?.relayPublicKey, key != node.status?.relayPublicKey {
             outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
+        }
+        let before = outcomes[name]?.outcome
+        if !outcome.isSettled, before?.relayHash == outcome.relayHash, before?.uplinkHash == outcome.uplinkHash {
+            outcome.unsettledLooks = (before?.unsettledLooks ?? 0) + 1
         }
         outcomes.set(outcome, for: name)
         try await writeStatus(outcome, node: node)
@@ -221,11 +228,8 @@ public struct EdgeNodeReconciler: Sendable {
                 ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: failure.reason, message: failure.message))
             return failure.followUp == .retry ? .failed : .done(requeueAfter: Self.resync)
         }
-        guard let report = outcome.report else { return .failed }
-        let isSettled =
-            report.peers.contains { $0.uplink?.ready == true && $0.uplink?.hash == outcome.uplinkHash }
-            && !report.listeners.contains { $0.state == .pending } && report.starved.isEmpty
-        return .done(requeueAfter: isSettled ? Self.resync : Self.settling)
+        if outcome.isSettled { return .done(requeueAfter: Self.resync) }
+        return .done(requeueAfter: outcome.unsettledLooks < Self.quickLooks ? Self.settling : Self.slowSettling)
     }
 
     // MARK: deletion

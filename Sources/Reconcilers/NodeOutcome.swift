@@ -18,6 +18,8 @@ public struct NodeOutcome: Sendable {
     public var failure: NodeFailure?
     /// Bindings whose private key is known to have been copied to the VPS.
     var keysOnEdge: Set<BindingID> = []
+    /// How often in a row this same configuration was looked at and did not carry traffic.
+    var unsettledLooks = 0
 
     public init(
         node: EdgeNode, plan: Plan, relayHash: SHA256Digest, uplinkHash: SHA256Digest?, report: AgentReport?,
@@ -29,6 +31,13 @@ public struct NodeOutcome: Sendable {
         self.uplinkHash = uplinkHash
         self.report = report
         self.failure = failure
+    }
+
+    /// Whether the configuration is in force from end to end: an uplink holds it and is ready, and no listener is still coming up.
+    var isSettled: Bool {
+        guard let report, failure == nil else { return false }
+        return report.peers.contains { $0.uplink?.ready == true && $0.uplink?.hash == uplinkHash }
+            && !report.listeners.contains { $0.state == .pending }
     }
 }
 

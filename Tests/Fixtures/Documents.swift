@@ -25,6 +25,9 @@ public func fullRelayDocument() throws -> RelayDocument {
                 EnvoyListener(
                     name: "tcp-443", protocol: .tcp, port: try Port(443), bindings: ["web"], json: #"{"name":"tcp-443"}"#),
                 EnvoyListener(
+                    name: "udp-53", protocol: .udp, port: try Port(53), bindings: ["dns"], json: #"{"name":"udp-53"}"#,
+                    dualStackJSON: #"{"name":"udp-53","x":1}"#),
+                EnvoyListener(
                     name: "bridge", protocol: .tcp, port: .envoyBridge, address: try IPv4Address(parsing: "10.200.0.1"),
                     bindings: [], json: "{}"),
             ],

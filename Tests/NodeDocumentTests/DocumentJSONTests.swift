@@ -55,8 +55,17 @@ import Testing
         #expect(try DocumentJSON.decode(Owner.self, from: Array(json.utf8)).name == "x")
     }
 
-    @Test func neverPrintsAKey() {
+    @Test func neverPrintsAKey() throws {
         let file = TLSFile(name: "web-00.key", contents: "-----BEGIN PRIVATE KEY-----\nMIIE\n")
         #expect("\(file)" == "TLSFile(web-00.key, 33 bytes)")
+        // Nor from within a document, however that is printed.
+        var document = try fullRelayDocument()
+        document.content.envoy.tlsFiles = [file]
+        var dumped = ""
+        dump(document, to: &dumped)
+        for shown in ["\(document)", String(reflecting: document), dumped] {
+            #expect(shown.contains("TLSFile(web-00.key, 33 bytes)"))
+            #expect(!shown.contains("MIIE"))
+        }
     }
 }

@@ -88,6 +88,22 @@ import Testing
         #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.settling))
     }
 
+    /// Uplinks that stay away must not cost an exec each second for ever.
+    @Test func looksLessOftenForUplinksThatStayAway() async throws {
+        _ = await reconciler.reconcile(name)
+        for _ in 1..<EdgeNodeReconciler.quickLooks {
+            #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.settling))
+        }
+        #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.slowSettling))
+        // A change is looked at closely again, and so is what follows a good time.
+        let binding = portBinding("new", [try tcp("more", 81)])
+        await store.change { $0.bindings[binding.metadata.objectName] = binding }
+        #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.settling))
+        await settle()
+        vps.state.withLock { $0.uplink = nil }
+        #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.settling))
+    }
+
     /// One exec, and no event; the uplinks hear of a new port before Envoy does.
     @Test func asksOnceWhenThereIsNothingToDo() async {
         await settle()
