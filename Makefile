@@ -39,9 +39,9 @@ test-unit: setup        ## no root, no network, seconds
 	@echo "unit tests"
 	@swift test --skip KernelTests
 
-test-kernel: setup      ## as root: real sockets and namespaces, no VPS
+test-kernel: setup      ## as root: real sockets and namespaces, one after the other; no VPS
 	@echo "kernel tests"
-	@swift test --filter KernelTests
+	@swift test --no-parallel --filter KernelTests
 
 # `test` too: a prerequisite is made once, with the variables of whoever asked first.
 test test-e2e: KERNEL_WIREGUARD := 1
