@@ -7,7 +7,7 @@ PYTHON := /usr/bin/python3
 LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
-.PHONY: help setup build dist lint test test-unit test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
+.PHONY: help setup build install lint test test-unit test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
 
 help:                   ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,12 @@ build: setup            ## release builds of tidegate and uplink, and the agent'
 	@swift build -c release --static-swift-stdlib --product uplink
 	@deploy/agent/bundle
 
+install: build          ## into /opt/tidegate, with a link in /usr/local/bin (DESTDIR for elsewhere)
+	@install -d $(DESTDIR)/opt/tidegate $(DESTDIR)/usr/local/bin
+	@install -m 0755 .build/release/tidegate .build/release/uplink $(DESTDIR)/opt/tidegate/
+	@install -m 0644 .build/dist/edge-agent-x86_64.tar.gz .build/dist/edge-agent-x86_64.build $(DESTDIR)/opt/tidegate/
+	@ln -sf /opt/tidegate/tidegate $(DESTDIR)/usr/local/bin/tidegate
+
 lint:                   ## format, warnings, and the module map
 	@echo "lint"
 	@swift format lint --strict --recursive $(SOURCES) Package.swift
@@ -33,9 +39,9 @@ test-unit: setup        ## no root, no network, seconds
 	@echo "unit tests"
 	@swift test --skip KernelTests
 
-test-kernel: setup      ## as root: real sockets and namespaces, no VPS
+test-kernel: setup      ## as root: real sockets and namespaces, one after the other; no VPS
 	@echo "kernel tests"
-	@swift test --filter KernelTests
+	@swift test --no-parallel --filter KernelTests
 
 # `test` too: a prerequisite is made once, with the variables of whoever asked first.
 test test-e2e: KERNEL_WIREGUARD := 1
@@ -47,7 +53,7 @@ demo: build             ## two YAML files to real traffic through a real VPS
 	@$(PYTHON) Tests/Lab/demo.py
 
 bench: build            ## the figures of the performance budgets
-	@$(PYTHON) Tests/EndToEnd/bench
+	@$(PYTHON) Tests/Benchmarks/run
 
 lab-up: setup           ## a VPS behind its internet, a home behind its NAT
 	@$(LAB) up $(if $(RTT),--rtt $(RTT))

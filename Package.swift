@@ -13,8 +13,13 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
-func program(_ name: String, path: String? = nil, _ dependencies: [Target.Dependency]) -> Target {
-    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
+func program(_ name: String, path: String, exclude: [String] = [], _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, exclude: exclude, swiftSettings: strict)
+}
+
+/// What several test targets share.
+func support(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
@@ -22,6 +27,10 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
 }
 
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+let swiftASN1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
+let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -73,22 +82,21 @@ let package = Package(
             "Certificates",
             [
                 "EdgeAPI", "EnvoyConfig", "Planning", "Sodium",
-                .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "CryptoExtras", package: "swift-crypto"),
-                .product(name: "SwiftASN1", package: "swift-asn1"),
-                .product(name: "X509", package: "swift-certificates"),
+                crypto, cryptoExtras, swiftASN1, x509,
             ]),
 
         // orchestration
         module(
             "HostNetwork",
             [
-                "CLinuxHeaders", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium", "WireGuardNetlink",
+                "CLinuxHeaders", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium",
+                "WireGuardNetlink",
             ]),
         module(
             "UplinkAgent",
             [
-                "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "WireGuardNetlink",
+                "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium",
+                "WireGuardNetlink",
                 logging, serviceLifecycle, unixSignals,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -98,7 +106,8 @@ let package = Package(
         module(
             "NodeAgent",
             [
-                "CLinuxHeaders", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink", "Sodium", "WireGuardNetlink",
+                "CLinuxHeaders", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink", "Sodium",
+                "WireGuardNetlink",
                 logging,
             ]),
         module("Enrollment", ["EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
@@ -108,21 +117,32 @@ let package = Package(
         module(
             "Standalone",
             [
-                "EdgeAPI", "FileWatching", "ManifestStore", "NetworkTypes", "NodeDocument", "Reconcilers", "Sodium", logging, serviceLifecycle,
+                "EdgeAPI", "FileWatching", "ManifestStore", "NetworkTypes", "NodeDocument", "Reconcilers", "Sodium", logging,
+                serviceLifecycle,
             ]),
 
         // executables
         program(
             "tidegate", path: "Sources/Tidegate",
             [
-                "Certificates", "EdgeAPI", "Enrollment", "ManifestStore", "NetworkTypes", "NodeDocument", "Planning", "Reconcilers", "Sodium",
+                "Certificates", "EdgeAPI", "Enrollment", "ManifestStore", "NetworkTypes", "NodeDocument", "Planning",
+                "Reconcilers", "Sodium",
                 "Standalone", "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
         program("edge-agent", path: "edge-agent", ["NodeAgent", "NodeDocument", "StructuredLogging", logging]),
-        program("uplink", path: "uplink", ["NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser, logging]),
+        program(
+            "uplink", path: "uplink",
+            ["CLinuxHeaders", "NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser, logging]),
 
         // tests that need nothing
+        support("Fixtures", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
+        support("TestCertificates", ["EdgeAPI", "Sodium", crypto, swiftASN1, x509]),
+        tests(
+            "CertificatesTests",
+            ["Certificates", "EdgeAPI", "EnvoyConfig", "Planning", "Sodium", "TestCertificates", crypto, cryptoExtras, x509]),
         tests("EdgeAPITests", ["EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
+        tests(
+            "EnrollmentTests", ["EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
         tests(
             "EnvoyConfigTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Sodium"], exclude: ["Goldens"]),
         tests("FileWatchingTests", ["FileWatching"]),
@@ -130,22 +150,54 @@ let package = Package(
         tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
         tests("NFTablesTests", ["NFTables", "NetlinkMessages", "NetworkTypes"]),
         tests("NetlinkMessagesTests", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
+        tests("NetworkTypesTests", ["Fixtures", "NetworkTypes"]),
+        tests(
+            "NodeAgentTests",
+            ["NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink", "Sodium", "WireGuardNetlink", logging]),
+        tests("NodeDocumentTests", ["Fixtures", "NetworkTypes", "NodeDocument", "Sodium"]),
+        tests("PlanningTests", ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
+        tests(
+            "ReconcilersTests",
+            [
+                "EdgeAPI", "Enrollment", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Planning", "Reconcilers",
+                "Sodium",
+                "TestCertificates", logging,
+            ]),
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
         tests("SSHTests", ["NetworkTypes", "SSH", "Sodium"]),
+        tests("SodiumTests", ["NetworkTypes", "Sodium"]),
+        tests("StructuredLoggingTests", ["StructuredLogging", logging]),
         tests("WireGuardNetlinkTests", ["NetlinkMessages", "NetworkTypes", "Sodium", "WireGuardNetlink"]),
 
+        tests(
+            "UplinkAgentTests",
+            [
+                "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "UplinkAgent", "WireGuardNetlink",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ]),
+
         // tests that need root: each in namespaces of its own
-        .target(name: "TestNetwork", dependencies: ["CLinuxHeaders"], path: "Tests/TestNetwork", swiftSettings: strict),
+        support("TestNetwork", ["CLinuxHeaders"]),
+        tests(
+            "EnrollmentKernelTests", ["Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestNetwork"]),
         tests("EnvoyConfigKernelTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument"], exclude: ["Driver"]),
         tests(
             "HostNetworkKernelTests",
             [
-                "CLinuxHeaders", "HostNetwork", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium", "TestNetwork",
+                "CLinuxHeaders", "HostNetwork", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium",
+                "TestNetwork",
                 "WireGuardNetlink",
             ]),
         tests("NFTablesKernelTests", ["HostNetwork", "NFTables", "Netlink", "NetworkTypes", "TestNetwork"]),
         tests("NetlinkKernelTests", ["Netlink", "NetlinkMessages", "RouteNetlink", "TestNetwork"]),
+        tests("UplinkAgentKernelTests", ["NetworkTypes", "NodeDocument", "Sodium", "TestNetwork", "uplink"]),
         tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium"]),
+
+        // benchmarks
+        program("nat-benchmark", path: "Tests/NATBenchmark", exclude: ["run"], ["HostNetwork", "NFTables", "NetworkTypes"]),
+        program(
+            "tidegate-bench", path: "Tests/Benchmarks/tidegate-bench",
+            ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Planning"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -14,15 +14,15 @@ import X509
 /// serves; `ca.crt`, where there is one, parses. The reasons name the Secret's key at fault, and never its content.
 public func readTLSSecret(_ secret: Secret, now: Date) -> CertificateSource {
     do throws(SecretFault) {
+        // The key first: it tells best why a kind is not served.
+        let key = try privateKey(in: secret)
         let chain = try certificates(in: secret, key: "tls.crt")
         guard let leaf = chain.first else { throw SecretFault("tls.crt holds no certificate") }
         try checkValidity(of: leaf, now: now)
-        let key = try privateKey(in: secret)
         guard key.publicKey == leaf.publicKey else {
             throw SecretFault(
                 "tls.key is not the key of the first certificate in tls.crt; put the pair that belongs together there")
         }
-        try checkKind(of: leaf.publicKey)
         let hasAuthority = secret.data["ca.crt"].map { $0.count > 0 } ?? false
         if hasAuthority { _ = try certificates(in: secret, key: "ca.crt") }
         return .usable(
@@ -69,7 +69,9 @@ private func certificates(in secret: Secret, key: String) throws(SecretFault) ->
         do {
             result.append(try Certificate(pemDocument: document))
         } catch {
-            throw SecretFault("block \(index + 1) of \(key) is not an X.509 certificate")
+            // What fails here is garbage, or a key that Swift's X.509 does not know: RSA under 2048 bits, DSA, rare curves.
+            throw SecretFault(
+                "block \(index + 1) of \(key) is not an X.509 certificate for an ECDSA key or RSA of 2048 bits or more")
         }
     }
     return result
@@ -78,11 +80,19 @@ private func certificates(in secret: Secret, key: String) throws(SecretFault) ->
 private func privateKey(in secret: Secret) throws(SecretFault) -> Certificate.PrivateKey {
     let pem = try text(in: secret, key: "tls.key")
     if pem.contains("ENCRYPTED") { throw SecretFault("tls.key is encrypted; store it without a passphrase") }
+    // The first block that is a key, as BoringSSL picks it: `openssl ecparam -genkey` writes the curve's parameters before.
+    guard let blocks = try? PEMDocument.parseMultiple(pemString: pem),
+        let block = blocks.first(where: { $0.discriminator.hasSuffix("PRIVATE KEY") })
+    else { throw SecretFault("tls.key is not a PEM private key") }
     do {
-        return try Certificate.PrivateKey(pemEncoded: pem)
+        let key = try Certificate.PrivateKey(pemDocument: block)
+        if isServed(key.publicKey) { return key }
     } catch {
-        throw SecretFault("tls.key is not a PEM private key")
+        if let rsa = try? _RSA.Signing.PrivateKey(unsafePEMRepresentation: block.pemString), rsa.keySizeInBits < 2048 {
+            throw SecretFault("tls.key is RSA of \(rsa.keySizeInBits) bits, and Envoy wants 2048 or more")
+        }
     }
+    throw SecretFault("tls.key is not a key of a kind that Envoy serves; use ECDSA P-256 or RSA 2048")
 }
 
 private func checkValidity(of certificate: Certificate, now: Date) throws(SecretFault) {
@@ -95,15 +105,9 @@ private func checkValidity(of certificate: Certificate, now: Date) throws(Secret
     }
 }
 
-/// Envoy takes RSA of 2048 bits or more and ECDSA on P-256, P-384 and P-521 (envoy: source/common/tls/context_impl.cc).
-private func checkKind(of key: Certificate.PublicKey) throws(SecretFault) {
-    if let rsa = _RSA.Signing.PublicKey(key) {
-        guard rsa.keySizeInBits >= 2048 else {
-            throw SecretFault("tls.key is RSA of \(rsa.keySizeInBits) bits, and Envoy wants 2048 or more")
-        }
-        return
-    }
-    let isCurve =
-        P256.Signing.PublicKey(key) != nil || P384.Signing.PublicKey(key) != nil || P521.Signing.PublicKey(key) != nil
-    guard isCurve else { throw SecretFault("tls.key is of a kind that Envoy does not serve; use ECDSA P-256 or RSA 2048") }
+/// Envoy takes RSA of 2048 bits or more, which Swift's X.509 alone reads, and ECDSA on P-256, P-384 and P-521
+/// (envoy: source/common/tls/context_impl.cc).
+private func isServed(_ key: Certificate.PublicKey) -> Bool {
+    _RSA.Signing.PublicKey(key) != nil || P256.Signing.PublicKey(key) != nil || P384.Signing.PublicKey(key) != nil
+        || P521.Signing.PublicKey(key) != nil
 }

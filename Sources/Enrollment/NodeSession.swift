@@ -8,18 +8,32 @@ import Sodium
 ///
 /// Every call may be repeated. A reconcile with nothing to do is one exec on the kept connection.
 public actor NodeSession {
-    private let target: NodeTarget
+    private let host: HostAddress
     private let bundle: AgentBundle
     private let envoy: EnvoySource
     private let logger: Logger
-    private var connection: SSHConnection?
+    private let connect: @Sendable () async throws(SSHError) -> NodeChannel
+    private var connection: NodeChannel?
     private var past = SSHStatistics()
 
     public init(target: NodeTarget, bundle: AgentBundle, envoy: EnvoySource, logger: Logger) {
-        self.target = target
+        self.init(host: target.host, bundle: bundle, envoy: envoy, logger: logger) { () throws(SSHError) in
+            NodeChannel(
+                try await SSHConnection.connect(
+                    to: target.host, port: target.port, credentials: target.credentials, hostKeyPolicy: target.hostKeyPolicy,
+                    timeouts: target.timeouts))
+        }
+    }
+
+    init(
+        host: HostAddress, bundle: AgentBundle, envoy: EnvoySource, logger: Logger,
+        connect: @escaping @Sendable () async throws(SSHError) -> NodeChannel
+    ) {
+        self.host = host
         self.bundle = bundle
         self.envoy = envoy
         self.logger = logger
+        self.connect = connect
     }
 
     /// Makes the VPS what `document` says, pushing the agent and Envoy when it lacks them.
@@ -37,7 +51,7 @@ public actor NodeSession {
         case .needsAgent, .needsEnvoy, .observed:
             throw EnrollmentError(
                 reason: .agentFailed,
-                message: "\(target.host): the agent still answers \(report.outcome.rawValue) after it got what it asked for",
+                message: "\(host): the agent still answers \(report.outcome.rawValue) after it got what it asked for",
                 followUp: .retry)
         }
     }
@@ -59,13 +73,13 @@ public actor NodeSession {
     }
 
     /// Execs, round trips and bytes since the session began, over all its connections.
-    public var statistics: SSHStatistics { connection.map { past + $0.statistics } ?? past }
+    public var statistics: SSHStatistics { connection.map { past + $0.statistics() } ?? past }
 
     // MARK: steps
 
     private func applyPushingAgent(_ input: SecretBytes) async throws(EnrollmentError) -> AgentReport {
         let result = try await run(NodeCommand.apply, .secret(input), doing: "apply")
-        if result.status.map(NodeCommand.notFound.contains) != true {
+        if !cannotRun(result) {
             let report = try decode(result)
             if report.outcome != .needsAgent { return report }
         }
@@ -76,11 +90,17 @@ public actor NodeSession {
         if pushed.status == NodeCommand.installFailed || pushed.standardOutput.isEmpty {
             let words = printable(String(decoding: pushed.standardError.suffix(400), as: UTF8.self), limit: 400)
             throw EnrollmentError(
-                reason: words.contains("No space left") ? .diskFull : .agentInstallFailed,
-                message: "\(target.host): the agent could not be installed: \(words.isEmpty ? "the host said nothing" : words)",
+                reason: NodeCommand.meansDiskFull(words) ? .diskFull : .agentInstallFailed,
+                message: "\(host): the agent could not be installed: \(words.isEmpty ? "the host said nothing" : words)",
                 followUp: .retry)
         }
         return try decode(pushed)
+    }
+
+    /// Whether there is no agent, or one that does not start, as a push that was cut may leave it.
+    private func cannotRun(_ result: ExecResult) -> Bool {
+        guard let status = result.status else { return result.standardOutput.isEmpty }
+        return NodeCommand.notFound.contains(status)
     }
 
     private func pushEnvoy(version: String) async throws(EnrollmentError) {
@@ -88,7 +108,7 @@ public actor NodeSession {
             throw EnrollmentError(
                 reason: .envoyInstallFailed,
                 message:
-                    "\(target.host): the host could not download Envoy \(version); see the agent's problem, or give --envoy-source a file to push",
+                    "\(host): the host could not download Envoy \(version); see the agent's problem, or give --envoy-source a file to push",
                 followUp: .retry)
         }
         logger.info("pushing Envoy", metadata: ["version": "\(version)", "bytes": "\(length)"])
@@ -108,28 +128,26 @@ public actor NodeSession {
     private func run(_ command: RemoteCommand, _ input: ByteSource, doing step: String) async throws(EnrollmentError)
         -> ExecResult
     {
-        let isKept = connection?.isAlive == true
+        let isKept = connection?.isAlive() == true
         do throws(SSHError) {
-            return try await connected().execute(command, input: input)
+            return try await connected().execute(command, input)
         } catch {
             await drop()
             guard isKept, error.isLostConnection else { throw EnrollmentError(error, doing: step) }
         }
         do throws(SSHError) {
-            return try await connected().execute(command, input: input)
+            return try await connected().execute(command, input)
         } catch {
             await drop()
             throw EnrollmentError(error, doing: step)
         }
     }
 
-    private func connected() async throws(SSHError) -> SSHConnection {
-        if let connection, connection.isAlive { return connection }
+    private func connected() async throws(SSHError) -> NodeChannel {
+        if let connection, connection.isAlive() { return connection }
         await drop()
-        logger.debug("connecting", metadata: ["host": "\(target.host)", "port": "\(target.port)"])
-        let new = try await SSHConnection.connect(
-            to: target.host, port: target.port, credentials: target.credentials, hostKeyPolicy: target.hostKeyPolicy,
-            timeouts: target.timeouts)
+        logger.debug("connecting", metadata: ["host": "\(host)"])
+        let new = try await connect()
         connection = new
         return new
     }
@@ -137,7 +155,7 @@ public actor NodeSession {
     private func drop() async {
         guard let connection else { return }
         self.connection = nil
-        past = past + connection.statistics
+        past = past + connection.statistics()
         await connection.close()
     }
 
@@ -161,7 +179,7 @@ public actor NodeSession {
             let words = printable(String(decoding: result.standardError.suffix(400), as: UTF8.self), limit: 400)
             throw EnrollmentError(
                 reason: .agentFailed,
-                message: "\(target.host): the agent gave no report (\(error)) and \(ending)\(words.isEmpty ? "" : ": " + words)",
+                message: "\(host): the agent gave no report (\(error)) and \(ending)\(words.isEmpty ? "" : ": " + words)",
                 followUp: .retry)
         }
     }
@@ -181,8 +199,25 @@ public actor NodeSession {
         case .envoyRejected, .envoyNotRunning, .wireGuard, .network, .system: reason = .agentFailed
         }
         return EnrollmentError(
-            reason: reason, message: "\(target.host): " + report.problems.map(\.message).joined(separator: "; "),
+            reason: reason, message: "\(host): " + report.problems.map(\.message).joined(separator: "; "),
             followUp: followUp)
+    }
+}
+
+/// A connection as a session uses it: commands, one after the other.
+struct NodeChannel: Sendable {
+    var execute: @Sendable (RemoteCommand, ByteSource) async throws(SSHError) -> ExecResult
+    var isAlive: @Sendable () -> Bool
+    var statistics: @Sendable () -> SSHStatistics
+    var close: @Sendable () async -> Void
+}
+
+extension NodeChannel {
+    init(_ connection: SSHConnection) {
+        execute = { command, input throws(SSHError) in try await connection.execute(command, input: input) }
+        isAlive = { connection.isAlive }
+        statistics = { connection.statistics }
+        close = { await connection.close() }
     }
 }
 

@@ -191,7 +191,8 @@ extension NFTablesExpression {
         Self(
             name: "payload",
             attributes: [
-                .number(NFTA_PAYLOAD_SREG, Register.first.rawValue), .number(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER.rawValue),
+                .number(NFTA_PAYLOAD_SREG, Register.first.rawValue),
+                .number(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER.rawValue),
                 .number(NFTA_PAYLOAD_OFFSET, 6), .number(NFTA_PAYLOAD_LEN, 2),
                 .number(NFTA_PAYLOAD_CSUM_TYPE, NFT_PAYLOAD_CSUM_INET.rawValue), .number(NFTA_PAYLOAD_CSUM_OFFSET, 10),
             ]),

@@ -24,7 +24,7 @@ public struct CIDR: StringValue, Comparable {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.count == 2, let address = IPv4Address(String(parts[0])),
             (1...2).contains(parts[1].utf8.count), parts[1].utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }),
-            let length = Int(parts[1])
+            let length = Int(parts[1]), String(length) == parts[1]
         else {
             throw InvalidValue(expected: "network", given: text, reason: "want an IPv4 network such as 10.200.0.0/24")
         }

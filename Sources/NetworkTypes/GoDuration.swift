@@ -5,12 +5,12 @@ public struct GoDuration: StringValue, Comparable {
     public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
     public static func seconds(_ count: Int64) -> GoDuration { GoDuration(nanoseconds: count * 1_000_000_000) }
 
-    private static let units: [(name: String, nanoseconds: Int64)] = [
+    private static let units: [(name: String, nanoseconds: UInt64)] = [
         ("ns", 1), ("us", 1000), ("µs", 1000), ("μs", 1000), ("ms", 1_000_000), ("s", 1_000_000_000),
         ("m", 60_000_000_000), ("h", 3_600_000_000_000),
     ]
 
-    /// The grammar of Go's `time.ParseDuration`: `[-+]?(number unit)+`, or `0`.
+    /// The grammar of Go's `time.ParseDuration`, and its rounding: `[-+]?(number unit)+`, or `0`.
     public init(parsing text: String) throws(InvalidValue) {
         func invalid(_ reason: String) -> InvalidValue { InvalidValue(expected: "duration", given: text, reason: reason) }
         var rest = text[...]
@@ -20,7 +20,8 @@ public struct GoDuration: StringValue, Comparable {
             nanoseconds = 0
             return
         }
-        var total: Int64 = 0
+        // Unsigned, as the lowest Int64 has no positive counterpart.
+        var total: UInt64 = 0
         guard !rest.isEmpty else { throw invalid("want a number with a unit, such as 30s, 1h30m or 500ms") }
         while !rest.isEmpty {
             let whole = rest.prefix { $0.isASCII && $0.isNumber }
@@ -41,24 +42,26 @@ public struct GoDuration: StringValue, Comparable {
                 throw invalid("too long")
             }
             let (sum, overflow) = total.addingReportingOverflow(part)
-            guard !overflow else { throw invalid("too long") }
+            guard !overflow, sum <= Int64.min.magnitude else { throw invalid("too long") }
             total = sum
         }
-        nanoseconds = isNegative ? -total : total
+        guard isNegative || total <= Int64.max.magnitude else { throw invalid("too long") }
+        nanoseconds = Int64(truncatingIfNeeded: isNegative ? 0 &- total : total)
     }
 
-    private static func scaled(whole: Substring, fraction: Substring, unit: Int64) -> Int64? {
-        guard let count = whole.isEmpty ? 0 : Int64(whole) else { return nil }
+    private static func scaled(whole: Substring, fraction: Substring, unit: UInt64) -> UInt64? {
+        guard let count = whole.isEmpty ? 0 : UInt64(whole) else { return nil }
         let (product, overflow) = count.multipliedReportingOverflow(by: unit)
         guard !overflow else { return nil }
-        // Digits below a nanosecond of the largest unit (13 of an hour) cannot matter.
-        var digits: Int64 = 0
-        var scale: Int64 = 1
-        for digit in fraction.prefix(13) {
-            digits = digits * 10 + Int64(digit.wholeNumberValue ?? 0)
+        // Digits that no longer fit into 63 bits cannot matter, and Go leaves them out too.
+        var digits: UInt64 = 0
+        var scale = 1.0
+        for digit in fraction {
+            guard digits <= UInt64(Int64.max) / 10 else { break }
+            digits = digits * 10 + UInt64(digit.wholeNumberValue ?? 0)
             scale *= 10
         }
-        let remainder = Int64(Double(digits) * (Double(unit) / Double(scale)))
+        let remainder = UInt64(Double(digits) * (Double(unit) / scale))
         let (sum, sumOverflow) = product.addingReportingOverflow(remainder)
         return sumOverflow ? nil : sum
     }

@@ -10,7 +10,8 @@ public enum HostAddress: StringValue {
             return
         }
         let name = text.lowercased()
-        guard isDNSName(name) else {
+        // Asked of the text as given: lowercasing turns some letters of other scripts (the Kelvin sign) into ASCII.
+        guard text.utf8.allSatisfy({ $0 < 0x80 }), isDNSName(name) else {
             throw InvalidValue(
                 expected: "host address", given: text,
                 reason: "want an IPv4 or IPv6 address, or a DNS name of letters, digits, dots and inner hyphens")

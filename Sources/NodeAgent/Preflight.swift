@@ -27,7 +27,8 @@ struct Preflight {
         let free = UInt64(status.f_bfree) * UInt64(status.f_frsize)
         if free < UInt64(bytes) {
             throw AgentError(
-                .diskFull, "the file system of \(folder) has \(free >> 20) MiB free and \(bytes >> 20) MiB are wanted; free some")
+                .diskFull,
+                "the file system of \(folder) has \(free >> 20) MiB free and \(bytes >> 20) MiB are wanted: free some space")
         }
         // Some file systems (btrfs) count no inodes and say 0 of 0.
         if status.f_files > 0 && status.f_ffree < UInt64(Self.inodes) {

@@ -104,7 +104,7 @@ public struct EnvoyListener: Hashable, Codable, Sendable {
 }
 
 /// A certificate chain, key or CA as a file of its own under `./tls/`, named after its content.
-public struct TLSFile: Hashable, Codable, Sendable, CustomStringConvertible {
+public struct TLSFile: Hashable, Codable, Sendable, CustomStringConvertible, CustomReflectable {
     /// `NAME-HASH.crt`, `.key` or `.ca`.
     public var name: String
     /// PEM.
@@ -116,4 +116,5 @@ public struct TLSFile: Hashable, Codable, Sendable, CustomStringConvertible {
     }
 
     public var description: String { "TLSFile(\(name), \(contents.utf8.count) bytes)" }
+    public var customMirror: Mirror { Mirror(self, children: []) }
 }

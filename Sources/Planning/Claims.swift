@@ -8,13 +8,11 @@ struct Claims {
         var port: Port
     }
 
-    private enum Holder {
-        case whole(BindingID)
-        case byName(HostnameClaims, first: BindingID)
-    }
-
     private var names: [String: BindingID] = [:]
-    private var holders: [Socket: Holder] = [:]
+    /// Sockets that one binding has alone.
+    private var whole: [Socket: BindingID] = [:]
+    /// Those that several share by hostname.
+    private var shared: [Socket: HostnameClaims] = [:]
     private let tunnelPort: Port
 
     init(tunnelPort: Port) { self.tunnelPort = tunnelPort }
@@ -51,50 +49,46 @@ struct Claims {
 
     private mutating func takeSocket(_ socket: Socket, hostnames: [String], id: BindingID) -> Conflict? {
         let place = "\(socket.protocol) listenPort \(socket.port)"
-        guard let holder = holders[socket] else {
-            if hostnames.isEmpty {
-                holders[socket] = .whole(id)
-            } else {
-                var claims = HostnameClaims()
-                claims.insert(hostnames, id: id)
-                holders[socket] = .byName(claims, first: id)
-            }
-            return nil
-        }
-        switch holder {
-        case .whole(let other):
+        if let other = whole[socket] {
             return Conflict(
                 binding: id, other: other, reason: .portConflict,
                 message: "\(place) is taken by binding \(other), which is older; "
                     + "use another port, or give both tls.hostnames to share it")
-        case .byName(_, let first) where hostnames.isEmpty:
-            return Conflict(
-                binding: id, other: first, reason: .portConflict,
-                message: "\(place) is shared by hostname, first by binding \(first); give this one tls.hostnames or another port")
-        case .byName(var claims, let first):
-            if let (name, other, theirs) = claims.overlap(hostnames) {
+        }
+        if hostnames.isEmpty {
+            if let first = shared[socket]?.first {
                 return Conflict(
-                    binding: id, other: other, reason: .portConflict,
-                    message: "hostname \(name) overlaps \(theirs) of binding \(other) on \(place), which is older; "
-                        + "hostnames on one port must not overlap")
+                    binding: id, other: first, reason: .portConflict,
+                    message:
+                        "\(place) is shared by hostname, first by binding \(first); give this one tls.hostnames or another port")
             }
-            // Emptied first, so that the set is changed in place and not copied.
-            holders[socket] = .whole(first)
-            claims.insert(hostnames, id: id)
-            holders[socket] = .byName(claims, first: first)
+            whole[socket] = id
             return nil
         }
+        if let (name, other, theirs) = shared[socket]?.overlap(hostnames) {
+            return Conflict(
+                binding: id, other: other, reason: .portConflict,
+                message: "hostname \(name) overlaps \(theirs) of binding \(other) on \(place), which is older; "
+                    + "hostnames on one port must not overlap")
+        }
+        // Changed in place: a copy for each binding would make planning quadratic.
+        shared[socket, default: HostnameClaims(first: id)].insert(hostnames, id: id)
+        return nil
     }
 }
 
 /// The SNI names taken on one port, wildcards too.
 struct HostnameClaims {
+    /// The binding that shared the port first.
+    let first: BindingID
     /// Names without wildcard.
     private var exact: [String: BindingID] = [:]
     /// `*.example.com` by `example.com`.
     private var wildcards: [String: BindingID] = [:]
     /// Every proper suffix of every taken name, with one name that has it.
     private var suffixes: [String: (name: String, id: BindingID)] = [:]
+
+    init(first: BindingID) { self.first = first }
 
     /// The first of `names` that a taken name overlaps, with the taker and the taken name.
     func overlap(_ names: [String]) -> (name: String, other: BindingID, theirs: String)? {

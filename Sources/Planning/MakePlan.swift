@@ -18,6 +18,7 @@ private struct Accepted {
     var binding: Binding
     var target: IPv4Address
     var material: TLSMaterial?
+    var secret: ObjectName?
 }
 
 private struct Planner {
@@ -55,7 +56,8 @@ private struct Planner {
             return
         }
         var material: TLSMaterial?
-        if let secret = binding.tls?.mode.secretRef?.objectName(in: portBinding.metadata) {
+        let secret = binding.tls?.mode.secretRef?.objectName(in: portBinding.metadata)
+        if let secret {
             switch certificate(secret, for: binding) {
             case .success(let found): material = found
             case .failure(let problem):
@@ -63,7 +65,7 @@ private struct Planner {
                 return
             }
         }
-        accepted.append(Accepted(id: id, binding: binding, target: target, material: material))
+        accepted.append(Accepted(id: id, binding: binding, target: target, material: material, secret: secret))
     }
 
     private struct Problem: Error { var message: String }
@@ -179,7 +181,7 @@ private struct Planner {
             return PlannedBinding(
                 id: accepted.id, listener: EnvoyListener.conventionalName(binding.protocol, binding.listenPort),
                 listenPort: binding.listenPort,
-                tunnelPort: tunnelPort, target: accepted.target, targetPort: binding.target.port)
+                tunnelPort: tunnelPort, target: accepted.target, targetPort: binding.target.port, keySecret: accepted.secret)
         }
     }
 

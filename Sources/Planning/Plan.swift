@@ -55,6 +55,8 @@ public struct PlannedBinding: Hashable, Sendable {
     public var tunnelPort: Port
     public var target: IPv4Address
     public var targetPort: Port
+    /// The Secret whose private key is copied to the VPS; nil where TLS does not end there.
+    public var keySecret: ObjectName?
 }
 
 /// Why a binding is not part of the plan.

@@ -18,6 +18,9 @@ public struct EdgeNodeReconciler: Sendable {
     public static let resync: Duration = .seconds(180)
     /// How often one is looked at that is applied but carries no traffic yet.
     static let settling: Duration = .seconds(1)
+    /// How often in a row that is done; uplinks that are down for longer are looked for less often.
+    static let quickLooks = 30
+    static let slowSettling: Duration = .seconds(10)
 
     private let store: any ResourceStore
     private let sessions: NodeSessions
@@ -48,7 +51,7 @@ public struct EdgeNodeReconciler: Sendable {
     public func reconcile(_ name: ObjectName) async -> ReconcileOutcome {
         do throws(StoreError) {
             guard let node = try await store.edgeNode(name) else {
-                outcomes[name] = nil
+                outcomes.set(nil, for: name)
                 await sessions.remove(name)
                 return .done(requeueAfter: nil)
             }
@@ -64,6 +67,7 @@ public struct EdgeNodeReconciler: Sendable {
     // MARK: bringing up
 
     private func bringUp(_ node: EdgeNode) async throws(StoreError) -> ReconcileOutcome {
+        let begin = ContinuousClock().now
         let name = node.metadata.objectName
         let plan = makePlan(try await planInput(node))
         let relayHash: SHA256Digest
@@ -77,18 +81,26 @@ public struct EdgeNodeReconciler: Sendable {
         if let key = node.status?.relayPublicKey {
             outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
         }
+        outcome.keysOnEdge = outcomes[name]?.outcome.keysOnEdge ?? []
         do throws(NodeFailure) {
             let report = try await apply(outcome, node: node)
             outcome.report = report
             await tell(report, of: node)
+            outcome.keysOnEdge = await tellOfKeys(report, plan: plan, before: outcome.keysOnEdge)
         } catch {
             outcome.failure = error
         }
         if let key = outcome.report?.relayPublicKey, key != node.status?.relayPublicKey {
             outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
         }
-        outcomes[name] = outcome
+        let before = outcomes[name]?.outcome
+        if !outcome.isSettled, before?.relayHash == outcome.relayHash, before?.uplinkHash == outcome.uplinkHash {
+            outcome.unsettledLooks = (before?.unsettledLooks ?? 0) + 1
+        }
+        outcomes.set(outcome, for: name)
         try await writeStatus(outcome, node: node)
+        let took = (ContinuousClock().now - begin) / .milliseconds(1)
+        logger.debug("reconciled", metadata: ["edgeNode": "\(name)", "milliseconds": "\(Int(took.rounded()))"])
         return await verdict(outcome, node: node)
     }
 
@@ -132,7 +144,7 @@ public struct EdgeNodeReconciler: Sendable {
             content: outcome.plan.relay,
             restartEnvoy: restartToken(of: node))
         do throws(EnrollmentError) {
-            return try await sessions.session(for: node, secret: secret).apply(document)
+            return try await sessions.link(to: node, secret: secret).apply(document)
         } catch {
             throw NodeFailure(error)
         }
@@ -188,6 +200,24 @@ public struct EdgeNodeReconciler: Sendable {
         }
     }
 
+    /// Warns of each private key that reached the VPS for the first time. A controller that has just started cannot know what
+    /// is there already, so an apply that changed nothing brought none.
+    /// - Returns: the bindings whose key is there now.
+    private func tellOfKeys(_ report: AgentReport, plan: Plan, before: Set<BindingID>) async -> Set<BindingID> {
+        var present: Set<BindingID> = []
+        for binding in plan.planned {
+            guard let secret = binding.keySecret else { continue }
+            present.insert(binding.id)
+            guard !report.changes.isEmpty, !before.contains(binding.id) else { continue }
+            await store.record(
+                ResourceEvent(
+                    kind: PortBinding.kind, name: binding.id.owner, level: .warning, reason: "PrivateKeyOnEdge",
+                    message:
+                        "the private key of Secret \(secret) was copied to the VPS, where binding \(binding.id.name) ends TLS"))
+        }
+        return present
+    }
+
     private func verdict(_ outcome: NodeOutcome, node: EdgeNode) async -> ReconcileOutcome {
         let name = node.metadata.objectName
         if let failure = outcome.failure {
@@ -198,11 +228,8 @@ public struct EdgeNodeReconciler: Sendable {
                 ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: failure.reason, message: failure.message))
             return failure.followUp == .retry ? .failed : .done(requeueAfter: Self.resync)
         }
-        guard let report = outcome.report else { return .failed }
-        let isSettled =
-            report.peers.contains { $0.uplink?.ready == true && $0.uplink?.hash == outcome.uplinkHash }
-            && !report.listeners.contains { $0.state == .pending } && report.starved.isEmpty
-        return .done(requeueAfter: isSettled ? Self.resync : Self.settling)
+        if outcome.isSettled { return .done(requeueAfter: Self.resync) }
+        return .done(requeueAfter: outcome.unsettledLooks < Self.quickLooks ? Self.settling : Self.slowSettling)
     }
 
     // MARK: deletion
@@ -225,7 +252,7 @@ public struct EdgeNodeReconciler: Sendable {
         }
         try await store.withdrawUplinks(of: node)
         try await store.releaseNode(node)
-        outcomes[name] = nil
+        outcomes.set(nil, for: name)
         await sessions.remove(name)
         logger.info("the EdgeNode is gone", metadata: ["edgeNode": "\(name)"])
         return .done(requeueAfter: nil)
@@ -243,7 +270,7 @@ public struct EdgeNodeReconciler: Sendable {
             throw NodeFailure(reason: "SSHSecretMissing", message: "Secret \(secretName) does not exist", followUp: .waiting)
         }
         do throws(EnrollmentError) {
-            let report = try await sessions.session(for: node, secret: secret).teardown(owner: owner(of: node))
+            let report = try await sessions.link(to: node, secret: secret).teardown(owner(of: node))
             let changes = report?.changes.joined(separator: "; ") ?? "there was nothing of ours"
             logger.info("the VPS was torn down", metadata: ["edgeNode": "\(node.metadata.objectName)", "changes": "\(changes)"])
         } catch {

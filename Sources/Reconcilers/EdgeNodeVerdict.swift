@@ -19,7 +19,7 @@ func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: Stri
     func set(_ type: String, _ verdict: Verdict) {
         status.conditions.set(
             Condition(
-                type: type, status: verdict.isTrue ? .true : .false, reason: verdict.reason, message: verdict.message,
+                type: type, status: verdict.status, reason: verdict.reason, message: verdict.message,
                 observedGeneration: generation), now: now)
     }
     let enrolled = enrolledVerdict(outcome)
@@ -28,7 +28,7 @@ func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: Stri
     set("Enrolled", enrolled)
     set("TunnelEstablished", tunnel)
     set("ConfigSynced", synced.condition)
-    set("Ready", [enrolled, synced.serving, tunnel].first { !$0.isTrue } ?? Verdict(true, "Ready", readyMessage(outcome)))
+    set("Ready", [enrolled, synced.serving, tunnel].first { !$0.isTrue } ?? Verdict(.true, "Ready", readyMessage(outcome)))
 
     guard let report = outcome.report else { return status }
     status.relayPublicKey = report.relayPublicKey ?? status.relayPublicKey
@@ -47,44 +47,47 @@ func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: Stri
 }
 
 private struct Verdict {
-    var isTrue: Bool
+    var status: Condition.Status
     var reason: String
     var message: String
 
-    init(_ isTrue: Bool, _ reason: String, _ message: String) {
-        self.isTrue = isTrue
+    var isTrue: Bool { status == .true }
+
+    init(_ status: Condition.Status, _ reason: String, _ message: String) {
+        self.status = status
         self.reason = reason
         self.message = message
     }
 }
 
 private func enrolledVerdict(_ outcome: NodeOutcome) -> Verdict {
-    if outcome.report == nil, let failure = outcome.failure { return Verdict(false, failure.reason, failure.message) }
+    if outcome.report == nil, let failure = outcome.failure { return Verdict(.false, failure.reason, failure.message) }
     guard let report = outcome.report, report.relayPublicKey != nil else {
         return Verdict(
-            false, outcome.failure?.reason ?? "NotYetEnrolled", outcome.failure?.message ?? "the VPS has not been enrolled yet")
+            .false, outcome.failure?.reason ?? "NotYetEnrolled", outcome.failure?.message ?? "the VPS has not been enrolled yet")
     }
-    return Verdict(true, "Enrolled", "agent \(report.agentBuild) answers on \(outcome.node.spec.address)")
+    return Verdict(.true, "Enrolled", "agent \(report.agentBuild) answers on \(outcome.node.spec.address)")
 }
 
 private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
     let peers = outcome.plan.relay.wireGuard.peers
     guard let report = outcome.report else {
-        return Verdict(false, "Unknown", "the VPS was not reached, so nothing is known of the tunnel")
+        return Verdict(.unknown, "NotReached", "the VPS was not reached, so nothing is known of the tunnel")
     }
-    let fresh = report.peers.filter { ($0.handshakeAge ?? .max) <= staleHandshakeSeconds }
+    let known = Set(peers.map(\.publicKey))
+    let fresh = report.peers.filter { known.contains($0.publicKey) && ($0.handshakeAge ?? .max) <= staleHandshakeSeconds }
     if fresh.count == peers.count, !peers.isEmpty {
-        return Verdict(true, "HandshakeFresh", "all \(peers.count) uplinks have shaken hands within \(staleHandshakeSeconds) s")
+        return Verdict(.true, "HandshakeFresh", "all \(peers.count) uplinks have shaken hands within \(staleHandshakeSeconds) s")
     }
     if !fresh.isEmpty {
         let missing = peers.filter { peer in !fresh.contains { $0.publicKey == peer.publicKey } }.map { String($0.ordinal) }
         return Verdict(
-            true, "SomeUplinksDown",
+            .true, "SomeUplinksDown",
             "\(fresh.count) of \(peers.count) uplinks are connected; down: \(missing.joined(separator: ", "))")
     }
     let port = outcome.node.spec.tunnel.listenPort
     return Verdict(
-        false, "NoHandshake",
+        .false, "NoHandshake",
         "no uplink has shaken hands within \(staleHandshakeSeconds) s; see whether the uplinks run, and whether UDP port \(port) of "
             + "\(outcome.node.spec.address) is open in the provider's firewall")
 }
@@ -92,24 +95,24 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
 /// `condition` tells of every deviation; `serving` is false only when the configuration as a whole is not in force.
 private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, serving: Verdict) {
     if let failure = outcome.failure {
-        let verdict = Verdict(false, failure.reason, failure.message)
+        let verdict = Verdict(.false, failure.reason, failure.message)
         return (verdict, verdict)
     }
     guard let report = outcome.report, report.hash == outcome.relayHash else {
-        let verdict = Verdict(false, "NotYetApplied", "the VPS does not hold the present configuration yet")
+        let verdict = Verdict(.false, "NotYetApplied", "the VPS does not hold the present configuration yet")
         return (verdict, verdict)
     }
     let total = outcome.plan.planned.count
-    let serving = Verdict(true, "Synced", "\(total) bindings are applied")
-    if let problem = outcome.plan.nodeProblems.first { return (Verdict(false, "NetworkTooSmall", problem), serving) }
+    let serving = Verdict(.true, "Synced", "\(total) bindings are applied")
+    if let problem = outcome.plan.nodeProblems.first { return (Verdict(.false, "NetworkTooSmall", problem), serving) }
     if let conflict = outcome.plan.conflicts.first {
         let more = outcome.plan.conflicts.count - 1
         let tail = more > 0 ? " (and \(more) more)" : ""
-        return (Verdict(false, conflict.reason.rawValue, "binding \(conflict.binding): \(conflict.message)\(tail)"), serving)
+        return (Verdict(.false, conflict.reason.rawValue, "binding \(conflict.binding): \(conflict.message)\(tail)"), serving)
     }
     if let listener = report.listeners.first(where: { $0.state == .portInUse || $0.state == .rejected }) {
         let reason: BindingStatus.Reason = listener.state == .portInUse ? .portInUse : .rejectedByEnvoy
-        return (Verdict(false, reason.rawValue, "\(listener.name): \(listener.message ?? "no more is known")"), serving)
+        return (Verdict(.false, reason.rawValue, "\(listener.name): \(listener.message ?? "no more is known")"), serving)
     }
     return (serving, serving)
 }

@@ -16,6 +16,10 @@ public struct NodeOutcome: Sendable {
     public var report: AgentReport?
     /// Why the VPS is not what the plan says; nil when it is.
     public var failure: NodeFailure?
+    /// Bindings whose private key is known to have been copied to the VPS.
+    var keysOnEdge: Set<BindingID> = []
+    /// How often in a row this same configuration was looked at and did not carry traffic.
+    var unsettledLooks = 0
 
     public init(
         node: EdgeNode, plan: Plan, relayHash: SHA256Digest, uplinkHash: SHA256Digest?, report: AgentReport?,
@@ -27,6 +31,13 @@ public struct NodeOutcome: Sendable {
         self.uplinkHash = uplinkHash
         self.report = report
         self.failure = failure
+    }
+
+    /// Whether the configuration is in force from end to end: an uplink holds it and is ready, and no listener is still coming up.
+    var isSettled: Bool {
+        guard let report, failure == nil else { return false }
+        return report.peers.contains { $0.uplink?.ready == true && $0.uplink?.hash == uplinkHash }
+            && !report.listeners.contains { $0.state == .pending }
     }
 }
 
@@ -53,14 +64,42 @@ public struct NodeFailure: Error, Hashable, Sendable {
     }
 }
 
+/// An outcome with its parts by name, so that the status of each of 10,000 bindings is told without a search.
+final class IndexedOutcome: Sendable {
+    let outcome: NodeOutcome
+    let conflicts: [BindingID: Conflict]
+    let planned: [BindingID: PlannedBinding]
+    let listeners: [String: ListenerReport]
+    /// Uplinks that are ready, whatever document they hold.
+    let readyUplinks: Int
+    /// Those of them that hold the present document.
+    let currentUplinks: Int
+    /// What the current uplinks say of each binding's target.
+    let targets: [String: [TargetReport]]
+
+    init(_ outcome: NodeOutcome) {
+        self.outcome = outcome
+        conflicts = Dictionary(outcome.plan.conflicts.map { ($0.binding, $0) }, uniquingKeysWith: { first, _ in first })
+        planned = Dictionary(outcome.plan.planned.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        listeners = Dictionary((outcome.report?.listeners ?? []).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        let ready = (outcome.report?.peers ?? []).compactMap(\.uplink).filter(\.ready)
+        let current = ready.filter { $0.hash == outcome.uplinkHash }
+        readyUplinks = ready.count
+        currentUplinks = current.count
+        targets = Dictionary(grouping: current.flatMap(\.targets), by: \.binding)
+    }
+}
+
 /// The last outcome of each EdgeNode, shared by the reconcilers.
 public final class NodeOutcomes: Sendable {
-    private let outcomes = Mutex<[ObjectName: NodeOutcome]>([:])
+    private let outcomes = Mutex<[ObjectName: IndexedOutcome]>([:])
 
     public init() {}
 
-    public subscript(name: ObjectName) -> NodeOutcome? {
-        get { outcomes.withLock { $0[name] } }
-        set { outcomes.withLock { $0[name] = newValue } }
+    subscript(name: ObjectName) -> IndexedOutcome? { outcomes.withLock { $0[name] } }
+
+    func set(_ outcome: NodeOutcome?, for name: ObjectName) {
+        let indexed = outcome.map(IndexedOutcome.init)
+        outcomes.withLock { $0[name] = indexed }
     }
 }

@@ -2,47 +2,76 @@ import EdgeAPI
 public import Enrollment
 public import Logging
 public import NodeDocument
+import Sodium
 
 /// One kept session a VPS; a changed address or Secret makes a new one.
 public actor NodeSessions {
+    public nonisolated let agentBuild: String
     public nonisolated let envoyRelease: EnvoyRelease
-    private let bundle: AgentBundle
-    private let envoy: EnvoySource
-    private let logger: Logger
-    private var sessions: [ObjectName: (target: NodeTarget, session: NodeSession)] = [:]
+    private let open: @Sendable (EdgeNode, Secret) throws(EnrollmentError) -> NodeLink
+    private var links: [ObjectName: NodeLink] = [:]
 
+    /// Sessions over SSH, each with its own connection.
     public init(bundle: AgentBundle, envoy: EnvoySource, envoyVersion: String, logger: Logger) {
-        self.bundle = bundle
-        self.envoy = envoy
-        envoyRelease = envoy.release(version: envoyVersion)
-        self.logger = logger
+        self.init(agentBuild: bundle.build, envoyRelease: envoy.release(version: envoyVersion)) {
+            node, secret throws(EnrollmentError) in
+            var logger = logger
+            logger[metadataKey: "edgeNode"] = "\(node.metadata.objectName)"
+            let target = try NodeTarget(spec: node.spec, secret: secret)
+            return NodeLink(
+                NodeSession(target: target, bundle: bundle, envoy: envoy, logger: logger), fingerprint: target.fingerprint)
+        }
     }
 
-    public nonisolated var agentBuild: String { bundle.build }
+    /// Sessions by `open`, which connects nothing yet.
+    init(
+        agentBuild: String, envoyRelease: EnvoyRelease,
+        open: @escaping @Sendable (EdgeNode, Secret) throws(EnrollmentError) -> NodeLink
+    ) {
+        self.agentBuild = agentBuild
+        self.envoyRelease = envoyRelease
+        self.open = open
+    }
 
-    func session(for node: EdgeNode, secret: Secret) async throws(EnrollmentError) -> NodeSession {
+    func link(to node: EdgeNode, secret: Secret) async throws(EnrollmentError) -> NodeLink {
         let name = node.metadata.objectName
-        let target = try NodeTarget(spec: node.spec, secret: secret)
-        if let (known, session) = sessions[name] {
-            if known.fingerprint == target.fingerprint { return session }
-            sessions[name] = nil
-            await session.close()
+        let wanted = try open(node, secret)
+        if let known = links[name] {
+            if known.fingerprint == wanted.fingerprint { return known }
+            links[name] = nil
+            await known.close()
         }
-        var logger = logger
-        logger[metadataKey: "edgeNode"] = "\(name)"
-        let session = NodeSession(target: target, bundle: bundle, envoy: envoy, logger: logger)
-        sessions[name] = (target, session)
-        return session
+        links[name] = wanted
+        return wanted
     }
 
     func remove(_ name: ObjectName) async {
-        if let (_, session) = sessions.removeValue(forKey: name) { await session.close() }
+        if let link = links.removeValue(forKey: name) { await link.close() }
     }
 
     /// Ends every connection; the VPSes stay as they are.
     public func closeAll() async {
-        let all = sessions.values.map(\.session)
-        sessions = [:]
-        for session in all { await session.close() }
+        let all = links.values
+        links = [:]
+        for link in all { await link.close() }
+    }
+}
+
+/// What a reconcile says to one VPS: the messages of the agent's protocol.
+struct NodeLink: Sendable {
+    /// Links of the same fingerprint reach the same VPS in the same way.
+    var fingerprint: SHA256Digest
+    var apply: @Sendable (RelayDocument) async throws(EnrollmentError) -> AgentReport
+    /// Nil where there was nothing of ours.
+    var teardown: @Sendable (Owner) async throws(EnrollmentError) -> AgentReport?
+    var close: @Sendable () async -> Void
+}
+
+extension NodeLink {
+    init(_ session: NodeSession, fingerprint: SHA256Digest) {
+        self.fingerprint = fingerprint
+        apply = { document throws(EnrollmentError) in try await session.apply(document) }
+        teardown = { owner throws(EnrollmentError) in try await session.teardown(owner: owner) }
+        close = { await session.close() }
     }
 }

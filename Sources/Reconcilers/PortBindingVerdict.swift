@@ -6,7 +6,7 @@ import Sodium
 
 /// The status of a PortBinding, told from the last outcome of its EdgeNode; `outcome` is nil when there was none yet.
 func portBindingStatus(
-    _ portBinding: PortBinding, node: EdgeNode?, outcome: NodeOutcome?, previous: PortBindingStatus?, now: String
+    _ portBinding: PortBinding, node: EdgeNode?, outcome: IndexedOutcome?, previous: PortBindingStatus?, now: String
 ) -> PortBindingStatus {
     var status = previous ?? PortBindingStatus()
     let generation = portBinding.metadata.generation
@@ -47,7 +47,7 @@ private struct BindingVerdict {
     var target: String?
 }
 
-private func bindingVerdict(_ binding: Binding, of portBinding: PortBinding, node: EdgeNode?, outcome: NodeOutcome?)
+private func bindingVerdict(_ binding: Binding, of portBinding: PortBinding, node: EdgeNode?, outcome: IndexedOutcome?)
     -> BindingVerdict
 {
     guard node != nil else {
@@ -55,27 +55,27 @@ private func bindingVerdict(_ binding: Binding, of portBinding: PortBinding, nod
             reason: .edgeNodeNotFound,
             message: "EdgeNode \(portBinding.edgeNodeName) does not exist; create it or correct spec.edgeNodeRef.name")
     }
-    guard let outcome else {
+    guard let facts = outcome else {
         return BindingVerdict(reason: .notYetApplied, message: "EdgeNode \(portBinding.edgeNodeName) has not been reconciled yet")
     }
     let id = BindingID(owner: portBinding.metadata.objectName, name: binding.name)
-    if let conflict = outcome.plan.conflicts.first(where: { $0.binding == id }) {
+    if let conflict = facts.conflicts[id] {
         return BindingVerdict(reason: conflict.reason, message: conflict.message)
     }
-    guard let planned = outcome.plan.planned.first(where: { $0.id == id }) else {
+    guard let planned = facts.planned[id] else {
         return BindingVerdict(reason: .notYetApplied, message: "not part of the last plan yet")
     }
     let target = "\(planned.target):\(planned.targetPort)"
     func verdict(_ reason: BindingStatus.Reason, _ message: String) -> BindingVerdict {
         BindingVerdict(reason: reason, message: message, target: target)
     }
-    if let failure = outcome.failure {
+    if let failure = facts.outcome.failure {
         return verdict(.notYetApplied, "EdgeNode \(portBinding.edgeNodeName): \(failure.message)")
     }
-    guard let report = outcome.report, report.hash == outcome.relayHash else {
+    guard let report = facts.outcome.report, report.hash == facts.outcome.relayHash else {
         return verdict(.notYetApplied, "the VPS does not hold the present configuration yet")
     }
-    switch report.listeners.first(where: { $0.name == planned.listener }) {
+    switch facts.listeners[planned.listener] {
     case nil: return verdict(.notYetApplied, "Envoy has no listener \(planned.listener) yet")
     case .some(let listener):
         switch listener.state {
@@ -85,13 +85,12 @@ private func bindingVerdict(_ binding: Binding, of portBinding: PortBinding, nod
         case .pending: return verdict(.notYetApplied, listener.message ?? "Envoy has not taken the listener up yet")
         }
     }
-    return uplinkVerdict(planned, outcome: outcome, report: report)
+    return uplinkVerdict(planned, facts: facts, report: report)
 }
 
-private func uplinkVerdict(_ planned: PlannedBinding, outcome: NodeOutcome, report: AgentReport) -> BindingVerdict {
+private func uplinkVerdict(_ planned: PlannedBinding, facts: IndexedOutcome, report: AgentReport) -> BindingVerdict {
     let target = "\(planned.target):\(planned.targetPort)"
-    let ready = report.peers.compactMap(\.uplink).filter(\.ready)
-    guard !ready.isEmpty else {
+    guard facts.readyUplinks > 0 else {
         let words = report.peers.map { peer in
             let state = peer.uplink.map { $0.reason ?? "not ready" } ?? "silent"
             return "\(peer.ordinal): \(state)"
@@ -102,20 +101,19 @@ private func uplinkVerdict(_ planned: PlannedBinding, outcome: NodeOutcome, repo
                 ? "there is no uplink" : "no uplink is ready (\(words.joined(separator: "; "))); see the uplinks' logs",
             target: target)
     }
-    let current = ready.filter { $0.hash == outcome.uplinkHash }
-    guard !current.isEmpty else {
+    guard facts.currentUplinks > 0 else {
         return BindingVerdict(
             reason: .notYetApplied, message: "the uplinks have not taken up the present configuration yet", target: target)
     }
     guard !report.starved.contains(planned.id.name) else {
-        let check = outcome.node.spec.edge.healthCheck
+        let check = facts.outcome.node.spec.edge.healthCheck
         return BindingVerdict(
             reason: .uplinksDown,
             message: "an uplink says it is ready, but Envoy's checks of it have not succeeded yet "
                 + "(\(check.healthyThreshold) in a row, every \(check.interval))",
             target: target)
     }
-    let answers = current.compactMap { uplink in uplink.targets.first { $0.binding == planned.id.name } }
+    let answers = facts.targets[planned.id.name] ?? []
     if let refused = answers.first(where: { $0.reachable == false }), !answers.contains(where: { $0.reachable != false }) {
         return BindingVerdict(
             reason: .targetUnreachable,

@@ -16,10 +16,10 @@ public final class SecretBytes: Sendable {
         seal()
     }
 
-    /// Copies `bytes`, then zeroes them.
+    /// Copies `bytes`, then zeroes them; also when there is no memory for the copy.
     public convenience init(consuming bytes: inout [UInt8]) throws(SodiumError) {
+        defer { zero(&bytes) }
         try self.init(copying: bytes)
-        zero(&bytes)
     }
 
     /// Fresh random bytes.

@@ -11,28 +11,35 @@ public struct WireGuardPrivateKey: Sendable, Equatable, CustomStringConvertible 
         var bytes = [UInt8](repeating: 0, count: Int(crypto_scalarmult_curve25519_SCALARBYTES))
         try prepareSodium()
         randombytes_buf(&bytes, bytes.count)
-        bytes[0] &= 248
-        bytes[31] = bytes[31] & 127 | 64
+        clamp(&bytes)
         return WireGuardPrivateKey(secret: try SecretBytes(consuming: &bytes))
     }
 
     private init(secret: SecretBytes) { self.secret = secret }
 
-    /// Reads the 44 characters of base64 that `wg genkey` prints; white space around them is allowed. `text` is zeroed.
+    private static func clamp(_ bytes: inout [UInt8]) {
+        bytes[0] &= 248
+        bytes[31] = bytes[31] & 127 | 64
+    }
+
+    /// Reads the 44 characters of base64 that `wg genkey` prints, and clamps them as the kernel does; white space around them
+    /// is allowed. `text` is zeroed.
     /// - Throws: `InvalidValue` that never repeats what was given.
     public init(consumingBase64 text: inout [UInt8]) throws {
         defer { zero(&text) }
         var bytes = [UInt8](repeating: 0, count: 32)
         var length = 0
-        let result = sodium_base642bin(
-            &bytes, bytes.count,
-            text.withUnsafeBufferPointer { UnsafeRawPointer($0.baseAddress)?.assumingMemoryBound(to: CChar.self) },
-            text.count, " \n\r\t", &length, nil, sodium_base64_VARIANT_ORIGINAL)
+        let result = text.withUnsafeBytes {
+            sodium_base642bin(
+                &bytes, bytes.count, $0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count, " \n\r\t", &length, nil,
+                sodium_base64_VARIANT_ORIGINAL)
+        }
         guard result == 0, length == 32 else {
             zero(&bytes)
             throw InvalidValue(
                 expected: "WireGuard private key", given: "<redacted>", reason: "want 32 bytes as 44 characters of base64")
         }
+        Self.clamp(&bytes)
         secret = try SecretBytes(consuming: &bytes)
     }
 

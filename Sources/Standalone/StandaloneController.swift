@@ -51,7 +51,8 @@ public struct StandaloneController: ServiceLifecycle.Service {
     private func reconcile(_ name: ObjectName) async -> ReconcileOutcome {
         guard !store.mustWait(name) else {
             logger.warning(
-                "some manifests cannot be read since the start, so the VPS is left as it is; correct them", metadata: ["edgeNode": "\(name)"])
+                "some manifests cannot be read since the start, so the VPS is left as it is; correct them",
+                metadata: ["edgeNode": "\(name)"])
             return .done(requeueAfter: EdgeNodeReconciler.resync)
         }
         let outcome = await nodes.reconcile(name)

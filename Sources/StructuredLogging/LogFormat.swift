@@ -43,7 +43,8 @@ public struct StructuredLogHandler: LogHandler {
     }
 
     public func log(event: LogEvent) {
-        let all = metadata.merging(event.metadata ?? [:]) { $1 }
+        var all = metadata.merging(event.metadata ?? [:]) { $1 }
+        if let error = event.error, all["error"] == nil { all["error"] = "\(error)" }
         let fields = all.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") }
         let line = render(level: event.level, message: event.message.description, fields: fields, time: timestamp())
         // One write a line: lines of several threads never mix.
@@ -60,7 +61,7 @@ public struct StructuredLogHandler: LogHandler {
             parts += fields.map { (taken.contains($0.0) ? "\($0.0)_" : $0.0, $0.1) }
             return "{" + parts.map { "\(quoted($0.0)):\(quoted($0.1))" }.joined(separator: ",") + "}\n"
         case .text:
-            let tail = fields.map { " \($0.0)=\(quoted($0.1))" }.joined()
+            let tail = fields.map { " \(escaped($0.0))=\(quoted($0.1))" }.joined()
             return "\(time) \(name.uppercased()) \(label): \(escaped(message))\(tail)\n"
         }
     }

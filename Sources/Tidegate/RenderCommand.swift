@@ -58,6 +58,9 @@ struct RenderCommand: ParsableCommand {
     private func show(_ plan: Plan, of node: EdgeNode) throws {
         let name = node.metadata.objectName
         let envoy = plan.relay.envoy
+        for binding in plan.planned {
+            print("# \(binding.listener): binding \(binding.id) leads to \(binding.target):\(binding.targetPort)")
+        }
         print("### EdgeNode \(name): on the VPS, /etc/tidegate/envoy/")
         section("bootstrap.json", envoy.bootstrap)
         for listener in envoy.listeners { section("lds.json, \(listener.name)", listener.json) }

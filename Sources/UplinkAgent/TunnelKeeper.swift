@@ -25,6 +25,7 @@ struct TunnelKeeper: Service {
         /// `part` is not in force yet.
         var isPending = false
         var endpoint = RelayEndpoint()
+        var silence = RelaySilence()
         var isLookingUp = false
         var nextCheck: Int64 = 0
         var nextAttempt: Int64 = 0
@@ -100,6 +101,9 @@ struct TunnelKeeper: Service {
             store.update { $0.lastHandshake = nil }
         case .success(let status):
             let relay = status.device.peers.first { $0.publicKey == part.relayPublicKey }
+            if plan.silence.mustSpeak(receivedBytes: relay?.receivedBytes ?? 0, now: now) {
+                host.speak(part.content.relay.address)
+            }
             store.update { condition in
                 condition.wireGuardKind = status.kind
                 condition.lastHandshake = relay?.lastHandshake

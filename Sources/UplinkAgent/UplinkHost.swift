@@ -1,3 +1,4 @@
+import NetworkTypes
 import WireGuardNetlink
 
 /// What an uplink does to its host. The calls block for milliseconds, and must come one at a time.
@@ -8,6 +9,8 @@ struct UplinkHost: Sendable {
     /// What others have set up that may stand in the traffic's way, in words for people.
     var obstacles: @Sendable () throws(UplinkError) -> [String]
     var status: @Sendable () throws(UplinkError) -> Status
+    /// Sends one small datagram to the relay's tunnel address; what becomes of it shows in the device's status.
+    var speak: @Sendable (_ relay: IPv4Address) -> Void
     /// Removes everything of ours.
     /// - Returns: what was changed, and what could not be.
     var remove: @Sendable () -> (changes: [String], failures: [UplinkError])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from pathlib import Path
 
+from lab import tree
 from lab.laboratory import Lab
 from lab.machine import NspawnMachine
 
@@ -14,6 +16,8 @@ from lab.machine import NspawnMachine
 _OWN_LIFE = ("run/", "tmp/", "var/tmp/", "var/log/", "var/lib/systemd/", "var/lib/private", "var/cache/private", "root/.ssh/", "dev/", "proc/", "sys/")
 # Debian's own copies of the account files as they were before the last change, and the lock beside them.
 _ACCOUNT_BACKUPS = ("etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/subuid-", "etc/subgid-", "etc/.pwd.lock")
+# Made of the interface's hardware address, which a reboot changes here; there a while after the machine is up.
+_LINK_LOCAL = re.compile(r"fe80::.* dev eth0 ")
 _COUNTERS = ("nf_conntrack_count", "stable_secret", "random")
 
 
@@ -34,8 +38,8 @@ def snapshot(lab: Lab) -> dict[str, set[str]]:
         "file": files(machine),
         "unit": {line.split()[0] for line in machine.exec(["systemctl", "list-unit-files", "--no-legend", "--no-pager"]).splitlines()},
         "process": set(machine.exec(["ps", "-eo", "args", "--no-headers"]).splitlines()) - {"ps -eo args --no-headers"},
-        "interface": {line.split(":")[1].strip() for line in machine.exec(["ip", "-o", "link"]).splitlines()},
-        "route": set(machine.exec(["ip", "route", "show", "table", "all"]).splitlines()),
+        "interface": {line.split(":")[1].strip().partition("@")[0] for line in machine.exec(["ip", "-o", "link"]).splitlines()},
+        "route": {line for line in machine.exec(["ip", "route", "show", "table", "all"]).splitlines() if not _LINK_LOCAL.search(line)},
         "setting": {line for line in machine.exec(["sysctl", "--all", "--pattern", r"^net\."]).splitlines()
                     if not any(word in line for word in _COUNTERS)},
         "feature": set(lab.vps.namespace.run(["ethtool", "-k", "eth0"]).splitlines()),
@@ -44,14 +48,17 @@ def snapshot(lab: Lab) -> dict[str, set[str]]:
 
 def files(machine: NspawnMachine) -> set[str]:
     """What differs from the Debian it was booted from: the file's path, kind, mode and content, as the machine sees it."""
-    upper = machine.folder / "disk" / "upper"
+    upper, lower = machine.folder / "disk" / "upper", tree.vps_tree()
     found = set()
     for folder, names, entries in os.walk(upper):
         for name in names + entries:
             path = (Path(folder) / name).relative_to(upper)
             shown = str(path) + ("/" if name in names else "")
             if not shown.startswith(_OWN_LIFE) and str(path) not in _ACCOUNT_BACKUPS:
-                found.add(described(machine.root / path, str(path)))
+                seen = described(machine.root / path, str(path))
+                # Written, and again what it was.
+                if not (lower / path).is_symlink() and not (lower / path).exists() or seen != described(lower / path, str(path)):
+                    found.add(seen)
     return found
 
 

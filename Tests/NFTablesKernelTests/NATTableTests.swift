@@ -38,6 +38,11 @@ private func ruleset(
                 \t\telements = { udp . 1 : 10.96.0.1 . 1 }
                 \t}
 
+                \tchain answers {
+                \t\ttype filter hook prerouting priority mangle; policy accept;
+                \t\tiifname != "wg-uplink" meta l4proto udp ct original ip daddr 10.200.0.2 ip frag-off set ip frag-off & 49151 comment "UDP answers may be fragmented"
+                \t}
+
                 \tchain prerouting {
                 \t\ttype nat hook prerouting priority dstnat - 1; policy accept;
                 \t\tiifname "wg-uplink" ip daddr 10.200.0.2 dnat ip to meta l4proto . th dport map @forwards comment "bindings"

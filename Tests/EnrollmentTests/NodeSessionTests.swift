@@ -1,0 +1,230 @@
+import Fixtures
+import NetworkTypes
+import NodeDocument
+import Sodium
+import Testing
+
+@testable import Enrollment
+@testable import SSH
+
+/// The agent's protocol: which answer leads to which push, and what each failure is called.
+@Suite struct NodeSessionTests {
+    private let folder: Folder
+    private let bundle: AgentBundle
+    private let file: EnvoySource
+
+    init() throws {
+        folder = try Folder()
+        let path = try folder.write(Array("bundle".utf8), to: "agent.tar.gz")
+        try folder.write(Array("b1\n".utf8), to: "agent.build")
+        bundle = try AgentBundle(path: path)
+        file = try EnvoySource(parsing: try folder.write(Array("ENVOY".utf8), to: "envoy"), version: "1.40.0", sha256: nil)
+    }
+
+    private func report(_ outcome: AgentReport.Outcome, _ problems: [AgentProblem] = []) throws -> AgentReport {
+        var report = try fullAgentReport()
+        report.outcome = outcome
+        report.problems = problems
+        return report
+    }
+
+    private func apply(_ host: FakeHost, envoy: EnvoySource? = nil) async throws -> AgentReport {
+        try await host.session(bundle: bundle, envoy: envoy ?? file).apply(fullRelayDocument())
+    }
+
+    private func failure(_ host: FakeHost, envoy: EnvoySource? = nil) async throws -> EnrollmentError? {
+        do {
+            _ = try await apply(host, envoy: envoy)
+            return nil
+        } catch let error as EnrollmentError {
+            return error
+        }
+    }
+
+    // MARK: what is sent
+
+    @Test func asksOnce() async throws {
+        let host = try FakeHost(.report(try report(.applied)))
+        let session = try host.session(bundle: bundle, envoy: file)
+        #expect(try await session.apply(fullRelayDocument()) == report(.applied))
+        #expect(host.commands == [.init(word: "apply", input: try DocumentJSON.encode(fullRelayDocument()))])
+        // And again over the same connection.
+        host.answer(.report(try report(.applied)))
+        _ = try await session.apply(fullRelayDocument())
+        #expect(host.connections == 1)
+        await session.close()
+        #expect(host.closed == 1)
+    }
+
+    /// What the shell answers where there is no agent, what another build answers, and one that crashes at its start.
+    @Test func pushesTheAgentWhereItIsNeeded() async throws {
+        let answers: [FakeHost.Answer] = [
+            .ended(status: 127, error: "sh: not found"), .ended(status: 126, error: "Permission denied"),
+            .report(try report(.needsAgent)),
+            .ended(status: nil, signal: "SEGV"),
+        ]
+        let document = try DocumentJSON.encode(fullRelayDocument())
+        for answer in answers {
+            let host = try FakeHost(answer, .report(try report(.applied)))
+            _ = try await apply(host)
+            #expect(host.words == ["apply", "install"])
+            // Its length in blocks, its digest, itself, and at once what it shall apply.
+            let header = Array("1 \(bundle.sha256)\n".utf8)
+            let padded = Array("bundle".utf8) + [UInt8](repeating: 0, count: 65530)
+            #expect(host.commands.last?.input == header + padded + document)
+        }
+    }
+
+    @Test func pushesEnvoyWhereItIsNeeded() async throws {
+        let host = try FakeHost(
+            .ended(status: 127), .report(try report(.needsEnvoy)), .report(try report(.observed)), .report(try report(.applied)))
+        _ = try await apply(host)
+        #expect(host.words == ["apply", "install", "install-envoy", "apply"])
+        let header = #"{"length":5,"sha256":"\#(SHA256.digest(of: "ENVOY"))","version":"1.40.0"}"# + "\n"
+        #expect(host.commands[2].input == Array((header + "ENVOY").utf8))
+        #expect(host.connections == 1)
+    }
+
+    @Test func neverGoesRoundInCircles() async throws {
+        let host = try FakeHost(.report(try report(.needsAgent)), .report(try report(.needsAgent)))
+        let error = try await failure(host)
+        #expect(host.words == ["apply", "install"])
+        #expect(error?.message == "203.0.113.10: the agent still answers needsAgent after it got what it asked for")
+        let envoy = try FakeHost(
+            .report(try report(.needsEnvoy)), .report(try report(.observed)), .report(try report(.needsEnvoy)))
+        #expect(try await failure(envoy)?.reason == .agentFailed)
+        #expect(envoy.words == ["apply", "install-envoy", "apply"])
+    }
+
+    @Test func hasNoEnvoyToPushWhereHostsDownloadIt() async throws {
+        let url = try EnvoySource(parsing: "https://example.com/envoy", version: "1.40.0", sha256: SHA256.digest(of: "e"))
+        let host = try FakeHost(.report(try report(.needsEnvoy)))
+        let error = try await failure(host, envoy: url)
+        #expect(error?.reason == .envoyInstallFailed)
+        #expect(host.words == ["apply"])
+    }
+
+    // MARK: lost connections
+
+    @Test func connectsAnewWhenTheKeptConnectionIsDead() async throws {
+        let host = try FakeHost(.report(try report(.applied)))
+        let session = try host.session(bundle: bundle, envoy: file)
+        _ = try await session.apply(fullRelayDocument())
+        // Known to be dead: no command is lost.
+        host.die()
+        host.answer(.report(try report(.applied)))
+        _ = try await session.apply(fullRelayDocument())
+        #expect(host.connections == 2)
+        #expect(host.words.count == 2)
+        // Found dead by the command: once more.
+        host.answer(.fails(.connectionLost(during: .idle, "reset")), .report(try report(.applied)))
+        _ = try await session.apply(fullRelayDocument())
+        #expect(host.connections == 3)
+        #expect(host.closed == 2)
+        #expect(await session.statistics.execs == 3)
+    }
+
+    @Test func tellsWhenAFreshConnectionIsLost() async throws {
+        let host = try FakeHost(.fails(.connectionLost(during: .idle, "reset")))
+        let error = try await failure(host)
+        #expect(error?.reason == .connectionLost)
+        #expect(error?.followUp == .retry)
+        #expect(host.words == ["apply"])
+    }
+
+    @Test func doesNotRepeatWhatFailedOtherwise() async throws {
+        let host = try FakeHost(.report(try report(.applied)))
+        let session = try host.session(bundle: bundle, envoy: file)
+        _ = try await session.apply(fullRelayDocument())
+        host.answer(.fails(.outputTooLarge(command: "apply", limit: 1)))
+        await #expect(throws: EnrollmentError.self) { try await session.apply(fullRelayDocument()) }
+        #expect(host.words == ["apply", "apply"])
+    }
+
+    @Test func namesWhatStandsInTheWay() async throws {
+        let cases: [(SSHError.Reason, EnrollmentError.Reason, EnrollmentError.FollowUp)] = [
+            (.refused([]), .unreachable, .retry), (.nameUnresolvable("no such name"), .unreachable, .retry),
+            (.authenticationRefused(tried: ["publickey"], offered: ["password"], hints: []), .authenticationFailed, .waiting),
+            (.authenticationTimedOut(after: .seconds(1)), .authenticationFailed, .retry),
+            (.notSSH("HTTP/1.1"), .unreachable, .waiting),
+            (.keyUnreadable("no key"), .sshSecretInvalid, .waiting), (.outOfResources("threads"), .unreachable, .retry),
+        ]
+        for (reason, expected, followUp) in cases {
+            let host = try FakeHost()
+            host.refuse(reason)
+            let error = try await failure(host)
+            #expect(error?.reason == expected)
+            #expect(error?.followUp == followUp)
+            #expect(error?.message.hasPrefix("ssh root@203.0.113.10:22: ") == true)
+            #expect(error?.message.hasSuffix("(during apply)") == true)
+        }
+    }
+
+    // MARK: what the agent says
+
+    @Test func tellsOfEachRefusal() async throws {
+        let cases: [(AgentProblem.Kind, EnrollmentError.Reason, EnrollmentError.FollowUp)] = [
+            (.foreignOwner, .foreignOwner, .stalled), (.staleEpoch, .staleEpoch, .stalled),
+            (.unsupportedHost, .unsupportedHost, .stalled),
+            (.badDocument, .documentRefused, .stalled), (.diskFull, .diskFull, .retry), (.busy, .busy, .retry),
+            (.envoyInstall, .envoyInstallFailed, .retry), (.envoyRejected, .agentFailed, .retry),
+            (.envoyNotRunning, .agentFailed, .retry),
+            (.wireGuard, .agentFailed, .retry), (.network, .agentFailed, .retry), (.system, .agentFailed, .retry),
+        ]
+        for (kind, reason, followUp) in cases {
+            let problems = [AgentProblem(kind: kind, message: "first"), AgentProblem(kind: .system, message: "second")]
+            let error = try await failure(try FakeHost(.report(try report(.refused, problems))))
+            #expect(error == EnrollmentError(reason: reason, message: "203.0.113.10: first; second", followUp: followUp))
+        }
+        #expect(try await failure(try FakeHost(.report(try report(.refused))))?.reason == .agentFailed)
+    }
+
+    @Test func tellsWhenThereIsNoReport() async throws {
+        let garbage = try await failure(try FakeHost(.ended(status: 3, output: "Welcome!\n", error: "panic\u{1B}[2J at 7")))
+        #expect(garbage?.reason == .agentFailed)
+        #expect(
+            garbage?.message
+                == "203.0.113.10: the agent gave no report (not valid JSON) and ended with status 3: panic\\u{1b}[2J at 7")
+        let silent = try await failure(try FakeHost(.ended(status: 0)))
+        #expect(silent?.message == "203.0.113.10: the agent gave no report (not valid JSON) and ended with status 0")
+        let killed = try await failure(try FakeHost(.ended(status: nil, signal: "KILL", output: "{")))
+        #expect(killed?.message == "203.0.113.10: the agent gave no report (not valid JSON) and was killed by SIGKILL")
+    }
+
+    @Test func tellsWhyTheAgentCouldNotBeInstalled() async throws {
+        let full = try FakeHost(
+            .ended(status: 127),
+            .ended(status: 65, error: "tidegate-install: cannot write the bundle: dd: No space left on device\n"))
+        let error = try await failure(full)
+        #expect(error?.reason == .diskFull)
+        #expect(error?.message.contains("cannot write the bundle: dd: No space left on device") == true)
+        #expect(full.words == ["apply", "install"])
+        let silent = try await failure(try FakeHost(.ended(status: 127), .ended(status: 1)))
+        #expect(silent?.reason == .agentInstallFailed)
+        #expect(silent?.message == "203.0.113.10: the agent could not be installed: the host said nothing")
+    }
+
+    @Test func tellsWhenEnvoyWasRefused() async throws {
+        let problem = AgentProblem(kind: .envoyInstall, message: "the digest does not match")
+        let host = try FakeHost(.report(try report(.needsEnvoy)), .report(try report(.refused, [problem])))
+        #expect(try await failure(host)?.reason == .envoyInstallFailed)
+        #expect(host.words == ["apply", "install-envoy"])
+    }
+
+    // MARK: teardown
+
+    @Test func tearsDown() async throws {
+        let owner = Owner(installation: "i", namespace: "n", name: "x")
+        let host = try FakeHost(.report(try report(.applied)), .ended(status: 127))
+        let session = try host.session(bundle: bundle, envoy: file)
+        #expect(try await session.teardown(owner: owner)?.outcome == .applied)
+        #expect(host.commands.first == .init(word: "teardown", input: try DocumentJSON.encode(owner)))
+        // Where there is no agent there is nothing of ours, and none is pushed for it.
+        #expect(try await session.teardown(owner: owner) == nil)
+        #expect(host.words == ["teardown", "teardown"])
+        host.answer(.report(try report(.refused, [AgentProblem(kind: .foreignOwner, message: "theirs")])))
+        await #expect(throws: EnrollmentError(reason: .foreignOwner, message: "203.0.113.10: theirs", followUp: .stalled)) {
+            try await session.teardown(owner: owner)
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import EdgeAPI
+import Fixtures
+import NetworkTypes
+import SSH
+import Sodium
+import Testing
+
+@testable import Enrollment
+
+/// What the SSH Secret of an EdgeNode must hold.
+@Suite struct NodeTargetTests {
+    private func target(_ texts: [String: String], insecure: Bool = false) throws -> NodeTarget {
+        var spec = try edgeNode().spec
+        spec.ssh.insecureSkipHostKeyVerification = insecure
+        var data: [String: SecretBytes] = [:]
+        for (key, text) in texts { data[key] = try SecretBytes(copying: Array(text.utf8)) }
+        return try NodeTarget(spec: spec, secret: Secret(metadata: ObjectMeta(name: "vps-ssh"), data: data))
+    }
+
+    private func fault(_ texts: [String: String]) -> EnrollmentError? {
+        do {
+            _ = try target(texts)
+            return nil
+        } catch {
+            return error as? EnrollmentError
+        }
+    }
+
+    private let knownHosts = "203.0.113.10 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDb0/a+7Q2SQ1FqYpNDTI9nRv8Bb4nYkZ7XCLxYYl4xv\n"
+
+    @Test func takesAPasswordAndKnownHosts() throws {
+        let target = try target(["password": "hunter2", "knownHosts": knownHosts])
+        #expect(target.host.description == "203.0.113.10")
+        #expect(target.port == .ssh)
+        guard case .knownHosts = target.hostKeyPolicy else {
+            Issue.record("knownHosts are not used")
+            return
+        }
+    }
+
+    @Test func acceptsAnyHostOnlyWhenTold() throws {
+        guard case .insecureAcceptAny = try target(["password": "hunter2"], insecure: true).hostKeyPolicy else {
+            Issue.record("not as told")
+            return
+        }
+        #expect(
+            fault(["password": "hunter2"])?.message.contains("it has no knownHosts, so the VPS cannot be told from an impostor")
+                == true)
+        #expect(fault(["password": "hunter2", "knownHosts": ""])?.message.contains("ssh-keyscan -p 22 203.0.113.10") == true)
+    }
+
+    @Test func namesWhatIsMissingOrUnreadable() {
+        for texts in [[:], ["password": ""], ["knownHosts": knownHosts]] {
+            let error = fault(texts)
+            #expect(error?.reason == .sshSecretInvalid)
+            #expect(error?.followUp == .waiting)
+            #expect(
+                error?.message
+                    == "Secret default/vps-ssh: it has neither privateKey nor password; add the key that the VPS accepts as privateKey"
+            )
+        }
+        let garbage = fault(["privateKey": "hunter2 is no key", "knownHosts": knownHosts])
+        #expect(garbage?.message.hasPrefix("Secret default/vps-ssh: privateKey: ") == true)
+        #expect(garbage?.message.contains("hunter2") == false)
+    }
+
+    /// Equal Secrets share a connection; any other makes a new one. The fingerprint is not that of the password alone.
+    @Test func changesItsFingerprintWithAnythingInIt() throws {
+        let original = try target(["password": "a", "knownHosts": knownHosts]).fingerprint
+        #expect(try target(["password": "a", "knownHosts": knownHosts]).fingerprint == original)
+        #expect(try target(["password": "b", "knownHosts": knownHosts]).fingerprint != original)
+        #expect(try target(["password": "a", "knownHosts": knownHosts], insecure: true).fingerprint != original)
+        // Where one value ends and the next key begins is part of it.
+        let joined = try target(["password": "a", "x": "b\nx 1\nc", "knownHosts": knownHosts]).fingerprint
+        #expect(try target(["password": "a", "x": "b", "knownHosts": knownHosts]).fingerprint != joined)
+    }
+}

@@ -1,0 +1,271 @@
+import EdgeAPI
+import EnvoyConfig
+import Fixtures
+import NetworkTypes
+import NodeDocument
+import Testing
+
+@testable import Planning
+
+/// Each kind of conflict: who loses, what is said, and that the others are planned.
+@Suite struct ConflictTests {
+    private func id(_ owner: String, _ name: String) -> BindingID {
+        BindingID(owner: ObjectName(namespace: "default", name: owner), name: name)
+    }
+
+    private func plan(
+        _ portBindings: [PortBinding], services: [Service] = [], certificates: [ObjectName: CertificateSource] = [:]
+    ) throws -> Plan {
+        makePlan(try planInput(edgeNode(), portBindings, services: services, certificates: certificates))
+    }
+
+    @Test func thePortGoesToTheOlder() throws {
+        // `a` comes first by name, `z` by age.
+        let plan = try plan([
+            portBinding("a", second: 9, [try tcp("late", 80), try tcp("bystander", 81)]),
+            portBinding("z", second: 1, [try tcp("early", 80)]),
+        ])
+        #expect(plan.planned.map(\.id) == [id("a", "bystander"), id("z", "early")])
+        #expect(
+            plan.conflicts == [
+                Conflict(
+                    binding: id("a", "late"), other: id("z", "early"), reason: .portConflict,
+                    message: "TCP listenPort 80 is taken by binding early of PortBinding default/z, which is older; "
+                        + "use another port, or give both tls.hostnames to share it")
+            ])
+    }
+
+    @Test func ofTwoOfOneAgeTheNameDecides() throws {
+        let plan = try plan([
+            portBinding("b", second: 1, [try tcp("one", 80)]), portBinding("a", second: 1, [try tcp("two", 80)]),
+        ])
+        #expect(plan.planned.map(\.id) == [id("a", "two")])
+        #expect(plan.conflicts.map(\.other) == [id("a", "two")])
+    }
+
+    /// A manifest has no creation time; it counts as the oldest.
+    @Test func ofNoAgeIsOldest() throws {
+        var manifest = portBinding("z", [try tcp("file", 80)])
+        manifest.metadata.creationTimestamp = ""
+        let plan = try plan([portBinding("a", second: 0, [try tcp("server", 80)]), manifest])
+        #expect(plan.planned.map(\.id) == [id("z", "file")])
+    }
+
+    @Test func theSameNumberOfAnotherProtocolIsFree() throws {
+        let plan = try plan([portBinding("a", [try tcp("t", 53), try udp("u", 53)])])
+        #expect(plan.conflicts == [])
+        #expect(plan.planned.count == 2)
+    }
+
+    @Test func namesAreUniqueOnANode() throws {
+        let plan = try plan([
+            portBinding("a", second: 1, [try tcp("web", 80)]), portBinding("b", second: 2, [try tcp("web", 81)]),
+        ])
+        #expect(plan.planned.map(\.id) == [id("a", "web")])
+        #expect(
+            plan.conflicts.map(\.message) == [
+                "the name web is taken on this EdgeNode by binding web of PortBinding default/a, which is older; rename one of them"
+            ])
+        #expect(plan.conflicts.map(\.other) == [id("a", "web")])
+    }
+
+    @Test(arguments: [
+        (40500, "the uplinks' readiness"), (40600, "the bridge to Envoy's statistics"),
+        (51821, "the tunnel (spec.tunnel.listenPort)"),
+    ])
+    func reservedPortsAreRefused(port: Int, owner: String) throws {
+        let plan = try plan([portBinding("a", [try tcp("t", port), try udp("u", port), try tcp("ok", 80)])])
+        #expect(plan.planned.map(\.id.name) == ["ok"])
+        #expect(plan.conflicts.map(\.binding.name) == ["t", "u"])
+        for conflict in plan.conflicts {
+            #expect(conflict.reason == .portConflict)
+            #expect(conflict.other == nil)
+            #expect(conflict.message == "listenPort \(port) is reserved for \(owner); choose another")
+        }
+    }
+
+    @Test func theTunnelPortIsThatOfTheNode() throws {
+        var node = try edgeNode()
+        node.spec.tunnel.listenPort = try Port(443)
+        let plan = makePlan(try planInput(node, [portBinding("a", [try tcp("t", 443), try tcp("u", 51821)])]))
+        #expect(plan.conflicts.map(\.binding.name) == ["t"])
+        #expect(plan.planned.map(\.id.name) == ["u"])
+    }
+
+    @Test func aWholePortAndNamesDoNotShare() throws {
+        let wholeFirst = try plan([
+            portBinding("a", second: 1, [try tls("whole", 443)]),
+            portBinding("b", second: 2, [try tls("named", 443, ["x.example.com"])]),
+        ])
+        #expect(wholeFirst.planned.map(\.id.name) == ["whole"])
+        #expect(wholeFirst.conflicts.map(\.other) == [id("a", "whole")])
+        let namesFirst = try plan([
+            portBinding("a", second: 2, [try tls("whole", 443)]),
+            portBinding("b", second: 1, [try tls("named", 443, ["x.example.com"]), try tls("other", 443, ["y.example.com"])]),
+        ])
+        #expect(namesFirst.planned.map(\.id.name) == ["named", "other"])
+        #expect(
+            namesFirst.conflicts.map(\.message) == [
+                "TCP listenPort 443 is shared by hostname, first by binding named of PortBinding default/b; "
+                    + "give this one tls.hostnames or another port"
+            ])
+    }
+
+    /// `nil`: the two share the port. Else the message's beginning.
+    static let hostnames: [(older: [String], newer: [String], overlap: String?)] = [
+        (["a.example.com"], ["b.example.com"], nil),
+        (["a.example.com"], ["a.example.com"], "hostname a.example.com overlaps a.example.com of"),
+        (
+            ["a.example.com", "b.example.com"], ["c.example.com", "b.example.com"],
+            "hostname b.example.com overlaps b.example.com of"
+        ),
+        // A wildcard takes every name below it, at any depth, but not its own base.
+        (["*.example.com"], ["example.com"], nil),
+        (["example.com"], ["*.example.com"], nil),
+        (["*.example.com"], ["a.example.com"], "hostname a.example.com overlaps *.example.com of"),
+        (["a.example.com"], ["*.example.com"], "hostname *.example.com overlaps a.example.com of"),
+        (["*.example.com"], ["a.b.example.com"], "hostname a.b.example.com overlaps *.example.com of"),
+        (["a.b.example.com"], ["*.example.com"], "hostname *.example.com overlaps a.b.example.com of"),
+        (["*.example.com"], ["*.example.com"], "hostname *.example.com overlaps *.example.com of"),
+        (["*.example.com"], ["*.b.example.com"], "hostname *.b.example.com overlaps *.example.com of"),
+        (["*.b.example.com"], ["*.example.com"], "hostname *.example.com overlaps *.b.example.com of"),
+        (["*.a.example.com"], ["*.b.example.com"], nil),
+        // A suffix of letters is not one of labels.
+        (["*.example.com"], ["badexample.com"], nil),
+        (["badexample.com"], ["*.example.com"], nil),
+        (["com"], ["*.com"], nil),
+        (["*.com"], ["x.com"], "hostname x.com overlaps *.com of"),
+    ]
+
+    @Test(arguments: hostnames) func hostnamesMayNotOverlap(older: [String], newer: [String], overlap: String?) throws {
+        let plan = try plan([
+            portBinding("a", second: 2, [try tls("new", 443, newer)]), portBinding("b", second: 1, [try tls("old", 443, older)]),
+        ])
+        if let overlap {
+            #expect(plan.planned.map(\.id.name) == ["old"])
+            #expect(plan.conflicts.map(\.other) == [id("b", "old")])
+            #expect(
+                plan.conflicts.map(\.message) == [
+                    overlap + " binding old of PortBinding default/b on TCP listenPort 443, which is older; "
+                        + "hostnames on one port must not overlap"
+                ])
+        } else {
+            #expect(plan.conflicts == [])
+            #expect(plan.planned.map(\.id.name) == ["new", "old"])
+        }
+        // Two ports never meet.
+        let apart = try self.plan([portBinding("a", [try tls("new", 443, newer), try tls("old", 444, older)])])
+        #expect(apart.conflicts == [])
+    }
+
+    @Test func oneThatLostTakesNothing() throws {
+        // `second` loses its name; so `third` may have the port that `second` wanted.
+        let plan = try plan([
+            portBinding("a", second: 1, [try tcp("web", 80)]), portBinding("b", second: 2, [try tcp("web", 81)]),
+            portBinding("c", second: 3, [try tcp("third", 81)]),
+            // The names that it wanted on 443 stay free as well.
+            portBinding("d", second: 4, [try tls("p", 443, ["a.example.com"])]),
+            portBinding("e", second: 5, [try tls("q", 443, ["b.example.com", "a.example.com"])]),
+            portBinding("f", second: 6, [try tls("r", 443, ["b.example.com"])]),
+        ])
+        #expect(plan.planned.map(\.id.name) == ["p", "r", "third", "web"])
+        #expect(plan.conflicts.map(\.binding) == [id("b", "web"), id("e", "q")])
+    }
+
+    @Test func targetsMustExist() throws {
+        func reference(_ name: String, _ port: Int) throws -> Target {
+            .service(ServiceReference(name: name, namespace: "apps"), port: try Port(port))
+        }
+        let services = [
+            try service("headless", namespace: "apps", clusterIP: nil, [ServicePort(port: try Port(80))]),
+            try service(
+                "web", namespace: "apps", clusterIP: "10.96.0.1",
+                [ServicePort(port: try Port(80)), ServicePort(protocol: .udp, port: try Port(90))]),
+            try service("bare", namespace: "apps", clusterIP: "10.96.0.2", []),
+        ]
+        let plan = try plan(
+            [
+                portBinding(
+                    "a",
+                    [
+                        try tcp("a-missing", 1, to: reference("nowhere", 80)),
+                        try tcp("b-headless", 2, to: reference("headless", 80)),
+                        try tcp("c-port", 3, to: reference("web", 81)),
+                        try tcp("d-protocol", 4, to: reference("web", 90)),
+                        try tcp("e-bare", 5, to: reference("bare", 80)),
+                        try tcp("f-good", 6, to: reference("web", 80)),
+                        try udp("g-good", 6, to: reference("web", 90)),
+                    ])
+            ], services: services)
+        #expect(plan.planned.map(\.id.name) == ["f-good", "g-good"])
+        #expect(plan.conflicts.allSatisfy { $0.reason == .targetNotFound && $0.other == nil })
+        #expect(
+            plan.conflicts.map(\.message) == [
+                "Service apps/nowhere does not exist; create it or correct target.service",
+                "Service apps/headless has no IPv4 cluster IP (headless?); use a ClusterIP Service or target.address",
+                "Service apps/web has no port 81/TCP; it has 80/TCP, 90/UDP",
+                "Service apps/web has no port 90/TCP; it has 80/TCP, 90/UDP",
+                "Service apps/bare has no port 80/TCP; it has none",
+            ])
+    }
+
+    /// Nobody else's traffic may slip in while a target is away.
+    @Test func aPortStaysTakenWhileItsTargetIsMissing() throws {
+        let missing = Target.service(ServiceReference(name: "away"), port: try Port(80))
+        let plan = try plan([
+            portBinding("a", second: 1, [try tcp("old", 80, to: missing)]), portBinding("b", second: 2, [try tcp("new", 80)]),
+        ])
+        #expect(plan.planned.isEmpty)
+        #expect(plan.conflicts.map(\.reason) == [.targetNotFound, .portConflict])
+    }
+
+    @Test func certificatesMustBeUsable() throws {
+        func secret(_ name: String) -> ObjectName { ObjectName(namespace: "default", name: name) }
+        let bare = TLSMaterial(certificateChain: "CERT", privateKey: "KEY")
+        let plan = try plan(
+            [
+                portBinding(
+                    "a",
+                    [
+                        try tls("a-missing", 1, mode: .offload(SecretReference(name: "nowhere"))),
+                        try tls("b-expired", 2, mode: .offload(SecretReference(name: "expired"))),
+                        try tls("c-no-ca", 3, mode: .mutual(SecretReference(name: "bare"))),
+                        try tls("d-good", 4, mode: .offload(SecretReference(name: "bare"))),
+                    ])
+            ],
+            certificates: [secret("expired"): .unusable("tls.crt ended"), secret("bare"): .usable(bare)])
+        #expect(plan.planned.map(\.id.name) == ["d-good"])
+        #expect(plan.conflicts.allSatisfy { $0.reason == .tlsSecretIncomplete && $0.other == nil })
+        #expect(
+            plan.conflicts.map(\.message) == [
+                "Secret default/nowhere does not exist; create it or correct tls.secretRef",
+                "Secret default/expired: tls.crt ended",
+                "Secret default/bare has no ca.crt, which tls.mode mutual checks clients against",
+            ])
+    }
+
+    @Test func aNameThatEnvoyCannotHaveCostsOnlyItself() throws {
+        let plan = try plan([portBinding("a", [try tcp("../x", 80), try tcp("ok", 81)])])
+        #expect(plan.planned.map(\.id.name) == ["ok"])
+        #expect(plan.conflicts.map(\.reason) == [.rejectedByEnvoy])
+    }
+
+    @Test(arguments: [("10.0.0.0/30", 2, 1), ("10.0.0.0/29", 6, 5), ("10.0.0.0/28", 253, 13)])
+    func aNetworkTooSmallIsSaid(network: String, replicas: Int, room: Int) throws {
+        let plan = makePlan(try planInput(edgeNode(replicas: replicas, network: network), [portBinding("a", [try tcp("t", 80)])]))
+        #expect(
+            plan.nodeProblems == [
+                "spec.tunnel.network \(network) has room for \(room) uplinks, but spec.uplink.replicas is \(replicas); "
+                    + "use a larger network or fewer replicas"
+            ])
+        #expect(plan.relay.wireGuard.peers.count == room)
+        #expect(plan.planned.count == 1)
+    }
+
+    @Test func theDefaultNetworkHasRoomForAll() throws {
+        let plan = makePlan(try planInput(edgeNode(replicas: 253), []))
+        // 10.200.0.0/24 ends at .254, which is replica 252.
+        #expect(plan.nodeProblems == [])
+        #expect(plan.relay.wireGuard.peers.last?.address.description == "10.200.0.254")
+    }
+}
