@@ -33,7 +33,9 @@ final class EnvoyHostFixture: Sendable {
         try replaceFile(paths.tunnelDevice, [], .publicFile)
         try namespace.execute("ip", "address", "add", "10.200.0.1/24", "dev", "lo")
         let binary = EnvoyBinary(paths: paths)
-        try FileManager.default.copyItem(atPath: try Self.envoyProgram(), toPath: binary.incomingPath())
+        // By another process: a file open for writing here could be inherited by a child of another test, and then not be run.
+        let copy = try Command("/bin/cp", [try Self.envoyProgram(), binary.incomingPath()]).run()
+        guard copy.succeeded else { throw AgentError(.system, "no Envoy (run Tests/Lab/setup): \(copy.complaint)") }
         try binary.install(binary.incomingPath(), version: version, sha256: SHA256.digest(of: "any"), host: host)
     }
 
