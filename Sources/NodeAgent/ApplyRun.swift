@@ -24,7 +24,9 @@ struct ApplyRun {
     private var content: RelayContent { document.content }
 
     mutating func run() throws(AgentError) {
-        former = try? readJSON(RelayDocument.self, from: host.paths.document)
+        // A damaged one counts as none, and is written anew. Equal bytes need no second reading.
+        let stored = (try? readFile(host.paths.document)) ?? nil
+        former = stored == input ? document : stored.flatMap { try? DocumentJSON.decode(RelayDocument.self, from: $0) }
         report.hash = former?.hash
         report.epoch = former?.epoch
         var state = try StateFile(host.paths)
@@ -196,10 +198,7 @@ struct ApplyRun {
     /// Writes what was applied, last of all.
     private mutating func keep(_ state: inout StateFile) throws(AgentError) {
         try state.save()
-        let isStored = try statusOf(host.paths.document) != nil
-        if former != document || !isStored {
-            try replaceFile(host.paths.document, input, .secretFile)
-        }
+        _ = try ensureFile(host.paths.document, input, .secretFile)
         report.hash = document.hash
         report.epoch = document.epoch
     }

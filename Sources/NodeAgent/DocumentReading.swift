@@ -12,16 +12,26 @@ public enum IncomingDocument: Hashable, Sendable {
 /// - Parameter build: of this agent.
 /// - Throws: `AgentError` of kind `badDocument` that names the field.
 public func readDocument(_ bytes: [UInt8], build: String) throws(AgentError) -> IncomingDocument {
-    let envelope: Envelope = try decode(bytes)
-    // Before all else: a document of another build may look different.
-    if envelope.agentBuild != build { return .needsAgent(build: envelope.agentBuild) }
-    guard envelope.format == RelayDocument.currentFormat else {
-        throw AgentError(
-            .badDocument, "the document has format \(envelope.format); this agent reads \(RelayDocument.currentFormat)")
+    let document: RelayDocument
+    do throws(AgentError) {
+        document = try decode(bytes)
+    } catch {
+        // A document of another build may look different.
+        let envelope: Envelope = try decode(bytes)
+        if envelope.agentBuild != build { return .needsAgent(build: envelope.agentBuild) }
+        try checkFormat(envelope.format)
+        throw error
     }
-    let document: RelayDocument = try decode(bytes)
+    if document.agentBuild != build { return .needsAgent(build: document.agentBuild) }
+    try checkFormat(document.format)
     try check(document)
     return .document(document)
+}
+
+private func checkFormat(_ format: Int) throws(AgentError) {
+    guard format == RelayDocument.currentFormat else {
+        throw AgentError(.badDocument, "the document has format \(format); this agent reads \(RelayDocument.currentFormat)")
+    }
 }
 
 private struct Envelope: Decodable {
