@@ -158,7 +158,7 @@ struct ApplyRun {
         report.problems += outcome.problems
         try clearOldPrograms(outcome.didLaunch ? try host.services.states()[.envoy] : running)
         // An Envoy that does not answer is a problem told above.
-        report.starved = (try? host.envoy.starvedClusters()) ?? []
+        report.starved = outcome.starved ?? (try? host.envoy.stats().starved) ?? []
         let left = envoy.listeners.filter { !omitted.contains($0.name) }
         let bound = try boundPorts(left, account, isAccepted: outcome.isAccepted)
         report.listeners = envoy.listeners.map { listener in

@@ -14,11 +14,14 @@ struct EnvoyStats: Hashable, Sendable {
     var updateFailures = 0
     var activeListeners = 0
     var warmingClusters = 0
+    /// The clusters, which are named as their bindings, that have no healthy uplink, sorted.
+    var starved: [String] = []
 
-    /// Picks exactly the figures above, URL-encoded.
+    /// Picks exactly the figures above, URL-encoded. One question: Envoy takes 0.1 s over each at 1,000 bindings.
     static let path =
         "/stats?filter=%5E(server.state%7Clistener_manager.(lds.(update_rejected%7Cupdate_failure%7Cversion_text)%7Ctotal_listeners_active)"
-        + "%7Ccluster_manager.(cds.(update_rejected%7Cupdate_failure%7Cversion_text)%7Cwarming_clusters))%24"
+        + "%7Ccluster_manager.(cds.(update_rejected%7Cupdate_failure%7Cversion_text)%7Cwarming_clusters)"
+        + "%7Ccluster.%5B%5E.%5D%2B.membership_healthy)%24"
 
     /// Reads `/stats` in its text form: `name: value`, texts in quotes.
     init(_ text: String) {
@@ -37,9 +40,12 @@ struct EnvoyStats: Hashable, Sendable {
             case "listener_manager.lds.update_failure", "cluster_manager.cds.update_failure": updateFailures += number
             case "listener_manager.total_listeners_active": activeListeners = number
             case "cluster_manager.warming_clusters": warmingClusters = number
+            case let name where value == "0" && name.hasPrefix("cluster.") && name.hasSuffix(".membership_healthy"):
+                starved.append(String(name.dropFirst("cluster.".count).dropLast(".membership_healthy".count)))
             default: break
             }
         }
+        starved.sort()
     }
 }
 
@@ -89,20 +95,9 @@ struct EnvoyAdmin: Sendable {
 
     /// - Throws: `AgentError` when Envoy does not answer.
     func stats() throws(AgentError) -> EnvoyStats {
-        let reply = try get(EnvoyStats.path, 1 << 20)
+        let reply = try get(EnvoyStats.path, 64 << 20)
         guard reply.status == 200 else { throw AgentError(.envoyNotRunning, "Envoy's admin answers \(reply.status) to /stats") }
         return EnvoyStats(reply.text)
-    }
-
-    /// The clusters, which are named as their bindings, that have no healthy uplink.
-    func starvedClusters() throws(AgentError) -> [String] {
-        // ^cluster.[^.]+.membership_healthy$, URL-encoded.
-        let reply = try get("/stats?filter=%5Ecluster.%5B%5E.%5D%2B.membership_healthy%24", 64 << 20)
-        guard reply.status == 200 else { throw AgentError(.envoyNotRunning, "Envoy's admin answers \(reply.status) to /stats") }
-        return reply.text.split(separator: "\n").compactMap { line in
-            let parts = line.split { $0 == "." || $0 == ":" }
-            return parts.count == 4 && parts[3] == " 0" ? String(parts[1]) : nil
-        }.sorted()
     }
 
     /// The listeners that Envoy refused, and why.

@@ -27,10 +27,13 @@ struct EnvoyRollout {
         /// Whether Envoy was started or restarted.
         var didLaunch = false
         var problems: [AgentProblem] = []
+        /// The bindings without a healthy uplink; nil when that is still to be asked, after a change.
+        var starved: [String]?
     }
 
     /// - Parameter omitted: listeners to leave out from the start.
     func run(omitted: Set<String>, _ state: inout StateFile) throws(AgentError) -> Outcome {
+        defer { _ = try? removeTree(folder.staging) }
         var outcome = Outcome()
         var omitted = omitted
         let known = state.value.refusedListeners
@@ -65,12 +68,7 @@ struct EnvoyRollout {
         }
         let changes = EnvoyFileChanges(from: current, to: wanted)
         if !changes.isEmpty {
-            do throws(AgentError) {
-                try folder.stage(wanted.files, changed: Self.changedPaths(changes))
-            } catch {
-                _ = try? removeTree(folder.staging)
-                throw error
-            }
+            try folder.stage(wanted.files, changed: Self.changedPaths(changes))
             if changes.needsProof {
                 let proof = EnvoyProof(host: host, folder: folder, document: document, facts: facts)
                 let refused = try proof.refused(wanted.listeners)
@@ -92,7 +90,9 @@ struct EnvoyRollout {
             try perform(launch, wanted, &outcome, &state)
             let isQuiet = changes.isEmpty && launch == .none
             switch try answer(wanted, before: isQuiet ? nil : before, patience: launch == .none ? 3000 : 6000) {
-            case .accepted: outcome.isAccepted = true
+            case .accepted(let stats):
+                outcome.isAccepted = true
+                if isQuiet { outcome.starved = stats.starved }
             case .refused(let listeners): return listeners
             case .silent:
                 outcome.problems.append(
@@ -214,7 +214,7 @@ struct EnvoyRollout {
     }
 
     private enum Answer {
-        case accepted
+        case accepted(EnvoyStats)
         case refused([String: String])
         case silent
     }
@@ -227,7 +227,7 @@ struct EnvoyRollout {
                 let stats = try host.envoy.stats()
                 complaint = ""
                 if stats.listenersVersion == wanted.listenersVersion && stats.clustersVersion == wanted.clustersVersion {
-                    return .accepted
+                    return .accepted(stats)
                 }
                 if stats.clustersRejected > before?.clustersRejected ?? 0 && stats.clustersVersion != wanted.clustersVersion {
                     throw AgentError(.envoyRejected, "Envoy refuses the clusters: \(host.services.lastWords(.envoy))")
