@@ -70,6 +70,6 @@ struct EnvoyProof {
 
     /// What tells whether a listener is the one that was refused before.
     static func hash(_ listener: EnvoyListener, version: String) -> SHA256Digest {
-        SHA256.digest(of: version + "\n" + listener.json + (listener.dualStackJSON ?? ""))
+        SHA256.digest(of: "\(version)\n\(listener.address?.description ?? "")\n\(listener.json)\n\(listener.dualStackJSON ?? "")")
     }
 }

@@ -79,6 +79,9 @@ import Testing
             listener_manager.lds.update_rejected: 5
             listener_manager.lds.version_text: ""
             listener_manager.total_listeners_active: 6
+            cluster.dns.membership_healthy: 0
+            cluster.admin.membership_healthy: 1
+            cluster.web.membership_healthy: 0
             server.state: 0
             nonsense
             """)
@@ -87,6 +90,7 @@ import Testing
         #expect(stats.listenersVersion == nil)
         #expect(stats.clustersRejected == 2 && stats.listenersRejected == 5)
         #expect(stats.updateFailures == 5)
+        #expect(stats.starved == ["dns", "web"])
         #expect(stats.warmingClusters == 3 && stats.activeListeners == 6)
     }
 
