@@ -7,7 +7,7 @@ PYTHON := /usr/bin/python3
 LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
-.PHONY: help setup build install lint test test-unit test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
+.PHONY: help setup bundle build install lint test test-unit test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
 
 help:                   ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -16,11 +16,14 @@ setup:                  ## install what is missing, fill the cache
 	@echo "setup"
 	@Tests/Lab/setup $(if $(KERNEL_WIREGUARD),--kernel-wireguard)
 
-build: setup            ## release builds of tidegate and uplink, and the agent's bundle
+bundle: setup           ## the agent as it is pushed
+	@echo "bundle"
+	@deploy/agent/bundle
+
+build: setup bundle     ## release builds of tidegate and uplink, and the agent's bundle
 	@echo "build"
 	@swift build -c release --static-swift-stdlib --product tidegate
 	@swift build -c release --static-swift-stdlib --product uplink
-	@deploy/agent/bundle
 
 install: build          ## into /opt/tidegate, with a link in /usr/local/bin (DESTDIR for elsewhere)
 	@install -d $(DESTDIR)/opt/tidegate $(DESTDIR)/usr/local/bin
@@ -39,7 +42,7 @@ test-unit: setup        ## no root, no network, seconds
 	@echo "unit tests"
 	@swift test --skip KernelTests
 
-test-kernel: setup      ## as root: real sockets and namespaces, one after the other; no VPS
+test-kernel: setup bundle  ## as root: real sockets and namespaces, one after the other; no VPS
 	@echo "kernel tests"
 	@swift test --no-parallel --filter KernelTests
 

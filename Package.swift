@@ -189,6 +189,12 @@ let package = Package(
                 "WireGuardNetlink",
             ]),
         tests("NFTablesKernelTests", ["HostNetwork", "NFTables", "Netlink", "NetworkTypes", "TestNetwork"]),
+        tests(
+            "NodeAgentKernelTests",
+            [
+                "EdgeAPI", "EnvoyConfig", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink", "Sodium",
+                "TestNetwork", "WireGuardNetlink", logging,
+            ]),
         tests("NetlinkKernelTests", ["Netlink", "NetlinkMessages", "RouteNetlink", "TestNetwork"]),
         tests("UplinkAgentKernelTests", ["NetworkTypes", "NodeDocument", "Sodium", "TestNetwork", "uplink"]),
         tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium"]),
