@@ -79,7 +79,7 @@ public actor NodeSession {
 
     private func applyPushingAgent(_ input: SecretBytes) async throws(EnrollmentError) -> AgentReport {
         let result = try await run(NodeCommand.apply, .secret(input), doing: "apply")
-        if !cannotRun(result) {
+        if !cannotRun(result), !isOfAnotherBuild(result) {
             let report = try decode(result)
             if report.outcome != .needsAgent { return report }
         }
@@ -101,6 +101,13 @@ public actor NodeSession {
     private func cannotRun(_ result: ExecResult) -> Bool {
         guard let status = result.status else { return result.standardOutput.isEmpty }
         return NodeCommand.notFound.contains(status)
+    }
+
+    /// Whether the report says so; the rest of it may then be in words that this controller does not know.
+    private func isOfAnotherBuild(_ result: ExecResult) -> Bool {
+        struct Identity: Decodable { var agentBuild: String }
+        guard let identity = try? DocumentJSON.decode(Identity.self, from: result.standardOutput) else { return false }
+        return identity.agentBuild != bundle.build
     }
 
     private func pushEnvoy(version: String) async throws(EnrollmentError) {

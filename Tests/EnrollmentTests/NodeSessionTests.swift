@@ -23,6 +23,7 @@ import Testing
 
     private func report(_ outcome: AgentReport.Outcome, _ problems: [AgentProblem] = []) throws -> AgentReport {
         var report = try fullAgentReport()
+        report.agentBuild = bundle.build
         report.outcome = outcome
         report.problems = problems
         return report
@@ -73,6 +74,13 @@ import Testing
             let padded = Array("bundle".utf8) + [UInt8](repeating: 0, count: 65530)
             #expect(host.commands.last?.input == header + padded + document)
         }
+    }
+
+    @Test func replacesAnAgentWhoseReportItCannotRead() async throws {
+        let old = FakeHost.Answer.ended(status: 0, output: #"{"agentBuild":"of-long-ago","outcome":"whatever"}"#)
+        let host = try FakeHost(old, .report(try report(.applied)))
+        #expect(try await apply(host).outcome == .applied)
+        #expect(host.words == ["apply", "install"])
     }
 
     @Test func pushesEnvoyWhereItIsNeeded() async throws {
