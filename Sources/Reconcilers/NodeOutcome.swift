@@ -37,7 +37,7 @@ public struct NodeOutcome: Sendable {
     var isSettled: Bool {
         guard let report, failure == nil else { return false }
         return report.peers.contains { $0.uplink?.ready == true && $0.uplink?.hash == uplinkHash }
-            && !report.listeners.contains { $0.state == .pending }
+            && !report.listeners.contains { $0.state == .pending } && report.starved.isEmpty
     }
 }
 

@@ -84,7 +84,9 @@ import Testing
         vps.state.withLock { $0.uplink = readyUplink(hash: hash) }
         #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.resync))
         #expect(await store.nodes[name]?.status?.conditions["Ready"]?.status == .true)
-        vps.state.withLock { $0.listenerState = .pending }
+        vps.state.withLock { $0.starved = ["web"] }
+        #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.settling))
+        vps.state.withLock { ($0.starved, $0.listenerState) = ([], .pending) }
         #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.settling))
     }
 

@@ -19,6 +19,8 @@ final class FakeVPS: Sendable {
         /// What every uplink answers; nil for silence. Its hash is made that of the published document.
         var uplink: UplinkReport?
         var listenerState = ListenerReport.State.active
+        /// Bindings for which Envoy sees no healthy uplink.
+        var starved: [String] = []
     }
 
     let state = Mutex(State())
@@ -61,7 +63,7 @@ final class FakeVPS: Sendable {
                         ordinal: $0.ordinal, publicKey: $0.publicKey, handshakeAge: state.uplink == nil ? nil : 5,
                         receivedBytes: 0, sentBytes: 0,
                         uplink: state.uplink)
-                })
+                }, starved: state.starved)
         }
     }
 
