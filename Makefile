@@ -23,7 +23,9 @@ bundle: setup           ## the agent as it is pushed
 build: setup bundle     ## release builds of tidegate and uplink, and the agent's bundle
 	@echo "build"
 	@swift build -c release --static-swift-stdlib --product tidegate
-	@swift build -c release --static-swift-stdlib --product uplink
+	@# What is not mapped is not resident: without symbols and dead code the uplink keeps within its 20 MB.
+	@swift build -c release --static-swift-stdlib --product uplink \
+	    -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic
 
 install: build          ## into /opt/tidegate, with a link in /usr/local/bin (DESTDIR for elsewhere)
 	@install -d $(DESTDIR)/opt/tidegate $(DESTDIR)/usr/local/bin
