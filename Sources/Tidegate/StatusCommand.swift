@@ -35,7 +35,7 @@ struct StatusTree {
         for condition in status.conditions where condition.type != "Ready" { add(condition) }
         let parts = [
             status.wireGuardKind.map { "WireGuard in the \($0 == "kernel" ? "kernel" : "user space")" },
-            status.envoyVersion.map { "Envoy \($0)" }, status.appliedBindings.map { "\($0) bindings applied" },
+            status.envoyVersion.map { "Envoy \(printable($0))" }, status.appliedBindings.map { "\($0) bindings applied" },
         ]
         let facts = parts.compactMap { $0 }.joined(separator: ", ")
         if !facts.isEmpty { lines.append("  · \(facts)") }
@@ -51,7 +51,7 @@ struct StatusTree {
         for binding in status.bindings {
             let padding = String(repeating: " ", count: width - binding.name.count)
             let target = binding.target.map { " → \($0)" } ?? ""
-            let tail = binding.ready ? "" : "  \(binding.reason.rawValue): \(binding.message)"
+            let tail = binding.ready ? "" : "  \(binding.reason.rawValue): \(printable(binding.message, limit: 600))"
             lines.append("  \(mark(binding.ready)) \(binding.name)\(padding)  \(binding.address)\(target)\(tail)")
         }
     }
