@@ -62,6 +62,7 @@ let package = Package(
 
         // contracts
         module("EdgeAPI", ["NetworkTypes", "Sodium"]),
+        module("KubernetesAPI", ["EdgeAPI", "NetworkTypes"]),
         module("NodeDocument", ["NetworkTypes", "Sodium"]),
 
         // shells
