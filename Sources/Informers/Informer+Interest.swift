@@ -37,7 +37,8 @@ extension Informer {
     /// Reads what no list told of.
     func runErrands() async {
         var backoff = Backoff()
-        for await _ in errands {
+        while !Task.isCancelled {
+            await errands.wait()
             while let name = state.withLock({ $0.reflector.isCollecting ? nil : $0.uncovered.min() }) {
                 let answer: FieldNode?
                 do throws(APIError) {

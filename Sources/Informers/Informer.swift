@@ -56,8 +56,7 @@ public final class Informer<Object: Sendable>: ServiceLifecycle.Service {
     private let notify: @Sendable (Notice) -> Void
     let state: Mutex<State>
     /// Wakes whoever reads single objects.
-    let errands: AsyncStream<Void>
-    let errand: AsyncStream<Void>.Continuation
+    let errands = Wakeup()
 
     /// - Parameters:
     ///   - selector: which objects; all of the cluster without a namespace.
@@ -91,7 +90,6 @@ public final class Informer<Object: Sendable>: ServiceLifecycle.Service {
         self.decode = decode
         self.notify = notify
         state = Mutex(State(reflector: Reflector(), store: ObjectStore(indexes: indexes), wanted: wanted))
-        (errands, errand) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     // MARK: Reading
@@ -154,7 +152,7 @@ public final class Informer<Object: Sendable>: ServiceLifecycle.Service {
         let (result, hasErrands) = state.withLock { state in
             (body(&state), !state.uncovered.isEmpty && !state.reflector.isCollecting)
         }
-        if hasErrands { errand.yield() }
+        if hasErrands { errands.signal() }
         deliver()
         return result
     }

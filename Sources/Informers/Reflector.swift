@@ -194,9 +194,8 @@ struct Reflector<Object: Sendable>: Sendable {
     /// An open watch came to its end. Returns how long to wait before the next request.
     /// - Parameter error: nil when the server closed it in good order.
     mutating func closed(_ error: APIError?, now: Instant, random: Double) -> Duration {
-        guard let stream else { return .zero }
-        self.stream = nil
         if isCollecting { return failed(error ?? .unreachable("the list broke off"), now: now, random: random) }
+        guard let stream = stream.take() else { return .zero }
         let lived = now - stream.sentAt
         if lived < Self.shortWatch && !stream.hasProgressed {
             problem = error ?? .unreachable("the server ends the watch as soon as it begins")

@@ -47,8 +47,7 @@ public final class WatchSet<Object: Sendable>: ServiceLifecycle.Service {
     private let decode: @Sendable (FieldNode) -> Decoded<Object>
     private let onChange: @Sendable (ObjectName) -> Void
     private let state = Mutex(State())
-    private let wakes: AsyncStream<Void>
-    private let wake: AsyncStream<Void>.Continuation
+    private let wakeup = Wakeup()
 
     /// - Parameters:
     ///   - mostNames: names in a namespace that get a watch each; 0 watches namespaces only.
@@ -67,7 +66,6 @@ public final class WatchSet<Object: Sendable>: ServiceLifecycle.Service {
         self.logger = logger
         self.decode = decode
         self.onChange = onChange
-        (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     /// The names that are followed from now on, all others no longer.
@@ -77,7 +75,7 @@ public final class WatchSet<Object: Sendable>: ServiceLifecycle.Service {
             state.wanted = names
             return true
         }
-        if isChanged { wake.yield() }
+        if isChanged { wakeup.signal() }
     }
 
     public var wanted: Set<ObjectName> { state.withLock { $0.wanted } }
@@ -113,8 +111,10 @@ public final class WatchSet<Object: Sendable>: ServiceLifecycle.Service {
     public func run() async {
         await cancelWhenGracefulShutdown {
             await withDiscardingTaskGroup { group in
-                self.wake.yield()
-                for await _ in self.wakes { self.adjust(&group) }
+                while !Task.isCancelled {
+                    self.adjust(&group)
+                    await self.wakeup.wait()
+                }
                 group.cancelAll()
             }
         }
@@ -182,10 +182,10 @@ public final class WatchSet<Object: Sendable>: ServiceLifecycle.Service {
         case .change(let change): onChange(change.name)
         case .settled(let name):
             onChange(name)
-            wake.yield()
+            wakeup.signal()
         case .condition:
             for name in wanted where scope.covers(name) { onChange(name) }
-            wake.yield()
+            wakeup.signal()
         }
     }
 }
