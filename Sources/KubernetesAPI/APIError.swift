@@ -73,7 +73,7 @@ public struct APIStatus: Hashable, Sendable, CustomStringConvertible {
     /// page, say) becomes the message, cut short.
     /// - Parameter code: the HTTP status; nil takes the one in the body.
     public init(code: Int?, body: [UInt8], retryAfter: Int? = nil) {
-        if let node = try? FieldNode(json: body), node["kind"]?.text == "Status" {
+        if let node = try? FieldNode(json: body, replacesNUL: true), node["kind"]?.text == "Status" {
             self.init(code: code, node: node, retryAfter: retryAfter)
         } else {
             let text = oneLine(String(decoding: body.prefix(200), as: UTF8.self), limit: 200)

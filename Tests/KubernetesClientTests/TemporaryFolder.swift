@@ -39,10 +39,12 @@ final class TemporaryFolder: Sendable {
         return "\(path)/\(name)"
     }
 
+    struct Missing: Error {}
+
     static func text(_ path: String) throws -> String {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         defer { close(file) }
-        try #require(file >= 0)
+        guard file >= 0 else { throw Missing() }
         var buffer = [UInt8](repeating: 0, count: 65536)
         let count = read(file, &buffer, buffer.count)
         return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
