@@ -121,6 +121,6 @@ struct HTTPListener: Sendable {
             response: HTTPResponse(status: answer.status, headerFields: fields),
             body: request.head.method == .head ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(string: answer.body)))
         // Nobody reads the body: a slow one would hold the connection for ever.
-        if request.head.hasBody { try await channel.close() }
+        if request.head.hasBody { channel.close(promise: nil) }
     }
 }
