@@ -54,7 +54,7 @@ extension APIServer {
     public func get(_ resource: APIResource, _ name: ObjectName) async throws(APIError) -> FieldNode? {
         do throws(APIError) {
             return try await object(APIRequest(.get, resource.path(namespace: name.namespace, name: name.name)))
-        } catch where error.isNotFound {
+        } catch  where error.isNotFound {
             return nil
         }
     }
@@ -150,7 +150,7 @@ extension APIServer {
                 APIRequest(
                     .delete, resource.path(namespace: name.namespace, name: name.name), contentType: "application/json",
                     body: Array(FieldValue.object(options).json.utf8)))
-        } catch where error.isNotFound {
+        } catch  where error.isNotFound {
             return
         }
     }

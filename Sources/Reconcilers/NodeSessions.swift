@@ -63,7 +63,7 @@ struct NodeLink: Sendable {
     var fingerprint: SHA256Digest
     var apply: @Sendable (RelayDocument) async throws(EnrollmentError) -> AgentReport
     /// Nil where there was nothing of ours.
-    var teardown: @Sendable (Owner) async throws(EnrollmentError) -> AgentReport?
+    var teardown: @Sendable (TeardownRequest) async throws(EnrollmentError) -> AgentReport?
     var close: @Sendable () async -> Void
 }
 
@@ -71,7 +71,7 @@ extension NodeLink {
     init(_ session: NodeSession, fingerprint: SHA256Digest) {
         self.fingerprint = fingerprint
         apply = { document throws(EnrollmentError) in try await session.apply(document) }
-        teardown = { owner throws(EnrollmentError) in try await session.teardown(owner: owner) }
+        teardown = { request throws(EnrollmentError) in try await session.teardown(request) }
         close = { await session.close() }
     }
 }

@@ -7,7 +7,8 @@ struct Schedule<Key: Hashable & Comparable & Sendable> {
     typealias Instant = ContinuousClock.Instant
 
     enum Step: Equatable {
-        case start(Key)
+        /// `waited` is how long it could have been started already.
+        case start(Key, waited: Duration)
         /// Nothing to do before this time, or before something is added; nil when nothing is planned.
         case wait(until: Instant?)
     }
@@ -42,7 +43,7 @@ struct Schedule<Key: Hashable & Comparable & Sendable> {
         guard first.value <= now else { return .wait(until: first.value) }
         due[first.key] = nil
         running.insert(first.key)
-        return .start(first.key)
+        return .start(first.key, waited: now - first.value)
     }
 
     mutating func finish(_ key: Key, outcome: ReconcileOutcome, now: Instant) {

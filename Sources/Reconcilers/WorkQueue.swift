@@ -1,5 +1,23 @@
 import Synchronization
 
+/// What a queue tells of its work, for metrics.
+public struct WorkQueueObserver: Sendable {
+    public var added: @Sendable () -> Void
+    /// How long the key could have been started already.
+    public var started: @Sendable (_ waited: Duration) -> Void
+    /// How long its handler took.
+    public var finished: @Sendable (_ took: Duration, ReconcileOutcome) -> Void
+
+    public init(
+        added: @escaping @Sendable () -> Void, started: @escaping @Sendable (_ waited: Duration) -> Void,
+        finished: @escaping @Sendable (_ took: Duration, ReconcileOutcome) -> Void
+    ) {
+        self.added = added
+        self.started = started
+        self.finished = finished
+    }
+}
+
 /// Hands keys to a handler, several at a time, with the promises that `Schedule` writes down.
 public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
     private struct State {
@@ -11,14 +29,17 @@ public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
 
     private let state: Mutex<State>
     private let clock = ContinuousClock()
+    private let observer: WorkQueueObserver?
 
-    public init(concurrency: Int) {
+    public init(concurrency: Int, observer: WorkQueueObserver? = nil) {
+        self.observer = observer
         state = Mutex(State(schedule: Schedule(concurrency: concurrency)))
     }
 
     /// Plans `key`, at once unless told otherwise.
     public func add(_ key: Key, after delay: Duration = .zero) {
         let time = clock.now + delay
+        observer?.added()
         change { $0.add(key, at: time) }
     }
 
@@ -31,11 +52,13 @@ public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
             while !Task.isCancelled {
                 let now = clock.now
                 switch state.withLock({ $0.schedule.next(now: now) }) {
-                case .start(let key):
+                case .start(let key, let waited):
+                    observer?.started(waited)
                     group.addTask {
                         let outcome = await handle(key)
                         let end = self.clock.now
                         self.change { $0.finish(key, outcome: outcome, now: end) }
+                        self.observer?.finished(end - now, outcome)
                     }
                 case .wait(let deadline): await waitForChange(until: deadline)
                 }

@@ -41,7 +41,7 @@ final class FakeVPS: Sendable {
             return NodeLink(
                 fingerprint: SHA256.digest(of: word),
                 apply: { document throws(EnrollmentError) in try self.apply(document) },
-                teardown: { owner throws(EnrollmentError) in try self.teardown(owner) },
+                teardown: { request throws(EnrollmentError) in try self.teardown(request.owner) },
                 close: { self.journal.add("close \(word)") })
         }
     }
