@@ -76,7 +76,7 @@ extension ObjectMeta {
 /// Whether `a` is of an earlier time than `b`, both of the same resource. Versions that are no whole numbers tell nothing.
 ///
 /// Comparing them is allowed since Kubernetes 1.35 (KEP-5504), and etcd's revisions were whole numbers before.
-func isOlder(_ a: String, than b: String) -> Bool {
+public func isOlder(_ a: String, than b: String) -> Bool {
     func isNumber(_ text: String) -> Bool {
         !text.isEmpty && text.utf8.first != 0x30 && text.utf8.allSatisfy { (0x30...0x39).contains($0) }
     }

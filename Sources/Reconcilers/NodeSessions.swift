@@ -1,7 +1,8 @@
-import EdgeAPI
+public import EdgeAPI
 public import Enrollment
 public import Logging
 public import NodeDocument
+public import SSH
 import Sodium
 
 /// One kept session a VPS; a changed address or Secret makes a new one.
@@ -49,6 +50,9 @@ public actor NodeSessions {
         if let link = links.removeValue(forKey: name) { await link.close() }
     }
 
+    /// Time and execs over SSH since the present session of the EdgeNode began; nil when it has none.
+    public func statistics(of name: ObjectName) async -> SSHStatistics? { await links[name]?.statistics() }
+
     /// Ends every connection; the VPSes stay as they are.
     public func closeAll() async {
         let all = links.values
@@ -64,6 +68,7 @@ struct NodeLink: Sendable {
     var apply: @Sendable (RelayDocument) async throws(EnrollmentError) -> AgentReport
     /// Nil where there was nothing of ours.
     var teardown: @Sendable (TeardownRequest) async throws(EnrollmentError) -> AgentReport?
+    var statistics: @Sendable () async -> SSHStatistics
     var close: @Sendable () async -> Void
 }
 
@@ -72,6 +77,7 @@ extension NodeLink {
         self.fingerprint = fingerprint
         apply = { document throws(EnrollmentError) in try await session.apply(document) }
         teardown = { request throws(EnrollmentError) in try await session.teardown(request) }
+        statistics = { await session.statistics }
         close = { await session.close() }
     }
 }

@@ -26,14 +26,17 @@ struct Schedule<Key: Hashable & Comparable & Sendable> {
         self.maximumBackoff = maximumBackoff
     }
 
-    /// Waiting keys, running ones not counted.
-    var depth: Int { due.count }
+    /// Keys that could be started.
+    func depth(at now: Instant) -> Int { due.values.count { $0 <= now } }
     var runningCount: Int { running.count }
 
     /// The earlier time wins where a key is planned already.
-    mutating func add(_ key: Key, at time: Instant) {
-        if let planned = due[key], planned <= time { return }
+    /// - Returns: whether it was not.
+    @discardableResult mutating func add(_ key: Key, at time: Instant) -> Bool {
+        let planned = due[key]
+        if let planned, planned <= time { return false }
         due[key] = time
+        return planned == nil
     }
 
     mutating func next(now: Instant) -> Step {

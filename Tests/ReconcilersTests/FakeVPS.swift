@@ -3,6 +3,7 @@ import Enrollment
 import Fixtures
 import NetworkTypes
 import NodeDocument
+import SSH
 import Sodium
 import Synchronization
 
@@ -42,6 +43,7 @@ final class FakeVPS: Sendable {
                 fingerprint: SHA256.digest(of: word),
                 apply: { document throws(EnrollmentError) in try self.apply(document) },
                 teardown: { request throws(EnrollmentError) in try self.teardown(request.owner) },
+                statistics: { SSHStatistics() },
                 close: { self.journal.add("close \(word)") })
         }
     }
