@@ -79,6 +79,11 @@ public struct UplinkKeys: Sendable {
         Set(0..<max(0, replicas)).union(pods.compactMap(names.ordinal(ofPod:)).filter { $0 < 253 })
     }
 
+    /// The replicas that a Secret of the API server's has keys for, in order; nothing is read where there is none.
+    public static func ordinals(in secret: FieldNode?) -> [Int] {
+        (secret?["data"]?.entries ?? []).compactMap { ordinal($0.key) }.sorted()
+    }
+
     private static func entry(_ ordinal: Int) -> String { "priv-\(ordinal)" }
 
     private static func ordinal(_ entry: String) -> Int? { entry.hasPrefix("priv-") ? decimal(entry.dropFirst(5)) : nil }
