@@ -35,15 +35,15 @@ struct HTTPListener: Sendable {
         var hasListened = false
         while !Task.isShuttingDownGracefully && !Task.isCancelled {
             do throws(ServingError) {
-                // It ends by itself where accepting fails: with no file descriptor left, for one.
                 try await listen()
                 hasListened = true
+                if Task.isShuttingDownGracefully || Task.isCancelled { return }
+                // Accepting failed: with no file descriptor left, for one.
+                logger.warning("the \(name) server has stopped; starting it again", metadata: ["address": "\(address)"])
             } catch {
                 guard hasListened else { throw error }
                 logger.error("cannot serve the \(name); trying again", metadata: ["reason": "\(error)"])
             }
-            if Task.isShuttingDownGracefully || Task.isCancelled { return }
-            logger.warning("the \(name) server has stopped; starting it again", metadata: ["address": "\(address)"])
             try? await cancelWhenGracefulShutdown { try await Task.sleep(for: Self.retryAfter) }
         }
     }
