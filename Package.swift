@@ -33,6 +33,11 @@ let swiftASN1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-a
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
+let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
 let package = Package(
@@ -45,7 +50,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
@@ -57,6 +65,7 @@ let package = Package(
         .systemLibrary(name: "CLinuxHeaders", providers: [.apt(["linux-libc-dev"])]),
         module("NetworkTypes"),
         module("Sodium", ["CLibsodium", "NetworkTypes"]),
+        module("PrometheusMetrics"),
         module("StructuredLogging", [logging]),
         module("NetlinkMessages", ["CLinuxHeaders", "NetworkTypes", "Sodium"]),
 
@@ -67,7 +76,17 @@ let package = Package(
 
         // shells
         module("FileWatching"),
+        module("Informers", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", logging, serviceLifecycle]),
         module("ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium"]),
+        module(
+            "KubernetesClient",
+            [
+                "CLinuxHeaders", "EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium",
+                logging, nioCore, nioPosix, nioSSL,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
+            ]),
         module("Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium"]),
         module("SSH", ["CLibssh2", "NetworkTypes", "Sodium"]),
 
@@ -85,6 +104,7 @@ let package = Package(
                 "EdgeAPI", "EnvoyConfig", "Planning", "Sodium",
                 crypto, cryptoExtras, swiftASN1, x509,
             ]),
+        module("UplinkWorkload", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
 
         // orchestration
         module(
@@ -98,11 +118,7 @@ let package = Package(
             [
                 "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium",
                 "WireGuardNetlink",
-                logging, serviceLifecycle, unixSignals,
-                .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "HummingbirdCore", package: "hummingbird"),
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
+                httpTypes, hummingbirdCore, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
             ]),
         module(
             "NodeAgent",
@@ -114,7 +130,7 @@ let package = Package(
         module("Enrollment", ["EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
         module(
             "Reconcilers",
-            ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "Sodium", logging]),
+            ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "SSH", "Sodium", logging]),
         module(
             "Standalone",
             [
@@ -122,13 +138,25 @@ let package = Package(
                 serviceLifecycle,
             ]),
 
+        module(
+            "Controller",
+            [
+                "Certificates", "EdgeAPI", "FileWatching", "Informers", "KubernetesAPI", "NetworkTypes", "NodeDocument",
+                "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Sodium", "UplinkWorkload",
+                crypto, httpTypes, hummingbirdCore, logging, nioCore, nioPosix, nioSSL, serviceLifecycle, swiftASN1, x509,
+                .product(name: "HummingbirdHTTP2", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+            ]),
+
         // executables
         program(
             "tidegate", path: "Sources/Tidegate",
             [
-                "Certificates", "EdgeAPI", "Enrollment", "ManifestStore", "NetworkTypes", "NodeDocument", "Planning",
-                "Reconcilers", "Sodium",
-                "Standalone", "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
+                "CLinuxHeaders", "Certificates", "Controller", "EdgeAPI", "Enrollment", "KubernetesAPI", "KubernetesClient",
+                "ManifestStore",
+                "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium",
+                "Standalone", "UplinkWorkload", "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
         program("edge-agent", path: "edge-agent", ["NodeAgent", "NodeDocument", "StructuredLogging", logging]),
         program(
@@ -147,6 +175,9 @@ let package = Package(
         tests(
             "EnvoyConfigTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Sodium"], exclude: ["Goldens"]),
         tests("FileWatchingTests", ["FileWatching"]),
+        tests(
+            "InformersTests",
+            ["EdgeAPI", "Informers", "KubernetesAPI", "NetworkTypes", "Sodium", logging, serviceLifecycle]),
         tests("HostNetworkTests", ["HostNetwork", "NetworkTypes"]),
         tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
         tests("NFTablesTests", ["NFTables", "NetlinkMessages", "NetworkTypes"]),
@@ -161,9 +192,9 @@ let package = Package(
             "ReconcilersTests",
             [
                 "EdgeAPI", "Enrollment", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Planning", "Reconcilers",
-                "Sodium",
-                "TestCertificates", logging,
+                "SSH", "Sodium", "TestCertificates", logging,
             ]),
+        tests("PrometheusMetricsTests", ["PrometheusMetrics"]),
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
         tests("SSHTests", ["NetworkTypes", "SSH", "Sodium"]),
         tests("SodiumTests", ["NetworkTypes", "Sodium"]),
@@ -174,8 +205,12 @@ let package = Package(
             "UplinkAgentTests",
             [
                 "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "UplinkAgent", "WireGuardNetlink",
-                .product(name: "HTTPTypes", package: "swift-http-types"),
+                httpTypes,
             ]),
+        tests(
+            "UplinkWorkloadTests",
+            ["EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "NodeDocument", "Sodium", "UplinkWorkload"],
+            exclude: ["Goldens"]),
 
         // tests that need root: each in namespaces of its own
         support("TestNetwork", ["CLinuxHeaders"]),

@@ -32,11 +32,14 @@ public struct EnrollmentError: Error, Hashable, Sendable, CustomStringConvertibl
     /// What was tried, on what, why it failed, and what to do.
     public var message: String
     public var followUp: FollowUp
+    /// The epoch that the VPS holds, where the agent told it; nil otherwise.
+    public var epochSeen: UInt64?
 
-    public init(reason: Reason, message: String, followUp: FollowUp) {
+    public init(reason: Reason, message: String, followUp: FollowUp, epochSeen: UInt64? = nil) {
         self.reason = reason
         self.message = message
         self.followUp = followUp
+        self.epochSeen = epochSeen
     }
 
     public var description: String { "\(reason.rawValue): \(message)" }

@@ -57,8 +57,8 @@ public actor NodeSession {
     }
 
     /// Removes all of ours from the VPS. A VPS without the agent has nothing of ours.
-    public func teardown(owner: Owner) async throws(EnrollmentError) -> AgentReport? {
-        let input = try secretJSON(owner)
+    public func teardown(_ request: TeardownRequest) async throws(EnrollmentError) -> AgentReport? {
+        let input = try secretJSON(request)
         let result = try await run(NodeCommand.teardown, .secret(input), doing: "teardown")
         if let status = result.status, NodeCommand.notFound.contains(status) { return nil }
         let report = try decode(result)
@@ -207,7 +207,7 @@ public actor NodeSession {
         }
         return EnrollmentError(
             reason: reason, message: "\(host): " + report.problems.map(\.message).joined(separator: "; "),
-            followUp: followUp)
+            followUp: followUp, epochSeen: reason == .staleEpoch ? report.epoch : nil)
     }
 }
 

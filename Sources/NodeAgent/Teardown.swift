@@ -3,15 +3,18 @@ public import NodeDocument
 
 extension Agent {
     /// Removes everything of ours from the host, the agent last of all.
-    /// - Parameter owner: who asks, as JSON; empty when somebody at the host asks, who may do it whoever owns it.
-    public func teardown(_ owner: [UInt8]) -> AgentReport {
+    /// - Parameter request: a `TeardownRequest` as JSON; empty when somebody at the host asks, who may do it whoever owns it.
+    public func teardown(_ request: [UInt8]) -> AgentReport {
         var report = AgentReport(outcome: .refused, agentBuild: host.build)
         do throws(AgentError) {
-            let asker = try readOwner(owner)
+            let asker = try readRequest(request)
             let lock = try HostLock(host.paths.lock)
             defer { withExtendedLifetime(lock) {} }
             var state = try StateFile(host.paths)
-            if let asker, state.value.owner != nil { try checkFence(state.value, owner: asker, epoch: state.value.epoch) }
+            if state.value.owner != nil { report.epoch = state.value.epoch }
+            if let asker, state.value.owner != nil {
+                try checkFence(state.value, owner: asker.owner, epoch: asker.epoch ?? state.value.epoch)
+            }
             report.changes += try UnitFiles(host: host).removeAll()
             report.changes += try host.tunnel.remove()
             report.changes += try KernelSettings(host: host).restoreAll(&state)
@@ -32,12 +35,12 @@ extension Agent {
         return report
     }
 
-    private func readOwner(_ bytes: [UInt8]) throws(AgentError) -> Owner? {
+    private func readRequest(_ bytes: [UInt8]) throws(AgentError) -> TeardownRequest? {
         if bytes.allSatisfy({ $0 == 0x20 || $0 == 0x0A || $0 == 0x0D || $0 == 0x09 }) { return nil }
         do throws(DocumentError) {
-            return try DocumentJSON.decode(Owner.self, from: bytes)
+            return try DocumentJSON.decode(TeardownRequest.self, from: bytes)
         } catch {
-            throw AgentError(.badDocument, "the owner cannot be read: \(error.message)")
+            throw AgentError(.badDocument, "the request cannot be read: \(error.message)")
         }
     }
 }

@@ -76,6 +76,7 @@ private struct Planner {
         case .service(let reference, let port):
             let name = reference.objectName(in: portBinding.metadata)
             guard let service = input.services[name] else {
+                if let reason = input.unreadableServices[name] { return .failure(Problem(message: reason)) }
                 return .failure(Problem(message: "Service \(name) does not exist; create it or correct target.service"))
             }
             guard let address = service.clusterIP else {
@@ -120,8 +121,10 @@ private struct Planner {
         let network = spec.tunnel.network
         var problems: [String] = []
         var replicas: [UplinkReplica] = []
-        for ordinal in 0..<spec.uplink.replicas {
+        let leaving = input.uplinkKeys.keys.filter { $0 >= spec.uplink.replicas }.sorted()
+        for ordinal in Array(0..<spec.uplink.replicas) + leaving {
             guard let address = network.host(2 + ordinal) else {
+                guard ordinal < spec.uplink.replicas else { break }
                 problems.append(
                     "spec.tunnel.network \(network) has room for \(replicas.count) uplinks, but spec.uplink.replicas is "
                         + "\(spec.uplink.replicas); use a larger network or fewer replicas")

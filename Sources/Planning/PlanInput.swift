@@ -10,9 +10,12 @@ public struct PlanInput: Sendable {
     public var portBindings: [PortBinding]
     /// The Services that bindings refer to; one that is missing here does not exist.
     public var services: [ObjectName: Service]
+    /// Why a Service that is missing above could not be read; one that is in neither does not exist.
+    public var unreadableServices: [ObjectName: String] = [:]
     /// The TLS Secrets that bindings refer to, checked; one that is missing here does not exist.
     public var certificates: [ObjectName: CertificateSource]
-    /// Public keys by ordinal; a replica without a key is left out.
+    /// Public keys by ordinal. A replica without a key is left out; one beyond `spec.uplink.replicas` is on its way out, and
+    /// keeps its peer until its key is gone.
     public var uplinkKeys: [Int: WireGuardPublicKey]
     public var envoyRelease: EnvoyRelease
 

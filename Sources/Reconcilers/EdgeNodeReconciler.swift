@@ -22,20 +22,26 @@ public struct EdgeNodeReconciler: Sendable {
     static let quickLooks = 30
     static let slowSettling: Duration = .seconds(10)
 
-    private let store: any ResourceStore
-    private let sessions: NodeSessions
-    private let outcomes: NodeOutcomes
-    private let writer: Writer
-    private let logger: Logger
+    let store: any ResourceStore
+    let sessions: NodeSessions
+    let outcomes: NodeOutcomes
+    let writer: Writer
+    let logger: Logger
 
     /// Who writes: the installation and the epoch that fences off earlier writers.
     public struct Writer: Sendable {
         public var installation: String
-        public var epoch: UInt64
+        public var epoch: @Sendable () -> UInt64
+        /// Lifts the epoch above one that a VPS has seen, if this writer is still the only one; nil where that cannot be known.
+        public var raise: (@Sendable (_ above: UInt64) async throws(StoreError) -> Void)?
 
-        public init(installation: String, epoch: UInt64) {
+        public init(
+            installation: String, epoch: @escaping @Sendable () -> UInt64,
+            raise: (@Sendable (_ above: UInt64) async throws(StoreError) -> Void)? = nil
+        ) {
             self.installation = installation
             self.epoch = epoch
+            self.raise = raise
         }
     }
 
@@ -56,12 +62,30 @@ public struct EdgeNodeReconciler: Sendable {
                 return .done(requeueAfter: nil)
             }
             if node.metadata.deletionTimestamp != nil { return try await delete(node) }
-            try await store.holdNode(node)
-            return try await bringUp(node)
+            do throws(StoreError) {
+                try await store.holdNode(node)
+                return try await bringUp(node)
+            } catch {
+                return await tell(error, of: node)
+            }
         } catch {
             logger.error("the store failed", metadata: ["edgeNode": "\(name)", "error": "\(error)"])
             return .failed
         }
+    }
+
+    /// What the store could not do stands in the status too, if it can be written.
+    private func tell(_ error: StoreError, of node: EdgeNode) async -> ReconcileOutcome {
+        let name = node.metadata.objectName
+        logger.error("the store failed", metadata: ["edgeNode": "\(name)", "error": "\(error)"])
+        let failure = NodeFailure(reason: error.reason, message: error.message, followUp: error.followUp)
+        do throws(StoreError) {
+            try await store.setStatus(failedStatus(failure, of: node, now: rfc3339(Date())), of: node)
+            await store.record(failure.event(of: node))
+        } catch {
+            logger.error("the status cannot be written", metadata: ["edgeNode": "\(name)", "error": "\(error)"])
+        }
+        return error.followUp == .retry ? .failed : .done(requeueAfter: Self.resync)
     }
 
     // MARK: bringing up
@@ -82,10 +106,12 @@ public struct EdgeNodeReconciler: Sendable {
             outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
         }
         outcome.keysOnEdge = outcomes[name]?.outcome.keysOnEdge ?? []
+        let restart = restartRequest(of: node)
         do throws(NodeFailure) {
-            let report = try await apply(outcome, node: node)
+            let report = try await apply(outcome, node: node, restart: restart)
             outcome.report = report
             await tell(report, of: node)
+            if restart != nil { await tellOfRestart(node) }
             outcome.keysOnEdge = await tellOfKeys(report, plan: plan, before: outcome.keysOnEdge)
         } catch {
             outcome.failure = error
@@ -98,7 +124,7 @@ public struct EdgeNodeReconciler: Sendable {
             outcome.unsettledLooks = (before?.unsettledLooks ?? 0) + 1
         }
         outcomes.set(outcome, for: name)
-        try await writeStatus(outcome, node: node)
+        try await writeStatus(outcome, node: node, restarted: restart != nil)
         let took = (ContinuousClock().now - begin) / .milliseconds(1)
         logger.debug("reconciled", metadata: ["edgeNode": "\(name)", "milliseconds": "\(Int(took.rounded()))"])
         return await verdict(outcome, node: node)
@@ -107,46 +133,73 @@ public struct EdgeNodeReconciler: Sendable {
     private func planInput(_ node: EdgeNode) async throws(StoreError) -> PlanInput {
         let portBindings = try await store.portBindings(of: node.metadata.objectName)
         var services: [ObjectName: Service] = [:]
+        var unreadable: [ObjectName: String] = [:]
         var certificates: [ObjectName: CertificateSource] = [:]
         let now = Date()
         for portBinding in portBindings {
             for binding in portBinding.spec.bindings {
                 if case .service(let reference, _) = binding.target {
                     let name = reference.objectName(in: portBinding.metadata)
-                    if services[name] == nil { services[name] = try await store.service(name) }
+                    if services[name] == nil, unreadable[name] == nil {
+                        do throws(StoreError) {
+                            services[name] = try await store.service(name)
+                        } catch  where error.followUp != .retry {
+                            unreadable[name] = error.message
+                        }
+                    }
                 }
                 if let name = binding.tls?.mode.secretRef?.objectName(in: portBinding.metadata), certificates[name] == nil {
-                    certificates[name] = try await store.secret(name).map { readTLSSecret($0, now: now) }
+                    do throws(StoreError) {
+                        certificates[name] = try await store.secret(name).map { readTLSSecret($0, now: now) }
+                    } catch  where error.followUp != .retry {
+                        certificates[name] = .unusable(error.message)
+                    }
                 }
             }
         }
-        return PlanInput(
+        var input = PlanInput(
             node: node, portBindings: portBindings, services: services, certificates: certificates,
             uplinkKeys: try await store.uplinkKeys(of: node), envoyRelease: sessions.envoyRelease)
+        input.unreadableServices = unreadable
+        return input
     }
 
-    private func apply(_ outcome: NodeOutcome, node: EdgeNode) async throws(NodeFailure) -> AgentReport {
-        let secretName = node.spec.ssh.secretRef.objectName(in: node.metadata)
-        let secret: Secret?
-        do throws(StoreError) {
-            secret = try await store.secret(secretName)
-        } catch {
-            throw NodeFailure(reason: "StoreFailed", message: error.message, followUp: .retry)
-        }
-        guard let secret else {
-            throw NodeFailure(
-                reason: "SSHSecretMissing",
-                message: "Secret \(secretName) does not exist; create it with privateKey (or password) and knownHosts",
-                followUp: .waiting)
-        }
+    private func apply(_ outcome: NodeOutcome, node: EdgeNode, restart: String?) async throws(NodeFailure) -> AgentReport {
+        let secret = try await sshSecret(of: node)
         let document = RelayDocument(
-            agentBuild: sessions.agentBuild, owner: owner(of: node), epoch: writer.epoch, hash: outcome.relayHash,
-            content: outcome.plan.relay,
-            restartEnvoy: restartToken(of: node))
+            agentBuild: sessions.agentBuild, owner: owner(of: node), epoch: writer.epoch(), hash: outcome.relayHash,
+            content: outcome.plan.relay, restartEnvoy: restart)
         do throws(EnrollmentError) {
             return try await sessions.link(to: node, secret: secret).apply(document)
         } catch {
-            throw NodeFailure(error)
+            throw await raisingEpoch(error)
+        }
+    }
+
+    func sshSecret(of node: EdgeNode) async throws(NodeFailure) -> Secret {
+        let name = node.spec.ssh.secretRef.objectName(in: node.metadata)
+        let secret: Secret?
+        do throws(StoreError) {
+            secret = try await store.secret(name)
+        } catch {
+            throw NodeFailure(reason: error.reason, message: error.message, followUp: error.followUp)
+        }
+        if let secret { return secret }
+        throw NodeFailure(
+            reason: "SSHSecretMissing",
+            message: "Secret \(name) does not exist; create it with privateKey (or password) and knownHosts",
+            followUp: .waiting)
+    }
+
+    /// A VPS that has seen a higher epoch belongs to a later writer, or to one whose count was lost (a Lease that was deleted).
+    /// Who can still lift the epoch is the only writer, and tries again.
+    func raisingEpoch(_ error: EnrollmentError) async -> NodeFailure {
+        guard error.reason == .staleEpoch, let seen = error.epochSeen, let raise = writer.raise else { return NodeFailure(error) }
+        do throws(StoreError) {
+            try await raise(seen)
+            return NodeFailure(reason: error.reason.rawValue, message: error.message, followUp: .retry)
+        } catch {
+            return NodeFailure(reason: error.reason, message: error.message, followUp: error.followUp)
         }
     }
 
@@ -161,25 +214,23 @@ public struct EdgeNodeReconciler: Sendable {
         return hash
     }
 
-    private func owner(of node: EdgeNode) -> Owner {
+    func owner(of node: EdgeNode) -> Owner {
         Owner(installation: writer.installation, namespace: node.metadata.namespace, name: node.metadata.name)
     }
 
-    /// The resourceVersion makes each setting of the annotation a new one; a manifest has none, there a new value does.
-    private func restartToken(of node: EdgeNode) -> String? {
-        guard let value = node.metadata.annotations[APIName.restartEnvoyAnnotation], value != "false" else { return nil }
-        return "\(value)/\(node.metadata.resourceVersion)"
+    private func restartRequest(of node: EdgeNode) -> String? {
+        node.metadata.annotations[APIName.restartEnvoyAnnotation] == "false" ? nil : store.restartRequest(of: node)
     }
 
     // MARK: telling
 
-    private func writeStatus(_ outcome: NodeOutcome, node: EdgeNode) async throws(StoreError) {
+    private func writeStatus(_ outcome: NodeOutcome, node: EdgeNode, restarted: Bool) async throws(StoreError) {
         let now = Date()
         let status = edgeNodeStatus(outcome, previous: node.status, now: rfc3339(now)) {
             rfc3339(now.addingTimeInterval(-Double($0)))
         }
         try await store.setStatus(status, of: node)
-        if outcome.report?.outcome == .applied, restartToken(of: node) != nil {
+        if restarted, outcome.report?.outcome == .applied {
             try await store.removeAnnotation(APIName.restartEnvoyAnnotation, of: node)
         }
     }
@@ -218,68 +269,33 @@ public struct EdgeNodeReconciler: Sendable {
         return present
     }
 
+    private func tellOfRestart(_ node: EdgeNode) async {
+        await store.record(
+            ResourceEvent(
+                kind: EdgeNode.kind, name: node.metadata.objectName, level: .normal, reason: "EnvoyRestarted",
+                message: "Envoy was restarted, as the annotation \(APIName.restartEnvoyAnnotation) asked"))
+    }
+
     private func verdict(_ outcome: NodeOutcome, node: EdgeNode) async -> ReconcileOutcome {
         let name = node.metadata.objectName
         if let failure = outcome.failure {
             logger.error(
                 "the VPS is not what it should be",
                 metadata: ["edgeNode": "\(name)", "reason": "\(failure.reason)", "error": "\(failure.message)"])
-            await store.record(
-                ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: failure.reason, message: failure.message))
+            await store.record(failure.event(of: node))
             return failure.followUp == .retry ? .failed : .done(requeueAfter: Self.resync)
         }
         if outcome.isSettled { return .done(requeueAfter: Self.resync) }
         return .done(requeueAfter: outcome.unsettledLooks < Self.quickLooks ? Self.settling : Self.slowSettling)
     }
-
-    // MARK: deletion
-
-    private func delete(_ node: EdgeNode) async throws(StoreError) -> ReconcileOutcome {
-        let name = node.metadata.objectName
-        if node.metadata.annotations[APIName.skipDeprovisionAnnotation] != "true" {
-            do throws(NodeFailure) {
-                try await tearDown(node)
-            } catch {
-                let hint = "annotate the EdgeNode with \(APIName.skipDeprovisionAnnotation)=true to leave the VPS as it is"
-                let failure = NodeFailure(
-                    reason: error.reason, message: "teardown: \(error.message); \(hint)", followUp: error.followUp)
-                await store.record(
-                    ResourceEvent(
-                        kind: EdgeNode.kind, name: name, level: .warning, reason: "TeardownFailed", message: failure.message))
-                logger.error("teardown failed", metadata: ["edgeNode": "\(name)", "error": "\(failure.message)"])
-                return .failed
-            }
-        }
-        try await store.withdrawUplinks(of: node)
-        try await store.releaseNode(node)
-        outcomes.set(nil, for: name)
-        await sessions.remove(name)
-        logger.info("the EdgeNode is gone", metadata: ["edgeNode": "\(name)"])
-        return .done(requeueAfter: nil)
-    }
-
-    private func tearDown(_ node: EdgeNode) async throws(NodeFailure) {
-        let secretName = node.spec.ssh.secretRef.objectName(in: node.metadata)
-        let secret: Secret?
-        do throws(StoreError) {
-            secret = try await store.secret(secretName)
-        } catch {
-            throw NodeFailure(reason: "StoreFailed", message: error.message, followUp: .retry)
-        }
-        guard let secret else {
-            throw NodeFailure(reason: "SSHSecretMissing", message: "Secret \(secretName) does not exist", followUp: .waiting)
-        }
-        do throws(EnrollmentError) {
-            let report = try await sessions.link(to: node, secret: secret).teardown(owner(of: node))
-            let changes = report?.changes.joined(separator: "; ") ?? "there was nothing of ours"
-            logger.info("the VPS was torn down", metadata: ["edgeNode": "\(node.metadata.objectName)", "changes": "\(changes)"])
-        } catch {
-            throw NodeFailure(error)
-        }
-    }
 }
 
 extension NodeFailure {
+    func event(of node: EdgeNode) -> ResourceEvent {
+        ResourceEvent(
+            kind: EdgeNode.kind, name: node.metadata.objectName, level: .warning, reason: reason, message: message)
+    }
+
     init(_ error: EnrollmentError) {
         let followUp: FollowUp
         switch error.followUp {

@@ -46,6 +46,19 @@ func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: Stri
     return status
 }
 
+/// The status of a node that could not be reconciled at all: what was known stays, and Ready says why it may be out of date.
+func failedStatus(_ failure: NodeFailure, of node: EdgeNode, now: String) -> EdgeNodeStatus {
+    var status = node.status ?? EdgeNodeStatus()
+    status.observedGeneration = node.metadata.generation
+    for type in ["Ready", "ConfigSynced"] {
+        status.conditions.set(
+            Condition(
+                type: type, status: .false, reason: failure.reason, message: failure.message,
+                observedGeneration: node.metadata.generation), now: now)
+    }
+    return status
+}
+
 private struct Verdict {
     var status: Condition.Status
     var reason: String

@@ -96,6 +96,21 @@ public final class NodeOutcomes: Sendable {
 
     public init() {}
 
+    /// The last outcome of the EdgeNode; nil when there was none.
+    public func outcome(of name: ObjectName) -> NodeOutcome? { self[name]?.outcome }
+
+    /// How many bindings there are by the reason of their Ready.
+    public func reasons(of portBindings: [PortBinding], node: EdgeNode) -> [BindingStatus.Reason: Int] {
+        let facts = self[node.metadata.objectName]
+        var counts: [BindingStatus.Reason: Int] = [:]
+        for portBinding in portBindings {
+            for status in portBindingStatus(portBinding, node: node, outcome: facts, previous: nil, now: "").bindings {
+                counts[status.reason, default: 0] += 1
+            }
+        }
+        return counts
+    }
+
     subscript(name: ObjectName) -> IndexedOutcome? { outcomes.withLock { $0[name] } }
 
     func set(_ outcome: NodeOutcome?, for name: ObjectName) {

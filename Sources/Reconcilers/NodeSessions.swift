@@ -1,7 +1,8 @@
-import EdgeAPI
+public import EdgeAPI
 public import Enrollment
 public import Logging
 public import NodeDocument
+public import SSH
 import Sodium
 
 /// One kept session a VPS; a changed address or Secret makes a new one.
@@ -49,6 +50,9 @@ public actor NodeSessions {
         if let link = links.removeValue(forKey: name) { await link.close() }
     }
 
+    /// Time and execs over SSH since the present session of the EdgeNode began; nil when it has none.
+    public func statistics(of name: ObjectName) async -> SSHStatistics? { await links[name]?.statistics() }
+
     /// Ends every connection; the VPSes stay as they are.
     public func closeAll() async {
         let all = links.values
@@ -63,7 +67,8 @@ struct NodeLink: Sendable {
     var fingerprint: SHA256Digest
     var apply: @Sendable (RelayDocument) async throws(EnrollmentError) -> AgentReport
     /// Nil where there was nothing of ours.
-    var teardown: @Sendable (Owner) async throws(EnrollmentError) -> AgentReport?
+    var teardown: @Sendable (TeardownRequest) async throws(EnrollmentError) -> AgentReport?
+    var statistics: @Sendable () async -> SSHStatistics
     var close: @Sendable () async -> Void
 }
 
@@ -71,7 +76,8 @@ extension NodeLink {
     init(_ session: NodeSession, fingerprint: SHA256Digest) {
         self.fingerprint = fingerprint
         apply = { document throws(EnrollmentError) in try await session.apply(document) }
-        teardown = { owner throws(EnrollmentError) in try await session.teardown(owner: owner) }
+        teardown = { request throws(EnrollmentError) in try await session.teardown(request) }
+        statistics = { await session.statistics }
         close = { await session.close() }
     }
 }

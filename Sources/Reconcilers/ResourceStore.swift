@@ -14,7 +14,8 @@ public protocol ResourceStore: Sendable {
     func service(_ name: ObjectName) async throws(StoreError) -> Service?
     func secret(_ name: ObjectName) async throws(StoreError) -> Secret?
 
-    /// The uplinks' public keys by ordinal, 0 up to the replicas wanted; keys that are missing are made and kept first.
+    /// The uplinks' public keys by ordinal: 0 up to the replicas wanted, and those beyond whose uplink still runs. Keys that are
+    /// missing are made and kept first.
     func uplinkKeys(of node: EdgeNode) async throws(StoreError) -> [Int: WireGuardPublicKey]
     /// Gives the uplinks their document; nothing happens when they have it.
     func publish(_ document: UplinkDocument, for node: EdgeNode) async throws(StoreError)
@@ -24,6 +25,8 @@ public protocol ResourceStore: Sendable {
     /// Makes sure that the EdgeNode stays until `releaseNode`, so that its VPS can be torn down.
     func holdNode(_ node: EdgeNode) async throws(StoreError)
     func releaseNode(_ node: EdgeNode) async throws(StoreError)
+    /// What tells one setting of the annotation `restart-envoy` from the next, so that each acts once; nil when it is not set.
+    func restartRequest(of node: EdgeNode) -> String?
     func removeAnnotation(_ annotation: String, of node: EdgeNode) async throws(StoreError)
 
     func setStatus(_ status: EdgeNodeStatus, of node: EdgeNode) async throws(StoreError)
@@ -33,10 +36,18 @@ public protocol ResourceStore: Sendable {
 
 /// The store could not do something.
 public struct StoreError: Error, Sendable, CustomStringConvertible {
-    /// What was tried, on what, and why it failed.
+    /// CamelCase, the reason of the condition.
+    public var reason: String
+    /// What was tried, on what, why it failed, and what to do.
     public var message: String
+    public var followUp: NodeFailure.FollowUp
 
-    public init(_ message: String) { self.message = message }
+    public init(_ message: String, reason: String = "StoreFailed", followUp: NodeFailure.FollowUp = .retry) {
+        self.reason = reason
+        self.message = message
+        self.followUp = followUp
+    }
+
     public var description: String { message }
 }
 

@@ -7,7 +7,8 @@ struct Schedule<Key: Hashable & Comparable & Sendable> {
     typealias Instant = ContinuousClock.Instant
 
     enum Step: Equatable {
-        case start(Key)
+        /// `waited` is how long it could have been started already.
+        case start(Key, waited: Duration)
         /// Nothing to do before this time, or before something is added; nil when nothing is planned.
         case wait(until: Instant?)
     }
@@ -25,14 +26,17 @@ struct Schedule<Key: Hashable & Comparable & Sendable> {
         self.maximumBackoff = maximumBackoff
     }
 
-    /// Waiting keys, running ones not counted.
-    var depth: Int { due.count }
+    /// Keys that could be started.
+    func depth(at now: Instant) -> Int { due.values.count { $0 <= now } }
     var runningCount: Int { running.count }
 
     /// The earlier time wins where a key is planned already.
-    mutating func add(_ key: Key, at time: Instant) {
-        if let planned = due[key], planned <= time { return }
+    /// - Returns: whether it was not.
+    @discardableResult mutating func add(_ key: Key, at time: Instant) -> Bool {
+        let planned = due[key]
+        if let planned, planned <= time { return false }
         due[key] = time
+        return planned == nil
     }
 
     mutating func next(now: Instant) -> Step {
@@ -42,7 +46,7 @@ struct Schedule<Key: Hashable & Comparable & Sendable> {
         guard first.value <= now else { return .wait(until: first.value) }
         due[first.key] = nil
         running.insert(first.key)
-        return .start(first.key)
+        return .start(first.key, waited: now - first.value)
     }
 
     mutating func finish(_ key: Key, outcome: ReconcileOutcome, now: Instant) {

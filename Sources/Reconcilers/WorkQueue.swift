@@ -1,5 +1,21 @@
 import Synchronization
 
+/// What a queue tells of its work, for metrics.
+public struct WorkQueueObserver: Sendable {
+    /// A key was planned that was not planned already.
+    public var added: @Sendable () -> Void
+    /// A handler begins; `waited` is how long the key could have been started already. The result is called at the handler's end.
+    public var began: @Sendable (_ waited: Duration) -> @Sendable (ReconcileOutcome) -> Void
+
+    public init(
+        added: @escaping @Sendable () -> Void,
+        began: @escaping @Sendable (_ waited: Duration) -> @Sendable (ReconcileOutcome) -> Void
+    ) {
+        self.added = added
+        self.began = began
+    }
+}
+
 /// Hands keys to a handler, several at a time, with the promises that `Schedule` writes down.
 public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
     private struct State {
@@ -11,19 +27,24 @@ public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
 
     private let state: Mutex<State>
     private let clock = ContinuousClock()
+    private let observer: WorkQueueObserver?
 
-    public init(concurrency: Int) {
+    public init(concurrency: Int, observer: WorkQueueObserver? = nil) {
+        self.observer = observer
         state = Mutex(State(schedule: Schedule(concurrency: concurrency)))
     }
 
     /// Plans `key`, at once unless told otherwise.
     public func add(_ key: Key, after delay: Duration = .zero) {
         let time = clock.now + delay
-        change { $0.add(key, at: time) }
+        if change({ $0.add(key, at: time) }) { observer?.added() }
     }
 
-    /// Keys that wait.
-    public var depth: Int { state.withLock { $0.schedule.depth } }
+    /// Keys that are due and wait for a worker.
+    public var depth: Int {
+        let now = clock.now
+        return state.withLock { $0.schedule.depth(at: now) }
+    }
 
     /// Works until the task is cancelled, and then until the running handlers are done.
     public func run(_ handle: @escaping @Sendable (Key) async -> ReconcileOutcome) async {
@@ -31,10 +52,12 @@ public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
             while !Task.isCancelled {
                 let now = clock.now
                 switch state.withLock({ $0.schedule.next(now: now) }) {
-                case .start(let key):
+                case .start(let key, let waited):
+                    let finished = observer?.began(waited)
                     group.addTask {
                         let outcome = await handle(key)
                         let end = self.clock.now
+                        finished?(outcome)
                         self.change { $0.finish(key, outcome: outcome, now: end) }
                     }
                 case .wait(let deadline): await waitForChange(until: deadline)
@@ -43,13 +66,14 @@ public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
         }
     }
 
-    private func change(_ body: (inout Schedule<Key>) -> Void) {
-        let waiter = state.withLock { state in
-            body(&state.schedule)
+    private func change<Result: Sendable>(_ body: (inout Schedule<Key>) -> Result) -> Result {
+        let (result, waiter) = state.withLock { state in
+            let result = body(&state.schedule)
             state.isChanged = true
-            return state.waiter.take()
+            return (result, state.waiter.take())
         }
         waiter?.resume()
+        return result
     }
 
     private func wake() {

@@ -198,6 +198,9 @@ public final class StandaloneStore: ResourceStore {
         }
     }
 
+    /// A manifest has no history: a new value is a new request.
+    public func restartRequest(of node: EdgeNode) -> String? { node.metadata.annotations[APIName.restartEnvoyAnnotation] }
+
     /// Manifests are the user's; an annotation there acts once for each of its values.
     public func removeAnnotation(_ annotation: String, of node: EdgeNode) {}
 

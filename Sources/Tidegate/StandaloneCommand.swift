@@ -56,7 +56,8 @@ struct StandaloneCommand: AsyncParsableCommand {
             throw ValidationError("--manifests \(manifests): \(String(cString: strerror(errno)))")
         }
         let folder = try StateFolder(path: state)
-        let writer = EdgeNodeReconciler.Writer(installation: try folder.installationID(), epoch: try folder.nextEpoch())
+        let epoch = try folder.nextEpoch()
+        let writer = EdgeNodeReconciler.Writer(installation: try folder.installationID(), epoch: { epoch })
         let local = uplinks == .local ? try localUplinks(environment: environment, logger: logger) : nil
         let store = try StandaloneStore(folder: folder, uplinks: local, logger: logger)
         let sessions = NodeSessions(
@@ -68,7 +69,7 @@ struct StandaloneCommand: AsyncParsableCommand {
             nodes: EdgeNodeReconciler(store: store, sessions: sessions, outcomes: outcomes, writer: writer, logger: logger),
             bindings: PortBindingReconciler(store: store, outcomes: outcomes, logger: logger), sessions: sessions, uplinks: local,
             logger: logger)
-        logger.info("standalone", metadata: ["manifests": "\(manifests)", "state": "\(state)", "epoch": "\(writer.epoch)"])
+        logger.info("standalone", metadata: ["manifests": "\(manifests)", "state": "\(state)", "epoch": "\(epoch)"])
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: controller)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))

@@ -8,8 +8,23 @@ struct Tidegate: AsyncParsableCommand {
         commandName: "tidegate",
         abstract: "Puts services of a private network on the public IP of a VPS.",
         discussion: "LOG_FORMAT (json or text) and LOG_LEVEL (debug, info, warn or error) rule the log on standard error.",
-        subcommands: [StandaloneCommand.self, StatusCommand.self, RenderCommand.self, ValidateCommand.self])
+        subcommands: [
+            ControllerCommand.self, StandaloneCommand.self, StatusCommand.self, RenderCommand.self, ValidateCommand.self,
+        ])
+
+    static func main() async {
+        await main(withBooleansWritten(Array(CommandLine.arguments.dropFirst())))
+    }
+
+    /// Go's flag package takes a boolean flag alone for true, and `--leader-elect=false`; so do the manifests people have.
+    static func withBooleansWritten(_ arguments: [String]) -> [String] {
+        let booleans: Set = ["--leader-elect", "--metrics-secure", "--enable-http2"]
+        return arguments.map { booleans.contains($0) ? "\($0)=true" : $0 }
+    }
 }
+
+/// Until there are releases: the agent's build tells more.
+let tidegateVersion = "0.1.0"
 
 /// What the user sees of a failure, without the framing of a usage error.
 struct Failure: Error, CustomStringConvertible {

@@ -182,7 +182,11 @@ import Testing
         for (kind, reason, followUp) in cases {
             let problems = [AgentProblem(kind: kind, message: "first"), AgentProblem(kind: .system, message: "second")]
             let error = try await failure(try FakeHost(.report(try report(.refused, problems))))
-            #expect(error == EnrollmentError(reason: reason, message: "203.0.113.10: first; second", followUp: followUp))
+            let epoch: UInt64? = kind == .staleEpoch ? try report(.refused).epoch : nil
+            #expect(
+                error
+                    == EnrollmentError(
+                        reason: reason, message: "203.0.113.10: first; second", followUp: followUp, epochSeen: epoch))
         }
         #expect(try await failure(try FakeHost(.report(try report(.refused))))?.reason == .agentFailed)
     }
@@ -225,14 +229,15 @@ import Testing
         let owner = Owner(installation: "i", namespace: "n", name: "x")
         let host = try FakeHost(.report(try report(.applied)), .ended(status: 127))
         let session = try host.session(bundle: bundle, envoy: file)
-        #expect(try await session.teardown(owner: owner)?.outcome == .applied)
-        #expect(host.commands.first == .init(word: "teardown", input: try DocumentJSON.encode(owner)))
+        #expect(try await session.teardown(TeardownRequest(owner: owner, epoch: 3))?.outcome == .applied)
+        let input = #"{"epoch":3,"installation":"i","name":"x","namespace":"n"}"#
+        #expect(host.commands.first == .init(word: "teardown", input: Array(input.utf8)), "an older agent reads it as an Owner")
         // Where there is no agent there is nothing of ours, and none is pushed for it.
-        #expect(try await session.teardown(owner: owner) == nil)
+        #expect(try await session.teardown(TeardownRequest(owner: owner, epoch: 3)) == nil)
         #expect(host.words == ["teardown", "teardown"])
         host.answer(.report(try report(.refused, [AgentProblem(kind: .foreignOwner, message: "theirs")])))
         await #expect(throws: EnrollmentError(reason: .foreignOwner, message: "203.0.113.10: theirs", followUp: .stalled)) {
-            try await session.teardown(owner: owner)
+            try await session.teardown(TeardownRequest(owner: owner, epoch: 3))
         }
     }
 }

@@ -64,6 +64,17 @@ import Testing
         #expect(try statusOf(host.paths.relayKey) == nil)
     }
 
+    @Test func teardownByAFormerWriterIsRefused() throws {
+        let document = try sampleDocument()
+        _ = try host.apply(document)
+        let late = TeardownRequest(owner: document.owner, epoch: document.epoch - 1)
+        let report = host.agent.teardown(try DocumentJSON.encode(late))
+        #expect(report.problems.map(\.kind) == [.staleEpoch])
+        #expect(report.epoch == document.epoch)
+        let present = TeardownRequest(owner: document.owner, epoch: document.epoch)
+        #expect(host.agent.teardown(try DocumentJSON.encode(present)).outcome == .applied)
+    }
+
     @Test func userThatWasThereBeforeStays() throws {
         let line = "\(envoyUser):x:0:0::/:/\n"
         try replaceFile(host.paths.passwd, Array(line.utf8), .publicFile)

@@ -131,6 +131,15 @@ import Testing
         #expect(plan.planned.count == 9)
     }
 
+    /// An uplink that drains has connections until it is gone.
+    @Test func keepsAnUplinkThatIsLeaving() throws {
+        var original = try planInput(edgeNode(replicas: 1), [])
+        original.uplinkKeys = [0: try publicKey(0), 3: try publicKey(3), 253: try publicKey(4)]
+        let plan = makePlan(original)
+        #expect(plan.relay.wireGuard.peers.map { "\($0.ordinal) \($0.address)" } == ["0 10.200.0.2", "3 10.200.0.5"])
+        #expect(plan.nodeProblems == [])
+    }
+
     @Test func plansAnEmptyNode() throws {
         let plan = makePlan(try planInput(edgeNode(), []))
         #expect(plan.planned.isEmpty)

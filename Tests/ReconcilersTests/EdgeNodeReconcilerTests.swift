@@ -26,7 +26,8 @@ import Testing
         vps = try FakeVPS(journal)
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         reconciler = EdgeNodeReconciler(
-            store: store, sessions: vps.sessions(), outcomes: outcomes, writer: .init(installation: "i", epoch: 7), logger: quiet)
+            store: store, sessions: vps.sessions(), outcomes: outcomes, writer: .init(installation: "i", epoch: { 7 }),
+            logger: quiet)
         bindings = PortBindingReconciler(store: store, outcomes: outcomes, logger: quiet)
         let node = try edgeNode()
         let binding = try goodPortBinding()
@@ -207,7 +208,7 @@ import Testing
         #expect(await store.takeEvents().map(\.reason) == ["Unreachable"])
         // A controller that has just started finds a VPS that has it all.
         let successor = EdgeNodeReconciler(
-            store: store, sessions: vps.sessions(), outcomes: NodeOutcomes(), writer: .init(installation: "i", epoch: 8),
+            store: store, sessions: vps.sessions(), outcomes: NodeOutcomes(), writer: .init(installation: "i", epoch: { 8 }),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         _ = await successor.reconcile(name)
         #expect(await store.takeEvents().isEmpty)
@@ -221,6 +222,7 @@ import Testing
         _ = await reconciler.reconcile(name)
         #expect(vps.state.withLock { $0.document?.restartEnvoy } == "true/")
         #expect(journal.take() == ["publish", "apply", "removeAnnotation"])
+        #expect(await store.takeEvents().map(\.reason) == ["EnvoyRestarted"])
         _ = await reconciler.reconcile(name)
         #expect(vps.state.withLock { $0.document?.restartEnvoy } == nil)
         #expect(journal.take() == ["publish", "apply"])

@@ -3,6 +3,7 @@ import Enrollment
 import Fixtures
 import NetworkTypes
 import NodeDocument
+import SSH
 import Sodium
 import Synchronization
 
@@ -41,7 +42,8 @@ final class FakeVPS: Sendable {
             return NodeLink(
                 fingerprint: SHA256.digest(of: word),
                 apply: { document throws(EnrollmentError) in try self.apply(document) },
-                teardown: { owner throws(EnrollmentError) in try self.teardown(owner) },
+                teardown: { request throws(EnrollmentError) in try self.teardown(request.owner) },
+                statistics: { SSHStatistics() },
                 close: { self.journal.add("close \(word)") })
         }
     }

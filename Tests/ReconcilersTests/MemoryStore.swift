@@ -15,6 +15,8 @@ actor MemoryStore: ResourceStore {
     private(set) var events: [ResourceEvent] = []
     /// Calls by these names fail.
     var failing: Set<String> = []
+    /// Secrets that the rules of the cluster hide.
+    var forbidden: Set<ObjectName> = []
     private let journal: Journal
 
     init(_ journal: Journal) { self.journal = journal }
@@ -49,6 +51,9 @@ actor MemoryStore: ResourceStore {
 
     func secret(_ name: ObjectName) throws(StoreError) -> Secret? {
         try entering("secret", log: false)
+        if forbidden.contains(name) {
+            throw StoreError("Secret \(name) may not be read", reason: "Forbidden", followUp: .waiting)
+        }
         return secrets[name]
     }
 
@@ -80,6 +85,10 @@ actor MemoryStore: ResourceStore {
     func releaseNode(_ node: EdgeNode) throws(StoreError) {
         try entering("releaseNode")
         nodes[node.metadata.objectName] = nil
+    }
+
+    nonisolated func restartRequest(of node: EdgeNode) -> String? {
+        node.metadata.annotations[APIName.restartEnvoyAnnotation].map { "\($0)/\(node.metadata.resourceVersion)" }
     }
 
     func removeAnnotation(_ annotation: String, of node: EdgeNode) throws(StoreError) {

@@ -1,0 +1,169 @@
+public import EdgeAPI
+import Informers
+public import KubernetesAPI
+public import Logging
+import NetworkTypes
+public import Reconcilers
+public import ServiceLifecycle
+import Synchronization
+public import UplinkWorkload
+
+/// `tidegate controller`: follows the EdgeNodes and PortBindings of a cluster, and runs the reconcilers over them while it leads.
+///
+/// What it promises:
+/// - **One writer.** Reconciles run only while this process holds the Lease, every write looks at that first, and what a VPS is
+///   sent carries the epoch of the term: a controller that was stopped and wakes up cannot harm.
+/// - **No object is reconciled twice at once**, failures back off by object, and all is looked at again every three minutes.
+/// - **A server that is away stops nothing**: the VPSes and uplinks go on, and so do watches when it is back.
+/// - **Stopping is safe at any point**: what a reconcile leaves undone the next one does.
+public final class KubernetesController: ServiceLifecycle.Service {
+    public struct Settings: Sendable {
+        /// Of EdgeNodes and PortBindings; empty for all.
+        public var namespaces: [String]
+        /// Where Secrets may be read; empty for everywhere.
+        public var secretNamespaces: [String]
+        /// EdgeNodes reconciled at the same time; each speaks SSH to its own VPS.
+        public var concurrency: Int
+        /// The Lease.
+        public var lease: ObjectName
+        /// False takes the lead at once, from whoever has it.
+        public var electsLeader: Bool
+        public var uplinks: UplinkPodSettings
+
+        public init(
+            namespaces: [String], secretNamespaces: [String], concurrency: Int, lease: ObjectName, electsLeader: Bool,
+            uplinks: UplinkPodSettings
+        ) {
+            self.namespaces = namespaces
+            self.secretNamespaces = secretNamespaces
+            self.concurrency = concurrency
+            self.lease = lease
+            self.electsLeader = electsLeader
+            self.uplinks = uplinks
+        }
+    }
+
+    private let server: APIServer
+    private let settings: Settings
+    private let sessions: NodeSessions
+    private let metering: ControllerMetering
+    private let logger: Logger
+    private let changes: PendingChanges
+    private let resources: WatchedResources
+    private let events: EventRecorder
+    private let election: LeaderElection
+    private let outcomes = NodeOutcomes()
+    private let queues: ReconcileQueues
+
+    public init(
+        _ server: APIServer, _ settings: Settings, sessions: NodeSessions, metering: ControllerMetering, logger: Logger
+    ) {
+        self.server = server
+        self.settings = settings
+        self.sessions = sessions
+        self.metering = metering
+        self.logger = logger
+        let changes = PendingChanges()
+        self.changes = changes
+        resources = WatchedResources(
+            server, namespaces: settings.namespaces, secretNamespaces: Set(settings.secretNamespaces), logger: logger,
+            changes: changes.taking)
+        queues = metering.queues(concurrency: settings.concurrency)
+        election = LeaderElection(server, settings.lease, logger: logger)
+        events = EventRecorder(server, instance: election.identity, logger: logger)
+    }
+
+    /// Whether EdgeNodes and PortBindings are known; a controller in waiting knows them too.
+    public var hasSynced: Bool { resources.nodes.hasSynced && resources.bindings.hasSynced }
+    /// Why the API server cannot be followed; nil while it can.
+    public var problem: String? { (resources.nodes.problem ?? resources.bindings.problem).map { "\($0)" } }
+
+    public func run() async throws {
+        try await withThrowingTaskGroup { group in
+            group.addTask { await self.resources.run() }
+            group.addTask { await self.events.run() }
+            group.addTask { await self.followChanges() }
+            group.addTask { try await self.leadWhenElected() }
+            // The first to end is the leading: at a graceful shutdown, or for good.
+            defer { group.cancelAll() }
+            while try await group.next() != nil, !Task.isCancelled, !Task.isShuttingDownGracefully {}
+        }
+        await sessions.closeAll()
+        logger.info("stopped; the VPSes and uplinks go on as they are")
+    }
+
+    private func leadWhenElected() async throws {
+        guard settings.electsLeader else {
+            return try await lead(try await LeaderElection.seize(server, settings.lease, logger: logger))
+        }
+        while !Task.isCancelled, !Task.isShuttingDownGracefully {
+            do {
+                try await election.run { try await self.lead($0) }
+            } catch LeadershipError.lost {
+                // Not the end of the process: what the watches know stays, and no relist follows when the server is back.
+                await sessions.closeAll()
+            }
+            metering.leads(false, lease: settings.lease)
+        }
+    }
+
+    private func lead(_ term: Leadership) async throws {
+        try await cancelWhenGracefulShutdown {
+            self.metering.leads(true, lease: self.settings.lease)
+            let installation = try await self.installation()
+            try await self.resources.nodes.waitForSync()
+            try await self.resources.bindings.waitForSync()
+            let uplinks = UplinkWriter(self.server, self.settings.uplinks, logger: self.logger)
+            let store = KubernetesStore(
+                self.server, resources: self.resources, uplinks: uplinks,
+                secretNamespaces: Set(self.settings.secretNamespaces), events: self.events,
+                mayWrite: { term.epoch != nil })
+            // An epoch of 0 is refused everywhere.
+            let writer = EdgeNodeReconciler.Writer(installation: installation, epoch: { term.epoch ?? 0 }) {
+                seen throws(StoreError) in
+                do throws(LeadershipError) {
+                    try await term.raise(above: seen)
+                } catch {
+                    throw StoreError("\(error)", reason: "LeadershipLost", followUp: .stalled)
+                }
+            }
+            let work = ReconcileWork(
+                resources: self.resources, store: store,
+                nodes: EdgeNodeReconciler(
+                    store: store, sessions: self.sessions, outcomes: self.outcomes, writer: writer, logger: self.logger),
+                bindings: PortBindingReconciler(store: store, outcomes: self.outcomes, logger: self.logger),
+                queues: self.queues, outcomes: self.outcomes, sessions: self.sessions, metering: self.metering,
+                logger: self.logger)
+            await work.run()
+        }
+    }
+
+    /// What tells this cluster from all others: the uid of its kube-system namespace.
+    private func installation() async throws -> String {
+        var told = false
+        while true {
+            do throws(APIError) {
+                let namespace = try await server.get(.namespaces, ObjectName(namespace: "", name: "kube-system"))
+                if let uid = namespace?["metadata"]?["uid"]?.text, !uid.isEmpty { return uid }
+                throw .malformed("the namespace kube-system has no uid")
+            } catch {
+                if !told {
+                    logger.error("the namespace kube-system cannot be read", metadata: ["error": "\(error)"])
+                    told = true
+                }
+                try await Task.sleep(for: .seconds(2))
+            }
+        }
+    }
+
+    private func followChanges() async {
+        await cancelWhenGracefulShutdown {
+            for await _ in self.changes.signals {
+                // What is named now is followed before anybody asks for it.
+                self.resources.followReferences()
+                let (nodes, bindings) = self.changes.take(self.resources)
+                self.queues.add(nodes: nodes, bindings: bindings)
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+import EdgeAPI
+import Informers
+import KubernetesAPI
+import Logging
+import Reconcilers
+
+/// What is to be looked at: EdgeNodes and PortBindings. Lives on from term to term.
+struct ReconcileQueues: Sendable {
+    let nodes: WorkQueue<ObjectName>
+    let bindings: WorkQueue<ObjectName>
+
+    func add(nodes: Set<ObjectName>, bindings: Set<ObjectName>) {
+        for name in nodes { self.nodes.add(name) }
+        for name in bindings { self.bindings.add(name) }
+    }
+}
+
+/// The work of one term of leading.
+final class ReconcileWork: Sendable {
+    private let resources: WatchedResources
+    private let store: KubernetesStore
+    private let nodes: EdgeNodeReconciler
+    private let bindings: PortBindingReconciler
+    private let queues: ReconcileQueues
+    private let outcomes: NodeOutcomes
+    private let sessions: NodeSessions
+    private let metering: ControllerMetering
+    private let logger: Logger
+
+    init(
+        resources: WatchedResources, store: KubernetesStore, nodes: EdgeNodeReconciler, bindings: PortBindingReconciler,
+        queues: ReconcileQueues, outcomes: NodeOutcomes, sessions: NodeSessions, metering: ControllerMetering, logger: Logger
+    ) {
+        self.resources = resources
+        self.store = store
+        self.nodes = nodes
+        self.bindings = bindings
+        self.queues = queues
+        self.outcomes = outcomes
+        self.sessions = sessions
+        self.metering = metering
+        self.logger = logger
+    }
+
+    /// Looks at all there is, then at what is added, until the task is cancelled.
+    func run() async {
+        queues.add(
+            nodes: Set(resources.nodes.allObserved.map(\.name)), bindings: Set(resources.bindings.allObserved.map(\.name)))
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.queues.nodes.run { await self.reconcile(node: $0) } }
+            group.addTask { await self.queues.bindings.run { await self.reconcile(binding: $0) } }
+        }
+    }
+
+    private func reconcile(node name: ObjectName) async -> ReconcileOutcome {
+        if case .invalid(let metadata, let problems)? = resources.nodes.observed(name)?.content {
+            return await tell(problems, of: metadata, .edgeNodes)
+        }
+        let outcome = await nodes.reconcile(name)
+        let portBindings = resources.bindings(of: name)
+        let statistics = await sessions.statistics(of: name)
+        metering.reconciled(
+            name, outcomes.outcome(of: name), succeeded: outcome != .failed, statistics: statistics,
+            reasons: { outcomes.reasons(of: portBindings, node: $0) },
+            secret: { if case .known(let observed) = resources.secrets.get($0) { observed.object } else { nil } })
+        for binding in portBindings { queues.bindings.add(binding.metadata.objectName) }
+        return outcome
+    }
+
+    private func reconcile(binding name: ObjectName) async -> ReconcileOutcome {
+        if case .invalid(let metadata, let problems)? = resources.bindings.observed(name)?.content {
+            return await tell(problems, of: metadata, .portBindings)
+        }
+        return await bindings.reconcile(name)
+    }
+
+    /// An object that the schema let through, or that is older than it: left as it is, and said so.
+    private func tell(_ problems: [FieldProblem], of metadata: ObjectMeta, _ resource: APIResource) async -> ReconcileOutcome {
+        let reasons = problems.map { "\($0.path): \($0.message)" }.joined(separator: "; ")
+        let leaving =
+            metadata.deletionTimestamp == nil
+            ? "" : "; to let it go with its VPS as it is, remove its finalizer \(APIName.finalizer)"
+        let message = "\(reasons); correct it, until then nothing is changed for it\(leaving)"
+        logger.error(
+            "an object makes no sense",
+            metadata: ["kind": "\(resource.kind)", "name": "\(metadata.objectName)", "error": "\(reasons)"])
+        do throws(StoreError) {
+            try await store.setInvalid(
+                resource, metadata.objectName,
+                Condition(
+                    type: "Ready", status: .false, reason: "InvalidSpec", message: message,
+                    observedGeneration: metadata.generation))
+            return .done(requeueAfter: nil)
+        } catch {
+            return .failed
+        }
+    }
+}

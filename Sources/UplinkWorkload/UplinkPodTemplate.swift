@@ -1,0 +1,145 @@
+import EdgeAPI
+import NetworkTypes
+import NodeDocument
+
+/// The pods of the StatefulSet. Nothing of a document is in here: pods roll only when their own spec changes.
+struct UplinkPodTemplate {
+    private let names: UplinkNames
+    private let spec: EdgeNodeSpec
+    private let settings: UplinkPodSettings
+
+    /// Where the document and the keys are mounted; whole folders, since a `subPath` never sees a change.
+    private static let configFolder = "/etc/tidegate/config"
+    private static let keysFolder = "/etc/tidegate/keys"
+    /// Where wireguard-go puts its socket.
+    private static let socketFolder = "/var/run/wireguard"
+    /// Seconds that established connections have, at least.
+    private static let leastDrain: Int64 = 15
+    /// Seconds that the uplink takes, beyond the drain, to remove everything (`Uplink.timeToEnd`), and some to spare.
+    private static let timeToEnd: Int64 = 15
+
+    init(_ objects: UplinkObjects) {
+        names = objects.names
+        spec = objects.node.spec
+        settings = objects.settings
+    }
+
+    var value: FieldValue {
+        [
+            "metadata": [
+                "labels": texts(spec.uplink.labels.merging(names.labels) { $1 }),
+                "annotations": texts(spec.uplink.annotations.merging(names.annotations) { $1 }),
+            ],
+            "spec": .object(podSpec),
+        ]
+    }
+
+    private var podSpec: [String: FieldValue] {
+        var result: [String: FieldValue] = [
+            "containers": [.object(container)],
+            "volumes": [
+                // Everybody may read it: it holds no secret.
+                ["name": "config", "configMap": ["name": .string(names.configMap.name), "defaultMode": 0o444]],
+                // root's alone, and the container is root: no fsGroup, which would let the group read too.
+                ["name": "keys", "secret": ["secretName": .string(names.keysSecret.name), "defaultMode": 0o400]],
+                ["name": "wireguard", "emptyDir": [:]],
+            ],
+            "terminationGracePeriodSeconds": .integer(drain + Self.timeToEnd),
+            "affinity": spec.uplink.affinity ?? antiAffinity,
+            "nodeSelector": texts(Self.platform.merging(spec.uplink.nodeSelector) { $1 }),
+            // An uplink asks nothing of the API, and needs no variable for each Service of its namespace.
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "securityContext": ["seccompProfile": ["type": "RuntimeDefault"]],
+        ]
+        if !spec.uplink.tolerations.isEmpty { result["tolerations"] = .array(spec.uplink.tolerations) }
+        return result
+    }
+
+    /// What the image is built for; a nodeSelector of the user's goes before.
+    private static let platform = ["kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"]
+
+    /// Preferred, not required: on fewer nodes than replicas (Kind has one, and a node may be drained) an uplink beside another
+    /// serves, where one that stays Pending helps nobody.
+    private var antiAffinity: FieldValue {
+        [
+            "podAntiAffinity": [
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    [
+                        "weight": 100,
+                        "podAffinityTerm": [
+                            "topologyKey": "kubernetes.io/hostname", "labelSelector": ["matchLabels": texts(names.selector)],
+                        ],
+                    ]
+                ]
+            ]
+        ]
+    }
+
+    private var container: [String: FieldValue] {
+        var result: [String: FieldValue] = [
+            "name": "uplink",
+            "image": .string(settings.image),
+            // A tag that was loaded into the node must do, `latest` too.
+            "imagePullPolicy": "IfNotPresent",
+            "args": [
+                "--config", "\(Self.configFolder)/\(UplinkDocument.fileName)", "--keys", .string(Self.keysFolder),
+                "--status-address", "0.0.0.0", "--bridge-address", "0.0.0.0", "--drain", "\(drain)s",
+            ],
+            "env": .array(environment),
+            "ports": [
+                ["name": "status", "containerPort": number(.uplinkReadiness), "protocol": "TCP"],
+                ["name": "envoy", "containerPort": number(.envoyBridge), "protocol": "TCP"],
+            ],
+            // For rollouts and for people: Envoy asks each uplink itself, through the tunnel.
+            "readinessProbe": probe("/ready", every: 5, timeout: 2, failures: 2),
+            // Says only that the process answers: a tunnel that is down mends itself better than a restart would.
+            "livenessProbe": probe("/healthz", every: 10, timeout: 5, failures: 6),
+            "volumeMounts": [
+                ["name": "config", "mountPath": .string(Self.configFolder), "readOnly": true],
+                ["name": "keys", "mountPath": .string(Self.keysFolder), "readOnly": true],
+                ["name": "wireguard", "mountPath": .string(Self.socketFolder)],
+            ],
+            "securityContext": securityContext,
+            // What a crash leaves on standard error shows in `kubectl describe`.
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+        ]
+        if let resources = spec.uplink.resources { result["resources"] = resources }
+        return result
+    }
+
+    private var environment: [FieldValue] {
+        let fixed = settings.environment.filter { $0.key != "POD_NAME" }.sorted { $0.key < $1.key }.map { name, value in
+            FieldValue.object(["name": .string(name), "value": .string(value)])
+        }
+        return [["name": "POD_NAME", "valueFrom": ["fieldRef": ["fieldPath": "metadata.name"]]]] + fixed
+    }
+
+    /// NET_ADMIN for WireGuard, nftables, addresses and routes. MKNOD where the kernel has no WireGuard: wireguard-go needs
+    /// /dev/net/tun, which runtimes let a container use but do not put into its /dev; a hostPath volume of a device that is not
+    /// there would hold up the pod, or make a folder of that name on the node.
+    ///
+    /// root because Kubernetes gives capabilities to no other user; without DAC_OVERRIDE it reads only what is its own.
+    private var securityContext: FieldValue {
+        [
+            "runAsUser": 0, "runAsGroup": 0, "runAsNonRoot": false,
+            "privileged": false, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+            "capabilities": ["drop": ["ALL"], "add": ["NET_ADMIN", "MKNOD"]],
+        ]
+    }
+
+    private func probe(_ path: String, every period: Int64, timeout: Int64, failures: Int64) -> FieldValue {
+        [
+            "httpGet": ["path": .string(path), "port": number(.uplinkReadiness), "scheme": "HTTP"],
+            "periodSeconds": .integer(period),
+            "timeoutSeconds": .integer(timeout), "failureThreshold": .integer(failures),
+        ]
+    }
+
+    /// Seconds from SIGTERM, when `/ready` says 503, to the tunnel's end. Envoy looks within an interval (and a tenth, its
+    /// jitter) and takes an uplink that says 503 out at once; what it sent until then has five more seconds.
+    private var drain: Int64 {
+        let check = spec.edge.healthCheck
+        return max(Self.leastDrain, wholeSeconds(check.interval.nanoseconds / 10 * 11 + check.timeout.nanoseconds) + 5)
+    }
+}

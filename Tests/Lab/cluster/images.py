@@ -1,0 +1,96 @@
+"""What a container's image name stands for: a folder of files, and how it is started."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab import tree
+from lab.commands import run
+from product.programs import programs
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Image:
+    """`root` is read by any number of containers and written by none."""
+
+    root: Path
+    entrypoint: list[str] = field(default_factory=list)
+    command: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    working_folder: str = "/"
+    user: str = "0"
+
+
+def find(name: str, folder: Path) -> Image | None:
+    """The image of that name, unpacked below `folder`; nil when there is none, whatever its tag.
+
+    With TIDEGATE_IMAGES, a folder of OCI layouts `uplink`, …, as `deploy/image/build` makes them; else the built `uplink` with
+    just the libraries it needs.
+    """
+    last = name.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    layouts = os.environ.get("TIDEGATE_IMAGES")
+    if layouts and (Path(layouts) / last / "index.json").exists():
+        return _unpacked(Path(layouts) / last, folder / last)
+    return _built(folder / last) if last == "uplink" else None
+
+
+def _built(root: Path) -> Image:
+    """An image of the built uplink and wireguard-go. Cached per build: the release binary is linked once, never copied twice."""
+    binaries = {"/usr/local/bin/uplink": programs().uplink, "/usr/bin/wireguard-go": shutil.which("wireguard-go") or "/usr/bin/wireguard-go"}
+    if not root.exists():
+        with tree.locked("image"):
+            fresh = root.with_name(root.name + ".new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            for target, source in binaries.items():
+                _copy(Path(source), fresh, target)
+                for library in _libraries(source):
+                    _copy(Path(library).resolve(), fresh, library)
+            for name in ("etc", "run", "tmp", "var"):
+                (fresh / name).mkdir(parents=True, exist_ok=True)
+            (fresh / "var/run").symlink_to("/run")
+            (fresh / "etc/passwd").write_text("root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n")
+            os.rename(fresh, root)
+    return Image(root, entrypoint=["/usr/local/bin/uplink"], environment={"PATH": _PATH})
+
+
+def _libraries(program: str) -> list[str]:
+    """The shared objects that the program loads, its loader too, as ldd(1) finds them."""
+    words = run(["ldd", program]).split()
+    return sorted({word for word in words if word.startswith("/")})
+
+
+def _copy(source: Path, root: Path, target: str) -> None:
+    place = root / target.lstrip("/")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.exists():
+        shutil.copy2(source, place)
+
+
+def _unpacked(layout: Path, root: Path) -> Image:
+    """An OCI layout's image for this machine (image-spec v1: index.json, blobs, layers as tar archives)."""
+    def blob(digest: str) -> Path:
+        return layout / "blobs" / digest.replace(":", "/")
+
+    manifest = json.loads((layout / "index.json").read_text())
+    while "manifests" in manifest:
+        manifest = json.loads(blob(manifest["manifests"][0]["digest"]).read_text())
+    config = json.loads(blob(manifest["config"]["digest"]).read_text()).get("config", {})
+    if not root.exists():
+        with tree.locked("image"):
+            fresh = root.with_name(root.name + ".new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(parents=True)
+            for layer in manifest["layers"]:
+                with tarfile.open(blob(layer["digest"])) as archive:
+                    archive.extractall(fresh, filter="tar")
+            os.rename(fresh, root)
+    environment = dict(entry.split("=", 1) for entry in config.get("Env") or [])
+    return Image(root, config.get("Entrypoint") or [], config.get("Cmd") or [], {"PATH": _PATH, **environment},
+                 config.get("WorkingDir") or "/", config.get("User") or "0")

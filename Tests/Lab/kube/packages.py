@@ -1,0 +1,45 @@
+"""The packages from PyPI that the double needs, installed once into the cache by the hashes of kube/requirements.txt."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+_HERE = Path(__file__).parent
+_CACHE = _HERE.parents[2] / ".cache" / "kube-python"
+
+
+def folder() -> Path:
+    """Where the packages are. Installs them when the requirements are new."""
+    requirements = _HERE / "requirements.txt"
+    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    there = _CACHE / wanted
+    if (there / "complete").exists():
+        return there
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (there / "complete").exists():
+            done = subprocess.run(
+                [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-warn-script-location", "--no-deps",
+                 "--require-hashes", "--only-binary", ":all:", "--upgrade", "--target", str(there), "-r", str(requirements)],
+                capture_output=True, text=True, timeout=300, check=False)
+            if done.returncode != 0:
+                raise ImportError(f"pip install -r {requirements}: {done.stderr.strip()[-500:]}")
+            (there / "complete").touch()
+    return there
+
+
+def load(name: str) -> ModuleType:
+    """Imports a module of one of the packages. Raises ImportError."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        sys.path.append(str(folder()))
+        importlib.invalidate_caches()
+        return importlib.import_module(name)
