@@ -1,23 +1,32 @@
 extension FieldNode {
     /// Reads one JSON value (RFC 8259), strictly, within `SyntaxLimits`.
-    /// - Parameter limit: bytes; a list of the API server may be longer than one object.
+    /// - Parameters:
+    ///   - limit: bytes; a list of the API server may be longer than one object.
+    ///   - replacesNUL: whether a NUL character becomes U+FFFD instead of a problem: one object of somebody else's must not make
+    ///     a whole list unreadable.
     /// - Throws: `SyntaxProblem` at the first place that is no JSON.
-    public init(json: [UInt8], limit: Int = SyntaxLimits.documentBytes) throws(SyntaxProblem) {
+    public init(
+        json: [UInt8], limit: Int = SyntaxLimits.documentBytes, replacesNUL: Bool = false
+    ) throws(SyntaxProblem) {
         guard json.count <= limit else {
             throw SyntaxProblem(position: nil, message: "the document is longer than \(limit) bytes")
         }
-        var reader = JSONReader(bytes: json)
+        var reader = JSONReader(bytes: json, replacesNUL: replacesNUL)
         self = try reader.document()
     }
 }
 
 private struct JSONReader {
     private let bytes: [UInt8]
+    private let replacesNUL: Bool
     private var offset = 0
     private var line = 1
     private var lineStart = 0
 
-    init(bytes: [UInt8]) { self.bytes = bytes }
+    init(bytes: [UInt8], replacesNUL: Bool) {
+        self.bytes = bytes
+        self.replacesNUL = replacesNUL
+    }
 
     private var position: TextPosition { TextPosition(line: line, column: offset - lineStart + 1) }
 
@@ -190,6 +199,7 @@ private struct JSONReader {
                 guard (0xDC00...0xDFFF).contains(low) else { throw fail("half of a surrogate pair") }
                 code = 0x10000 + (code - 0xD800) << 10 + (low - 0xDC00)
             }
+            if code == 0 && replacesNUL { code = 0xFFFD }
             guard let scalar = Unicode.Scalar(code) else { throw fail("half of a surrogate pair") }
             guard code != 0 else { throw fail("a NUL character has no place in a manifest") }
             text += UTF8.encode(scalar)?.map { $0 } ?? []

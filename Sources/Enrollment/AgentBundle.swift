@@ -10,7 +10,9 @@ public struct AgentBundle: Sendable {
     /// 64 KiB each, the last filled up with zeros, which gzip ignores.
     let blocks: Int
     let sha256: SHA256Digest
-    private let bytes: [UInt8]
+    /// What a push sends: the file as it is then, so that its megabytes are not kept, and zeros up to a whole block. A file that
+    /// was changed meanwhile does not match `sha256`, which the VPS says.
+    let source: ByteSource
 
     /// The unit that the VPS reads by, so that what follows the bundle on the same input is left alone.
     static let blockSize = 65536
@@ -26,12 +28,11 @@ public struct AgentBundle: Sendable {
         let buildText = try readFile(String(path.dropLast(suffix.count)) + ".build", expected: "agent build")
         build = String(decoding: buildText, as: UTF8.self).trimmingSpace
         blocks = (bytes.count + Self.blockSize - 1) / Self.blockSize
-        bytes.append(contentsOf: repeatElement(0, count: blocks * Self.blockSize - bytes.count))
+        let padding = [UInt8](repeating: 0, count: blocks * Self.blockSize - bytes.count)
+        bytes += padding
         sha256 = SHA256.digest(of: bytes)
-        self.bytes = bytes
+        source = .file(path: path) + .bytes(padding)
     }
-
-    var source: ByteSource { .bytes(bytes) }
 }
 
 private func readFile(_ path: String, expected: String) throws(InvalidValue) -> [UInt8] {

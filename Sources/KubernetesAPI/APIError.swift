@@ -1,5 +1,4 @@
 public import EdgeAPI
-internal import NetworkTypes
 
 /// The API server could not be asked, or said no.
 public enum APIError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -74,10 +73,10 @@ public struct APIStatus: Hashable, Sendable, CustomStringConvertible {
     /// page, say) becomes the message, cut short.
     /// - Parameter code: the HTTP status; nil takes the one in the body.
     public init(code: Int?, body: [UInt8], retryAfter: Int? = nil) {
-        if let node = try? FieldNode(json: body), node["kind"]?.text == "Status" {
+        if let node = try? FieldNode(json: body, replacesNUL: true), node["kind"]?.text == "Status" {
             self.init(code: code, node: node, retryAfter: retryAfter)
         } else {
-            let text = printable(String(decoding: body.prefix(200), as: UTF8.self))
+            let text = oneLine(String(decoding: body.prefix(200), as: UTF8.self), limit: 200)
             self.init(code: code ?? 500, message: text.isEmpty ? "the server gave no reason" : text, retryAfter: retryAfter)
         }
     }
@@ -93,5 +92,18 @@ public struct APIStatus: Hashable, Sendable, CustomStringConvertible {
             retryAfter: retryAfter ?? details?["retryAfterSeconds"]?.integer.map { Int($0) })
     }
 
-    public var description: String { "\(printable(message)) (\(code)\(reason.isEmpty ? "" : " \(reason)"))" }
+    public var description: String { "\(oneLine(message, limit: 1000)) (\(code)\(reason.isEmpty ? "" : " \(reason)"))" }
+}
+
+/// A server's words for a log or a condition: no line ends, nothing that steers a terminal, not too many of them. Quotes stay.
+private func oneLine(_ text: String, limit: Int) -> String {
+    var result = ""
+    for scalar in text.unicodeScalars.prefix(limit) {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate: result += " "
+        default: result.unicodeScalars.append(scalar)
+        }
+    }
+    while result.last == " " { result.removeLast() }
+    return text.unicodeScalars.count > limit ? result + "…" : result
 }

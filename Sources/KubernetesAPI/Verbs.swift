@@ -47,8 +47,8 @@ public struct APIPreconditions: Hashable, Sendable {
 extension APIServer {
     /// Our name in `managedFields`.
     public static let fieldManager = "tidegate"
-    /// Far above an object (etcd keeps 1.5 MiB) and a page of a list.
-    static let answerLimit = 64 << 20
+    /// Bytes; far above an object (etcd keeps 1.5 MiB) and a page of a list.
+    public static let answerLimit = 64 << 20
 
     /// - Returns: nil when there is none.
     public func get(_ resource: APIResource, _ name: ObjectName) async throws(APIError) -> FieldNode? {
@@ -158,7 +158,7 @@ extension APIServer {
     private func object(_ request: APIRequest) async throws(APIError) -> FieldNode {
         let body = try await answer(request)
         do throws(SyntaxProblem) {
-            return try FieldNode(json: body, limit: Self.answerLimit)
+            return try FieldNode(json: body, limit: Self.answerLimit, replacesNUL: true)
         } catch {
             throw .malformed("\(request.method.rawValue) \(request.path): \(error)")
         }

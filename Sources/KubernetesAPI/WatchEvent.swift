@@ -21,7 +21,7 @@ public enum WatchEvent: Hashable, Sendable {
     public init(line: [UInt8]) throws(APIError) {
         let node: FieldNode
         do throws(SyntaxProblem) {
-            node = try FieldNode(json: line, limit: line.count)
+            node = try FieldNode(json: line, limit: line.count, replacesNUL: true)
         } catch {
             throw .malformed("an event of a watch: \(error)")
         }

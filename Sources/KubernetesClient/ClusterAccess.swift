@@ -76,6 +76,11 @@ public struct ClusterAccess: Equatable, Sendable {
     public struct Header: Hashable, Sendable {
         public var name: String
         public var value: String
+
+        public init(name: String, value: String) {
+            self.name = name
+            self.value = value
+        }
     }
 
     public init(

@@ -33,6 +33,7 @@ final class CredentialSource: Sendable {
         var exec: ExecAnswer?
         var execEnded: ContinuousClock.Instant?
         var execFailure: APIError?
+        var isDoubted = false
         var isStopped = false
     }
 
@@ -67,9 +68,12 @@ final class CredentialSource: Sendable {
         return try result.get()
     }
 
+    /// Has the files read again for the next request: what was read did not do.
+    func doubt() { state.withLock { $0.isDoubted = true } }
+
     private func isDue(_ state: State, refused: Int?) -> Bool {
         if refused == state.session.generation { return true }
-        if access.hasFiles && clock.now() - state.readAt >= Self.fileAge { return true }
+        if access.hasFiles && (state.isDoubted || clock.now() - state.readAt >= Self.fileAge) { return true }
         return isExecDue(state, refused: refused)
     }
 
@@ -83,6 +87,7 @@ final class CredentialSource: Sendable {
     private func renew(refused: Int?) -> Result<Session, APIError> {
         var next = state.withLock { $0 }
         guard isDue(next, refused: refused) else { return .success(next.session) }
+        next.isDoubted = false
         defer { state.withLock { [next] in $0 = merged(next, isStopped: $0.isStopped) } }
         if isExecDue(next, refused: refused) {
             if let ended = next.execEnded, clock.now() - ended < Self.execPause {

@@ -17,7 +17,7 @@ public final class KubernetesClient: Sendable {
         /// A watch on which nothing at all came for so long is given up: informers ask for ten minutes at most.
         public var silenceTimeout = Duration.seconds(660)
         /// Bytes of one answer, inflated.
-        public var answerLimit = 64 << 20
+        public var answerLimit = APIServer.answerLimit
         /// How many times a server's `Retry-After` is followed for one request (client-go: 10).
         public var waitLimit = 10
         /// Seconds; a `Retry-After` beyond is left to the caller.

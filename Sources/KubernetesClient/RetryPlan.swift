@@ -47,7 +47,7 @@ struct RetryPlan: Sendable {
         }
         if (code == 429 || code >= 500), let seconds = failure.retryAfter, seconds <= longestWait, waits < waitLimit {
             waits += 1
-            return .wait(seconds: max(seconds, 1))
+            return .wait(seconds: seconds)
         }
         return .fail
     }

@@ -1,3 +1,4 @@
+internal import NIOCore
 internal import NIOSSL
 internal import Sodium
 
@@ -44,6 +45,8 @@ extension ClusterAccess {
     ) throws(ClusterAccessError) -> TLSConfiguration {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
+        // For the server's last word, which nobody needs.
+        configuration.shutdownTimeout = .seconds(1)
         switch authority {
         case .system: break
         case .unchecked: configuration.certificateVerification = .none

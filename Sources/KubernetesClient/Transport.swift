@@ -18,6 +18,7 @@ struct Transport: Sendable {
     /// What all URLs begin with. With a `tls-server-name` its host is that name, which leads to the real one again.
     let base: String
     let diagnosis: TLSDiagnosis
+    private let gate = Gate()
 
     init(
         _ access: ClusterAccess, options: KubernetesClient.Options, credentials: CredentialSource,
@@ -33,10 +34,13 @@ struct Transport: Sendable {
         client = HTTPClient(eventLoopGroup: eventLoops, configuration: .kubernetes(access, options))
     }
 
+    /// When it returns, nothing runs on the event loops any more.
     func shutdown() async {
         credentials.stop()
+        gate.close()
         // It fails only for one that is shut down already.
         try? await client.shutdown()
+        await gate.emptied()
     }
 
     func answer(_ request: APIRequest) async throws(APIError) -> [UInt8] {
@@ -91,6 +95,8 @@ struct Transport: Sendable {
         _ request: APIRequest, _ session: Session, isStream: Bool,
         _ body: @escaping @Sendable (HTTPClientResponse) async throws -> Answer
     ) async throws(AttemptFailure) -> Answer {
+        guard gate.enter() else { throw AttemptFailure(error: .cancelled) }
+        defer { gate.leave() }
         let outgoing = message(request, session, isStream: isStream)
         let start = ContinuousClock.now
         var report = RequestReport(
@@ -109,6 +115,7 @@ struct Transport: Sendable {
         } catch {
             var failure = TransportErrors(access: access, options: options).failure(error)
             if case .unreachable(let cause) = failure.error, isUntrusted(error) {
+                credentials.doubt()
                 failure.error = .unreachable(await diagnosis.explain(cause, session.tls))
             }
             report.error = failure.error

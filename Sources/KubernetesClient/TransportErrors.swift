@@ -2,6 +2,7 @@ internal import AsyncHTTPClient
 internal import Glibc
 internal import KubernetesAPI
 internal import NIOCore
+internal import NIOHTTP1
 internal import NIOHTTPCompression
 internal import NIOPosix
 internal import NIOSSL
@@ -31,6 +32,8 @@ struct TransportErrors: Sendable {
         case is NIOTooManyBytesError, is NIOHTTPDecompression.DecompressionError:
             return AttemptFailure(
                 error: .malformed("an answer of more than \(options.answerLimit) bytes, or one not well compressed (\(error))"))
+        case HTTPParserError.invalidEOFState: return failure(HTTPClientError.remoteConnectionClosed)
+        case is HTTPParserError: return AttemptFailure(error: .malformed(at("this is no HTTP (\(error))")))
         case ChannelError.connectTimeout: return AttemptFailure(error: .unreachable(at(noAnswer)))
         default: return AttemptFailure(error: .unreachable(at("\(error)")))
         }

@@ -120,7 +120,7 @@ struct HTTPListener: Sendable {
         try await writer.write(
             response: HTTPResponse(status: answer.status, headerFields: fields),
             body: request.head.method == .head ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(string: answer.body)))
-        // Nobody reads the body: a slow one would hold the connection for ever.
-        if request.head.hasBody { try await channel.close() }
+        // The body is read to its end and dropped; a slow one shall not hold the connection for ever.
+        if request.head.hasBody { channel.eventLoop.scheduleTask(in: limits.farewell) { channel.close(promise: nil) } }
     }
 }

@@ -86,7 +86,7 @@ final class ServingCertificate: Sendable {
     static func read(_ files: CertificateFiles) throws(ServingError) -> Pair {
         let chain: [NIOSSLCertificate]
         do {
-            chain = try NIOSSLCertificate.fromPEMFile(files.certificatePath)
+            chain = try NIOSSLCertificate.fromPEMBytes(contents(of: files.certificatePath))
         } catch {
             throw .certificateUnreadable(flag: "--metrics-cert-name", path: files.certificatePath, cause: words(error))
         }
@@ -110,6 +110,17 @@ final class ServingCertificate: Sendable {
             certificateChain: pair.chain.map { .certificate($0) }, privateKey: .privateKey(pair.key))
         configuration.minimumTLSVersion = .tlsv12
         return configuration
+    }
+
+    /// NIOSSL's own reading of a certificate's file does not say why it failed.
+    private static func contents(of path: String) throws -> [UInt8] {
+        guard let file = fopen(path, "rb") else { throw IOError(errnoCode: errno, reason: "fopen") }
+        defer { fclose(file) }
+        // The longest chain in use takes some 10 kB.
+        var bytes = [UInt8](repeating: 0, count: 1 << 20)
+        let count = fread(&bytes, 1, bytes.count, file)
+        guard ferror(file) == 0 else { throw IOError(errnoCode: errno, reason: "fread") }
+        return Array(bytes[..<count])
     }
 
     private static func words(_ error: any Error) -> String {

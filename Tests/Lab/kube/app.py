@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 import yaml
 
-from . import definitions, discovery, errors, faults, lists, objects, openapi, reviews, tables
+from . import definitions, discovery, errors, faults, lists, objects, openapi, protobuf, reviews, tables
 from .errors import ApiError, bad_request
 from .http import Request, Response
 from .jsons import Json, Object, encode
@@ -127,7 +127,7 @@ class App:
             raise refusal(user, asked)
         if resource is None or place.namespace and not resource.namespaced and place.plural != "namespaces":
             return _no_page()
-        response = await self._resource(request, resource, place, verb)
+        response = await self._resource(request, resource, place, verb, user)
         if fault is not None and fault.after:
             return Response(500, hang_up=True)
         return response
@@ -168,7 +168,7 @@ class App:
 
     # Resources
 
-    async def _resource(self, request: Request, resource: Resource, place: "_Place", verb: str) -> Response:
+    async def _resource(self, request: Request, resource: Resource, place: "_Place", verb: str, user: User) -> Response:
         query = request.query
         if verb == "watch":
             return self._watch(request, resource, place)
@@ -189,7 +189,7 @@ class App:
                 return Response(200, encode(tables.table(resource, [stored], self.encoder, {}, query)) + b"\n")
             return Response(200, self.encoder.body(resource, stored) + b"\n")
         if verb == "create":
-            return self._create(request, resource, place, options)
+            return self._create(request, resource, place, options, user)
         if verb == "update":
             written, made = self.verbs.replace(resource, place.namespace, place.name, self._checked(resource, request), options, place.sub)
             return self._wrote_answer(resource, written, made, options)
@@ -206,10 +206,10 @@ class App:
             return Response(200, self._list_body(resource, found, head))
         return _no_page()
 
-    def _create(self, request: Request, resource: Resource, place: "_Place", options: Options) -> Response:
+    def _create(self, request: Request, resource: Resource, place: "_Place", options: Options, user: User) -> Response:
         given = self._checked(resource, request)
         if resource.verbs == ("create",):
-            answer = reviews.review(resource, given, options, self.tokens, self.authorizer)
+            answer = reviews.review(resource, given, options, self.tokens, self.authorizer, user)
             return Response(201, objects.whole(resource, answer) + b"\n", warnings=options.warnings)
         if resource.kind == "CustomResourceDefinition" and not resource.custom:
             self._definition(resource, given)
@@ -262,6 +262,8 @@ class App:
         return Response(201 if made else 200, body + b"\n", warnings=options.warnings)
 
     def _body(self, request: Request) -> Any:
+        if request.headers.get("content-type", "").startswith(protobuf.TYPE) and request.body:
+            return protobuf.decode(request.body)
         try:
             return json.loads(request.body or b"{}")
         except ValueError as error:
@@ -271,7 +273,7 @@ class App:
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
         if kind in ("application/yaml", "application/x-yaml"):
             return self._yaml(request)
-        if kind not in ("application/json", ""):
+        if kind not in ("application/json", "", protobuf.TYPE):
             raise ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: "
                            "application/json, application/yaml")
         return self._body(request)

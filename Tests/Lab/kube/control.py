@@ -136,8 +136,18 @@ class Control:
         """Open watches by resource."""
         return dict(Counter(one.resource.plural for one in self._app.hub.all()))
 
-    def do_version(self) -> int:
+    def do_version(self, at_least: int = 0) -> int:
+        """The resourceVersion now; raised when asked to."""
+        self._app.store.version = max(self._app.store.version, at_least)
         return self._app.store.version
+
+    def do_seed(self, object: dict[str, Any]) -> None:
+        """Stores an object as it is, past every rule: what another server left."""
+        resource = self._app.registry.of_kind(object["apiVersion"], object["kind"])
+        if resource is None:
+            raise ValueError(f"no kind {object['kind']}")
+        meta = object["metadata"]
+        self._app.store.put(resource.key, (meta.get("namespace", ""), meta["name"]), object)
 
     async def do_accept(self, on: bool = True) -> None:
         """Off: nobody listens on the ports any more, and every connection is dropped."""

@@ -192,6 +192,7 @@ class Server:
                 await asyncio.wait({following, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not following.done():
                     following.cancel()
+                    await asyncio.gather(following, return_exceptions=True)
                     return False
                 try:
                     data = following.result()

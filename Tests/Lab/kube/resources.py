@@ -99,6 +99,7 @@ BUILTIN: tuple[Resource, ...] = (
     _make(_RBAC, "rolebindings", "RoleBinding", hash="eGsCzGH6b1g="),
     _make(_RBAC, "roles", "Role", hash="7FuwZcIIItM="),
     _make("authentication.k8s.io", "tokenreviews", "TokenReview", namespaced=False, verbs=("create",)),
+    _make("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False, verbs=("create",)),
     _make("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview", namespaced=False, verbs=("create",)),
 )
 

@@ -15,7 +15,7 @@ from .types import document
 from .users import Attributes, Authorizer, Tokens, User, service_account
 
 
-def review(resource: Resource, given: Json, options: Options, tokens: Tokens, authorizer: Authorizer) -> Object:
+def review(resource: Resource, given: Json, options: Options, tokens: Tokens, authorizer: Authorizer, asker: User) -> Object:
     obj = objects.decode(resource, given, options)
     owned = managers.updated(resource.type, decoding.zero(resource.type), obj, {},
                              Manager(options.manager, "Update", resource.group_version), (("f:status",),))
@@ -35,7 +35,8 @@ def review(resource: Resource, given: Json, options: Options, tokens: Tokens, au
         attributes = Attributes(path.get("verb", ""), path=path.get("path", "")) if path else Attributes(
             asked.get("verb", ""), asked.get("group", ""), asked.get("resource", ""), asked.get("subresource", ""), asked.get("namespace", ""),
             asked.get("name", ""))
-        reason = authorizer.allows(User(spec.get("user", ""), tuple(spec.get("groups") or ())), attributes)
+        about = asker if resource.kind.startswith("Self") else User(spec.get("user", ""), tuple(spec.get("groups") or ()))
+        reason = authorizer.allows(about, attributes)
         obj["status"] = {"allowed": bool(reason)} | ({"reason": reason} if reason.startswith("RBAC") else {})
     return obj
 

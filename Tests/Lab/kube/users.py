@@ -112,7 +112,8 @@ class Authorizer:
             if asked.path in _OPEN_PATHS or asked.verb == "get" and "system:authenticated" in user.groups and (
                     asked.path in _DISCOVERY_PATHS or asked.path.startswith(("/api/", "/apis/", "/openapi/", "/healthz/", "/livez/", "/readyz/"))):
                 return "system:discovery"
-        # Self reviews are for everyone who is known.
+        if asked.resource.startswith("selfsubject") and asked.verb == "create" and "system:authenticated" in user.groups:
+            return "system:basic-user"
         for binding, rules in self._rules(user, asked.namespace):
             if any(_covers(rule, asked) for rule in rules):
                 return f"RBAC: allowed by {binding}"

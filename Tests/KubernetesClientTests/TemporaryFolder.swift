@@ -1,0 +1,52 @@
+import Glibc
+import Testing
+
+/// A folder of one test, gone with the value.
+final class TemporaryFolder: Sendable {
+    let path: String
+
+    init() throws {
+        var template = Array("/tmp/tidegate-client-XXXXXX".utf8CString)
+        path = String(cString: try #require(mkdtemp(&template)))
+    }
+
+    deinit {
+        for name in ["bin", "sub"] { removeFiles(in: "\(path)/\(name)") }
+        removeFiles(in: path)
+    }
+
+    private func removeFiles(in folder: String) {
+        guard let directory = opendir(folder) else { return }
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            unlink("\(folder)/\(name)")
+        }
+        closedir(directory)
+        rmdir(folder)
+    }
+
+    /// - Returns: the file's path.
+    @discardableResult
+    func write(_ name: String, _ text: String, mode: mode_t = 0o600) throws -> String {
+        if let slash = name.lastIndex(of: "/") { mkdir("\(path)/\(name[..<slash])", 0o700) }
+        let file = open("\(path)/\(name).new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+        let bytes = Array(text.utf8)
+        try #require(Glibc.write(file, bytes, bytes.count) == bytes.count)
+        close(file)
+        try #require(rename("\(path)/\(name).new", "\(path)/\(name)") == 0)
+        return "\(path)/\(name)"
+    }
+
+    struct Missing: Error {}
+
+    static func text(_ path: String) throws -> String {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        defer { close(file) }
+        guard file >= 0 else { throw Missing() }
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        let count = read(file, &buffer, buffer.count)
+        return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+    }
+}
