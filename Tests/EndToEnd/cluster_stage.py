@@ -5,6 +5,8 @@ As stage.py: most tests share one enrolled EdgeNode (`shared`), those that end i
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import time
 import unittest
@@ -77,9 +79,21 @@ class ClusterStage:
         """A controller of its own name, account and ports, not started: 0 and 1 are the two there can be."""
         name = f"controller-{number}"
         config = self.server.kubeconfig(name, user=self.user(number))
+        # As in a pod: the token is a file, and its next one comes into the same place.
+        content = json.loads(config.read_text())
+        content["users"][0]["user"] = {"tokenFile": str(self.folder / f"{name}.token")}
+        config.write_text(json.dumps(content))
+        self.renew_token(number)
         made = Controller(self.lab, name, config, number=number, namespace=self.account["namespace"])
         self.controllers.append(made)
         return made
+
+    def renew_token(self, number: int = 0) -> None:
+        """The controller's next token, as the kubelet writes it."""
+        fresh = self.folder / "token.new"
+        fresh.touch(mode=0o600)
+        fresh.write_text(self.server.token(self.user(number)))
+        os.replace(fresh, self.folder / f"controller-{number}.token")
 
     def user(self, number: int = 0) -> str:
         return f"system:serviceaccount:{self.account['namespace']}:{self.account['name']}{'-b' if number else ''}"
