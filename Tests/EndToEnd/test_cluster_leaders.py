@@ -11,6 +11,7 @@ from load import SteadyLoad
 from product import manifests as m
 from product import traffic
 from product.controller import Controller
+from product.fetch import fetch
 from product.traffic import HeldConnection, eventually
 
 # leaseDuration and a retryPeriod, and some to spare for two busy cores.
@@ -61,7 +62,7 @@ class ClusterLeaderTests(ClusterTest):
 
     def ready(self, controller: Controller) -> bool:
         """/readyz says ok."""
-        return self.lab.home.run(["curl", "--silent", f"http://127.0.0.1:{controller.health_port}/readyz"]).startswith("ok")
+        return fetch(self.lab.home, "127.0.0.1", controller.health_port, "/readyz").status == 200
 
     def vps_epoch(self) -> int:
         return json.loads(self.lab.vps.exec(["cat", "/etc/tidegate/state.json"]))["epoch"]

@@ -6,6 +6,7 @@ from cluster_stage import UPLINKS, ClusterTest
 from lab.network import BACKEND, VPS
 from product import manifests as m
 from product import traffic
+from product.fetch import Fetched, fetch
 from product.traffic import eventually
 
 
@@ -64,32 +65,28 @@ class ClusterServingTests(ClusterTest):
     def setUp(self) -> None:
         self.controller = self.stage.controllers[0]
 
-    def ask(self, path: str, *, token: str | None = None) -> tuple[int, str]:
-        """Status and body of a GET at the metrics address."""
-        headers = f'header = "Authorization: Bearer {token}"\n' if token else ""
-        said = self.lab.home.run(["curl", "--silent", "--insecure", "--max-time", "10", "--write-out", "\n%{http_code}", "--config", "-",
-                                  f"https://127.0.0.1:{self.controller.metrics_port}{path}"], input=headers)
-        body, _, code = said.rpartition("\n")
-        return int(code), body
+    def ask(self, path: str, *, token: str | None = None) -> Fetched:
+        """A GET at the metrics address."""
+        return fetch(self.lab.home, "127.0.0.1", self.controller.metrics_port, path, tls=True, token=token)
 
     def test_probes(self) -> None:
         for path in ("/healthz", "/readyz"):
-            url = f"http://127.0.0.1:{self.controller.health_port}{path}"
-            self.assertEqual(self.lab.home.run(["curl", "--silent", "--fail", url]), "ok")
-        self.assertIn("[+]informers ok", self.lab.home.run(["curl", "--silent", f"http://127.0.0.1:{self.controller.health_port}/readyz?verbose"]))
+            self.assertEqual(fetch(self.lab.home, "127.0.0.1", self.controller.health_port, path), Fetched(200, "ok"))
+        verbose = fetch(self.lab.home, "127.0.0.1", self.controller.health_port, "/readyz?verbose")
+        self.assertIn("[+]informers ok", verbose.body)
 
     def test_metrics_are_for_those_whom_the_cluster_lets_read_them(self) -> None:
         self.publish({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "scraper", "namespace": ""},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tidegate-metrics-reader"},
             "subjects": [{"kind": "ServiceAccount", "name": "scraper", "namespace": "default"}]})
-        self.assertEqual(self.ask("/metrics")[0], 401)
-        self.assertEqual(self.ask("/metrics", token="no-such-token")[0], 401)
-        self.assertEqual(self.ask("/metrics", token=self.stage.server.token("system:serviceaccount:default:nobody"))[0], 403)
-        code, text = self.ask("/metrics", token=self.stage.server.token("system:serviceaccount:default:scraper"))
-        self.assertEqual(code, 200)
+        self.assertEqual(self.ask("/metrics").status, 401)
+        self.assertEqual(self.ask("/metrics", token="no-such-token").status, 401)
+        self.assertEqual(self.ask("/metrics", token=self.stage.server.token("system:serviceaccount:default:nobody")).status, 403)
+        read = self.ask("/metrics", token=self.stage.server.token("system:serviceaccount:default:scraper"))
+        self.assertEqual(read.status, 200)
         for line in ('leader_election_master_status{name="tidegate.tunnel.achetronic.com"} 1', "workqueue_depth{", "rest_client_requests_total{",
                      'controller_runtime_reconcile_total{controller="edgenode",result="success"}',
                      'tidegate_edge_node_reachable{edge_node_namespace="default",edge_node="edge"} 1', "tidegate_edge_node_wireguard_info{",
                      "tidegate_edge_node_uplink_handshake_age_seconds{", "process_resident_memory_bytes"):
-            self.assertIn(line, text)
+            self.assertIn(line, read.body)
