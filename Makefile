@@ -7,7 +7,7 @@ PYTHON := /usr/bin/python3
 LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
-.PHONY: help setup bundle build install lint test test-unit test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
+.PHONY: help setup bundle build images install lint test test-unit test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
 
 help:                   ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,10 @@ build: setup bundle     ## release builds of tidegate and uplink, and the agent'
 	@# What is not mapped is not resident: without symbols and dead code the uplink keeps within its 20 MB.
 	@swift build -c release --static-swift-stdlib --product uplink \
 	    -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic
+
+images: build           ## both container images (TAG=, REPO=), for kind, ctr, docker, podman
+	@echo "images"
+	@deploy/image/build --envoy "$$($(PYTHON) Tests/Lab/tidegate-lab envoy)" $(if $(TAG),--tag $(TAG)) $(if $(REPO),--repo $(REPO))
 
 install: build          ## into /opt/tidegate, with a link in /usr/local/bin (DESTDIR for elsewhere)
 	@install -d $(DESTDIR)/opt/tidegate $(DESTDIR)/usr/local/bin
