@@ -170,6 +170,8 @@ class App:
 
     async def _resource(self, request: Request, resource: Resource, place: "_Place", verb: str, user: User) -> Response:
         query = request.query
+        if verb in ("watch", "list"):
+            lists.check(query, verb == "watch")
         if verb == "watch":
             return self._watch(request, resource, place)
         if verb == "list":
