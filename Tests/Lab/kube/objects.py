@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
-from . import cel, checks, decoding, defaults, structural
+from . import cel, checks, decoding, defaults, definitions, structural
 from .errors import ApiError, FieldError, bad_request, invalid
 from .fieldsets import MISSING
 from .jsons import Json, Object, clone, encode
@@ -71,10 +71,12 @@ def check(resource: Resource, obj: Object, old: Optional[Object]) -> None:
     group = resource.group
     if resource.custom is None:
         errors = checks.check(resource.kind, group if resource.kind == "Event" else "", obj, old)
+        if resource.kind == "CustomResourceDefinition":
+            errors += definitions.refusals(obj)
         # Go's name for the internal type of events has no group.
         group = "" if resource.kind == "Event" else group
     else:
-        errors = list(checks.metadata(obj, resource.kind)) + _check_custom(resource.custom.schema, obj, old)
+        errors = list(checks.metadata(obj, "")) + _check_custom(resource.custom.schema, obj, old)
     if errors:
         raise invalid(resource.kind, group, obj["metadata"].get("name", ""), errors)
 
