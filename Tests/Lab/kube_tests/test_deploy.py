@@ -29,7 +29,7 @@ MUST: list[Asked] = [
       for group, kind in (("", "configmaps"), ("", "services"), ("apps", "statefulsets"), ("policy", "poddisruptionbudgets"))],
     *[(verb, "", "secrets", "tunnel", "") for verb in ("get", "list", "watch", "create", "update", "delete")],
     *[(verb, "", "pods", "tunnel", "") for verb in ("list", "watch", "patch")],
-    *[(verb, "coordination.k8s.io", "leases", "tunnel", "") for verb in ("get", "create", "update")],
+    *[(verb, "coordination.k8s.io", "leases", "tunnel", "") for verb in ("get", "create", "update", "patch")],
     ("get", "", "namespaces", "", "kube-system"),
     ("create", "authentication.k8s.io", "tokenreviews", "", ""),
     ("create", "authorization.k8s.io", "subjectaccessreviews", "", ""),
