@@ -58,8 +58,12 @@ final class TemporaryFolder: Sendable {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         defer { close(file) }
         guard file >= 0 else { throw Missing() }
+        var text: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65536)
-        let count = read(file, &buffer, buffer.count)
-        return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+        while true {
+            let count = read(file, &buffer, buffer.count)
+            if count <= 0 { return String(decoding: text, as: UTF8.self) }
+            text += buffer[..<count]
+        }
     }
 }
