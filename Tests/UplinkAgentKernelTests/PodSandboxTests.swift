@@ -48,6 +48,7 @@ import UplinkWorkload
         let pod = try start()
         try eventually { try lab.ready() == "ready\n200" }
         #expect(try probe("/ready") == "ready\n200")
+        #expect(try lab.uplink.execute("curl", "-sS", "-m", "2", "http://[::1]:40500/healthz") == "alive\n")
         #expect(try lab.tcp(80) == "a 10.96.0.254\nhello\n")
         try eventually { try lab.udp(53) == "a\n" }
         #expect(try lab.tcp(83) == "local\n")
@@ -83,6 +84,8 @@ import UplinkWorkload
 
     @Test func withoutTheTunDeviceItSaysWhatToDoAndLives() throws {
         try lab.write([])
+        // Nor does it lose IPv4 where a socket of IPv6 has none.
+        try lab.uplink.execute("sysctl", "-qw", "net.ipv6.bindv6only=1")
         let pod = try start(.withoutTun)
         try eventually { try probe("/ready").contains("load the kernel's module wireguard") }
         #expect(try probe("/ready").contains("open /dev/net/tun: EPERM"))

@@ -17,7 +17,7 @@ class Missing(Exception):
     """Something to put into an image is not there."""
 
 
-def uplink(binaries: Path, agent: Path) -> Image:
+def uplink(binaries: Path, agent: Path, envoy: Path | None) -> Image:
     wireguard = shutil.which("wireguard-go")
     if wireguard is None:
         raise Missing("wireguard-go is missing: run Tests/Lab/setup")
@@ -32,20 +32,22 @@ def uplink(binaries: Path, agent: Path) -> Image:
         entrypoint=["/usr/bin/uplink"], user="0:0", description="Tidegate's uplink: dials the relay and leads its traffic to the targets")
 
 
-def controller(binaries: Path, agent: Path) -> Image:
+def controller(binaries: Path, agent: Path, envoy: Path | None) -> Image:
     certificates = Path("/etc/ssl/certs/ca-certificates.crt")
     bundle = {f"opt/tidegate/{name}": Entry(read(agent / name)) for name in ("edge-agent-x86_64.tar.gz", "edge-agent-x86_64.build")}
     return Image(
         layers=[
             skeleton("tidegate", 65532) | libraries([binaries / "tidegate"])
             | {str(certificates)[1:]: Entry(read(certificates)), **copyright_of("ca-certificates")},
+            # Pushed to each VPS, unless --envoy-source names another.
+            *([{"opt/tidegate/envoy": Entry(read(envoy))}] if envoy else []),
             bundle | {"usr/bin/tidegate": Entry(program(binaries / "tidegate"), mode=0o755)},
         ],
         entrypoint=["/usr/bin/tidegate"], arguments=["controller"], user="65532:65532",
         description="Tidegate's controller")
 
 
-IMAGES: dict[str, Callable[[Path, Path], Image]] = {"uplink": uplink, "controller": controller}
+IMAGES: dict[str, Callable[[Path, Path, Path | None], Image]] = {"uplink": uplink, "controller": controller}
 
 
 def skeleton(user: str, uid: int) -> Layer:

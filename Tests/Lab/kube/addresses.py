@@ -1,4 +1,4 @@
-"""Cluster addresses of Services, from 10.96.0.0/16."""
+"""Cluster addresses of Services, from 10.96.0.0/12, kubeadm's range."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from .errors import ApiError, invalid, invalid_value
 from .jsons import Object
 from .store import Store
 
-_RANGE = ipaddress.ip_network("10.96.0.0/16")
-
+_RANGE = ipaddress.ip_network("10.96.0.0/12")
 
 
 class Pool:

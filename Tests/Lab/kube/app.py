@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 import yaml
 
-from . import definitions, discovery, errors, faults, lists, objects, openapi, protobuf, reviews, tables
+from . import discovery, errors, faults, lists, objects, openapi, protobuf, reviews, tables
 from .errors import ApiError, bad_request
 from .http import Request, Response
 from .jsons import Json, Object, encode
@@ -170,6 +170,8 @@ class App:
 
     async def _resource(self, request: Request, resource: Resource, place: "_Place", verb: str, user: User) -> Response:
         query = request.query
+        if verb in ("watch", "list"):
+            lists.check(query, verb == "watch")
         if verb == "watch":
             return self._watch(request, resource, place)
         if verb == "list":
@@ -211,16 +213,8 @@ class App:
         if resource.verbs == ("create",):
             answer = reviews.review(resource, given, options, self.tokens, self.authorizer, user)
             return Response(201, objects.whole(resource, answer) + b"\n", warnings=options.warnings)
-        if resource.kind == "CustomResourceDefinition" and not resource.custom:
-            self._definition(resource, given)
         written = self.verbs.create(resource, place.namespace, given, options)
         return self._wrote_answer(resource, written, True, options)
-
-    def _definition(self, resource: Resource, given: Json) -> None:
-        obj = objects.decode(resource, given, Options(validation="Ignore"))
-        wrong = definitions.refusals(obj)
-        if wrong:
-            raise errors.invalid(resource.kind, resource.group, obj["metadata"].get("name", ""), wrong)
 
     def _patch(self, request: Request, resource: Resource, place: "_Place", options: Options) -> Response:
         kind = _patch_kind(request)
@@ -233,8 +227,6 @@ class App:
             if not request.query.get("fieldManager"):
                 raise errors.invalid("PatchOptions", "meta.k8s.io", "", [errors.required("fieldManager", "is required for apply patch")])
             config = self._yaml(request)
-            if resource.kind == "CustomResourceDefinition" and not resource.custom:
-                self._definition(resource, config)
             written, made = self.verbs.apply(resource, place.namespace, place.name, config, options, place.sub)
             return self._wrote_answer(resource, written, made, options)
         patch = self._body(request)
@@ -320,7 +312,7 @@ class App:
         line = tables.line(resource, self.encoder, request.query) if tables.wanted(request) else self.hub.line(resource)
         watch = Watch(self.hub, resource, chosen, request.query, line)
         watch.start()
-        return Response(200, stream=watch.lines())
+        return Response(200, stream=watch.lines(), done=lambda: self.hub.remove(watch))
 
 
 class _Place:

@@ -31,6 +31,7 @@ _MEGABYTE = 1 << 20
 
 
 def metadata(obj: Object, kind: str) -> Iterator[FieldError]:
+    """kind: "" of a custom resource."""
     meta = obj["metadata"]
     name = meta.get("name", "")
     if not name:
@@ -55,7 +56,7 @@ def metadata(obj: Object, kind: str) -> Iterator[FieldError]:
         yield from qualified(key.lower(), "metadata.annotations")
     for finalizer in meta.get("finalizers") or ():
         yield from qualified(finalizer, "metadata.finalizers")
-        if "/" not in finalizer and not finalizer.startswith("kubernetes") and finalizer not in ("orphan", "foregroundDeletion"):
+        if kind not in ("", "CustomResourceDefinition") and "/" not in finalizer and not finalizer.startswith("kubernetes") and finalizer not in ("orphan", "foregroundDeletion"):
             yield invalid_value("metadata.finalizers", finalizer, "name is neither a standard finalizer name nor is it fully qualified")
     for index, owner in enumerate(meta.get("ownerReferences") or ()):
         for field in ("apiVersion", "kind", "name", "uid"):

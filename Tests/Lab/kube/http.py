@@ -41,7 +41,8 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stream: Optional[AsyncIterator[bytes]] = None  # each item is one chunk
-    hang_up: bool = False  # close without a last chunk
+    hang_up: bool = False  # close without an answer
+    done: Callable[[], None] = lambda: None  # called when the stream ends, begun or not
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -185,14 +186,13 @@ class Server:
         # A client that sends more while it watches is not served further: no client of Kubernetes does.
         gone = asyncio.ensure_future(reader.read(1))
         stream = response.stream.__aiter__()
+        following: Optional[asyncio.Future[bytes]] = None
         try:
             await writer.drain()
             while True:
                 following = asyncio.ensure_future(anext(stream))  # type: ignore[arg-type]
                 await asyncio.wait({following, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not following.done():
-                    following.cancel()
-                    await asyncio.gather(following, return_exceptions=True)
                     return False
                 try:
                     data = following.result()
@@ -205,11 +205,14 @@ class Server:
                 await writer.drain()
         finally:
             spoiled = gone.done()
-            gone.cancel()
-            await asyncio.gather(gone, return_exceptions=True)
+            waiting = [task for task in (gone, following) if task is not None]
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
             close_stream = getattr(stream, "aclose", None)
             if close_stream is not None:
                 await close_stream()
+            response.done()
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return not close and not spoiled

@@ -21,7 +21,6 @@ class Lifecycle:
     def __init__(self, store: Store, registry: Registry, verbs: Verbs, loop: asyncio.AbstractEventLoop):
         self._store, self._registry, self._verbs, self._loop = store, registry, verbs, loop
         self._scheduled = False
-        self._gone: set[str] = set()
         for stored in store.all(_CRD):
             self._register(stored.obj)
         store.listen(self._saw)
@@ -31,8 +30,6 @@ class Lifecycle:
         if change.new.key == _CRD:
             self._definition(change)
         meta = change.new.obj["metadata"]
-        if change.type == "DELETED":
-            self._gone.add(meta["uid"])
         if change.type == "DELETED" or meta.get("deletionTimestamp") or meta.get("ownerReferences"):
             self._schedule()
 
@@ -66,9 +63,10 @@ class Lifecycle:
 
     def _collect(self) -> None:
         self._scheduled = False
-        gone, self._gone = self._gone, set()
         alive: Optional[set[str]] = None
         for stored in list(self._store.everything()):
+            if self._store.get(stored.key, stored.place) is not stored:
+                continue
             meta = stored.obj["metadata"]
             owners = meta.get("ownerReferences")
             if owners:
@@ -77,7 +75,6 @@ class Lifecycle:
                 self._dependent(stored, owners, alive)
             if meta.get("deletionTimestamp"):
                 self._dying(stored)
-        del gone
 
     def _resource(self, stored: Stored) -> Optional[Resource]:
         return self._registry.stored(stored.key)
@@ -108,7 +105,7 @@ class Lifecycle:
         self._store.put(stored.key, stored.place, {**stored.obj, "metadata": {name: value for name, value in meta.items() if value != []}})
 
     def _dying(self, stored: Stored) -> None:
-        if self._store.get(stored.key, stored.place) is not stored:
+        if self._store.get(stored.key, stored.place) is not stored:  # a dependent of others as well, and gone with them
             return
         meta = stored.obj["metadata"]
         finalizers = meta.get("finalizers") or []

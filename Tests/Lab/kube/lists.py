@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from .errors import ApiError, FieldError, bad_request, expired
+from .errors import ApiError, FieldError, bad_request, expired, forbidden_field, invalid
 from .jsons import Object, at
 from .resources import Resource
 from .store import Store, Stored
@@ -90,6 +90,24 @@ def _field(obj: Object, path: str) -> str:
         return at(obj, "source", "component") or obj.get("reportingComponent", "")
     value = at(obj, *path.split("."))
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def check(query: dict[str, str], watch: bool) -> None:
+    """Raises the 422 of options that do not go together."""
+    match, initial = query.get("resourceVersionMatch", ""), query.get("sendInitialEvents") in ("true", "1")
+    wrong = []
+    if watch and initial and match != "NotOlderThan":
+        wrong.append(forbidden_field("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+    elif watch and match and not initial:
+        wrong.append(forbidden_field("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+    elif not watch and "sendInitialEvents" in query:
+        wrong.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    elif not watch and match and not query.get("resourceVersion"):
+        wrong.append(forbidden_field("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+    elif not watch and match and query.get("continue"):
+        wrong.append(forbidden_field("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"))
+    if wrong:
+        raise invalid("ListOptions", "meta.k8s.io", "", wrong)
 
 
 @dataclass

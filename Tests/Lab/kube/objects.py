@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
-from . import cel, checks, decoding, defaults, structural
+from . import cel, checks, decoding, defaults, definitions, structural
 from .errors import ApiError, FieldError, bad_request, invalid
 from .fieldsets import MISSING
 from .jsons import Json, Object, clone, encode
@@ -62,6 +62,7 @@ def _custom(resource: Resource, given: Object, unknown: list[str]) -> Object:
     obj["metadata"] = decoding.decode(resource.type.fields["metadata"].type, metadata, resource.kind, resource.version, strict)
     unknown += [one.replace('field "', 'field "metadata.', 1) for one in strict]
     structural.prune(resource.custom.schema, obj, "", unknown, root=True)
+    structural.drop_nulls(resource.custom.schema, obj)
     structural.fill(resource.custom.schema, obj)
     return obj
 
@@ -71,10 +72,12 @@ def check(resource: Resource, obj: Object, old: Optional[Object]) -> None:
     group = resource.group
     if resource.custom is None:
         errors = checks.check(resource.kind, group if resource.kind == "Event" else "", obj, old)
+        if resource.kind == "CustomResourceDefinition":
+            errors += definitions.refusals(obj)
         # Go's name for the internal type of events has no group.
         group = "" if resource.kind == "Event" else group
     else:
-        errors = list(checks.metadata(obj, resource.kind)) + _check_custom(resource.custom.schema, obj, old)
+        errors = list(checks.metadata(obj, "")) + _check_custom(resource.custom.schema, obj, old)
     if errors:
         raise invalid(resource.kind, group, obj["metadata"].get("name", ""), errors)
 

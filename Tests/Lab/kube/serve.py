@@ -52,7 +52,9 @@ async def main(options: argparse.Namespace) -> None:
     scratch = folder / "ports.new"
     scratch.write_text(json.dumps(ports))
     scratch.replace(folder / "ports")
+    follower = asyncio.ensure_future(_with_parent(options.parent, stopped))
     await stopped.wait()
+    follower.cancel()
     await server.close_listeners()
     server.hang_up()
     app.save()
@@ -72,19 +74,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def run() -> None:
     options = parse(sys.argv[1:])
-    if options.parent:
-        _end_with_parent(options.parent)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192) if hard > 0 else soft, hard))
     asyncio.run(main(options))
 
 
-def _end_with_parent(parent: int) -> None:
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, linux/prctl.h
-    if os.getppid() != parent:
-        sys.exit(0)
+async def _with_parent(parent: int, stopped: asyncio.Event) -> None:
+    """Not by PR_SET_PDEATHSIG: that is about the thread that started us."""
+    while parent and os.getppid() == parent:
+        await asyncio.sleep(1)
+    if parent:
+        stopped.set()
 
 
 if __name__ == "__main__":

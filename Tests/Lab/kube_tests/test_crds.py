@@ -103,7 +103,7 @@ class Definitions(unittest.TestCase):
             self.server.kubectl("apply", "-f", str(ROOT / "deploy/samples" / f"{name}.yaml"))
         nodes = self.server.kubectl("get", "en,pb", "-A").splitlines()
         self.assertEqual(nodes[0].split(), ["NAMESPACE", "NAME", "READY", "REASON", "ADDRESS", "UPLINKS", "BINDINGS", "AGE"])
-        self.assertEqual(nodes[1].split()[:4], ["default", "edgenode.tunnel.achetronic.com/edge-node", "203.0.113.10", "3"])
+        self.assertEqual(nodes[1].split()[:3], ["default", "edgenode.tunnel.achetronic.com/edge-node", "203.0.113.10"])
         self.assertIn("EDGENODE", self.server.kubectl("get", "tidegate", "-A"))
         self.assertIn("WIREGUARD", self.server.kubectl("get", "en", "-A", "-o", "wide").splitlines()[0])
         self.server.kubectl("delete", "en,pb", "--all", "-n", "default", "--wait=false")
@@ -117,7 +117,7 @@ class Definitions(unittest.TestCase):
         condition = {"type": "Ready", "status": "True", "reason": "Ready", "message": "3 bindings through 1 uplinks", "observedGeneration": 1,
                      "lastTransitionTime": "2026-01-02T03:04:05Z"}
         status = {"apiVersion": node["apiVersion"], "kind": "EdgeNode", "metadata": {"name": "told"}, "status": {
-            "conditions": [condition], "observedGeneration": 1, "wireGuardKind": "kernel", "envoyVersion": "1.40.0", "appliedBindings": 3,
+            "conditions": [condition], "observedGeneration": 1, "wireGuardKind": "kernel", "envoyVersion": "1.40.0", "appliedBindings": 3, "readyUplinks": "1/1",
             "uplinks": [{"name": "told-uplink-0", "tunnelIP": "10.200.0.2", "publicKey": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",
                          "ready": True, "lastHandshake": "2026-01-02T03:04:05Z"}]}}
         code, answer = ask(self.server, "PATCH", f"{path}/told/status?fieldManager=tidegate&force=true", status, type="application/apply-patch+yaml")
@@ -125,7 +125,7 @@ class Definitions(unittest.TestCase):
         self.assertEqual(answer["status"], status["status"])
         self.assertEqual(answer["metadata"]["generation"], 1)
         row = self.server.kubectl("get", "en", "told", "-o", "wide").splitlines()[1].split()
-        self.assertEqual([row[1], row[2], row[3], row[4], row[5]], ["True", "Ready", "203.0.113.10", "1", "3"])
+        self.assertEqual([row[1], row[2], row[3], row[4], row[5]], ["True", "Ready", "203.0.113.10", "1/1", "3"])
         ask(self.server, "DELETE", f"{path}/told")
 
     def test_defaults_reach_every_level(self) -> None:
