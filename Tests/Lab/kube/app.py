@@ -13,6 +13,7 @@ import yaml
 from . import discovery, errors, faults, lists, objects, openapi, protobuf, reviews, tables
 from .errors import ApiError, bad_request
 from .http import Request, Response
+from .deletion import DeleteOptions, delete
 from .jsons import Json, Object, encode
 from .lifecycle import Lifecycle
 from .lists import Selection
@@ -22,7 +23,7 @@ from .routes import Place, named, options_of, patch_kind, verb_of
 from .scales import Scales
 from .store import Store, Stored
 from .users import ADMIN, ANONYMOUS, Attributes, Authorizer, Tokens, User, from_certificate, refusal, service_account, unauthorized
-from .verbs import DeleteOptions, Verbs, Written
+from .verbs import Verbs, Written
 from .watches import Hub, Watch
 
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -201,7 +202,7 @@ class App:
             chosen = lists.selection(resource, place.namespace, query)
             found = [one for one in self.store.all(resource.key, place.namespace) if chosen.matches(one.obj)]
             for stored in found:
-                self.verbs.delete(resource, *stored.place, DeleteOptions())
+                delete(self.verbs, resource, *stored.place, DeleteOptions())
             head = {"resourceVersion": str(self.store.version)}
             return Response(200, self._list_body(resource, found, head))
         return _no_page()
@@ -238,7 +239,7 @@ class App:
         options = DeleteOptions(conditions.get("uid", ""), conditions.get("resourceVersion", ""), None if grace is None else int(grace),
                                 body.get("propagationPolicy") or request.query.get("propagationPolicy", ""),
                                 "All" in (body.get("dryRun") or []) or request.query.get("dryRun") == "All")
-        written, gone = self.verbs.delete(resource, place.namespace, place.name, options)
+        written, gone = delete(self.verbs, resource, place.namespace, place.name, options)
         if not gone or resource.key == ("", "pods"):
             return self._wrote_answer(resource, written, False, Options())
         assert isinstance(written, Stored)

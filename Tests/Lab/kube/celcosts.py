@@ -1,8 +1,8 @@
 """What a rule may cost at most and which fields it may name: what a kube-apiserver estimates when a definition is made.
 
 The figures are those of cel-go's checker/cost.go and of apiserver's cel/library/cost.go; sizes come from maxLength, maxItems
-and maxProperties, and from the largest request where a schema says none. An estimate of an estimate: within a few per cent for
-what rules usually do.
+and maxProperties, and from the largest request where a schema says none. An estimate of that estimate, not measured
+against the real one.
 """
 
 from __future__ import annotations
