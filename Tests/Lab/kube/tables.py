@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 from .http import Request
 from .jsonpath import find
-from .jsons import Json, Object, at, encode
+from .jsons import Json, Object, encode
 from .objects import Encoder, wire_form
 from .resources import Resource
 from .store import Stored

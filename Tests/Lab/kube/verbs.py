@@ -7,7 +7,7 @@ import uuid
 from typing import Callable, Optional, Union
 
 from . import addresses, decoding, defaults, errors, managers, objects, patches
-from .errors import ApiError, bad_request, conflict, invalid, invalid_value, not_found
+from .errors import bad_request, conflict, invalid, invalid_value, not_found
 from .jsons import Json, Object, clone
 from .managers import Manager
 from .objects import Options
