@@ -7,7 +7,7 @@ PYTHON := /usr/bin/python3
 LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
-.PHONY: help setup bundle build install lint test test-unit test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
+.PHONY: help setup bundle build images install lint test test-unit test-kube test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
 
 help:                   ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,10 @@ build: setup bundle     ## release builds of tidegate and uplink, and the agent'
 	@swift build -c release --static-swift-stdlib --product uplink \
 	    -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic
 
+images: build           ## both container images (TAG=, REPO=), for kind, ctr, docker, podman
+	@echo "images"
+	@deploy/image/build --envoy "$$($(PYTHON) Tests/Lab/tidegate-lab envoy)" $(if $(TAG),--tag $(TAG)) $(if $(REPO),--repo $(REPO))
+
 install: build          ## into /opt/tidegate, with a link in /usr/local/bin (DESTDIR for elsewhere)
 	@install -d $(DESTDIR)/opt/tidegate $(DESTDIR)/usr/local/bin
 	@install -m 0755 .build/release/tidegate .build/release/uplink $(DESTDIR)/opt/tidegate/
@@ -38,11 +42,15 @@ lint:                   ## format, warnings, and the module map
 	@swift format lint --strict --recursive $(SOURCES) Package.swift
 	@.ci/check-imports
 
-test: setup lint test-unit test-kernel test-e2e  ## everything
+test: setup lint test-unit test-kube test-kernel test-e2e  ## everything
 
 test-unit: setup        ## no root, no network, seconds
 	@echo "unit tests"
 	@swift test --skip KernelTests
+
+test-kube: setup        ## the definitions, and the API server's double, as kubectl sees them
+	@echo "tests of the definitions and of the API server's double"
+	@cd Tests/Lab && $(PYTHON) -m unittest discover --start-directory kube_tests --top-level-directory .
 
 test-kernel: setup bundle  ## as root: real sockets and namespaces, one after the other; no VPS
 	@echo "kernel tests"

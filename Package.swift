@@ -116,8 +116,8 @@ let package = Package(
         module(
             "UplinkAgent",
             [
-                "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium",
-                "WireGuardNetlink",
+                "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument",
+                "PrometheusMetrics", "Sodium", "WireGuardNetlink",
                 httpTypes, hummingbirdCore, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
             ]),
         module(
@@ -166,9 +166,18 @@ let package = Package(
         // tests that need nothing
         support("Fixtures", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
         support("TestCertificates", ["EdgeAPI", "Sodium", crypto, swiftASN1, x509]),
+        tests("CRDTests", ["EdgeAPI", "Fixtures", "ManifestStore", "NetworkTypes", "Planning"], exclude: ["Corpus"]),
         tests(
             "CertificatesTests",
             ["Certificates", "EdgeAPI", "EnvoyConfig", "Planning", "Sodium", "TestCertificates", crypto, cryptoExtras, x509]),
+        tests(
+            "ControllerTests",
+            [
+                "Controller", "EdgeAPI", "Fixtures", "Informers", "KubernetesAPI", "NetworkTypes", "NodeDocument",
+                "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "UplinkWorkload",
+                crypto, httpTypes, logging, nioCore, nioPosix, nioSSL, serviceLifecycle, swiftASN1, x509,
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ]),
         tests("EdgeAPITests", ["EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
         tests(
             "EnrollmentTests", ["EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
@@ -179,6 +188,10 @@ let package = Package(
             "InformersTests",
             ["EdgeAPI", "Informers", "KubernetesAPI", "NetworkTypes", "Sodium", logging, serviceLifecycle]),
         tests("HostNetworkTests", ["HostNetwork", "NetworkTypes"]),
+        tests("KubernetesAPITests", ["EdgeAPI", "KubernetesAPI"], exclude: ["Recorded"]),
+        tests(
+            "KubernetesClientTests",
+            ["CLinuxHeaders", "EdgeAPI", "KubernetesAPI", "KubernetesClient", "Sodium", logging], exclude: ["Server"]),
         tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
         tests("NFTablesTests", ["NFTables", "NetlinkMessages", "NetworkTypes"]),
         tests("NetlinkMessagesTests", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
@@ -232,7 +245,11 @@ let package = Package(
                 "TestNetwork", "WireGuardNetlink", logging,
             ]),
         tests("NetlinkKernelTests", ["Netlink", "NetlinkMessages", "RouteNetlink", "TestNetwork"]),
-        tests("UplinkAgentKernelTests", ["NetworkTypes", "NodeDocument", "Sodium", "TestNetwork", "uplink"]),
+        tests(
+            "UplinkAgentKernelTests",
+            [
+                "EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium", "TestNetwork", "UplinkWorkload", "uplink",
+            ]),
         tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium"]),
 
         // benchmarks

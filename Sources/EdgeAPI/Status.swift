@@ -63,11 +63,13 @@ public struct EdgeNodeStatus: Hashable, Codable, Sendable {
     /// Bindings in that configuration.
     public var appliedBindings: Int?
     public var uplinks: [UplinkStatus]
+    /// `2/3`: how many of the uplinks that are wanted say that they are ready. For kubectl's columns, which cannot count.
+    public var readyUplinks: String?
 
     public init(
         conditions: [Condition] = [], observedGeneration: Int64 = 0, relayPublicKey: WireGuardPublicKey? = nil,
         wireGuardKind: String? = nil, envoyVersion: String? = nil, agentVersion: String? = nil, appliedConfigHash: String? = nil,
-        appliedBindings: Int? = nil, uplinks: [UplinkStatus] = []
+        appliedBindings: Int? = nil, uplinks: [UplinkStatus] = [], readyUplinks: String? = nil
     ) {
         self.conditions = conditions
         self.observedGeneration = observedGeneration
@@ -78,6 +80,7 @@ public struct EdgeNodeStatus: Hashable, Codable, Sendable {
         self.appliedConfigHash = appliedConfigHash
         self.appliedBindings = appliedBindings
         self.uplinks = uplinks
+        self.readyUplinks = readyUplinks
     }
 }
 
@@ -108,11 +111,20 @@ public struct PortBindingStatus: Hashable, Codable, Sendable {
     public var conditions: [Condition]
     public var observedGeneration: Int64
     public var bindings: [BindingStatus]
+    /// `1/2`: how many of the bindings carry traffic. For kubectl's columns, which cannot count.
+    public var readyBindings: String?
+    /// `443/TCP,53/UDP`, and `+7` for those beyond the first five. For kubectl's columns, which show one value of a list.
+    public var ports: String?
 
-    public init(conditions: [Condition] = [], observedGeneration: Int64 = 0, bindings: [BindingStatus] = []) {
+    public init(
+        conditions: [Condition] = [], observedGeneration: Int64 = 0, bindings: [BindingStatus] = [], readyBindings: String? = nil,
+        ports: String? = nil
+    ) {
         self.conditions = conditions
         self.observedGeneration = observedGeneration
         self.bindings = bindings
+        self.readyBindings = readyBindings
+        self.ports = ports
     }
 }
 

@@ -35,7 +35,8 @@ extension EdgeNodeStatus {
             wireGuardKind: fields["wireGuardKind"].string(), envoyVersion: fields["envoyVersion"].string(),
             agentVersion: fields["agentVersion"].string(), appliedConfigHash: fields["appliedConfigHash"].string(),
             appliedBindings: fields["appliedBindings"].integer(0...Int64.max),
-            uplinks: fields["uplinks"].sequence()?.compactMap { UplinkStatus($0) } ?? [])
+            uplinks: fields["uplinks"].sequence()?.compactMap { UplinkStatus($0) } ?? [],
+            readyUplinks: fields["readyUplinks"].string())
     }
 
     /// As the API has it.
@@ -50,6 +51,7 @@ extension EdgeNodeStatus {
             "appliedConfigHash": appliedConfigHash.map { .string($0) },
             "appliedBindings": appliedBindings.map { .integer($0) },
             "uplinks": uplinks.isEmpty ? nil : .array(uplinks.map(\.fieldValue)),
+            "readyUplinks": readyUplinks.map { .string($0) },
         ])
     }
 }
@@ -82,7 +84,8 @@ extension PortBindingStatus {
         self.init(
             conditions: fields["conditions"].sequence()?.compactMap { Condition($0) } ?? [],
             observedGeneration: Int64(fields["observedGeneration"].integer(0...Int64.max) ?? 0),
-            bindings: fields["bindings"].sequence()?.compactMap { BindingStatus($0) } ?? [])
+            bindings: fields["bindings"].sequence()?.compactMap { BindingStatus($0) } ?? [],
+            readyBindings: fields["readyBindings"].string(), ports: fields["ports"].string())
     }
 
     /// As the API has it.
@@ -91,6 +94,8 @@ extension PortBindingStatus {
             "conditions": .array(conditions.map(\.fieldValue)),
             "observedGeneration": observedGeneration == 0 ? nil : .integer(observedGeneration),
             "bindings": .array(bindings.map(\.fieldValue)),
+            "readyBindings": readyBindings.map { .string($0) },
+            "ports": ports.map { .string($0) },
         ])
     }
 }

@@ -17,6 +17,8 @@ public enum HostNetworkError: Error, Sendable {
     case routeInUse(CIDR, interface: String)
     /// wireguard-go did not start, did not answer, or refused; `reason` says which.
     case wireGuardGo(InterfaceName, reason: String)
+    /// wireguard-go would have no /dev/net/tun.
+    case noTun(attempt: String, errno: Int32)
     /// The keys could not be computed with or kept safe.
     case wireGuardKeys(InterfaceName, reason: String)
     /// A kernel setting that was written but reads differently.
@@ -40,12 +42,23 @@ extension HostNetworkError: CustomStringConvertible {
         case .routeInUse(let network, let interface):
             "a route to \(network) already leads through interface \(interface); remove it or choose another tunnel.network"
         case .wireGuardGo(let name, let reason): "wireguard-go for \(name): \(reason)"
+        case .noTun(let attempt, let errno):
+            "this kernel has no WireGuard, and wireguard-go would have no /dev/net/tun (\(attempt): \(errorText(errno))): load the "
+                + "kernel's module wireguard on this host, which needs no such device; or its module tun, and let the container "
+                + "have /dev/net/tun and CAP_MKNOD (with CRI-O by the pod's annotation io.kubernetes.cri-o.Devices)"
         case .wireGuardKeys(let name, let reason): "the keys of \(name): \(reason)"
         case .settingNotKept(let key, let wanted, let found):
             "the kernel setting \(key) reads \(printable(found)) after \(printable(wanted)) was written; "
                 + "something else on the host sets it"
         case .system(let attempt, let errno): "\(attempt): \(errorText(errno))"
         }
+    }
+}
+
+extension HostNetworkError {
+    /// Whether the host, or the container we run in, does not let us: what is set by another way may go.
+    public var isRefusal: Bool {
+        if case .system(_, let errno) = self { [EROFS, EACCES, EPERM].contains(errno) } else { false }
     }
 }
 

@@ -30,6 +30,8 @@ public final class NetworkInterfaces {
         return try links().filter { numbers.contains($0.index) }.compactMap { InterfaceName($0.name) }.sorted()
     }
 
+    func ask(_ message: NetlinkMessage) throws(HostNetworkError) -> [NetlinkReply] { try socket.ask(message) }
+
     func links() throws(HostNetworkError) -> [Link] {
         try socket.read(Link.list()) { reply throws(MalformedNetlink) in try Link(reply) }
     }

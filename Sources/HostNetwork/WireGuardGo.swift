@@ -10,8 +10,10 @@ public enum WireGuardGo {
 
     /// Starts wireguard-go in the background, in this thread's network namespace; it ends when its interface is removed.
     /// - Parameter path: of the program; not searched for.
-    /// - Throws: `wireGuardGo` with what it printed, when it does not start.
+    /// - Throws: `noTun`; `wireGuardGo` with what it printed, when it does not start.
     public static func start(path: String, interface: InterfaceName) throws(HostNetworkError) {
+        try TunDevice.ensure()
+        buryOrphans()
         var pipes: [Int32] = [-1, -1]
         guard pipe(&pipes) == 0 else { throw .system(attempt: "make a pipe", errno: errno) }
         defer { close(pipes[0]) }
@@ -39,6 +41,12 @@ public enum WireGuardGo {
             let text = printable(readAll(pipes[0]), limit: 500)
             throw .wireGuardGo(interface, reason: "\(path) failed (wait status \(status)): \(text)")
         }
+    }
+
+    /// As the first process of a container we are the parent of every wireguard-go that went to the background and ended since.
+    private static func buryOrphans() {
+        guard getpid() == 1 else { return }
+        while waitpid(-1, nil, WNOHANG) > 0 {}
     }
 
     private static func spawn(_ path: String, _ interface: InterfaceName, errors: Int32) throws(HostNetworkError) -> pid_t {

@@ -23,7 +23,10 @@ public struct Lease: Hashable, Sendable {
         }
 
         var fieldValue: FieldValue {
-            var fields: [String: FieldValue] = ["holderIdentity": .string(holder), "leaseTransitions": .integer(transitions)]
+            // A Lease that nobody holds has no holder; an empty one is refused (coordination validation, since 1.31).
+            var fields: [String: FieldValue] = [
+                "holderIdentity": holder.isEmpty ? .null : .string(holder), "leaseTransitions": .integer(transitions),
+            ]
             fields["leaseDurationSeconds"] = duration.map { .integer($0) }
             fields["acquireTime"] = acquired.map { .string($0.description) }
             fields["renewTime"] = renewed.map { .string($0.description) }

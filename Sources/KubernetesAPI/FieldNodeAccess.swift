@@ -8,8 +8,9 @@ extension FieldNode {
     }
 
     public var text: String? { if case .string(let value) = content { value } else { nil } }
-    public var integer: Int64? { if case .integer(let value) = content { value } else { nil } }
-    public var bool: Bool? { if case .bool(let value) = content { value } else { nil } }
+    // Inlined, these two crash the optimizer of Swift 6.3.1 (CopyPropagation: "Found outside of lifetime use").
+    @inline(never) public var integer: Int64? { if case .integer(let value) = content { value } else { nil } }
+    @inline(never) public var bool: Bool? { if case .bool(let value) = content { value } else { nil } }
     public var items: [FieldNode]? { if case .sequence(let values) = content { values } else { nil } }
     public var entries: [FieldEntry]? { if case .mapping(let entries) = content { entries } else { nil } }
 

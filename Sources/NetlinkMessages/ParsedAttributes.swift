@@ -51,6 +51,12 @@ public struct ParsedAttribute: Sendable {
         try payload.structure(as: type, what: "attribute \(self.type)")
     }
 
+    /// Integers one after the other; what is left of a last one is dropped.
+    public func array<Value: FixedWidthInteger>(of type: Value.Type) -> [Value] {
+        let size = Value.bitWidth / 8
+        return (0..<payload.count / size).map { payload.hostInteger(at: $0 * size, as: type) }
+    }
+
     private func integer<Value: FixedWidthInteger>() throws(MalformedNetlink) -> Value {
         guard payload.count == Value.bitWidth / 8 else {
             throw MalformedNetlink("attribute \(type) has \(payload.count) bytes where \(Value.bitWidth / 8) were expected")

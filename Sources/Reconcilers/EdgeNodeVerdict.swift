@@ -43,6 +43,7 @@ func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: Stri
             name: "\(outcome.node.metadata.name)-uplink-\(peer.ordinal)", tunnelIP: peer.address, publicKey: peer.publicKey,
             lastHandshake: seen?.handshakeAge.map(timestamp), ready: seen?.uplink?.ready ?? false)
     }
+    status.readyUplinks = "\(status.uplinks.count { $0.ready })/\(outcome.node.spec.uplink.replicas)"
     return status
 }
 

@@ -17,6 +17,8 @@ func portBindingStatus(
             name: binding.name, address: node.map { "\($0.spec.address.bracketed):\(binding.listenPort)" } ?? "",
             target: verdict.target, ready: verdict.reason == .applied, reason: verdict.reason, message: verdict.message)
     }
+    status.readyBindings = "\(status.bindings.count { $0.ready })/\(status.bindings.count)"
+    status.ports = portList(portBinding.spec.bindings)
 
     func set(_ type: String, failing: [BindingStatus], good: String) {
         let total = status.bindings.count
@@ -39,6 +41,13 @@ func portBindingStatus(
     set("Programmed", failing: status.bindings.filter { unprogrammed.contains($0.reason) }, good: "are in Envoy's configuration")
     set("Ready", failing: status.bindings.filter { !$0.ready }, good: "carry traffic")
     return status
+}
+
+/// The public ports, as a column of kubectl has room for them.
+private func portList(_ bindings: [Binding]) -> String {
+    let shown = 5
+    let ports = bindings.prefix(shown).map { "\($0.listenPort)/\($0.protocol)" }
+    return (ports + (bindings.count > shown ? ["+\(bindings.count - shown)"] : [])).joined(separator: ",")
 }
 
 private struct BindingVerdict {

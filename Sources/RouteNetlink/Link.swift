@@ -11,6 +11,8 @@ public struct Link: Hashable, Sendable {
     /// Bytes.
     public let mtu: UInt32
     public let isUp: Bool
+    /// By `IPv4Setting`, from 1; empty where the link has no IPv4.
+    private let ipv4Settings: [Int32]
 
     /// - Throws: `MalformedNetlink` when the answer is none to `get` or `list`.
     public init(_ reply: NetlinkReply) throws(MalformedNetlink) {
@@ -24,6 +26,13 @@ public struct Link: Hashable, Sendable {
         kind = try attributes[.linkInfo]?.nested()[.linkInfoKind]?.string
         mtu = try attributes[.linkMTU]?.u32() ?? 0
         isUp = header.ifi_flags & UInt32(IFF_UP) != 0
+        let settings = try attributes[.linkFamilies]?.nested()[.linkIPv4]?.nested()[.linkIPv4Settings]
+        ipv4Settings = settings?.array(of: Int32.self) ?? []
+    }
+
+    /// Nil where the link has no IPv4.
+    public func ipv4(_ setting: IPv4Setting) -> Int32? {
+        ipv4Settings.indices.contains(setting.rawValue - 1) ? ipv4Settings[setting.rawValue - 1] : nil
     }
 
     /// Answered with one link, or ENODEV.
@@ -68,6 +77,19 @@ public struct Link: Hashable, Sendable {
         return NetlinkMessage(type: UInt16(RTM_NEWLINK), flags: [], header: header, description: "RTM_NEWLINK \(name) up")
     }
 
+    public func set(_ setting: IPv4Setting, to value: UInt32) -> NetlinkMessage {
+        NetlinkMessage(
+            type: UInt16(RTM_NEWLINK), flags: [], header: header(),
+            attributes: NetlinkAttributes { attributes in
+                attributes.nest(.linkFamilies) { families in
+                    families.nest(.linkIPv4) {
+                        $0.nest(.linkIPv4Settings) { $0.put(NetlinkAttributeType(setting.rawValue), u32: value) }
+                    }
+                }
+            },
+            description: "RTM_NEWLINK \(name) \(setting) \(value)")
+    }
+
     private func header() -> ifinfomsg {
         var header = ifinfomsg()
         header.ifi_index = Int32(bitPattern: index)
@@ -75,7 +97,20 @@ public struct Link: Hashable, Sendable {
     }
 }
 
+/// What /proc/sys/net/ipv4/conf has of each link (`IPV4_DEVCONF_*` of linux/ip.h). Over netlink it takes CAP_NET_ADMIN and no
+/// /proc/sys that can be written, which no container has.
+public enum IPv4Setting: Int, Sendable {
+    /// Whether what comes in by the link and is for somebody else is sent on.
+    case forwarding = 1
+    /// Whether 127/8 is an address like others on it.
+    case routeLocalnet = 26
+}
+
 extension NetlinkAttributeType {
+    static let linkFamilies = NetlinkAttributeType(IFLA_AF_SPEC)
+    /// The families inside are numbered as everywhere.
+    static let linkIPv4 = NetlinkAttributeType(AF_INET)
+    static let linkIPv4Settings = NetlinkAttributeType(IFLA_INET_CONF)
     static let linkName = NetlinkAttributeType(IFLA_IFNAME)
     static let linkMTU = NetlinkAttributeType(IFLA_MTU)
     static let linkInfo = NetlinkAttributeType(IFLA_LINKINFO)

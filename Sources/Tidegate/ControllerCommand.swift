@@ -89,7 +89,7 @@ struct ControllerCommand: AsyncParsableCommand {
         }
         let client = try KubernetesClient(access, options: options, logger: logger)
         let sessions = NodeSessions(
-            bundle: try AgentBundle(path: "\(agentDir)/edge-agent-x86_64.tar.gz"), envoy: try envoy.source(),
+            bundle: try AgentBundle(path: "\(agentDir)/edge-agent-x86_64.tar.gz"), envoy: try envoy.source(folder: agentDir),
             envoyVersion: envoy.envoyVersion, logger: logger)
         let controller = KubernetesController(
             client.server, settings(environment), sessions: sessions, metering: metering, logger: logger)

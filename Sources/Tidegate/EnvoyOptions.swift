@@ -1,5 +1,6 @@
 import ArgumentParser
 import Enrollment
+import Glibc
 import NetworkTypes
 import NodeDocument
 import Sodium
@@ -14,13 +15,18 @@ struct EnvoyOptions: ParsableArguments {
     @Option(help: "Envoy release installed on every VPS.")
     var envoyVersion = defaultVersion
 
-    @Option(help: "Where Envoy comes from: a URL with {version} in it, or a file that is pushed to the VPS.")
-    var envoySource = defaultSource
+    @Option(
+        help: """
+            Where Envoy comes from: a URL with {version} in it, or a file that is pushed to the VPS (default: the file envoy in \
+            the agent's folder, and without one \(defaultSource)).
+            """)
+    var envoySource: String?
 
     @Option(help: "SHA-256 of the Envoy binary; needed for a URL, checked for a file.")
     var envoySha256: SHA256Digest?
 
-    func source() throws -> EnvoySource {
+    /// - Parameter folder: of the agent.
+    func source(folder: String) throws -> EnvoySource {
         guard envoyVersion.utf8.count <= 40, !envoyVersion.isEmpty,
             envoyVersion.utf8.allSatisfy({ ($0 >= 0x30 && $0 <= 0x39) || ($0 >= 0x61 && $0 <= 0x7A) || $0 == 0x2E || $0 == 0x2D }
             ),
@@ -28,7 +34,9 @@ struct EnvoyOptions: ParsableArguments {
         else {
             throw ValidationError("--envoy-version: want a release such as \(Self.defaultVersion)")
         }
-        return try EnvoySource(parsing: envoySource, version: envoyVersion, sha256: envoySha256)
+        let shipped = "\(folder)/envoy"
+        let source = envoySource ?? (access(shipped, R_OK) == 0 ? shipped : Self.defaultSource)
+        return try EnvoySource(parsing: source, version: envoyVersion, sha256: envoySha256)
     }
 }
 

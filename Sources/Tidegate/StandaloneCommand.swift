@@ -60,8 +60,10 @@ struct StandaloneCommand: AsyncParsableCommand {
         let writer = EdgeNodeReconciler.Writer(installation: try folder.installationID(), epoch: { epoch })
         let local = uplinks == .local ? try localUplinks(environment: environment, logger: logger) : nil
         let store = try StandaloneStore(folder: folder, uplinks: local, logger: logger)
+        let bundle = try agentBundle ?? beside("edge-agent-x86_64.tar.gz")
+        let bundleFolder = bundle.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
         let sessions = NodeSessions(
-            bundle: try AgentBundle(path: agentBundle ?? beside("edge-agent-x86_64.tar.gz")), envoy: try envoy.source(),
+            bundle: try AgentBundle(path: bundle), envoy: try envoy.source(folder: bundleFolder.isEmpty ? "." : bundleFolder),
             envoyVersion: envoy.envoyVersion, logger: logger)
         let outcomes = NodeOutcomes()
         let controller = StandaloneController(

@@ -8,6 +8,7 @@ struct Tidegate: AsyncParsableCommand {
         commandName: "tidegate",
         abstract: "Puts services of a private network on the public IP of a VPS.",
         discussion: "LOG_FORMAT (json or text) and LOG_LEVEL (debug, info, warn or error) rule the log on standard error.",
+        version: tidegateVersion,
         subcommands: [
             ControllerCommand.self, StandaloneCommand.self, StatusCommand.self, RenderCommand.self, ValidateCommand.self,
         ])

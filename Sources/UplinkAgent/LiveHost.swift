@@ -18,6 +18,8 @@ final class LiveHost: Sendable {
         var device: WireGuardDevice?
         /// Whether forwarding was off before us; nil until it was looked at.
         var turnedForwardingOn: Bool?
+        /// The interfaces it was turned on for one by one, in a container.
+        var forwardingInterfaces: Set<InterfaceName> = []
     }
 
     /// - Parameter wireguardGo: the program; nil where there is none.
@@ -43,21 +45,20 @@ final class LiveHost: Sendable {
             var changes = try inHostTerms { () throws(HostNetworkError) in
                 try table.apply(part.ruleset(bridge: bridge, forwardsNothingElse: onlyOurs))
             }
-            changes += try Self.turnForwardingOn()
             let device = try self.device(&state)
             do throws(HostNetworkError) {
                 changes += try device.ensureInterface(
                     addresses: [part.prefix], mtu: UInt32(part.content.mtu))
                 changes += try device.configure(part.wireGuard(endpoint: endpoint))
-                if part.hasLoopbackTarget, let key = SysctlKey("net.ipv4.conf.\(device.name).route_localnet") {
-                    changes += try Sysctl.set(key, to: "1").map { ["\($0)"] } ?? []
+                if part.hasLoopbackTarget, try NetworkInterfaces().turnLoopbackRoutingOn(device.name) {
+                    changes.append("\(device.name): routes to 127/8")
                 }
             } catch {
                 // Found again the next time, of whichever kind it is then.
                 state.device = nil
                 throw UplinkError.host(cause: "\(error)")
             }
-            return changes
+            return changes + (try Self.turnForwardingOn(&state))
         }
     }
 
@@ -97,8 +98,11 @@ final class LiveHost: Sendable {
             attempt { () throws(UplinkError) in
                 let table = try Self.table(&state)
                 guard try Self.turnedForwardingOn(&state, table) else { return [] }
+                let interfaces = state.forwardingInterfaces.sorted()
                 return try inHostTerms { () throws(HostNetworkError) in
-                    try Sysctl.set(Self.forwarding(), to: "0").map { ["\($0)"] } ?? []
+                    try NetworkInterfaces().turnForwardingOff(interfaces)
+                    return try Sysctl.set(Self.forwarding(), to: "0").map { ["\($0)"] } ?? []
+                        + interfaces.map { "\($0): forwards no more" }
                 }
             }
             attempt { () throws(UplinkError) in
@@ -144,9 +148,16 @@ final class LiveHost: Sendable {
         return answer
     }
 
-    private static func turnForwardingOn() throws(UplinkError) -> [String] {
+    private static func turnForwardingOn(_ state: inout State) throws(UplinkError) -> [String] {
         do throws(HostNetworkError) {
-            return try Sysctl.set(forwarding(), to: "1").map { ["\($0)"] } ?? []
+            do throws(HostNetworkError) {
+                return try Sysctl.set(forwarding(), to: "1").map { ["\($0)"] } ?? []
+            } catch  where error.isRefusal {
+                // In a container /proc/sys is read-only; the interfaces are ours all the same.
+                let changed = try NetworkInterfaces().turnForwardingOn()
+                state.forwardingInterfaces.formUnion(changed)
+                return changed.map { "\($0): forwards" }
+            }
         } catch {
             throw .forwardingOff(reason: "\(error)")
         }

@@ -1,57 +1,42 @@
 import NodeDocument
+import PrometheusMetrics
 
-/// The uplink's own metrics in Prometheus' text format 0.0.4.
+/// The uplink's own metrics in Prometheus' text format.
 enum Metrics {
-    static let contentType = "text/plain; version=0.0.4; charset=utf-8"
-
     /// - Parameter now: seconds since 1970.
     static func text(of condition: UplinkCondition, now: Int64) -> String {
         let report = condition.report(now: now)
-        var text = ""
-        func metric(_ name: String, _ type: String, _ help: String, _ samples: [(labels: String, value: String)]) {
-            text += "# HELP tidegate_uplink_\(name) \(help)\n# TYPE tidegate_uplink_\(name) \(type)\n"
-            for sample in samples { text += "tidegate_uplink_\(name)\(sample.labels) \(sample.value)\n" }
+        var exposition = Exposition()
+        func gauge(_ name: String, _ help: String, _ sample: Sample?) {
+            exposition.write(MetricFamily(.gauge, "tidegate_uplink_\(name)", help: help), sample.map { [$0] } ?? [])
         }
-        func single(_ name: String, _ type: String, _ help: String, _ value: some CustomStringConvertible) {
-            metric(name, type, help, [("", "\(value)")])
+        func gauge(_ name: String, by label: String, _ help: String, _ samples: [Sample]) {
+            exposition.write(MetricFamily(.gauge, "tidegate_uplink_\(name)", labels: [label], help: help), samples)
         }
-        single("ready", "gauge", "Whether traffic may be sent here.", report.ready ? 1 : 0)
+        func counter(_ name: String, _ help: String, _ count: UInt64) {
+            exposition.write(MetricFamily(.counter, "tidegate_uplink_\(name)", help: help), [Sample(count)])
+        }
+        gauge("ready", "Whether traffic may be sent here.", Sample(report.ready))
         if let hash = report.hash {
-            metric("document_info", "gauge", "The document in force.", [("{hash=\"\(hash)\"}", "1")])
+            gauge("document_info", by: "hash", "The document in force.", [Sample(1, labels: ["\(hash)"])])
         }
         if let kind = report.wireGuardKind {
-            metric("wireguard_info", "gauge", "Whose WireGuard it is.", [("{kind=\"\(escaped(kind))\"}", "1")])
+            gauge("wireguard_info", by: "kind", "Whose WireGuard it is.", [Sample(1, labels: [kind])])
         }
-        if let age = report.handshakeAge {
-            single("handshake_age_seconds", "gauge", "Time since the last handshake with the relay.", age)
-        }
-        single("received_bytes_total", "counter", "Bytes received from the relay.", report.receivedBytes)
-        single("sent_bytes_total", "counter", "Bytes sent to the relay.", report.sentBytes)
+        gauge("handshake_age_seconds", "Time since the last handshake with the relay.", report.handshakeAge.map { Sample($0) })
+        counter("received_bytes_total", "Bytes received from the relay.", report.receivedBytes)
+        counter("sent_bytes_total", "Bytes sent to the relay.", report.sentBytes)
         if let count = condition.trackedConnections, let limit = condition.trackedConnectionsLimit {
-            single("conntrack_entries", "gauge", "Flows that the host's conntrack holds, those of others too.", count)
-            single("conntrack_limit", "gauge", "Flows that fit; more are dropped (net.netfilter.nf_conntrack_max).", limit)
+            gauge("conntrack_entries", "Flows that the host's conntrack holds, those of others too.", Sample(count))
+            gauge("conntrack_limit", "Flows that fit; more are dropped (net.netfilter.nf_conntrack_max).", Sample(limit))
         }
-        single("bindings", "gauge", "Bindings forwarded.", report.targets.count)
-        metric(
-            "target_reachable", "gauge", "Whether a binding's target answers; absent where it cannot be told.",
-            report.targets.compactMap { target in
-                target.reachable.map { ("{binding=\"\(escaped(target.binding))\"}", $0 ? "1" : "0") }
-            })
-        single("applies_total", "counter", "Documents and keys put in force.", condition.counters.applies)
-        single("apply_failures_total", "counter", "Attempts to put them in force that failed.", condition.counters.failures)
-        single("repairs_total", "counter", "Changes by others that were put right.", condition.counters.repairs)
-        return text
-    }
-
-    /// A label's value: backslash, quote and newline escaped.
-    private static func escaped(_ text: String) -> String {
-        text.reduce(into: "") { result, character in
-            switch character {
-            case "\\": result += "\\\\"
-            case "\"": result += "\\\""
-            case "\n": result += "\\n"
-            default: result.append(character)
-            }
-        }
+        gauge("bindings", "Bindings forwarded.", Sample(report.targets.count))
+        gauge(
+            "target_reachable", by: "binding", "Whether a binding's target answers; absent where it cannot be told.",
+            report.targets.compactMap { target in target.reachable.map { Sample($0, labels: [target.binding]) } })
+        counter("applies_total", "Documents and keys put in force.", condition.counters.applies)
+        counter("apply_failures_total", "Attempts to put them in force that failed.", condition.counters.failures)
+        counter("repairs_total", "Changes by others that were put right.", condition.counters.repairs)
+        return exposition.text
     }
 }

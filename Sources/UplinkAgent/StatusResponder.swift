@@ -1,6 +1,7 @@
 import HTTPTypes
 import NIOCore
 import NodeDocument
+import PrometheusMetrics
 
 /// The answers of :40500.
 struct StatusResponder: Sendable {
@@ -25,7 +26,8 @@ struct StatusResponder: Sendable {
             guard let reason = condition.reasonAgainst(now: now) else { return .text(.ok, "ready") }
             return .text(.serviceUnavailable, reason)
         case "/healthz": return .text(.ok, "alive")
-        case "/metrics": return Answer(status: .ok, contentType: Metrics.contentType, body: Metrics.text(of: condition, now: now))
+        case "/metrics":
+            return Answer(status: .ok, contentType: Exposition.contentType, body: Metrics.text(of: condition, now: now))
         case "/status":
             do throws(DocumentError) {
                 let json = String(decoding: try DocumentJSON.encode(condition.report(now: now)), as: UTF8.self)

@@ -1,4 +1,5 @@
 import HTTPTypes
+import HostNetwork
 import HummingbirdCore
 import Logging
 import NIOCore
@@ -79,6 +80,14 @@ struct StatusServers: Service {
         }
     }
 
+    /// 0.0.0.0 stands for every address, of IPv6 too where the host has that: a kubelet asks a pod at its first address, of
+    /// whichever family. Without IPv6 there is no such setting; where it says 1, `::` would leave IPv4 out.
+    private static func host(of address: IPv4Address) -> String {
+        guard address.isAny, let key = SysctlKey("net.ipv6.bindv6only") else { return "\(address)" }
+        let takesBoth = (try? Sysctl.read(key)) == "0"
+        return takesBoth ? "::" : "\(address)"
+    }
+
     private func makeServer(_ address: IPv4Address) -> Server<HTTP1Channel> {
         let responder = self.responder
         var decoder = HTTP1Channel.Configuration.DecoderConfiguration()
@@ -99,7 +108,7 @@ struct StatusServers: Service {
                     try await writer.write(response: HTTPResponse(status: answer.status, headerFields: fields), body: body)
                 }, configuration: .init(idleTimeout: Self.idleTimeout, httpDecoderConfiguration: decoder)),
             configuration: ServerConfiguration(
-                address: .hostname("\(address)", port: Int(Port.uplinkReadiness.number)),
+                address: .hostname(Self.host(of: address), port: Int(Port.uplinkReadiness.number)),
                 availableConnectionsDelegate: MaximumAvailableConnections(Self.maximumConnections)),
             eventLoopGroup: group, logger: quiet)
     }

@@ -21,8 +21,8 @@ public enum UplinkError: Error, Hashable, Sendable, CustomStringConvertible {
         case .relayUnresolvable(let name, let reason):
             "cannot resolve the relay's name \(name): \(reason); check the EdgeNode's spec.address and this host's DNS"
         case .forwardingOff(let reason):
-            "IPv4 forwarding is off and cannot be turned on (\(reason)): set the sysctl net.ipv4.ip_forward=1 on the host, or in "
-                + "the pod's securityContext.sysctls, or run the container privileged"
+            "IPv4 forwarding is off and cannot be turned on (\(reason)): let the uplink have CAP_NET_ADMIN, or set the sysctl "
+                + "net.ipv4.ip_forward=1 on the host, in Kubernetes in the pod's securityContext.sysctls"
         case .host(let cause): cause
         }
     }

@@ -62,7 +62,8 @@ import Testing
             var count = 0
             for (path, schema) in definition.everything {
                 for rule in schema["x-kubernetes-validations"]?.items ?? [] {
-                    #expect(rule["message"]?.text?.isEmpty == false, "\(path)")
+                    let message = try #require(rule["message"]?.text, "\(path)")
+                    #expect(!message.isEmpty && !message.contains("\n"), "\(path)")
                     count += 1
                 }
                 if schema["x-kubernetes-validations"] != nil {

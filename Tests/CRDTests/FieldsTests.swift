@@ -78,7 +78,8 @@ import Testing
                         ]),
                     ]))
             ).value)
-        // proxyProtocol has no default in the schema: `proxyProtocolVersion: V2` alone turns it on, and false would then contradict.
+        // proxyProtocol has no default in the schema: `proxyProtocolVersion: V2` alone turns it on, which false would
+        // contradict.
         let given = Set(
             ["name", "protocol", "listenPort", "target.address", "target.port", "tcp.proxyProtocol"].map {
                 "spec.bindings[].\($0)"

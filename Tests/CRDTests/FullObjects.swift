@@ -20,7 +20,7 @@ func fullEdgeNode() throws -> FieldValue {
             UplinkStatus(
                 name: "edge-uplink-0", tunnelIP: try IPv4Address(parsing: "10.200.0.2"), publicKey: key,
                 lastHandshake: "2026-01-02T03:04:05Z", ready: true)
-        ])
+        ], readyUplinks: "1/1")
     return EdgeNode(metadata: ObjectMeta(name: "edge"), spec: spec, status: status).fieldValue
 }
 
@@ -41,7 +41,7 @@ func fullPortBinding() throws -> FieldValue {
         bindings: [
             BindingStatus(
                 name: "a", address: "203.0.113.10:443", target: "10.0.0.1:80", ready: true, reason: .applied, message: "")
-        ])
+        ], readyBindings: "1/1", ports: "443/TCP")
     let full = PortBinding(
         metadata: ObjectMeta(name: "web"), spec: PortBindingSpec(edgeNodeName: "edge", bindings: bindings), status: status)
     // Read, but never written: it can only repeat the object's own namespace.

@@ -5,6 +5,8 @@ As stage.py: most tests share one enrolled EdgeNode (`shared`), those that end i
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import time
 import unittest
@@ -16,6 +18,7 @@ from cluster.api import API, APIError
 from cluster.cluster import Cluster
 from cluster.kubectl import Kubectl
 from cluster.proxy import BACKEND as BACKEND_ANNOTATION
+from kube import packages
 from kube.double import ApiServer
 from lab import paths
 from lab.commands import CommandFailed
@@ -45,8 +48,9 @@ class ClusterStage:
         self.lab = lab
         self.folder = lab.folder / "cluster"
         self.folder.mkdir(mode=0o700)
-        self.server = ApiServer(lab, self.folder / "apiserver").start()
-        admin = self.server.kubeconfig(self.folder / "admin.kubeconfig")
+        packages.folder()  # before the server is where no package index can be reached
+        self.server = ApiServer(self.folder / "apiserver", namespace=lab.home).start()
+        admin = self.server.kubeconfig()
         self.api = API(lab.home, admin, agent="tidegate-lab/tests")
         self.kubectl = Kubectl(lab.home, admin)
         self.cluster = Cluster(lab, admin)
@@ -68,18 +72,28 @@ class ClusterStage:
         self.kubectl.apply(*[one for one in wanted if one["kind"] != "Namespace"], second)
         for name in (UPLINKS, "networking"):
             if self.api.get(f"/api/v1/namespaces/{name}") is None:
-                self.kubectl("create", "namespace", name)
+                self.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         return self
 
     def controller(self, number: int = 0) -> Controller:
         """A controller of its own name, account and ports, not started: 0 and 1 are the two there can be."""
-        name = self.user(number)
-        config = self.folder / f"controller-{number}.kubeconfig"
-        if not config.exists():
-            self.server.kubeconfig(config, user=name)
-        made = Controller(self.lab, f"controller-{number}", config, number=number, namespace=self.account["namespace"])
+        name = f"controller-{number}"
+        config = self.server.kubeconfig(name, user=self.user(number))
+        # As in a pod: the token is a file, and its next one comes into the same place.
+        content = json.loads(config.read_text())
+        content["users"][0]["user"] = {"tokenFile": str(self.folder / f"{name}.token")}
+        config.write_text(json.dumps(content))
+        self.renew_token(number)
+        made = Controller(self.lab, name, config, number=number, namespace=self.account["namespace"])
         self.controllers.append(made)
         return made
+
+    def renew_token(self, number: int = 0) -> None:
+        """The controller's next token, as the kubelet writes it."""
+        fresh = self.folder / "token.new"
+        fresh.touch(mode=0o600)
+        fresh.write_text(self.server.token(self.user(number)))
+        os.replace(fresh, self.folder / f"controller-{number}.token")
 
     def user(self, number: int = 0) -> str:
         return f"system:serviceaccount:{self.account['namespace']}:{self.account['name']}{'-b' if number else ''}"
@@ -223,8 +237,9 @@ def keep_evidence(folder: Path) -> None:
     if _current is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    for file in [*_current.lab.folder.glob("*.log"), *_current.folder.glob("**/*.log")]:
+    for file in _current.lab.folder.glob("*.log"):
         shutil.copy(file, folder / file.name)
+    shutil.copy(_current.server.folder / "log", folder / "apiserver.log")
     for log in (_current.lab.folder / "pods").glob("*/*/log"):
         shutil.copy(log, folder / f"pod-{log.parts[-3]}-{log.parts[-2]}.log")
     try:

@@ -13,6 +13,7 @@ from lab.commands import CommandFailed
 from lab.network import BACKEND, CLIENT, VPS
 from product import manifests as m
 from product import traffic
+from product.fetch import fetch
 from product.traffic import HeldConnection, eventually
 
 SAMPLES = paths.REPOSITORY / "deploy/samples"
@@ -109,11 +110,8 @@ class ClusterLifecycleTests(ClusterTest):
 
     def test_04_every_uplink_leads_to_envoys_figures(self) -> None:
         address = self.stage.get("Pod", "edge-node-uplink-0", UPLINKS)["status"]["podIP"]
-        shown = self.lab.home.run(["curl", "--silent", "--show-error", "--max-time", "5", f"http://{address}:40600/stats/prometheus"])
-        self.assertIn("envoy_cluster_upstream_cx_total", shown)
-        code = self.lab.home.run(["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--request", "POST",
-                                  f"http://{address}:40600/quitquitquit"])
-        self.assertEqual(code, "403")
+        self.assertIn("envoy_cluster_upstream_cx_total", fetch(self.lab.home, address, 40600, "/stats/prometheus").body)
+        self.assertEqual(fetch(self.lab.home, address, 40600, "/quitquitquit", method="POST").status, 403)
 
     def test_05_a_target_service_moves(self) -> None:
         held = HeldConnection(self.lab.client, VPS, 443)

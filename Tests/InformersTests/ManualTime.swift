@@ -66,5 +66,5 @@ final class ManualTime: Sendable {
 
 /// Waits, in real time, for something that other tasks bring about; a suite's time limit ends a wait in vain.
 func eventually(_ condition: () -> Bool) async {
-    while !condition() { try? await Task.sleep(for: .milliseconds(1)) }
+    while !condition(), !Task.isCancelled { try? await Task.sleep(for: .milliseconds(1)) }
 }

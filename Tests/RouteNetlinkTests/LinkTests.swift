@@ -32,9 +32,31 @@ import Testing
         #expect(link.mtu == 1420)
         #expect(link.kind == "tun")
         #expect(link.isUp)
+        #expect(link.ipv4(.forwarding) == nil)
         #expect(
             try link.setUp().encoded(sequence: 1).suffix(16) == [
                 0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0,  // index, flags and change: IFF_UP
+            ])
+    }
+
+    @Test func readsAndSetsWhatIPv4HasOfALink() throws {
+        let settings = (1...26).map { UInt8($0 == 1 ? 0 : $0) }
+        let datagram: [[UInt8]] = [
+            [156, 0, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+            [0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],  // index 7
+            [8, 0, 3, 0, 0x77, 0x67, 0x30, 0],  // IFLA_IFNAME wg0
+            [116, 0, 26, 0x80, 112, 0, 2, 0, 108, 0, 1, 0],  // IFLA_AF_SPEC { AF_INET { IFLA_INET_CONF
+            settings.flatMap { [$0, 0, 0, 0] },
+        ]
+        let link = try Link(try #require(try NetlinkReply.parse(Array(datagram.joined())[...]).first))
+        #expect(link.ipv4(.forwarding) == 0)
+        #expect(link.ipv4(.routeLocalnet) == 26)
+        let message = link.set(.routeLocalnet, to: 1)
+        #expect(message.description == "RTM_NEWLINK wg0 routeLocalnet 1")
+        #expect(
+            try message.encoded(sequence: 1).dropFirst(32) == [
+                20, 0, 26, 0x80, 16, 0, 2, 0x80, 12, 0, 1, 0x80,  // IFLA_AF_SPEC { AF_INET { IFLA_INET_CONF
+                8, 0, 26, 0, 1, 0, 0, 0,  // IPV4_DEVCONF_ROUTE_LOCALNET
             ])
     }
 

@@ -121,7 +121,8 @@ final class TunnelLab: Sendable {
     func serve(_ name: String, at address: String) throws {
         try backend.start(
             "socat", "TCP-LISTEN:8080,fork,reuseaddr,bind=\(address)", "SYSTEM:echo \(name) $SOCAT_PEERADDR; exec cat")
-        try backend.start("socat", "UDP4-RECVFROM:5353,fork,bind=\(address)", "SYSTEM:echo \(name)")
+        // Without `read` it may have ended before socat hands it the datagram, and socat then ends without its answer.
+        try backend.start("socat", "UDP4-RECVFROM:5353,fork,bind=\(address)", "SYSTEM:read line; echo \(name)")
     }
 
     func tcp(_ port: Int, _ address: String = TunnelLab.uplinkAddress) throws -> String {

@@ -12,7 +12,7 @@ struct ConnectionLimits: Sendable {
     var idle: TimeAmount
     /// Of TLS.
     var handshake = TimeAmount.seconds(10)
-    /// At shutdown, for requests under way.
+    /// At shutdown, for requests under way; and after an answer, for a body that nobody wants.
     var farewell = TimeAmount.seconds(5)
 
     /// Of all header fields of a request; a bearer token of OIDC takes some kilobytes.

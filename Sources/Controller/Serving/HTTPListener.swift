@@ -28,27 +28,8 @@ struct HTTPListener: Sendable {
     let onListening: @Sendable (SocketAddress) -> Void
     let answer: @Sendable (HTTPRequest) async -> HTTPAnswer
 
-    private static let retryAfter = Duration.seconds(1)
-
-    /// - Throws: `ServingError` when it cannot listen in the first place.
-    func run() async throws {
-        var hasListened = false
-        while !Task.isShuttingDownGracefully && !Task.isCancelled {
-            do throws(ServingError) {
-                // It ends by itself where accepting fails: with no file descriptor left, for one.
-                try await listen()
-                hasListened = true
-            } catch {
-                guard hasListened else { throw error }
-                logger.error("cannot serve the \(name); trying again", metadata: ["reason": "\(error)"])
-            }
-            if Task.isShuttingDownGracefully || Task.isCancelled { return }
-            logger.warning("the \(name) server has stopped; starting it again", metadata: ["address": "\(address)"])
-            try? await cancelWhenGracefulShutdown { try await Task.sleep(for: Self.retryAfter) }
-        }
-    }
-
-    private func listen() async throws(ServingError) {
+    /// - Throws: `ServingError` when it cannot listen.
+    func run() async throws(ServingError) {
         let candidates = address.candidates
         for (index, host) in candidates.enumerated() {
             do {
@@ -120,7 +101,7 @@ struct HTTPListener: Sendable {
         try await writer.write(
             response: HTTPResponse(status: answer.status, headerFields: fields),
             body: request.head.method == .head ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(string: answer.body)))
-        // Nobody reads the body: a slow one would hold the connection for ever.
-        if request.head.hasBody { channel.close(promise: nil) }
+        // The body is read to its end and dropped; a slow one shall not hold the connection for ever.
+        if request.head.hasBody { channel.eventLoop.scheduleTask(in: limits.farewell) { channel.close(promise: nil) } }
     }
 }

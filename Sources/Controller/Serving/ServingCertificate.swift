@@ -64,8 +64,8 @@ final class ServingCertificate: Sendable {
             } catch {
                 logger.error("cannot watch the metrics' certificate", metadata: ["reason": "\(error)"])
             }
+            // The next watch begins with an element, and so with another look.
             try? await cancelWhenGracefulShutdown { try await Task.sleep(for: Self.retryAfter) }
-            reload(files, logger: logger)
         }
     }
 

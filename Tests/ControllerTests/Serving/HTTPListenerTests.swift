@@ -16,8 +16,9 @@ extension HTTPListener: Service {}
         _ transport: HTTPListener.Transport = .plain, limits: ConnectionLimits? = nil,
         onListening: @escaping @Sendable (SocketAddress) -> Void, answer: @escaping @Sendable () async -> Void = {}
     ) -> HTTPListener {
-        var short = ConnectionLimits(connections: 16, idle: .milliseconds(200))
-        short.handshake = .milliseconds(200)
+        var short = ConnectionLimits(connections: 16, idle: .milliseconds(500))
+        short.handshake = .milliseconds(500)
+        short.farewell = .milliseconds(500)
         return HTTPListener(
             name: "test", flag: "--test", address: freePort(), transport: transport, limits: limits ?? short,
             group: MultiThreadedEventLoopGroup.singleton, logger: quiet, onListening: onListening
@@ -87,7 +88,7 @@ extension HTTPListener: Service {}
 
     /// One connection is let in at a time, and the next when it has gone.
     @Test func tooManyConnectionsWaitTheirTurn() async throws {
-        let limits = ConnectionLimits(connections: 1, idle: .milliseconds(200))
+        let limits = ConnectionLimits(connections: 1, idle: .milliseconds(500))
         try await serving {
             listener(limits: limits, onListening: $0)
         } _: { port in

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lab import cgroups, paths
 from lab.laboratory import Lab
+from lab.namespaces import Namespace
 
 from . import nodes
 
@@ -59,6 +60,10 @@ class Cluster:
     def kill(self, namespace: str, name: str) -> None:
         """The container dies at once, as when the machine runs out of memory."""
         os.kill(self.pid(namespace, name), signal.SIGKILL)
+
+    def host_of(self, namespace: str, name: str) -> Namespace:
+        """The pod's network, for a client beside the container."""
+        return Namespace(self.lab.instance, f"pod-{namespace}-{name}")
 
     def log_of(self, namespace: str, name: str) -> str:
         return "".join(file.read_text(errors="replace") for folder in self.pod_folders(namespace, name) for file in sorted(folder.glob("*/log")))

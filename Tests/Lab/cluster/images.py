@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import tree
-from lab.commands import run
+from lab.commands import attempt, run
 from product.programs import programs
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -32,18 +32,19 @@ def find(name: str, folder: Path) -> Image | None:
     """The image of that name, unpacked below `folder`; nil when there is none, whatever its tag.
 
     With TIDEGATE_IMAGES, a folder of OCI layouts `uplink`, …, as `deploy/image/build` makes them; else the built `uplink` with
-    just the libraries it needs.
+    just the libraries it needs. `busybox` is there for tests of the cluster itself.
     """
     last = name.partition("@")[0].rpartition("/")[2].partition(":")[0]
     layouts = os.environ.get("TIDEGATE_IMAGES")
     if layouts and (Path(layouts) / last / "index.json").exists():
         return _unpacked(Path(layouts) / last, folder / last)
-    return _built(folder / last) if last == "uplink" else None
+    if last == "uplink":
+        return _made(folder / last, {"/usr/local/bin/uplink": programs().uplink, "/usr/bin/wireguard-go": "/usr/bin/wireguard-go"})
+    return _made(folder / last, {"/bin/busybox": "/bin/busybox"}) if last == "busybox" else None
 
 
-def _built(root: Path) -> Image:
-    """An image of the built uplink and wireguard-go. Cached per build: the release binary is linked once, never copied twice."""
-    binaries = {"/usr/local/bin/uplink": programs().uplink, "/usr/bin/wireguard-go": shutil.which("wireguard-go") or "/usr/bin/wireguard-go"}
+def _made(root: Path, binaries: dict[str, str]) -> Image:
+    """An image of these programs of this machine, by their places in it; the first is its entry point."""
     if not root.exists():
         with tree.locked("image"):
             fresh = root.with_name(root.name + ".new")
@@ -57,11 +58,13 @@ def _built(root: Path) -> Image:
             (fresh / "var/run").symlink_to("/run")
             (fresh / "etc/passwd").write_text("root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n")
             os.rename(fresh, root)
-    return Image(root, entrypoint=["/usr/local/bin/uplink"], environment={"PATH": _PATH})
+    return Image(root, entrypoint=[next(iter(binaries))], environment={"PATH": _PATH})
 
 
 def _libraries(program: str) -> list[str]:
     """The shared objects that the program loads, its loader too, as ldd(1) finds them."""
+    if not attempt(["ldd", program]):
+        return []  # a static one
     words = run(["ldd", program]).split()
     return sorted({word for word in words if word.startswith("/")})
 

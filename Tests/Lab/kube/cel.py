@@ -152,7 +152,7 @@ def _place(path: str, below: str) -> str:
     return path + plain if path else plain.lstrip(".")
 
 
-def _shown(schema: Object, value: Json) -> Any:
+def _shown(schema: Object, value: Json, below: bool = False) -> Any:
     """A value as rules see it: with escaped names, only known fields, times and durations as such."""
     if value is None or isinstance(value, bool):
         return value
@@ -161,14 +161,16 @@ def _shown(schema: Object, value: Json) -> Any:
         if schema.get("x-kubernetes-preserve-unknown-fields") and not properties or not properties and not isinstance(extra, dict):
             return value
         if isinstance(extra, dict) and not properties:
-            return {name: _shown(extra, item) for name, item in value.items()}
-        return {escaped(name): _shown(properties[name], item) for name, item in value.items() if name in properties and item is not None}
+            return {name: _shown(extra, item, True) for name, item in value.items()}
+        return {escaped(name): _shown(properties[name], item, True) for name, item in value.items() if name in properties and item is not None}
     if isinstance(value, list):
-        return [_shown(schema.get("items", {}), item) for item in value]
+        return [_shown(schema.get("items", {}), item, True) for item in value]
     if isinstance(value, int) and schema.get("type") == "number":
         return float(value)
     if isinstance(value, float) and schema.get("type") == "integer":
         return int(value)
     if isinstance(value, str):
-        return celfunctions.formatted(schema.get("format", ""), value)
+        # cel-expr-python takes no datetime below a list: there a time stays a text, which no rule of ours reads.
+        kept = below and schema.get("format") == "date-time"
+        return value if kept else celfunctions.formatted(schema.get("format", ""), value)
     return value

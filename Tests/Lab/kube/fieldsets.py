@@ -178,8 +178,7 @@ class Comparison:
             for part in {**before, **after}:
                 self._walk(type.item or ANY, before.get(part, MISSING), after.get(part, MISSING), (*path, part))
             return False
-        before = {} if old is MISSING else old
-        after = {} if new is MISSING else new
+        before, after = (value if isinstance(value, dict) else {} for value in (old, new))
         for name in {**before, **after}:
             self._walk(type.child(name) or ANY, before.get(name, MISSING), after.get(name, MISSING), (*path, "f:" + name))
         return False

@@ -62,6 +62,7 @@ def _custom(resource: Resource, given: Object, unknown: list[str]) -> Object:
     obj["metadata"] = decoding.decode(resource.type.fields["metadata"].type, metadata, resource.kind, resource.version, strict)
     unknown += [one.replace('field "', 'field "metadata.', 1) for one in strict]
     structural.prune(resource.custom.schema, obj, "", unknown, root=True)
+    structural.drop_nulls(resource.custom.schema, obj)
     structural.fill(resource.custom.schema, obj)
     return obj
 

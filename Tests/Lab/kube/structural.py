@@ -42,6 +42,23 @@ def prune(schema: Object, value: Json, path: str, unknown: list[str], *, root: b
             del value[name]
 
 
+def drop_nulls(schema: Object, value: Json) -> None:
+    """Takes away, in place, what is null, cannot be and has no default: PruneNonNullableNullsWithoutDefaults."""
+    if isinstance(value, list):
+        for item in value:
+            drop_nulls(schema.get("items") or {}, item)
+    elif isinstance(value, dict):
+        extra = schema.get("additionalProperties")
+        for name in list(value):
+            below = schema.get("properties", {}).get(name, extra if isinstance(extra, dict) else None)
+            if below is None:
+                continue
+            if value[name] is None and not below.get("nullable") and "default" not in below:
+                del value[name]
+            else:
+                drop_nulls(below, value[name])
+
+
 def fill(schema: Object, value: Json) -> None:
     """Defaults, in place."""
     if isinstance(value, list):

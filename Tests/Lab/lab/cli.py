@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
     cache = verbs.add_parser("cache", help="make what is slow to make: the VPS's Debian and Envoy")
     cache.add_argument("--kernel-wireguard", action="store_true", help="the QEMU machine's image too")
     cache.set_defaults(action=fill_cache)
+
+    verbs.add_parser("envoy", help="the path of the cached Envoy").set_defaults(action=lambda options: print(tree.envoy()))
     return top
 
 

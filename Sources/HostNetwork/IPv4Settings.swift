@@ -1,0 +1,35 @@
+import NetlinkMessages
+import NetworkTypes
+import RouteNetlink
+
+/// What /proc/sys/net/ipv4 has of the interfaces, set over netlink: that needs no /proc/sys that can be written.
+extension NetworkInterfaces {
+    /// Turns forwarding on for every interface but the loopback, as writing 1 to `net.ipv4.ip_forward` does; that setting itself
+    /// goes on reading 0.
+    /// - Returns: those it was off for.
+    public func turnForwardingOn() throws(HostNetworkError) -> [InterfaceName] {
+        var changed: [InterfaceName] = []
+        for link in try links() where link.ipv4(.forwarding) == 0 {
+            guard let name = InterfaceName(link.name), name.description != "lo" else { continue }
+            if try turn(.forwarding, on: true, for: name) { changed.append(name) }
+        }
+        return changed.sorted()
+    }
+
+    public func turnForwardingOff(_ names: [InterfaceName]) throws(HostNetworkError) {
+        for name in names { _ = try turn(.forwarding, on: false, for: name) }
+    }
+
+    /// Lets packets that come by the interface be sent on to 127/8.
+    /// - Returns: whether it was off.
+    public func turnLoopbackRoutingOn(_ name: InterfaceName) throws(HostNetworkError) -> Bool {
+        try turn(.routeLocalnet, on: true, for: name)
+    }
+
+    /// - Returns: whether it was otherwise; false too when the interface is gone.
+    private func turn(_ setting: IPv4Setting, on: Bool, for name: InterfaceName) throws(HostNetworkError) -> Bool {
+        guard let link = try link(name), let value = link.ipv4(setting), (value != 0) != on else { return false }
+        _ = try ask(link.set(setting, to: on ? 1 : 0))
+        return true
+    }
+}

@@ -1,0 +1,92 @@
+"""What cannot be done is said where it belongs; and what the controller says of itself."""
+
+from __future__ import annotations
+
+from cluster_stage import UPLINKS, ClusterTest
+from lab.network import BACKEND, VPS
+from product import manifests as m
+from product import traffic
+from product.fetch import Fetched, fetch
+from product.traffic import eventually
+
+
+class ClusterRefusalTests(ClusterTest):
+    def test_one_bad_binding_holds_up_no_other(self) -> None:
+        self.publish(m.port_binding("older", "edge", m.tcp("older", 7600, BACKEND, 7000)))
+        self.stage.wait_binding("older", "older")
+        self.publish(m.port_binding(
+            "mixed", "edge",
+            m.tcp("good", 7601, BACKEND, 7000),
+            m.tcp("wanted-twice", 7600, BACKEND, 7001),
+            m.tcp("taken", 22, BACKEND, 7000),
+            m.tcp_to_service("no-service", 7602, "no-such-service", 80),
+            m.tcp("no-secret", 7603, BACKEND, 7000, tls=m.offload("no-such-secret")),
+            m.tcp("no-answer", 7604, BACKEND, 7999)))
+        self.publish(m.port_binding("lonely", "no-such-node", m.tcp("lonely", 7605, BACKEND, 7000)))
+        eventually(lambda: traffic.whoami(self.lab.client, VPS, 7601), within=20)
+        self.stage.wait_binding("mixed", "good", reason="Applied")
+        for binding, reason, word in (
+                ("wanted-twice", "PortConflict", "older"), ("taken", "PortInUse", "sshd"), ("no-service", "TargetNotFound", "no-such-service"),
+                ("no-secret", "TLSSecretIncomplete", "no-such-secret"), ("no-answer", "TargetUnreachable", "7999")):
+            with self.subTest(binding):
+                self.assertIn(word, self.stage.wait_binding("mixed", binding, ready=False, reason=reason)["message"])
+        self.stage.wait_binding("lonely", "lonely", ready=False, reason="EdgeNodeNotFound")
+        self.stage.wait("PortBinding", "mixed", "Ready", "False")
+        self.assertEqual(traffic.whoami(self.lab.client, VPS, 7600)["name"], "echo")
+
+    def test_a_service_and_a_secret_that_come_later(self) -> None:
+        self.publish(m.port_binding("later", "edge", m.tcp_to_service("later", 7610, "later", 80)))
+        self.stage.wait_binding("later", "later", ready=False, reason="TargetNotFound")
+        self.publish(self.stage.service("later", (80, 7001), backend=BACKEND))
+        eventually(lambda: traffic.whoami(self.lab.client, VPS, 7610)["name"] == "other", within=15)
+
+    def test_names_of_another_edge_nodes_uplinks_are_refused(self) -> None:
+        objects = [(kind, name, self.stage.get(kind, name, UPLINKS)["metadata"]["uid"]) for kind, name in (
+            ("StatefulSet", "edge-uplink"), ("ConfigMap", "edge-uplink-config"), ("Secret", "edge-uplink-keys"), ("Service", "edge-uplink"))]
+        self.publish(self.stage.ssh_secret(namespace="networking"), m.edge_node("edge", VPS, namespace="networking"))
+        said = self.stage.wait("EdgeNode", "edge", "Ready", "False", reason="UplinkNameTaken", namespace="networking", within=30)
+        self.assertIn("default/edge", said["message"])
+        self.stage.wait_event("UplinkNameTaken", regarding="edge", namespace="networking")
+        self.kubectl("annotate", "edgenode", "edge", "--namespace", "networking", "tunnel.achetronic.com/skip-deprovision=true")
+        self.kubectl("delete", "edgenode", "edge", "--namespace", "networking", "--timeout=30s")
+        for kind, name, uid in objects:
+            self.assertEqual(self.stage.get(kind, name, UPLINKS)["metadata"]["uid"], uid, f"{kind} {name} is the one it was")
+        self.stage.wait("EdgeNode", "edge")
+
+    def test_an_edge_node_without_its_secret_says_so(self) -> None:
+        self.publish(m.edge_node("secretless", "198.18.1.99", secret="no-such-secret"))
+        said = self.stage.wait("EdgeNode", "secretless", "Ready", "False", reason="SSHSecretMissing")
+        self.assertIn("default/no-such-secret", said["message"])
+        self.assertIn("SSHSecretMissing", self.kubectl("get", "edgenode", "secretless"))
+        self.kubectl("annotate", "edgenode", "secretless", "tunnel.achetronic.com/skip-deprovision=true")
+
+
+class ClusterServingTests(ClusterTest):
+    def setUp(self) -> None:
+        self.controller = self.stage.controllers[0]
+
+    def ask(self, path: str, *, token: str | None = None) -> Fetched:
+        """A GET at the metrics address."""
+        return fetch(self.lab.home, "127.0.0.1", self.controller.metrics_port, path, tls=True, token=token)
+
+    def test_probes(self) -> None:
+        for path in ("/healthz", "/readyz"):
+            self.assertEqual(fetch(self.lab.home, "127.0.0.1", self.controller.health_port, path), Fetched(200, "ok"))
+        verbose = fetch(self.lab.home, "127.0.0.1", self.controller.health_port, "/readyz?verbose")
+        self.assertIn("[+]informers ok", verbose.body)
+
+    def test_metrics_are_for_those_whom_the_cluster_lets_read_them(self) -> None:
+        self.publish({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "scraper", "namespace": ""},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tidegate-metrics-reader"},
+            "subjects": [{"kind": "ServiceAccount", "name": "scraper", "namespace": "default"}]})
+        self.assertEqual(self.ask("/metrics").status, 401)
+        self.assertEqual(self.ask("/metrics", token="no-such-token").status, 401)
+        self.assertEqual(self.ask("/metrics", token=self.stage.server.token("system:serviceaccount:default:nobody")).status, 403)
+        read = self.ask("/metrics", token=self.stage.server.token("system:serviceaccount:default:scraper"))
+        self.assertEqual(read.status, 200)
+        for line in ('leader_election_master_status{name="tidegate.tunnel.achetronic.com"} 1', "workqueue_depth{", "rest_client_requests_total{",
+                     'controller_runtime_reconcile_total{controller="edgenode",result="success"}',
+                     'tidegate_edge_node_reachable{edge_node_namespace="default",edge_node="edge"} 1', "tidegate_edge_node_wireguard_info{",
+                     "tidegate_edge_node_uplink_handshake_age_seconds{", "process_resident_memory_bytes"):
+            self.assertIn(line, read.body)

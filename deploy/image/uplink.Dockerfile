@@ -1,0 +1,20 @@
+# The uplink's image for those who have Docker; deploy/image/build makes a smaller one without.
+#   docker build --file deploy/image/uplink.Dockerfile --tag ghcr.io/achetronic/tunnel/uplink:TAG .
+FROM swift:6.3-bookworm AS build
+RUN apt-get update && apt-get install --yes --no-install-recommends make libmnl-dev libsodium-dev libssh2-1-dev libssl-dev libyaml-dev \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /source
+COPY . .
+# As `make build` links it: what is not mapped is not resident.
+RUN swift build --configuration release --static-swift-stdlib --product uplink \
+    -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic \
+    && cp "$(swift build --configuration release --show-bin-path)/uplink" /usr/bin/uplink
+
+FROM debian:12-slim
+RUN apt-get update && apt-get install --yes --no-install-recommends libmnl0 libsodium23 libstdc++6 wireguard-go \
+    && rm -rf /var/lib/apt/lists/* \
+    && mkdir -p /etc/tidegate/config /etc/tidegate/keys /run/wireguard
+COPY --from=build /usr/bin/uplink /usr/bin/uplink
+# root: Kubernetes gives capabilities to no other user. The pod template drops all but two.
+USER 0:0
+ENTRYPOINT ["/usr/bin/uplink"]
