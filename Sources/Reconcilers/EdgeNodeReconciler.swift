@@ -123,7 +123,7 @@ public struct EdgeNodeReconciler: Sendable {
         if !outcome.isSettled, before?.relayHash == outcome.relayHash, before?.uplinkHash == outcome.uplinkHash {
             outcome.unsettledLooks = (before?.unsettledLooks ?? 0) + 1
         }
-        outcomes.set(outcome, for: name)
+        outcomes.set(outcome.withoutConfiguration(), for: name)
         try await writeStatus(outcome, node: node, restarted: restart != nil)
         let took = (ContinuousClock().now - begin) / .milliseconds(1)
         logger.debug("reconciled", metadata: ["edgeNode": "\(name)", "milliseconds": "\(Int(took.rounded()))"])

@@ -33,6 +33,18 @@ public struct NodeOutcome: Sendable {
         self.failure = failure
     }
 
+    /// Without the configuration itself, which is sent and done with: the keys in it are not kept, nor is its bulk.
+    func withoutConfiguration() -> NodeOutcome {
+        var result = self
+        result.plan.relay.envoy.bootstrap = ""
+        result.plan.relay.envoy.listeners = []
+        result.plan.relay.envoy.clusters = []
+        result.plan.relay.envoy.endpoints = []
+        result.plan.relay.envoy.secrets = []
+        result.plan.relay.envoy.tlsFiles = []
+        return result
+    }
+
     /// Whether the configuration is in force from end to end: an uplink holds it and is ready, and no listener is still coming up.
     var isSettled: Bool {
         guard let report, failure == nil else { return false }

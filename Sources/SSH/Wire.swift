@@ -39,6 +39,8 @@ final class Wire {
 
     /// Far beyond what a well-behaved peer leaves unread; one that asks and never reads must not fill our memory.
     private static let outboxLimit = 8 << 20
+    /// What a push of megabytes made it grow to is not kept for the small messages after it.
+    private static let keptOutbox = 16 << 10
     /// libssh2 reads for as long as there is something to read; a peer that never stops must not keep it for ever.
     private static let readBudgetSize = 8 << 20
     /// Room for a greeting and KEXINIT, which is below 4 KiB with today's algorithms.
@@ -166,7 +168,7 @@ final class Wire {
         let sent = outbox.withUnsafeBytes { push(UnsafeRawBufferPointer(rebasing: $0[outboxStart...])) }
         outboxStart += sent
         if outboxStart == outbox.count {
-            outbox.removeAll(keepingCapacity: outbox.count <= 1 << 20)
+            outbox.removeAll(keepingCapacity: outbox.count <= Self.keptOutbox)
             outboxStart = 0
         }
     }
