@@ -184,7 +184,8 @@ class ClusterStage:
         return next((one["spec"].get("leaseTransitions", 0) + 1 for one in self.list("Lease", self.account["namespace"])), 0)
 
     def _fail_late(self, deadline: float, wanted: str, seen: dict) -> None:
-        if time.monotonic() > deadline:
+        ended = bool(self.controllers) and not any(one.is_running for one in self.controllers)
+        if ended or time.monotonic() > deadline:
             tails = "".join(f"\n{one.name} ends ({'running' if one.is_running else 'not running'}):\n"
                             + "\n".join(one.log_text().splitlines()[-25:]) for one in self.controllers)
             seen.get("metadata", {}).pop("managedFields", None)
@@ -194,15 +195,23 @@ class ClusterStage:
 
 _current: ClusterStage | None = None
 _is_shared = False
+# Why there is no shared stage: what failed once is not tried again for each module.
+_failure: Exception | None = None
 
 
 def shared() -> ClusterStage:
     """One controller and the enrolled EdgeNode `edge` with one uplink. Each test brings its own PortBinding and ports."""
-    global _is_shared
+    global _failure, _is_shared
+    if _failure is not None:
+        raise RuntimeError("the shared stage failed before") from _failure
     if _current is None or not _is_shared:
-        made = fresh()
-        made.controller().start()
-        made.enroll()
+        try:
+            made = fresh()
+            made.controller().start()
+            made.enroll()
+        except Exception as error:
+            _failure = error
+            raise
         _is_shared = True
     assert _current is not None
     return _current

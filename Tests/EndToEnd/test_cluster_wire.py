@@ -18,9 +18,17 @@ _COLLECTIONS = ("edgenodes", "portbindings", "services", "secrets", "pods", "sta
 
 
 class ClusterWireTests(ClusterTest):
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.stage.kubectl.apply(m.port_binding("steady", "edge", m.tcp("steady", 7500, BACKEND, 7000)))
+        eventually(lambda: traffic.whoami(cls.lab.client, VPS, 7500), within=20)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.stage.kubectl("delete", "portbinding", "steady")
+
     def setUp(self) -> None:
-        self.publish(m.port_binding("steady", "edge", m.tcp("steady", 7500, BACKEND, 7000)))
-        eventually(lambda: traffic.whoami(self.lab.client, VPS, 7500), within=20)
         self.server = self.stage.server
         self.held = HeldConnection(self.lab.client, VPS, 7500)
         self.addCleanup(self.held.close)
