@@ -116,7 +116,7 @@ class Kubectl(WithServer):
             versions = []
             for _ in range(2):
                 self.kubectl("apply", "--server-side", "--field-manager=tidegate", "-f", "-", input=text)
-                versions.append(self.kubectl("get", "-f", "-", "-o", "jsonpath={..resourceVersion}", input=text))
+                versions.append(sorted(self.kubectl("get", "-f", "-", "-o", "jsonpath={..resourceVersion}", input=text).split()))
             self.assertEqual(versions[0], versions[1], golden.name)
 
     def test_server_side_apply_tells_of_conflicts(self) -> None:
