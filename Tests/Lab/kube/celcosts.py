@@ -7,6 +7,7 @@ against the real one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Iterator, Optional
 
@@ -15,8 +16,8 @@ from .celtree import Node
 from .errors import FieldError, forbidden_field
 from .jsons import Object, quoted
 
-_RULE_LIMIT = 10_000_000  # apiextensions validation.StaticEstimatedCostLimit
-_TOTAL_LIMIT = 100_000_000  # StaticEstimatedCRDCostLimit
+RULE_LIMIT = 10_000_000  # apiextensions validation.StaticEstimatedCostLimit
+DEFINITION_LIMIT = 100_000_000  # StaticEstimatedCRDCostLimit
 _LARGEST_REQUEST = 3 << 20
 _TRAVERSAL, _REGEX = 0.1, 0.25
 _SCALARS = ("string", "integer", "number", "boolean")
@@ -29,9 +30,17 @@ class Undefined(Exception):
     pass
 
 
+def _scaled(size: float, factor: float) -> float:
+    """Costs are whole numbers, rounded up at each step."""
+    return size if math.isinf(size) else float(math.ceil(round(size * factor, 9)))
+
+
 @dataclass
 class _Value:
-    """What is known of a part of a rule: its cost so far, its schema, the bytes or items that it has at most."""
+    """What is known of a part of a rule: its cost so far, its schema, the bytes or items that it has at most.
+
+    What no schema bounds and no function tells the size of, as a part of a split text, is endless: so it is for the real one.
+    """
 
     cost: float
     schema: Object = field(default_factory=dict)
@@ -42,9 +51,9 @@ def refusals(schema: Object, path: str) -> list[FieldError]:
     """Rules of a definition that are too dear, or name a field that is not there."""
     total = [0.0]
     found = list(_walk(schema, path, 1.0, total))
-    if total[0] > _TOTAL_LIMIT:
+    if total[0] > DEFINITION_LIMIT:
         found.append(forbidden_field(path, "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by "
-                                     f"factor of {_factor(total[0], _TOTAL_LIMIT)} (try simplifying the rule, or adding maxItems, maxProperties, and "
+                                     f"factor of {_factor(total[0], DEFINITION_LIMIT)} (try simplifying the rule, or adding maxItems, maxProperties, and "
                                      "maxLength where arrays, maps, and strings are declared)"))
     return found
 
@@ -57,7 +66,7 @@ def costs(schema: Object) -> dict[str, float]:
 
 
 def _factor(cost: float, limit: float) -> str:
-    return "more than 100x" if cost / limit > 100 else f"{cost / limit:.1f}x"
+    return "more than 100x" if math.isinf(cost) or cost / limit > 100 else f"{cost / limit:.1f}x"
 
 
 def _walk(schema: Object, path: str, times: float, total: list[float], seen: Optional[dict[str, float]] = None) -> Iterator[FieldError]:
@@ -73,8 +82,8 @@ def _walk(schema: Object, path: str, times: float, total: list[float], seen: Opt
         total[0] += cost
         if seen is not None:
             seen[here] = cost
-        if cost > _RULE_LIMIT:
-            yield forbidden_field(here, f"estimated rule cost exceeds budget by factor of {_factor(cost, _RULE_LIMIT)} (try simplifying the rule, "
+        if cost > RULE_LIMIT:
+            yield forbidden_field(here, f"estimated rule cost exceeds budget by factor of {_factor(cost, RULE_LIMIT)} (try simplifying the rule, "
                                   "or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)")
     for name, below in schema.get("properties", {}).items():
         yield from _walk(below, f"{path}.properties[{name}]", times, total, seen)
@@ -152,7 +161,9 @@ def _select(node: Node, operand: _Value) -> _Value:
         extra = operand.schema.get("additionalProperties")
         below = extra if isinstance(extra, dict) else {}
     below = below or {}
-    return _Value(operand.cost + 1, {"type": "boolean"} if node.kind == "test" else below, 1 if node.kind == "test" else size(below))
+    if node.kind == "test":  # apiserver sets PresenceTestHasCost to false
+        return _Value(operand.cost, {"type": "boolean"})
+    return _Value(operand.cost + 1, below, size(below) if below else math.inf)
 
 
 def _item(value: _Value, key: bool) -> _Value:
@@ -186,26 +197,24 @@ def _call(name: str, parts: list[_Value], together: float) -> _Value:
     sizes = [part.size for part in parts]
     first = parts[0] if parts else _Value(0)
     if name in ("_&&_", "_||_", "@not_strictly_false", "!_"):
-        return _Value(together + (1 if name == "!_" else 0), {"type": "boolean"})
+        return _Value(together + (0 if name in ("_&&_", "_||_") else 1), {"type": "boolean"})
     if name == "_?_:_":
         branch = max(parts[1:], key=lambda part: part.size)
         return _Value(first.cost + max(part.cost for part in parts[1:]), branch.schema, branch.size)
     if name in ("_==_", "_!=_"):
         _comparable(name, parts)
-        sized = first.schema.get("type") not in ("integer", "number", "boolean")
-        return _Value(together + (max(min(sizes) * _TRAVERSAL, 1) if sized else 1), {"type": "boolean"})
+        return _Value(together + _scaled(min(sizes), _TRAVERSAL), {"type": "boolean"})
     if name in ("_<_", "_<=_", "_>_", "_>=_"):
         _comparable(name, parts)
-        text = first.schema.get("type") == "string"
-        return _Value(together + (max(min(sizes) * _TRAVERSAL, 1) if text else 1), {"type": "boolean"})
+        return _Value(together + _scaled(min(sizes), _TRAVERSAL), {"type": "boolean"})
     if name in ("matches", "find", "findAll"):
-        regex = max(sizes[1] * _REGEX, 1)
+        regex = _scaled(sizes[1], _REGEX)
         kind = {"matches": {"type": "boolean"}, "find": {"type": "string"}}.get(name, {"type": "array", "items": {"type": "string"}, "size": first.size})
-        return _Value(together + (1 + first.size) * _TRAVERSAL * regex, kind, 1 if name == "matches" else first.size)
+        return _Value(together + _scaled(1 + first.size, _TRAVERSAL) * regex, kind, 1 if name == "matches" else first.size)
     if name in ("startsWith", "endsWith"):
-        return _Value(together + max(sizes[1] * _TRAVERSAL, 1), {"type": "boolean"})
+        return _Value(together + _scaled(sizes[1], _TRAVERSAL), {"type": "boolean"})
     if name in ("contains", "indexOf", "lastIndexOf"):
-        return _Value(together + max(first.size * _TRAVERSAL, 1) * max(sizes[1] * _TRAVERSAL, 1), {"type": "boolean" if name == "contains" else "integer"})
+        return _Value(together + _scaled(first.size, _TRAVERSAL) * _scaled(sizes[1], _TRAVERSAL), {"type": "boolean" if name == "contains" else "integer"})
     if name == "@in":
         return _Value(together + (sizes[1] if parts[1].schema.get("type") == "array" else 1), {"type": "boolean"})
     if name == "_[_]":
@@ -213,15 +222,20 @@ def _call(name: str, parts: list[_Value], together: float) -> _Value:
         return _Value(together + 1, item.schema, item.size)
     if name == "_+_":
         if first.schema.get("type") in ("string", "array"):
-            return _Value(together + max(sum(sizes) * _TRAVERSAL, 1), first.schema if first.schema.get("items") else parts[-1].schema or first.schema, sum(sizes))
+            return _Value(together + _scaled(sum(sizes), _TRAVERSAL), first.schema if first.schema.get("items") else parts[-1].schema or first.schema, sum(sizes))
         return _Value(together + 1, {"type": first.schema.get("type", "integer")})
     if name in _READS_ALL:
-        cost = together + max(first.size * _TRAVERSAL, 1)
+        cost = together + _scaled(first.size, _TRAVERSAL)
+        if name in ("split", "replace"):
+            cost = together + _scaled(first.size, 2 * _TRAVERSAL)  # read once, written once
         if name == "split":
-            return _Value(cost, {"type": "array", "items": {"type": "string"}, "size": first.size}, first.size)
+            return _Value(cost, {"type": "array", "items": {"type": "string"}, "size": math.inf}, first.size)
+        if name == "replace":
+            # Every character may be what is replaced.
+            return _Value(cost, {"type": "string"}, first.size * max(sizes[2] / max(sizes[1], 1), 1) if len(sizes) > 2 else first.size)
         return _Value(cost, {"type": "string"} if name in ("replace", "lowerAscii", "upperAscii", "substring", "trim", "join") else {}, first.size)
     kind = _TYPES.get(name)
-    return _Value(together + 1, {"type": kind} if kind else {})
+    return _Value(together + 1, {"type": kind} if kind else {}, math.inf if name == "string" else 1)
 
 
 def _comparable(name: str, parts: list[_Value]) -> None:

@@ -8,6 +8,8 @@ import subprocess
 import unittest
 from pathlib import Path
 
+import yaml
+
 from lab.commands import CommandFailed
 from kube_tests.standin import WithServer
 
@@ -101,6 +103,21 @@ class Kubectl(WithServer):
         self.assertIn("updates to statefulset spec for fields other than", said)
         self.assertIn("Pods Status:", self.kubectl("describe", "-n", "rec", "sts", "e-uplink"))
         self.kubectl("delete", "-f", "-", input=STATEFUL_SET)
+
+    def test_what_the_controller_applies_is_taken_and_steady(self) -> None:
+        """The goldens of UplinkWorkload: every field known, and an apply of the same again writes nothing."""
+        goldens = sorted((ROOT / "Tests/UplinkWorkloadTests/Goldens").glob("*.yaml"))
+        self.assertTrue(goldens)
+        self.kubectl("create", "ns", "tunnel", "--save-config")
+        for golden in goldens:
+            # Documents that are no whole objects are notes on what differs.
+            whole = [one for one in yaml.safe_load_all(golden.read_text()) if one and "metadata" in one]
+            text = yaml.safe_dump_all(whole)
+            versions = []
+            for _ in range(2):
+                self.kubectl("apply", "--server-side", "--field-manager=tidegate", "-f", "-", input=text)
+                versions.append(sorted(self.kubectl("get", "-f", "-", "-o", "jsonpath={..resourceVersion}", input=text).split()))
+            self.assertEqual(versions[0], versions[1], golden.name)
 
     def test_server_side_apply_tells_of_conflicts(self) -> None:
         body = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: s, namespace: rec}\ndata: {k: '%s'}\n"
