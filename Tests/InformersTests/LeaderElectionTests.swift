@@ -1,6 +1,5 @@
 import EdgeAPI
 import KubernetesAPI
-import ServiceLifecycle
 import Synchronization
 import Testing
 

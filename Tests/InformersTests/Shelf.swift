@@ -28,6 +28,8 @@ final class Shelf: Sendable {
         var refusal: @Sendable (String) -> APIError? = { _ in nil }
         /// Requests that are never answered.
         var hangs: @Sendable (String) -> Bool = { _ in false }
+        /// Answers that are on their way until the pipe ends.
+        var slow: (text: String, gate: Pipe)?
     }
 
     private let state = Mutex(State())
@@ -37,6 +39,12 @@ final class Shelf: Sendable {
     func forgetRequests() { state.withLock { $0.requests = [] } }
     func refuse(_ refusal: @escaping @Sendable (String) -> APIError?) { state.withLock { $0.refusal = refusal } }
     func hang(_ hangs: @escaping @Sendable (String) -> Bool) { state.withLock { $0.hangs = hangs } }
+    /// The answer to the next such request, as of when it was asked, arrives when the pipe ends.
+    func delay(_ text: String) -> Pipe {
+        let gate = Pipe()
+        state.withLock { $0.slow = (text, gate) }
+        return gate
+    }
     func offerNoInitialEvents() { state.withLock { $0.offersInitialEvents = false } }
     /// Watches from before now get 410.
     func forget() { state.withLock { $0.forgotten = $0.version } }
@@ -119,9 +127,13 @@ final class Shelf: Sendable {
         APIServer(
             answer: { request throws(APIError) in
                 let ask = try await self.admit(request)
-                return try self.state.withLock { state throws(APIError) in
-                    Array(try self.answer(&state, request, ask).json.utf8)
+                let (answer, gate) = self.state.withLock { state in
+                    let answer = Result { () throws(APIError) in Array(try self.answer(&state, request, ask).json.utf8) }
+                    guard state.slow?.text == ask.text else { return (answer, Pipe?.none) }
+                    return (answer, state.slow.take()?.gate)
                 }
+                if let gate { _ = try await gate.stream.next() }
+                return try answer.get()
             },
             stream: { request throws(APIError) in
                 let ask = try await self.admit(request)

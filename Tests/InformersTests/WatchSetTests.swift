@@ -205,6 +205,34 @@ import Testing
         }
     }
 
+    @Test func theWatchKnowsBetterThanASlowRead() async {
+        let bench = Bench(mostNames: 0)
+        await bench.run {
+            bench.want("a")
+            await bench.settles("absent", "a")
+            bench.shelf.put("c", word: "1")
+            bench.shelf.put("a", word: "1")
+            await bench.settles("1", "a")
+            // Answers of before, to be overtaken: there is no `b` yet, and still a `c`.
+            for (name, happens) in [
+                ("b", { bench.shelf.put("b", word: "1") }), ("c", { bench.shelf.remove("things", thingName("c")) }),
+            ] {
+                let gate = bench.shelf.delay("get things edge/\(name)")
+                bench.set.want(bench.set.wanted.union([thingName(name)]))
+                await eventually { bench.shelf.requests.contains("get things edge/\(name)") }
+                happens()
+                await bench.settles(name == "b" ? "1" : "absent", name)
+                let told = bench.changed.all.count
+                gate.end()
+                bench.shelf.put("a", word: "after \(name)")
+                await bench.settles("after \(name)", "a")
+                await eventually { bench.changed.all.count > told }
+                try? await Task.sleep(for: .milliseconds(10))
+                #expect(bench.word(name) == (name == "b" ? "1" : "absent"))
+            }
+        }
+    }
+
     @Test func anyChangeOfMindEndsWithTheTruth() async {
         let bench = Bench()
         var random = Random(seed: 7)
