@@ -5,8 +5,8 @@ import Synchronization
 
 // The shell around the reflector: sends what it asks for, feeds it what comes back.
 extension Informer {
-    /// Lines in a row that are no events before a watch is given up.
-    static var mostUnreadable: Int { 3 }
+    /// Lines in a row that are no events before a watch is given up: more than anybody could have made unreadable by mischief.
+    static var mostUnreadable: Int { 100 }
 
     func follow() async {
         await withDiscardingTaskGroup { group in
@@ -167,8 +167,9 @@ extension Informer {
             return (wait, problem, isFirst)
         }
         if let problem, !Task.isCancelled {
+            let isNews = isFirst && (!isQuiet || problem.status?.code == 403)
             logger.log(
-                level: isFirst ? .warning : .debug, "the API server cannot be followed; what is known of it stays in use",
+                level: isNews ? .warning : .debug, "the API server cannot be followed; what is known of it stays in use",
                 metadata: ["what": "\(self)", "cause": "\(problem)", "nextTryIn": "\(wait)"])
         }
         return wait
@@ -181,7 +182,9 @@ extension Informer {
             return state.failingSince.take()
         }
         if let since {
-            logger.info("the API server is followed again", metadata: ["what": "\(self)", "after": "\(now - since)"])
+            logger.log(
+                level: isQuiet ? .debug : .info, "the API server is followed again",
+                metadata: ["what": "\(self)", "after": "\(now - since)"])
         }
     }
 }

@@ -52,6 +52,8 @@ public final class Informer<Object: Sendable>: ServiceLifecycle.Service {
     let selector: APISelector
     let time: TimeSource
     let logger: Logger
+    /// Leaves it to others to say that the server is away.
+    let isQuiet: Bool
     let decode: @Sendable (FieldNode) -> Decoded<Object>
     private let notify: @Sendable (Notice) -> Void
     let state: Mutex<State>
@@ -70,7 +72,7 @@ public final class Informer<Object: Sendable>: ServiceLifecycle.Service {
         onChange: @escaping @Sendable (ObjectChange<Object>) -> Void = { _ in }
     ) {
         self.init(
-            server, resource, selector, indexes: indexes, wanted: nil, time: time, logger: logger, decode: decode
+            server, resource, selector, indexes: indexes, wanted: nil, time: time, logger: logger, isQuiet: false, decode: decode
         ) { notice in
             if case .change(let change) = notice { onChange(change) }
         }
@@ -79,7 +81,7 @@ public final class Informer<Object: Sendable>: ServiceLifecycle.Service {
     /// - Parameter wanted: names that are kept; nil for all.
     init(
         _ server: APIServer, _ resource: APIResource, _ selector: APISelector, indexes: [ObjectIndex<Object>] = [],
-        wanted: Set<ObjectName>?, time: TimeSource, logger: Logger,
+        wanted: Set<ObjectName>?, time: TimeSource, logger: Logger, isQuiet: Bool,
         decode: @escaping @Sendable (FieldNode) -> Decoded<Object>, notify: @escaping @Sendable (Notice) -> Void
     ) {
         self.server = server
@@ -87,6 +89,7 @@ public final class Informer<Object: Sendable>: ServiceLifecycle.Service {
         self.selector = selector
         self.time = time
         self.logger = logger
+        self.isQuiet = isQuiet
         self.decode = decode
         self.notify = notify
         state = Mutex(State(reflector: Reflector(), store: ObjectStore(indexes: indexes), wanted: wanted))

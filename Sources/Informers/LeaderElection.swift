@@ -80,8 +80,8 @@ public final class LeaderElection: Sendable {
     /// - Throws: `LeadershipError.lost` after the work, which was cancelled, has ended; what `work` throws.
     public func run(_ work: @escaping @Sendable (Leadership) async throws -> Void) async throws {
         let isElected = await cancelWhenGracefulShutdown { await self.acquire() }
-        guard isElected else { return }
-        let result = await lead(work)
+        guard isElected, let leadership else { return }
+        let result = await lead { try await work(leadership) }
         // Also when this task is cancelled, the Lease is given back.
         await Task { await self.release() }.value
         try result.get()
@@ -113,11 +113,11 @@ public final class LeaderElection: Sendable {
         case cancelled
     }
 
-    private func lead(_ work: @escaping @Sendable (Leadership) async throws -> Void) async -> Result<Void, any Error> {
+    private func lead(_ work: @escaping @Sendable () async throws -> Void) async -> Result<Void, any Error> {
         await withTaskGroup(of: Ending.self) { group in
             group.addTask {
                 do {
-                    return .work(.success(try await work(Leadership(election: self))))
+                    return .work(.success(try await work()))
                 } catch {
                     return .work(.failure(error))
                 }

@@ -3,14 +3,15 @@ public import KubernetesAPI
 public import Logging
 import Synchronization
 
-/// A term of leading; ask it before each thing that only the leader may do.
+/// One term of leading; ask it before each thing that only the leader may do. A later term of the same process is another.
 public struct Leadership: Sendable {
     let election: LeaderElection
+    let term: Int
 
     /// What fences off those who led before; nil when the term is over.
     public var epoch: UInt64? {
         let now = election.time.now()
-        return election.elector.withLock { $0.epoch(at: now) }
+        return election.elector.withLock { $0.epoch(at: now, term: term) }
     }
 
     /// As `epoch`.
@@ -24,7 +25,7 @@ public struct Leadership: Sendable {
     /// - Returns: the epoch from now on.
     /// - Throws: `LeadershipError`; `.lost` when the Lease is not ours any more.
     @discardableResult public func raise(above seen: UInt64) async throws(LeadershipError) -> UInt64 {
-        try await election.raise(above: seen)
+        try await election.raise(above: seen, term: term)
     }
 }
 
@@ -42,8 +43,7 @@ extension LeaderElection {
             server, name, identity: identity, timing: Timing(), seizes: true, time: time, logger: logger)
         while true {
             let error = await election.attempt(renews: false)
-            let leadership = Leadership(election: election)
-            if leadership.epoch != nil { return leadership }
+            if let leadership = election.leadership { return leadership }
             if Task.isCancelled { throw .cancelled }
             guard let error else { throw .epochTooHigh(UInt64(Lease.mostTransitions)) }
             guard error.isTransient else { throw .lease("\(name)", error) }
@@ -51,10 +51,13 @@ extension LeaderElection {
         }
     }
 
-    func raise(above seen: UInt64) async throws(LeadershipError) -> UInt64 {
+    /// The present term; nil when there is none.
+    var leadership: Leadership? { elector.withLock { $0.termNumber }.map { Leadership(election: self, term: $0) } }
+
+    func raise(above seen: UInt64, term: Int) async throws(LeadershipError) -> UInt64 {
         for _ in 0..<Self.mostConflicts {
             let now = time.now()
-            guard let epoch = elector.withLock({ $0.epoch(at: now) }) else { throw .lost }
+            guard let epoch = elector.withLock({ $0.epoch(at: now, term: term) }) else { throw .lost }
             if epoch > seen { return epoch }
             guard case .lease(let lease) = try await use(.read) else { continue }
             let (readAt, date) = (time.now(), time.date())

@@ -21,6 +21,8 @@ struct LeaseElector: Sendable {
     }
 
     private struct Term {
+        /// Tells our own terms apart.
+        var number: Int
         var transitions: Int64
         var acquired: MicroTime
         /// Nil when nothing but another's write ends it.
@@ -35,6 +37,7 @@ struct LeaseElector: Sendable {
     private var observed: Lease?
     private var observedAt: Instant?
     private var term: Term?
+    private var lastTerm = 0
     private var tryBegan: Instant?
     private var isRenewal = false
     private var hasReread = false
@@ -57,10 +60,14 @@ struct LeaseElector: Sendable {
     var ends: Instant? { term?.ends }
 
     /// The number that fences off those who led before; nil when we do not lead.
-    func epoch(at now: Instant) -> UInt64? {
-        guard leads(at: now), let term else { return nil }
+    /// - Parameter number: asks for one term of ours; nil for the present one.
+    func epoch(at now: Instant, term number: Int? = nil) -> UInt64? {
+        guard leads(at: now), let term, number ?? term.number == term.number else { return nil }
         return UInt64(term.transitions) + 1
     }
+
+    /// Of the present term; nil when we do not lead.
+    var termNumber: Int? { term?.number }
 
     // MARK: One try to acquire or renew
 
@@ -121,8 +128,9 @@ struct LeaseElector: Sendable {
         // From before the request: others may have seen it any time since.
         let ends = seizes ? nil : (tryBegan ?? now) + timing.renewDeadline
         let transitions = max(term?.transitions ?? 0, lease.record.transitions)
+        if term == nil { lastTerm += 1 }
         term = Term(
-            transitions: transitions, acquired: lease.record.acquired ?? MicroTime(microseconds: 0), ends: ends)
+            number: lastTerm, transitions: transitions, acquired: lease.record.acquired ?? MicroTime(microseconds: 0), ends: ends)
         if !leads(at: now) { term = nil }
         return .rest
     }

@@ -12,6 +12,7 @@ import Synchronization
 ///   object; with more, or with `mostNames` 0, one watch of the namespace is read, and the rest of it is dropped undecoded.
 /// - **What is wanted stays known** while watches come and go: an old one ends only when the new one knows its names.
 /// - **`get` never guesses**: absent means that the server said so.
+/// - A server that is away is not told of in the log by each watch: whoever follows the objects that name these says so.
 /// - A name that becomes wanted where its namespace is watched already costs one read, not a new list.
 public final class WatchSet<Object: Sendable>: ServiceLifecycle.Service {
     /// What is known of an object.
@@ -130,10 +131,11 @@ public final class WatchSet<Object: Sendable>: ServiceLifecycle.Service {
                 state.running[scope] = watch
                 started.append((watch, ends))
             }
+            let names = Dictionary(grouping: state.wanted, by: \.namespace).mapValues { Set($0) }
             var kept: [(Informer<Object>, Set<ObjectName>)] = []
             for (scope, watch) in state.running {
                 guard case .namespace(let namespace) = scope else { continue }
-                kept.append((watch.informer, state.wanted.filter { $0.namespace == namespace }))
+                kept.append((watch.informer, names[namespace] ?? []))
             }
             return (started, kept)
         }
@@ -171,7 +173,7 @@ public final class WatchSet<Object: Sendable>: ServiceLifecycle.Service {
         case .namespace(let namespace): names = wanted.filter { $0.namespace == namespace }
         }
         return Informer(
-            server, resource, selector, wanted: names, time: time, logger: logger, decode: decode
+            server, resource, selector, wanted: names, time: time, logger: logger, isQuiet: true, decode: decode
         ) { [weak self] notice in
             self?.take(notice, of: scope)
         }

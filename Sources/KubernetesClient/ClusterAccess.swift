@@ -19,6 +19,10 @@ public struct ClusterAccess: Equatable, Sendable {
 
         /// `HOST:PORT`, IPv6 in brackets.
         public var authority: String { "\(host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]" : host):\(port)" }
+
+        /// The header `Host`: without the port where the scheme says it.
+        var hostHeader: String { port == (isTLS ? 443 : 80) ? String(authority.dropLast("\(port)".count + 1)) : authority }
+
         public var description: String { "\(isTLS ? "https" : "http")://\(authority)\(basePath)" }
     }
 

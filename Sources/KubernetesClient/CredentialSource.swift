@@ -100,10 +100,16 @@ final class CredentialSource: Sendable {
         do throws(ClusterAccessError) {
             try take(try Self.read(access, exec: next.exec), into: &next)
         } catch {
+            if case .exec = access.credential {
+                // Without its credentials we would be nobody.
+                let failure = APIError.credentials("\(error)")
+                next.exec = nil
+                next.execFailure = failure
+                return .failure(failure)
+            }
             // What was read before may still be good; the server will say.
             logger.warning("credentials could not be read again: those read before stay in use", metadata: ["error": "\(error)"])
-            if access.hasFiles { next.readAt = clock.now() }
-            if case .exec = access.credential { return .failure(.credentials("\(error)")) }
+            next.readAt = clock.now()
         }
         return .success(next.session)
     }

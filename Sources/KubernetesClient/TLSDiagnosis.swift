@@ -59,13 +59,14 @@ struct TLSDiagnosis: Sendable {
                     "\(which) is valid from \(date(certificate.notValidBefore)) only; is this machine's date right (\(date(now)))?"
             }
         }
-        let trusted =
+        let reason =
             switch access.authority {
-            case .system: "the system's authorities"
-            case .these(let material): "certificate-authority (\(material.place))"
-            case .unchecked: "nobody"
+            case .these(let material):
+                // An intermediate alone will not do: BoringSSL wants the root, where Go takes any certificate that it is given.
+                "certificate-authority (\(material.place)) holds no root certificate that vouches for it"
+            case .system, .unchecked: "none of the system's authorities vouches for it"
             }
-        return "it comes from an unknown authority, none of \(trusted)"
+        return "it comes from an unknown authority: \(reason)"
     }
 
     private func date(_ seconds: Int) -> String {

@@ -137,7 +137,7 @@ struct Transport: Sendable {
         var message = HTTPClientRequest(url: base + request.target)
         message.method = HTTPMethod(rawValue: request.method.rawValue)
         message.headers = [
-            "Host": access.server.authority, "User-Agent": "\(options.agent) (linux/\(Self.architecture))",
+            "Host": access.server.hostHeader, "User-Agent": "\(options.agent) (linux/\(Self.architecture))",
             "Accept": "application/json",
         ]
         if !isStream && access.acceptsCompression && request.method == .get {

@@ -160,7 +160,7 @@ import Testing
         let bench = Bench()
         await bench.run {
             await eventually { bench.informer.hasSynced }
-            for _ in 0..<4 { bench.shelf.tell("this is no event") }
+            for _ in 0...100 { bench.shelf.tell("this is no event") }
             await eventually { bench.shelf.requests.count == 2 }
         }
         #expect(bench.shelf.requests == ["stream things edge", "watch things edge 100"])

@@ -78,7 +78,7 @@ import Testing
         work.end()
         try await run.value
         #expect(!work.wasCancelled.withLock { $0 })
-        #expect(bench.holder == "" && bench.transitions == 0)
+        #expect(bench.holder == nil && bench.transitions == 0)
         #expect(bench.spec?["leaseDurationSeconds"]?.integer == 1)
         #expect(!election.isLeader && work.epoch == nil)
         // The next need not wait.
@@ -234,7 +234,7 @@ import Testing
         run.cancel()
         try await run.value
         #expect(work.wasCancelled.withLock { $0 })
-        #expect(bench.holder == "")
+        #expect(bench.holder == nil)
         // Before it leads there is nothing to give back.
         bench.hold("other", transitions: 3)
         let waiting = start(bench.election("me"), Work())
@@ -244,12 +244,30 @@ import Testing
         #expect(bench.holder == "other")
     }
 
+    @Test func aTermIsNotTheNext() async throws {
+        let bench = Bench()
+        let election = bench.election("me")
+        let (first, second) = (Work(), Work())
+        var run = start(election, first)
+        await eventually { first.hasBegun }
+        let old = try #require(first.leadership.withLock { $0 })
+        bench.time.advance(by: .seconds(11))
+        await #expect(throws: LeadershipError.lost) { try await run.value }
+        run = start(election, second)
+        await eventually { second.hasBegun }
+        #expect(second.epoch == 2 && old.epoch == nil)
+        await #expect(throws: LeadershipError.lost) { try await old.raise(above: 9) }
+        #expect(second.epoch == 2)
+        second.end()
+        try await run.value
+    }
+
     @Test func failedWorkGivesTheLeaseBack() async {
         struct Trouble: Error {}
         let bench = Bench()
         let election = bench.election("me")
         await #expect(throws: Trouble.self) { try await election.run { _ in throw Trouble() } }
-        #expect(bench.holder == "")
+        #expect(bench.holder == nil)
     }
 
     @Test func identitiesDiffer() {

@@ -156,7 +156,7 @@ import Testing
             await bench.settles("forbidden", "a")
             guard case .forbidden(let message) = bench.set.get(thingName("a")) else { return }
             #expect(message.hasPrefix("grant get, list and watch on things.test in namespace edge to"))
-            #expect(message.contains("User \\\"x\\\" cannot list"))
+            #expect(message.contains("User \"x\" cannot list"))
             await eventually { bench.changed.all.contains("a") }
             bench.shelf.refuse { _ in nil }
             bench.shelf.put("a", word: "1")

@@ -1,3 +1,4 @@
+import EdgeAPI
 import KubernetesAPI
 import KubernetesClient
 import Testing
@@ -29,6 +30,29 @@ struct CertificateTests {
         access.authority = .system
         #expect(try await self.complaint(access).contains("none of the system's authorities"))
         #expect(!server.said.contains { $0["seen"] != nil })
+    }
+
+    @Test func showsTheCertificateOfAProgram() async throws {
+        let folder = try TemporaryFolder()
+        let pair = authority.client
+        let status = FieldValue.object([
+            "clientCertificateData": .string(try TemporaryFolder.text(pair.certificate)),
+            "clientKeyData": .string(try TemporaryFolder.text(pair.key)),
+        ])
+        let answer = FieldValue.object([
+            "apiVersion": .string("client.authentication.k8s.io/v1"), "kind": .string("ExecCredential"), "status": status,
+        ])
+        try folder.write("answer", answer.json)
+        try folder.write("bin/login", "#!/bin/sh\nexec cat \(folder.path)/answer\n", mode: 0o700)
+        let server = try TestServer(authority.server, clientAuthority: authority.root)
+        let config = try folder.write(
+            "config",
+            KubeconfigTests.config(
+                cluster: "{server: 'https://127.0.0.1:\(server.port)', certificate-authority: \(authority.root)}",
+                user: "{exec: {apiVersion: client.authentication.k8s.io/v1, command: bin/login, interactiveMode: Never}}"))
+        let access = try ClusterAccess.load(kubeconfig: config)
+        let seen = try await withClient(access) { try await $0.json(echo) }
+        #expect(seen["certificate"]?.text == "client")
     }
 
     @Test func namesAnExpiredCertificate() async throws {

@@ -169,10 +169,13 @@ struct CredentialSourceTests {
         (#"{"token":"hush","expirationTimestamp":"2025-12-31T23:59:59Z"}"#, "have expired already"),
         (#"{"token":"hush","expirationTimestamp":"soon"}"#, "expirationTimestamp is no time"),
         (#"{"token":"hush","clientKeyData":"x"}"#, "one of clientCertificateData and clientKeyData"), ("{}", "neither token nor"),
-        ("[]", "has no status"), (#"{"token":"hush"}}"#, "it printed no JSON"),
+        ("[]", "has no status"), (#"{"token":"hush hush"}"#, "holds characters that no token has"),
+        (#"{"token":"hush"}}"#, "it printed no JSON"),
     ])
     func saysWhatIsWrongWithAnAnswer(status: String, expected: String) async throws {
-        let complaint = try await failure(source(.exec(plugin(status))))
+        let source = try source(.exec(plugin(status)))
+        let complaint = try await failure(source)
+        #expect(try await failure(source) == complaint)
         #expect(complaint.contains(expected) && !complaint.contains("hush"), "\(complaint)")
     }
 

@@ -6,25 +6,38 @@ final class TemporaryFolder: Sendable {
     let path: String
 
     init() throws {
-        var template = Array("/tmp/tidegate-client-XXXXXX".utf8CString)
+        var template = Array("/tmp/tidegate-client-\(getpid())-XXXXXX".utf8CString)
         path = String(cString: try #require(mkdtemp(&template)))
     }
 
-    deinit {
-        for name in ["bin", "sub"] { removeFiles(in: "\(path)/\(name)") }
-        removeFiles(in: path)
+    deinit { Self.remove(path) }
+
+    static func remove(_ path: String) {
+        for folder in ["\(path)/bin", "\(path)/sub", path] {
+            for name in names(in: folder) { unlink("\(folder)/\(name)") }
+            rmdir(folder)
+        }
     }
 
-    private func removeFiles(in folder: String) {
-        guard let directory = opendir(folder) else { return }
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            unlink("\(folder)/\(name)")
+    /// Folders that a killed run left behind.
+    static func removeLeftovers() {
+        for name in names(in: "/tmp") where name.hasPrefix("tidegate-client-") {
+            let parts = name.split(separator: "-")
+            if parts.count == 4, let pid = pid_t(parts[2]), kill(pid, 0) != 0 { remove("/tmp/\(name)") }
         }
-        closedir(directory)
-        rmdir(folder)
+    }
+
+    private static func names(in folder: String) -> [String] {
+        guard let directory = opendir(folder) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            names.append(
+                withUnsafePointer(to: &entry.pointee.d_name) {
+                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                })
+        }
+        return names
     }
 
     /// - Returns: the file's path.
@@ -45,8 +58,12 @@ final class TemporaryFolder: Sendable {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         defer { close(file) }
         guard file >= 0 else { throw Missing() }
+        var text: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65536)
-        let count = read(file, &buffer, buffer.count)
-        return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+        while true {
+            let count = read(file, &buffer, buffer.count)
+            if count <= 0 { return String(decoding: text, as: UTF8.self) }
+            text += buffer[..<count]
+        }
     }
 }

@@ -27,8 +27,11 @@ final class TestAuthority: Sendable {
     let client: Pair
 
     private init() throws {
+        TemporaryFolder.removeLeftovers()
         let folder = try TemporaryFolder()
         self.folder = folder
+        // It is everybody's until the end.
+        atexit { if case .success(let authority) = TestAuthority.shared { TemporaryFolder.remove(authority.folder.path) } }
         root = try Self.makeAuthority("root", in: folder)
         stranger = try Self.makeAuthority("stranger", in: folder)
         server = try Self.makePair("server", in: folder, names: "DNS:localhost,IP:127.0.0.1,IP:::1")

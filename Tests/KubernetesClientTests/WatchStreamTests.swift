@@ -66,6 +66,23 @@ struct WatchStreamTests {
         }
     }
 
+    /// The kernel probes a connection that says nothing: within 20 s for the first time.
+    @Test func noticesAPeerThatVanished() async throws {
+        try await withClient(server.access(authority)) { api in
+            let stream = try await api.stream(APIRequest(.get, "/watch/open"))
+            _ = try await stream.next()
+            let peer = ":" + String(server.port, radix: 16, uppercase: true)
+            // proc(5): the third column is the peer; the sixth the timer, 02 for keepalive, and when it is due in 1/100 s.
+            let timers = try TemporaryFolder.text("/proc/net/tcp").split(separator: "\n").map { $0.split(separator: " ") }
+                .filter { $0.count > 5 && $0[2].hasSuffix(peer) }.map { $0[5].split(separator: ":") }
+            #expect(timers.count == 1)
+            let timer = try #require(timers.first)
+            #expect(timer[0] == "02")
+            #expect(try #require(Int(timer[1], radix: 16)) <= 2000)
+            withExtendedLifetime(stream) {}
+        }
+    }
+
     @Test func givesUpOnASilentServer() async throws {
         try await withClient(server.access(authority), { $0.silenceTimeout = .milliseconds(300) }) { api in
             let stream = try await api.stream(APIRequest(.get, "/watch/open"))

@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import select
+import socket
 import ssl
 import sys
 import threading
@@ -170,10 +171,6 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     context: ssl.SSLContext | None = None
 
-    def get_request(self):  # type: ignore[no-untyped-def]
-        connection, address = super().get_request()
-        return connection, address
-
     def finish_request(self, request, client_address) -> None:  # type: ignore[no-untyped-def]
         if self.context:
             try:
@@ -203,8 +200,6 @@ def main() -> None:
     parser.add_argument("--address", default="127.0.0.1")
     arguments = parser.parse_args()
     if ":" in arguments.address:
-        import socket
-
         Server.address_family = socket.AF_INET6
     server = Server((arguments.address, 0), Handler)
     if arguments.certificate:

@@ -13,20 +13,19 @@ import yaml
 from . import discovery, errors, faults, lists, objects, openapi, protobuf, reviews, tables
 from .errors import ApiError, bad_request
 from .http import Request, Response
+from .deletion import DeleteOptions, delete
 from .jsons import Json, Object, encode
 from .lifecycle import Lifecycle
 from .lists import Selection
 from .objects import Encoder, Options
 from .resources import Registry, Resource
+from .routes import Place, named, options_of, patch_kind, verb_of
 from .scales import Scales
 from .store import Store, Stored
 from .users import ADMIN, ANONYMOUS, Attributes, Authorizer, Tokens, User, from_certificate, refusal, service_account, unauthorized
-from .verbs import DeleteOptions, Verbs, Written
+from .verbs import Verbs, Written
 from .watches import Hub, Watch
 
-_PATCHES = {"application/json-patch+json": "json", "application/merge-patch+json": "merge",
-            "application/strategic-merge-patch+json": "strategic", "application/apply-patch+yaml": "apply",
-            "application/apply-patch+cbor": "apply"}
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -110,7 +109,7 @@ class App:
         user = self._user(request)
         seen.user = user.name
         parts = [part for part in request.path.split("/") if part]
-        place = _Place.of(parts)
+        place = Place.of(parts)
         if place is None:
             seen.verb, seen.resource = request.method.lower(), request.path
             await self._fault(request, seen, "", "")
@@ -119,9 +118,9 @@ class App:
                 raise refusal(user, asked)
             return self._other(request, parts)
         resource = self.registry.find(place.group, place.version, place.plural)
-        verb = _verb(request, place)
+        verb = verb_of(request, place)
         seen.verb, seen.resource, seen.namespace, seen.name = verb, place.full, place.namespace, place.name
-        asked = Attributes(verb, place.group, place.plural, place.sub, place.namespace, place.name or _named(request))
+        asked = Attributes(verb, place.group, place.plural, place.sub, place.namespace, place.name or named(request))
         fault = await self._fault(request, seen, place.plural, place.group)
         if not self.authorizer.allows(user, asked):
             raise refusal(user, asked)
@@ -168,7 +167,7 @@ class App:
 
     # Resources
 
-    async def _resource(self, request: Request, resource: Resource, place: "_Place", verb: str, user: User) -> Response:
+    async def _resource(self, request: Request, resource: Resource, place: Place, verb: str, user: User) -> Response:
         query = request.query
         if verb in ("watch", "list"):
             lists.check(query, verb == "watch")
@@ -176,9 +175,9 @@ class App:
             return self._watch(request, resource, place)
         if verb == "list":
             return self._list(request, resource, place)
-        options = _options(request)
+        options = options_of(request)
         if place.sub == "scale" and resource.scale:
-            answer = self.scales.answer(resource, place.namespace, place.name, request.method, self._body(request), _patch_kind(request), options)
+            answer = self.scales.answer(resource, place.namespace, place.name, request.method, self._body(request), patch_kind(request), options)
             return Response(200, encode(answer) + b"\n", warnings=options.warnings)
         if place.sub == "token" and resource.key == ("", "serviceaccounts") and verb == "create":
             answer = reviews.token_request(self.store, place.namespace, place.name, self._body(request), self.tokens)
@@ -203,12 +202,12 @@ class App:
             chosen = lists.selection(resource, place.namespace, query)
             found = [one for one in self.store.all(resource.key, place.namespace) if chosen.matches(one.obj)]
             for stored in found:
-                self.verbs.delete(resource, *stored.place, DeleteOptions())
+                delete(self.verbs, resource, *stored.place, DeleteOptions())
             head = {"resourceVersion": str(self.store.version)}
             return Response(200, self._list_body(resource, found, head))
         return _no_page()
 
-    def _create(self, request: Request, resource: Resource, place: "_Place", options: Options, user: User) -> Response:
+    def _create(self, request: Request, resource: Resource, place: Place, options: Options, user: User) -> Response:
         given = self._checked(resource, request)
         if resource.verbs == ("create",):
             answer = reviews.review(resource, given, options, self.tokens, self.authorizer, user)
@@ -216,8 +215,8 @@ class App:
         written = self.verbs.create(resource, place.namespace, given, options)
         return self._wrote_answer(resource, written, True, options)
 
-    def _patch(self, request: Request, resource: Resource, place: "_Place", options: Options) -> Response:
-        kind = _patch_kind(request)
+    def _patch(self, request: Request, resource: Resource, place: Place, options: Options) -> Response:
+        kind = patch_kind(request)
         if not kind or kind == "strategic" and resource.custom:
             accepted = ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"]
             if not resource.custom:
@@ -233,14 +232,14 @@ class App:
         written = self.verbs.patch(resource, place.namespace, place.name, kind, patch, options, place.sub)
         return self._wrote_answer(resource, written, False, options)
 
-    def _delete(self, request: Request, resource: Resource, place: "_Place") -> Response:
+    def _delete(self, request: Request, resource: Resource, place: Place) -> Response:
         body = self._body(request) if request.body else {}
         conditions = body.get("preconditions") or {}
         grace = body.get("gracePeriodSeconds", request.query.get("gracePeriodSeconds"))
         options = DeleteOptions(conditions.get("uid", ""), conditions.get("resourceVersion", ""), None if grace is None else int(grace),
                                 body.get("propagationPolicy") or request.query.get("propagationPolicy", ""),
                                 "All" in (body.get("dryRun") or []) or request.query.get("dryRun") == "All")
-        written, gone = self.verbs.delete(resource, place.namespace, place.name, options)
+        written, gone = delete(self.verbs, resource, place.namespace, place.name, options)
         if not gone or resource.key == ("", "pods"):
             return self._wrote_answer(resource, written, False, Options())
         assert isinstance(written, Stored)
@@ -280,7 +279,7 @@ class App:
         except yaml.YAMLError as error:
             raise bad_request(f"error decoding YAML: {error}") from None
 
-    def _list(self, request: Request, resource: Resource, place: "_Place") -> Response:
+    def _list(self, request: Request, resource: Resource, place: Place) -> Response:
         chosen = self._chosen(request, resource, place)
         page = lists.page(self.store, resource, chosen, request.query)
         head: Object = {"resourceVersion": str(page.version)}
@@ -301,76 +300,18 @@ class App:
         return b'{"kind":' + encode(resource.list) + b',"apiVersion":' + encode(resource.group_version) + b',"metadata":' + encode(head) + \
             b',"items":[' + body + b"]}\n"
 
-    def _chosen(self, request: Request, resource: Resource, place: "_Place") -> Selection:
+    def _chosen(self, request: Request, resource: Resource, place: Place) -> Selection:
         query = dict(request.query)
         if place.name:
             query["fieldSelector"] = f"metadata.name={place.name}"
         return lists.selection(resource, place.namespace, query)
 
-    def _watch(self, request: Request, resource: Resource, place: "_Place") -> Response:
+    def _watch(self, request: Request, resource: Resource, place: Place) -> Response:
         chosen = self._chosen(request, resource, place)
         line = tables.line(resource, self.encoder, request.query) if tables.wanted(request) else self.hub.line(resource)
         watch = Watch(self.hub, resource, chosen, request.query, line)
         watch.start()
         return Response(200, stream=watch.lines(), done=lambda: self.hub.remove(watch))
-
-
-class _Place:
-    """What a path names."""
-
-    def __init__(self, group: str, version: str, namespace: str, plural: str, name: str, sub: str):
-        self.group, self.version, self.namespace, self.plural, self.name, self.sub = group, version, namespace, plural, name, sub
-
-    @property
-    def full(self) -> str:
-        return f"{self.plural}/{self.sub}" if self.sub else self.plural
-
-    @classmethod
-    def of(cls, parts: list[str]) -> Optional["_Place"]:
-        if parts[:1] == ["api"] and len(parts) > 2:
-            group, version, rest = "", parts[1], parts[2:]
-        elif parts[:1] == ["apis"] and len(parts) > 3:
-            group, version, rest = parts[1], parts[2], parts[3:]
-        else:
-            return None
-        namespace = ""
-        if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in ("status", "finalize"):
-            namespace, rest = rest[1], rest[2:]
-        rest += ["", "", ""]
-        return cls(group, version, namespace, rest[0], rest[1], "/".join(part for part in rest[2:] if part))
-
-
-def _verb(request: Request, place: _Place) -> str:
-    if request.method in ("GET", "HEAD"):
-        if request.query.get("watch") in ("true", "1"):
-            return "watch"
-        return "get" if place.name else "list"
-    if request.method == "DELETE":
-        return "delete" if place.name else "deletecollection"
-    return {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(request.method, request.method.lower())
-
-
-def _named(request: Request) -> str:
-    """The one object that a list or a watch by field selector is about: RBAC's resourceNames count for it."""
-    import re
-
-    found = re.fullmatch(r"metadata\.name==?([^,]+)", request.query.get("fieldSelector", ""))
-    return found[1] if found else ""
-
-
-def _patch_kind(request: Request) -> str:
-    return _PATCHES.get(request.headers.get("content-type", "").partition(";")[0].strip(), "")
-
-
-def _options(request: Request) -> Options:
-    query = request.query
-    agent = "".join(letter for letter in request.headers.get("user-agent", "").partition("/")[0] if letter.isprintable())[:128]
-    validation = query.get("fieldValidation") or "Warn"
-    if validation not in ("Ignore", "Warn", "Strict"):
-        raise errors.invalid("CreateOptions", "meta.k8s.io", "", [errors.unsupported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"])])
-    if query.get("dryRun") not in (None, "", "All"):
-        raise errors.invalid("CreateOptions", "meta.k8s.io", "", [errors.unsupported("dryRun", [query["dryRun"]], ["All"])])
-    return Options(query.get("fieldManager") or agent or "unknown", query.get("dryRun") == "All", validation, query.get("force") in ("true", "1"))
 
 
 def _no_page() -> Response:

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Any, Iterator, Optional
 
-from . import celfunctions
+from . import celfunctions, celtree
 from .celfunctions import CelUnavailable, environment
 from .errors import FieldError
 from .fieldsets import MISSING
@@ -36,6 +36,12 @@ _VALIDATE = re.compile(r"format\.\w+\(\)\.validate\(")
 @lru_cache(maxsize=None)
 def _compiled(source: str) -> Any:
     return environment().compile(_with_optional(source))
+
+
+@lru_cache(maxsize=None)
+def tree(source: str) -> celtree.Node:
+    """The syntax tree of a rule. Raises RuntimeError when it does not compile."""
+    return celtree.read(_compiled(source).serialize())
 
 
 def _with_optional(source: str) -> str:

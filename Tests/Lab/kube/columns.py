@@ -79,8 +79,6 @@ COLUMNS: dict[str, list[tuple[str, str, int, Any]]] = {
                             ("Max Unavailable", "string", 0, _text("spec", "maxUnavailable", none="N/A")),
                             ("Allowed Disruptions", "integer", 0, lambda obj: at(obj, "status", "disruptionsAllowed") or 0)],
     "Lease": [("Holder", "string", 0, _text("spec", "holderIdentity", none=""))],
-    "Event": [("Type", "string", 0, _text("type")), ("Reason", "string", 0, _text("reason")),
-              ("Object", "string", 0, lambda obj: _about(obj)), ("Message", "string", 0, lambda obj: (obj.get("message") or obj.get("note") or "").strip())],
     "CustomResourceDefinition": [("Created At", "date", 0, lambda obj: obj["metadata"].get("creationTimestamp"))],
     "RoleBinding": _BINDING, "ClusterRoleBinding": _BINDING,
 }
@@ -89,3 +87,29 @@ COLUMNS: dict[str, list[tuple[str, str, int, Any]]] = {
 def _about(obj: Object) -> str:
     about = obj.get("involvedObject") or obj.get("regarding") or {}
     return f"{about.get('kind', '').lower()}/{about.get('name', '')}"
+
+
+def _since(*fields: str) -> Any:
+    def cell(obj: Object) -> str:
+        from .tables import age
+
+        stamps = [at(obj, *field.split(".")) for field in fields]
+        return age(next((stamp for stamp in stamps if stamp), None))
+
+    return cell
+
+
+def _source(obj: Object) -> str:
+    source = obj.get("source") or obj.get("deprecatedSource") or {}
+    return ", ".join(filter(None, (source.get("component") or obj.get("reportingComponent") or obj.get("reportingController"),
+                                   source.get("host") or obj.get("reportingInstance"))))
+
+
+# The one kind whose name is not its first column.
+EVENT = [("Last Seen", "string", 0, _since("series.lastObservedTime", "lastTimestamp", "deprecatedLastTimestamp", "eventTime")),
+         ("Type", "string", 0, _text("type", none="")), ("Reason", "string", 0, _text("reason", none="")), ("Object", "string", 0, _about),
+         ("Subobject", "string", 1, _text("involvedObject", "fieldPath", none="")), ("Source", "string", 1, _source),
+         ("Message", "string", 0, lambda obj: (obj.get("message") or obj.get("note") or "").strip()),
+         ("First Seen", "string", 1, _since("firstTimestamp", "deprecatedFirstTimestamp", "eventTime")),
+         ("Count", "string", 1, lambda obj: at(obj, "series", "count") or obj.get("count") or obj.get("deprecatedCount") or 1),
+         ("Name", "string", 1, _text("metadata", "name"))]

@@ -7,7 +7,7 @@ import hashlib
 import re
 from typing import Iterator
 
-from . import cel, decoding
+from . import cel, celcosts, decoding
 from .errors import FieldError, forbidden_field, invalid_value, required
 from .jsons import Object, at, clone
 from .resources import Custom, Resource
@@ -54,6 +54,7 @@ def _refusals(obj: Object) -> Iterator[FieldError]:
                 f"{below}.type", "must not be empty at the root")
         yield from _structural(schema, below, root=True)
         yield from cel.compile_errors(schema, below)
+        yield from celcosts.refusals(schema, below)
         for position, column in enumerate(version.get("additionalPrinterColumns") or ()):
             if not column.get("jsonPath", "").startswith("."):
                 yield invalid_value(f"{path}.additionalPrinterColumns[{position}].jsonPath", column.get("jsonPath", ""), "must be a simple json path starting with .")

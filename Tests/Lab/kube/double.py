@@ -39,13 +39,16 @@ class ApiServer:
     host: the address it listens on, and that its kubeconfigs name.
     port, plain_port: 0 takes a free port, kept over restarts; plain_port None: TLS only.
     keep: whether objects outlive `stop`.
+    anonymous: who sends no credentials without TLS is system:anonymous, not the administrator.
+    attached: it ends with the calling process, even one killed.
     """
 
     def __init__(self, folder: Path, *, namespace: Optional[Namespace] = None, host: str = "127.0.0.1", port: int = 0,
-                 plain_port: Optional[int] = 0, anonymous: bool = False, keep: bool = True, names: Sequence[str] = ()):
+                 plain_port: Optional[int] = 0, anonymous: bool = False, keep: bool = True, attached: bool = True, names: Sequence[str] = ()):
         self.folder, self.namespace, self.host, self._anonymous, self._keep = folder, namespace, host, anonymous, keep
         self.port, self.plain_port = port, plain_port
         self._names = list(names)
+        self._attached = attached
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     def __enter__(self) -> "ApiServer":
@@ -66,7 +69,7 @@ class ApiServer:
             certificates.make_user(self.folder, "admin", "kubernetes-admin", ["system:masters"])
         (self.folder / "ports").unlink(missing_ok=True)
         command = [sys.executable, "-m", "kube.serve", "--folder", str(self.folder), "--host", self.host, "--port", str(self.port),
-                   "--plain-port", str(-1 if self.plain_port is None else self.plain_port), "--parent", str(os.getpid())]
+                   "--plain-port", str(-1 if self.plain_port is None else self.plain_port), "--parent", str(os.getpid() if self._attached else 0)]
         command += ["--anonymous"] if self._anonymous else []
         command += ["--state", str(self.folder / "objects")] if self._keep else []
         with (self.folder / "log").open("ab") as log:

@@ -52,7 +52,8 @@ class BadRequest(Exception):
     pass
 
 
-async def _read(reader: asyncio.StreamReader, secure: bool, peer: Optional[dict[str, object]]) -> Optional[Request]:
+async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secure: bool,
+                peer: Optional[dict[str, object]]) -> Optional[Request]:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
@@ -69,6 +70,8 @@ async def _read(reader: asyncio.StreamReader, secure: bool, peer: Optional[dict[
         if not colon:
             raise BadRequest("400 Bad Request")
         headers[name.strip().lower()] = value.strip()
+    if headers.get("expect", "").lower() == "100-continue":
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     if "chunked" in headers.get("transfer-encoding", ""):
         body = await _chunks(reader)
     else:
@@ -153,7 +156,7 @@ class Server:
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secure: bool) -> bool:
         peer = writer.get_extra_info("peercert") or None
         try:
-            request = await _read(reader, secure, peer)
+            request = await _read(reader, writer, secure, peer)
         except (BadRequest, ValueError) as error:
             text = str(error) if isinstance(error, BadRequest) else "400 Bad Request"
             writer.write(f"HTTP/1.1 {text}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n{text}".encode())

@@ -6,10 +6,11 @@ import asyncio
 from typing import Optional
 
 from . import definitions
+from .deletion import DeleteOptions, delete
 from .jsons import Object, clone
 from .resources import Registry, Resource
 from .store import Change, Store, Stored
-from .verbs import DeleteOptions, Verbs
+from .verbs import Verbs
 
 _CRD = ("apiextensions.k8s.io", "customresourcedefinitions")
 _NAMESPACES = ("", "namespaces")
@@ -91,14 +92,14 @@ class Lifecycle:
 
     def _delete(self, resource: Resource, stored: Stored) -> None:
         if not stored.obj["metadata"].get("deletionTimestamp"):
-            self._verbs.delete(resource, *stored.place, DeleteOptions(uid=stored.obj["metadata"]["uid"], propagation="Background"))
+            delete(self._verbs, resource, *stored.place, DeleteOptions(uid=stored.obj["metadata"]["uid"], propagation="Background"))
 
     def _rewrite(self, stored: Stored, meta: Object) -> None:
         """A write of the garbage collector; it ends an object whose last finalizer it takes."""
         if meta.get("deletionTimestamp") and not meta.get("finalizers") and not meta.get("deletionGracePeriodSeconds"):
             resource = self._resource(stored)
             if resource is not None:
-                self._verbs._finalized(resource, stored)
+                self._verbs.finalized(resource, stored)
             else:
                 self._store.delete(stored.key, stored.place)
             return
@@ -146,7 +147,7 @@ class Lifecycle:
             if resource is None:
                 continue
             if one.key == ("", "pods"):
-                self._verbs.delete(resource, *one.place, DeleteOptions(grace=0))
+                delete(self._verbs, resource, *one.place, DeleteOptions(grace=0))
             else:
                 self._delete(resource, one)
         if not [one for one in self._store.everything() if one.place[0] == name]:

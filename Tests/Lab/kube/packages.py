@@ -10,19 +10,21 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from lab import paths
+
 _HERE = Path(__file__).parent
-_CACHE = _HERE.parents[2] / ".cache" / "kube-python"
 
 
 def folder() -> Path:
     """Where the packages are. Installs them when the requirements are new."""
     requirements = _HERE / "requirements.txt"
+    cache = paths.cache() / "kube-python"
     wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    there = _CACHE / wanted
+    there = cache / wanted
     if (there / "complete").exists():
         return there
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    with (_CACHE / "lock").open("w") as lock:
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (there / "complete").exists():
             done = subprocess.run(

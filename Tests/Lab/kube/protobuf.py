@@ -65,7 +65,7 @@ def _unsupported(why: str) -> ApiError:
     return ApiError(415, "UnsupportedMediaType", f"the body of the request was in an unknown format: {why}")
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+def fields(data: bytes) -> Iterator[tuple[int, Any]]:
     at = 0
 
     def number() -> int:
@@ -89,7 +89,9 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
                 yield tag >> 3, data[at : at + length]
                 at += length
             elif tag & 7 in (1, 5):
-                at += 8 if tag & 7 == 1 else 4
+                length = 8 if tag & 7 == 1 else 4
+                yield tag >> 3, data[at : at + length]
+                at += length
             else:
                 raise _unsupported(f"wire type {tag & 7}")
     except IndexError:
@@ -98,7 +100,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
 
 def _message(name: str, data: bytes) -> Object:
     out: Object = {}
-    for number, value in _fields(data):
+    for number, value in fields(data):
         known = _MESSAGES[name].get(number)
         if known is None:
             continue
@@ -106,7 +108,7 @@ def _message(name: str, data: bytes) -> Object:
         if kind[0] == "[":
             out.setdefault(field, []).append(_value(kind[1:-1], value))
         elif kind[0] == "{":
-            pair = dict(_fields(value))
+            pair = dict(fields(value))
             out.setdefault(field, {})[pair.get(1, b"").decode()] = _value(kind[1:-1], pair.get(2, b""))
         else:
             got = _value(kind, value)
@@ -126,6 +128,6 @@ def _value(kind: str, value: Any) -> Any:
     if kind == "y":
         return base64.b64encode(value).decode()
     if kind == "t":
-        seconds = dict(_fields(value)).get(1)
+        seconds = dict(fields(value)).get(1)
         return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds and seconds < 1 << 40 else None
     return _message(kind, value)

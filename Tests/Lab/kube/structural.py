@@ -6,7 +6,7 @@ import base64
 import ipaddress
 import re
 from datetime import date, datetime
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from .errors import FieldError, invalid_value, required, unsupported
 from .fieldsets import MISSING

@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 from .http import Request
 from .jsonpath import find
-from .jsons import Json, Object, at, encode
+from .jsons import Json, Object, encode
 from .objects import Encoder, wire_form
 from .resources import Resource
 from .store import Stored
@@ -75,6 +75,8 @@ def _definitions(resource: Resource) -> list[Object]:
                 says = _AGE
             out.append({"name": one["name"], "type": one["type"], "format": one.get("format", ""), "description": says, "priority": one.get("priority", 0)})
         return out
+    if resource.kind == "Event":
+        out = []
     for name, kind, priority, _ in _columns(resource):
         out.append({"name": name, "type": kind, "format": "", "description": "", "priority": priority})
     return out
@@ -86,7 +88,8 @@ def _cells(resource: Resource, obj: Object) -> list[Any]:
         if not resource.custom.columns:
             return [name, obj["metadata"].get("creationTimestamp")]
         return [name, *(_custom_cell(one, obj) for one in resource.custom.columns)]
-    return [name, *(cell(obj) for _, _, _, cell in _columns(resource))]
+    cells = [cell(obj) for _, _, _, cell in _columns(resource)]
+    return cells if resource.kind == "Event" else [name, *cells]
 
 
 def _custom_cell(column: Object, obj: Object) -> Any:
@@ -112,8 +115,10 @@ def _text(value: Json) -> str:
 
 
 def _columns(resource: Resource) -> list[Column]:
-    from .columns import COLUMNS
+    from .columns import COLUMNS, EVENT
 
+    if resource.kind == "Event":
+        return EVENT
     return COLUMNS.get(resource.kind, []) + [("Age", "string", 0, lambda obj: age(obj["metadata"].get("creationTimestamp")))]
 
 

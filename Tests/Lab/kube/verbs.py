@@ -1,15 +1,13 @@
-"""Create, get, update, patch, apply and delete: one object at a time."""
+"""Create, get, update, patch and apply: one object at a time."""
 
 from __future__ import annotations
 
 import random
 import uuid
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from typing import Callable, Optional, Union
 
 from . import addresses, decoding, defaults, errors, managers, objects, patches
-from .errors import ApiError, bad_request, conflict, invalid, invalid_value, not_found
+from .errors import bad_request, conflict, invalid, invalid_value, not_found
 from .jsons import Json, Object, clone
 from .managers import Manager
 from .objects import Options
@@ -20,15 +18,6 @@ from .store import Store, Stored
 Written = Union[Stored, Object]
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
 _NO_GENERATION = ("metadata", "status", "kind", "apiVersion")
-
-
-@dataclass
-class DeleteOptions:
-    uid: str = ""
-    version: str = ""
-    grace: Optional[int] = None
-    propagation: str = ""
-    dry_run: bool = False
 
 
 class Verbs:
@@ -88,11 +77,11 @@ class Verbs:
         objects.check(resource, obj, None)
         if resource.kind == "Service" and not resource.custom:
             self.addresses.fill(obj)
-        obj = self._normal(resource, obj)
+        obj = self.normal(resource, obj)
         if options.dry_run:
             return obj
         obj["metadata"]["resourceVersion"] = "0"  # its place among the fields
-        obj = self._normal(resource, obj)
+        obj = self.normal(resource, obj)
         stored = self.store.put(resource.key, (obj["metadata"].get("namespace", ""), obj["metadata"]["name"]), objects.stored_form(resource, obj))
         self.on_write(resource, stored)
         return stored
@@ -108,7 +97,7 @@ class Verbs:
     def _manager(self, resource: Resource, options: Options, operation: str, subresource: str = "") -> Manager:
         return Manager(options.manager, operation, resource.group_version, subresource)
 
-    def _normal(self, resource: Resource, obj: Object) -> Object:
+    def normal(self, resource: Resource, obj: Object) -> Object:
         if resource.custom:
             meta = decoding.decode(resource.type.fields["metadata"].type, obj["metadata"], resource.kind, resource.version, [])
             return {**obj, "metadata": meta}
@@ -172,14 +161,14 @@ class Verbs:
             meta["generation"] = before.get("generation", 0) + 1
         if resource.kind == "Service" and not resource.custom:
             self.addresses.keep(obj, old)
-        obj = self._normal(resource, obj)
+        obj = self.normal(resource, obj)
         objects.check(resource, obj, old)
         if _same_but_times(obj, old):
             return stored
         if options.dry_run:
             return obj
         if meta.get("deletionTimestamp") and not meta.get("finalizers") and not meta.get("deletionGracePeriodSeconds"):
-            self._finalized(resource, stored)
+            self.finalized(resource, stored)
             return obj
         written = self.store.put(resource.key, stored.place, objects.stored_form(resource, obj))
         self.on_write(resource, written)
@@ -194,8 +183,8 @@ class Verbs:
         version = meta.get("resourceVersion")
         if version in (None, "", "0"):
             if not (resource.unconditional and not resource.custom):
-                raise invalid(resource.kind, resource.group, name, [
-                    FieldErrorOfVersion(version)])
+                raise invalid(resource.kind, resource.group, name, [errors.FieldError(
+                    "FieldValueInvalid", "metadata.resourceVersion", "Invalid value: 0: must be specified for an update")])
         elif not version.isdigit():
             raise bad_request(f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax')
         elif version != before["resourceVersion"]:
@@ -258,75 +247,9 @@ class Verbs:
         obj = objects.decode(resource, merged, Options(validation="Ignore"))
         return self._update(resource, stored, obj, options, subresource, owned), False
 
-    # Deleting
-
-    def delete(self, resource: Resource, namespace: str, name: str, options: DeleteOptions) -> tuple[Written, bool]:
-        """True when the object is gone, false when it waits for its finalizers or its kubelet."""
-        stored = self.stored(resource, namespace, name)
-        meta = stored.obj["metadata"]
-        self._preconditions(resource, meta, options)
-        finalizers = list(meta.get("finalizers") or ())
-        for word, finalizer in (("Foreground", "foregroundDeletion"), ("Orphan", "orphan")):
-            if options.propagation == word and finalizer not in finalizers:
-                finalizers.append(finalizer)
-        grace = self._grace(resource, stored.obj, options)
-        if resource.key == ("", "namespaces") or finalizers or grace:
-            if meta.get("deletionTimestamp") and finalizers == list(meta.get("finalizers") or ()) and grace >= meta.get("deletionGracePeriodSeconds", 0):
-                return stored, False
-            return self._mark(resource, stored, finalizers, grace, options), False
-        if not options.dry_run:
-            self._finalized(resource, stored)
-        return stored, True
-
-    def _preconditions(self, resource: Resource, meta: Object, options: DeleteOptions) -> None:
-        if options.uid and options.uid != meta["uid"]:
-            raise conflict(resource.kind, resource.group, meta["name"],
-                           f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta['uid']}). "
-                           "The object might have been deleted and then recreated")
-        if options.version and options.version != meta["resourceVersion"]:
-            raise conflict(resource.kind, resource.group, meta["name"],
-                           f"the ResourceVersion in the precondition ({options.version}) does not match the ResourceVersion in record "
-                           f"({meta['resourceVersion']}). The object might have been modified")
-
-    def _grace(self, resource: Resource, obj: Object, options: DeleteOptions) -> int:
-        if resource.key != ("", "pods"):
-            return 0
-        spec, status = obj["spec"], obj["status"]
-        if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
-            return 0
-        grace = options.grace if options.grace is not None else spec.get("terminationGracePeriodSeconds", 30)
-        return max(grace, 0)
-
-    def _mark(self, resource: Resource, stored: Stored, finalizers: list[str], grace: int, options: DeleteOptions) -> Written:
-        obj = clone(objects.wire_form(resource, stored))
-        meta = obj["metadata"]
-        when = datetime.now(timezone.utc) + timedelta(seconds=grace)
-        if not meta.get("deletionTimestamp"):
-            if "generation" in meta:
-                meta["generation"] += 1
-            meta["deletionTimestamp"] = when.strftime("%Y-%m-%dT%H:%M:%SZ")
-        elif grace < meta.get("deletionGracePeriodSeconds", 0):
-            meta["deletionTimestamp"] = when.strftime("%Y-%m-%dT%H:%M:%SZ")
-        meta["deletionGracePeriodSeconds"] = grace
-        if finalizers:
-            meta["finalizers"] = finalizers
-        if resource.key == ("", "namespaces"):
-            obj["status"]["phase"] = "Terminating"
-            meta.pop("deletionGracePeriodSeconds")
-        obj = self._normal(resource, obj)
-        if options.dry_run:
-            return obj
-        written = self.store.put(resource.key, stored.place, objects.stored_form(resource, obj))
-        self.on_write(resource, written)
-        return written
-
-    def _finalized(self, resource: Resource, stored: Stored) -> None:
+    def finalized(self, resource: Resource, stored: Stored) -> None:
         self.store.delete(resource.key, stored.place)
         self.addresses.free(stored.obj)
-
-
-def FieldErrorOfVersion(version: Optional[str]) -> errors.FieldError:
-    return errors.FieldError("FieldValueInvalid", "metadata.resourceVersion", "Invalid value: 0: must be specified for an update")
 
 
 def _without_nulls(value: Json) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import socket
@@ -187,6 +188,10 @@ class Size(WithServer):
             connection.request("POST", NODES, json.dumps(edge_node(f"n{index}")), {"Content-Type": "application/json"})
             connection.getresponse().read()
         self.assertEqual(len(self.asked("GET", NODES)["items"]), 1000)
+        connection.request("GET", NODES, headers={"Accept-Encoding": "gzip"})
+        packed = connection.getresponse()
+        self.assertEqual(packed.getheader("Content-Encoding"), "gzip")
+        self.assertEqual(len(json.loads(gzip.decompress(packed.read()))["items"]), 1000)
         version = self.server.control("version")
         watches = []
         for _ in range(300):

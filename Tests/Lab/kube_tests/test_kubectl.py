@@ -120,6 +120,13 @@ class Kubectl(WithServer):
             finally:
                 watching.kill()
 
+    def test_events_are_told(self) -> None:
+        self.made("/apis/events.k8s.io/v1/namespaces/rec/events", {
+            "metadata": {"name": "e.1"}, "eventTime": "2026-11-21T00:00:00.000000Z", "reportingController": "c", "reportingInstance": "i", "action": "A",
+            "reason": "Provisioned", "type": "Normal", "note": "done", "regarding": {"kind": "EdgeNode", "name": "a", "namespace": "rec"}})
+        self.assertRegex(self.kubectl("get", "-n", "rec", "events"), r"LAST SEEN +TYPE +REASON +OBJECT +MESSAGE\n\S+ +Normal +Provisioned +edgenode/a +done")
+        self.assertIn("Provisioned", self.kubectl("events", "-n", "rec"))
+
     def test_namespace_takes_its_objects_along(self) -> None:
         self.kubectl("create", "ns", "short")
         self.kubectl("create", "-n", "short", "configmap", "inside")
