@@ -14,8 +14,9 @@ from product.controller import Controller
 from product.fetch import fetch
 from product.traffic import HeldConnection, eventually
 
-# leaseDuration and a retryPeriod, and some to spare for two busy cores.
-_TAKE_OVER = 15 + 2 + 4
+# leaseDuration, from when the other saw the last renewal to when it looks again (client-go looks every retryPeriod of 2 s, times up
+# to 2.2), and some to spare for two busy cores.
+_TAKE_OVER = 15 + 2 * 4.4 + 4
 _WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
 

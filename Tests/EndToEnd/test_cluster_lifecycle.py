@@ -11,6 +11,7 @@ from cluster_stage import UPLINKS, ClusterStage, ClusterTest, fresh
 from lab import paths
 from lab.commands import CommandFailed
 from lab.network import BACKEND, CLIENT, VPS
+from load import SteadyLoad
 from product import manifests as m
 from product import traffic
 from product.fetch import fetch
@@ -62,8 +63,10 @@ class ClusterLifecycleTests(ClusterTest):
         line = next(one for one in shown.splitlines() if "edge-node" in one)
         self.assertIn("True", line.split())
         self.assertIn(VPS, line)
-        for name in ("public-web", "public-edge", "public-tls"):
-            self.assertIn("True", next(one for one in shown.splitlines() if f"/{name} " in one).split())
+        for name, ready in (("public-web", "1/1"), ("public-edge", "2/2"), ("public-tls", "3/3")):
+            words = next(one for one in shown.splitlines() if f"/{name} " in one).split()
+            self.assertIn("Applied", words)
+            self.assertIn(ready, words)
         status = self.stage.status("EdgeNode", "edge-node")
         self.assertEqual({one["type"]: one["status"] for one in status["conditions"]},
                          {name: "True" for name in ("Ready", "Enrolled", "TunnelEstablished", "ConfigSynced")})
@@ -105,8 +108,10 @@ class ClusterLifecycleTests(ClusterTest):
         self.assertEqual(self.stage.get("Service", "edge-node-uplink", UPLINKS)["spec"]["clusterIP"], "None")
         self.assertEqual(self.stage.keys("edge-node"), {"priv-0"})
         self.assertIsNone(self.stage.get("PodDisruptionBudget", "edge-node-uplink", UPLINKS))
-        shown = self.kubectl("--namespace", UPLINKS, "get", "pods", "-l", "app.kubernetes.io/name=uplink", "-o", "wide")
-        self.assertIn("1/1", shown)
+        def ready() -> bool:
+            """As the kubelet sees it, every five seconds."""
+            return "1/1" in self.kubectl("--namespace", UPLINKS, "get", "pods", "-l", "app.kubernetes.io/name=uplink", "-o", "wide")
+        eventually(ready, within=15)
 
     def test_04_every_uplink_leads_to_envoys_figures(self) -> None:
         address = self.stage.get("Pod", "edge-node-uplink-0", UPLINKS)["status"]["podIP"]
@@ -194,13 +199,21 @@ class ClusterLifecycleTests(ClusterTest):
         self.assertIn("EnvoyRestarted", self.kubectl("describe", "edgenode", "edge-node"))
 
     def test_10_example_4_rolls_the_uplinks_without_a_gap(self) -> None:
-        self.kubectl.apply(*sample("4-high-availability.yaml"))
-        def spread() -> bool:
-            return len({traffic.whoami(self.lab.client, VPS, 80)["peer"] for _ in range(20)}) == 3
-        eventually(spread, within=90, every=0.5)
+        def rolled() -> bool:
+            """Three pods of the new template, all of them ready."""
+            status = self.stage.status("StatefulSet", "edge-node-uplink", UPLINKS)
+            return status["updatedReplicas"] == status["readyReplicas"] == status["replicas"] == 3 \
+                and status["currentRevision"] == status["updateRevision"]
+        before = self.stage.status("StatefulSet", "edge-node-uplink", UPLINKS)["updateRevision"]
+        with SteadyLoad(self.lab.client, VPS, 80, threads=2) as load:
+            self.kubectl.apply(*sample("4-high-availability.yaml"))
+            eventually(lambda: self.stage.status("StatefulSet", "edge-node-uplink", UPLINKS)["updateRevision"] != before, within=15)
+            eventually(rolled, within=120, every=0.5)
+            eventually(lambda: len(load.peers) >= 3, within=20)
+        self.assertEqual(load.failures, [], f"of {load.requests}")
         pods = self.stage.list("Pod", UPLINKS)
         self.assertEqual({one["spec"]["nodeName"] for one in pods}, {"node1", "node2", "node3"})
-        self.assertTrue(all(one["metadata"]["labels"]["environment"] == "production" for one in pods), "rolled")
+        self.assertEqual({one["metadata"]["labels"].get("environment") for one in pods}, {"production"})
         self.assertEqual(pods[0]["spec"]["containers"][0]["resources"]["limits"]["memory"], "512Mi")
         self.assertIsNotNone(self.stage.get("PodDisruptionBudget", "edge-node-uplink", UPLINKS))
 

@@ -13,9 +13,17 @@ _HELD = 12
 
 
 class ClusterScaleTests(ClusterTest):
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.kubectl.apply(m.port_binding("scaled", "edge", m.tcp("scaled", 7200, BACKEND, 7000)))
+        eventually(lambda: traffic.whoami(cls.lab.client, VPS, 7200), within=20)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.kubectl("delete", "portbinding", "scaled")
+
     def setUp(self) -> None:
-        self.publish(m.port_binding("scaled", "edge", m.tcp("scaled", 7200, BACKEND, 7000)))
-        eventually(lambda: traffic.whoami(self.lab.client, VPS, 7200), within=20)
         self.addCleanup(self.scale, 1)
 
     def scale(self, replicas: int) -> None:
@@ -48,13 +56,15 @@ class ClusterScaleTests(ClusterTest):
                 for one, _ in survivors:
                     one.check()
             self.stage.wait_gone("Pod", "edge-uplink-1", namespace=UPLINKS, within=60)
-            eventually(lambda: self.stage.keys() == {"priv-0"}, within=30)
-            self.stage.wait_gone("PodDisruptionBudget", "edge-uplink", namespace=UPLINKS)
-            eventually(lambda: len(self.stage.status("EdgeNode", "edge")["uplinks"]) == 1, within=30)
             for one, _ in survivors:
                 one.check()
         self.assertEqual(load.failures, [], f"of {load.requests}")
         self.assertGreater(load.requests, 200)
+        self.stage.wait_gone("PodDisruptionBudget", "edge-uplink", namespace=UPLINKS)
+        eventually(lambda: self.stage.keys() == {"priv-0"}, within=30)
+        eventually(lambda: len(self.stage.status("EdgeNode", "edge")["uplinks"]) == 1, within=30)
+        for one, _ in survivors:
+            one.check()
 
     def test_an_uplink_that_dies_comes_back(self) -> None:
         self.stage.cluster.kill(UPLINKS, "edge-uplink-0")
