@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON := /usr/bin/python3
 LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
+SLIM := -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic -Xswiftc -use-ld=lld -Xlinker --icf=all
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
 .PHONY: help setup bundle build images install lint test test-unit test-kube test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
@@ -22,10 +23,8 @@ bundle: setup           ## the agent as it is pushed
 
 build: setup bundle     ## release builds of tidegate and uplink, and the agent's bundle
 	@echo "build"
-	@swift build -c release --static-swift-stdlib --product tidegate
-	@# What is not mapped is not resident: without symbols and dead code the uplink keeps within its 20 MB.
-	@swift build -c release --static-swift-stdlib --product uplink \
-	    -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic
+	@# What is not mapped is not resident: no symbols, no dead code, and one copy of what compiles to the same.
+	@for product in tidegate uplink; do swift build -c release --static-swift-stdlib --product $$product $(SLIM); done
 
 images: build           ## both container images (TAG=, REPO=), for kind, ctr, docker, podman
 	@echo "images"

@@ -7,6 +7,7 @@ import NodeDocument
 import Planning
 import Reconcilers
 import Sodium
+import Synchronization
 import Testing
 import UplinkWorkload
 
