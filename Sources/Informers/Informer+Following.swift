@@ -63,7 +63,8 @@ extension Informer {
         do throws(APIError) {
             let stream = try await server.watch(
                 resource, selector, resourceVersion: version, initialEvents: initialEvents, timeout: timeout)
-            guard change({ $0.isCurrent(serial) { $0.reflector.opened() } }) else { return nil }
+            let openedAt = time.now()
+            guard change({ $0.isCurrent(serial) { $0.reflector.opened(now: openedAt) } }) else { return nil }
             isOpen = true
             recovered()
             var events = WatchEvents(stream)

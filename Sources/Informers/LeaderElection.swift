@@ -100,7 +100,7 @@ public final class LeaderElection: Sendable {
                 logger.info("leading", metadata: ["epoch": "\(epoch)"])
                 return true
             }
-            if let holder, holder != seen { logger.info("another leads", metadata: ["leader": "\(holder)"]) }
+            if let holder, holder != seen, holder != identity { logger.info("another leads", metadata: ["leader": "\(holder)"]) }
             seen = holder
             await time.sleep(for: pause)
         }

@@ -124,8 +124,9 @@ struct Reflector<Object: Sendable>: Sendable {
     }
 
     /// The server took the watch.
-    mutating func opened() {
+    mutating func opened(now: Instant) {
         problem = nil
+        backoff.succeeded(now: now)
         stream?.isOpen = true
     }
 

@@ -95,7 +95,7 @@ private struct History {
             case .watch(let version, let initialEvents, _):
                 if fate(4) { return fail(.unreachable("u")) }
                 if initialEvents, fate(10) { return fail(.status(APIStatus(code: 422, message: "unknown field"))) }
-                reflector.opened()
+                reflector.opened(now: now)
                 watch(from: version, initialEvents: initialEvents, isCalm: isCalm)
             }
         }
@@ -193,7 +193,7 @@ private struct History {
                 if run.random.happens(oneIn: 3) {
                     run.fail(.unreachable("away"))
                 } else {
-                    run.reflector.opened()
+                    run.reflector.opened(now: run.now)
                     run.watch(from: version, initialEvents: false, isCalm: true)
                 }
             }
