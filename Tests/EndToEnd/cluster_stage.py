@@ -222,7 +222,7 @@ def fresh(**lab_options) -> ClusterStage:
     global _current, _is_shared
     standalone_stage.close()
     close()
-    lab = Lab("e2e").up(attached=True, **lab_options)
+    lab = Lab(os.environ.get("TIDEGATE_LAB", "e2e")).up(attached=True, **lab_options)
     _is_shared = False
     try:
         _current = ClusterStage(lab)

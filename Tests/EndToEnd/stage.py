@@ -45,7 +45,7 @@ def fresh(*, uplinks: str = "local", **lab_options) -> Stage:
     """A new lab with a controller that was not started yet; ends the stage before it. For lab_options see Lab.up."""
     global _current, _is_shared
     close()
-    lab = Lab("e2e").up(attached=True, **lab_options)
+    lab = Lab(os.environ.get("TIDEGATE_LAB", "e2e")).up(attached=True, **lab_options)
     _current = Stage(lab, Standalone(lab, uplinks=uplinks))
     _is_shared = False
     return _current
