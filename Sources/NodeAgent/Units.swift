@@ -108,7 +108,7 @@ private func wireGuardUnit(_ settings: UnitSettings) -> String {
         """
 }
 
-/// Envoy with no right but the low ports. It sees its folder of `/etc/tidegate` through a read-only bind, so that folder's parent stays
+/// Envoy and its supervisor with no right but the low ports. Envoy sees its folder of `/etc/tidegate` through a read-only bind, so that folder's parent stays
 /// closed to it; renames by the agent are seen through the bind, being the same folder.
 private func envoyUnit(_ settings: UnitSettings) -> String {
     header + """
@@ -122,8 +122,9 @@ private func envoyUnit(_ settings: UnitSettings) -> String {
         Type=exec
         User=\(envoyUser)
         Group=\(envoyUser)
-        ExecStart=\(settings.paths.envoyLink)/envoy --config-path \(EnvoyLayout.bootstrap) --disable-hot-restart --drain-time-s \
-        \(settings.drainSeconds) --log-level warning
+        ExecStart=\(settings.paths.agent) run-envoy
+        ExecReload=\(settings.paths.agent) restart-envoy
+        KillMode=mixed
         WorkingDirectory=\(settings.paths.envoyView)
         RuntimeDirectory=tidegate
         RuntimeDirectoryMode=0700
