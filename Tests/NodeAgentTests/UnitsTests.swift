@@ -24,6 +24,17 @@ import Testing
         ] { #expect(lines.contains(Substring(line)), "\(line)") }
     }
 
+    @Test(arguments: UnitName.allCases) func everyUnitIsConfined(_ unit: UnitName) throws {
+        let lines = text(unit, settings(try sampleDocument().content.envoy)).split(separator: "\n")
+        for line in [
+            "LimitCORE=0", "NoNewPrivileges=yes", "ProtectSystem=strict", "UMask=0077",
+            "SystemCallFilter=~@privileged @resources",
+        ] {
+            #expect(lines.contains(Substring(line)), "\(line)")
+        }
+        #expect(lines.count { $0.hasPrefix("CapabilityBoundingSet=CAP_NET_") } == 1)
+    }
+
     @Test func bindingsDoNotChangeTheUnit() throws {
         let one = try sampleDocument().content.envoy
         let more = try sampleDocument(listeners: [sampleListener("tcp-1", 1, "a")], clusters: ["a"]).content.envoy
