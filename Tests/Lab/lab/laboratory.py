@@ -105,9 +105,14 @@ class Lab:
         self._wait_for_backends()
         self.vps.wait_ready()
 
+    def set_names(self, names: dict[str, str]) -> None:
+        """What every host of the lab but the VPS resolves besides its own: names by address. Holds from now on."""
+        text = "".join(f"{address} {name}\n" for address, name in names.items())
+        # In place: what runs has this very file mounted at /etc/hosts.
+        (self.folder / "hosts_file").write_text("127.0.0.1 localhost\n::1 localhost\n" + text)
+
     def _write_shared_files(self) -> None:
-        names = "".join(f"{address} {name}\n" for address, name in HOSTS.items())
-        (self.folder / "hosts_file").write_text("127.0.0.1 localhost\n::1 localhost\n" + names)
+        self.set_names(HOSTS)
         # No name server anywhere: a name that is not in the hosts file fails at once.
         (self.folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Protocol, Sequence
 
-from . import cgroups, keys, paths, tree
+from . import cgroups, keeper, keys, paths, tree
 from .commands import CommandFailed, run
 from .namespaces import Namespace
 from .network import VPS
@@ -123,6 +123,19 @@ class NspawnMachine:
         """Shuts the machine down in an orderly way, and waits for it."""
         self._ask("poweroff")
         self._wait(lambda status: "ended" in status, timeout, "to power off")
+
+    def reimage(self, authorized: Sequence[str], disk_bytes: int) -> None:
+        """Builds the machine anew under the same address, as its provider would: another disk, other host keys."""
+        self.stop()
+        run(["umount", str(self.root)])
+        run(["umount", str(self.folder / "disk")])
+        for path in (self.root, self.folder / "disk", self.hosts):
+            shutil.rmtree(path)
+        self.tree.unlink()
+        keeper.rewire(self.instance)
+        self.prepare(authorized, disk_bytes)
+        self.start()
+        self.wait_ready()
 
     def cut_power(self) -> None:
         """Ends the machine at once. `start` after it is a boot with what was on its disk."""
