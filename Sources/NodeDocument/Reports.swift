@@ -148,12 +148,14 @@ public struct UplinkReport: Hashable, Codable, Sendable {
     public var sentBytes: UInt64
     /// `kernel` or `userspace`.
     public var wireGuardKind: String?
+    /// Bytes of the largest packet that the path to the relay carries, where that is less than the tunnel's MTU; nil otherwise.
+    public var pathMTU: Int?
     public var targets: [TargetReport]
 
     public init(
         ordinal: Int, hash: SHA256Digest?, ready: Bool, reason: String?, handshakeAge: Int?, receivedBytes: UInt64,
         sentBytes: UInt64,
-        wireGuardKind: String?, targets: [TargetReport]
+        wireGuardKind: String?, pathMTU: Int? = nil, targets: [TargetReport]
     ) {
         self.ordinal = ordinal
         self.hash = hash
@@ -163,6 +165,7 @@ public struct UplinkReport: Hashable, Codable, Sendable {
         self.receivedBytes = receivedBytes
         self.sentBytes = sentBytes
         self.wireGuardKind = wireGuardKind
+        self.pathMTU = pathMTU
         self.targets = targets
     }
 }

@@ -20,6 +20,7 @@ final class LiveHost: Sendable {
         var turnedForwardingOn: Bool?
         /// The interfaces it was turned on for one by one, in a container.
         var forwardingInterfaces: Set<InterfaceName> = []
+        var probe: PathProbe?
     }
 
     /// - Parameter wireguardGo: the program; nil where there is none.
@@ -33,7 +34,14 @@ final class LiveHost: Sendable {
             settle: { part, endpoint throws(UplinkError) in try self.settle(part, endpoint) },
             obstacles: { () throws(UplinkError) in try self.obstacles() },
             status: { () throws(UplinkError) in try self.status() },
-            speak: { speak(to: $0) },
+            speak: { PathProbe(to: $0)?.send(1) },
+            probe: { relay, bytes in
+                self.state.withLock { state in
+                    state.probe = PathProbe(to: relay)
+                    state.probe?.send(bytes - PathProbe.headers)
+                }
+            },
+            probeArrived: { self.state.withLock { $0.probe?.hasArrived ?? false } },
             remove: { self.remove() })
     }
 
@@ -48,7 +56,7 @@ final class LiveHost: Sendable {
             let device = try self.device(&state)
             do throws(HostNetworkError) {
                 changes += try device.ensureInterface(
-                    addresses: [part.prefix], mtu: UInt32(part.content.mtu))
+                    addresses: [part.prefix], mtu: UInt32(part.mtu))
                 changes += try device.configure(part.wireGuard(endpoint: endpoint))
                 if part.hasLoopbackTarget, try NetworkInterfaces().turnLoopbackRoutingOn(device.name) {
                     changes.append("\(device.name): routes to 127/8")
@@ -198,21 +206,4 @@ private func inHostTerms<Result>(_ body: () throws(HostNetworkError) -> Result) 
 /// The first program of that name in the folders of `path`, as execvp(3) finds it.
 func findProgram(_ name: String, path: String) -> String? {
     path.split(separator: ":").map { "\($0)/\(name)" }.first { $0.hasPrefix("/") && access($0, X_OK) == 0 }
-}
-
-/// One byte to the discard port (RFC 863). Nothing listens there, and none of the failures matter: they are the silence itself.
-private func speak(to relay: IPv4Address) {
-    let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-    guard descriptor >= 0 else { return }
-    defer { close(descriptor) }
-    var target = sockaddr_in()
-    target.sin_family = sa_family_t(AF_INET)
-    target.sin_port = UInt16(9).bigEndian
-    target.sin_addr.s_addr = relay.number.bigEndian
-    var byte: UInt8 = 0
-    withUnsafePointer(to: &target) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            _ = sendto(descriptor, &byte, 1, Int32(MSG_DONTWAIT), $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-        }
-    }
 }

@@ -26,6 +26,7 @@ struct TunnelKeeper: Service {
         var isPending = false
         var endpoint = RelayEndpoint()
         var silence = RelaySilence()
+        var path = PathMTU(limit: 0)
         var isLookingUp = false
         var nextCheck: Int64 = 0
         var nextAttempt: Int64 = 0
@@ -88,6 +89,7 @@ struct TunnelKeeper: Service {
             plan.nextAttempt = 0
             plan.retry = Self.firstRetry
             plan.endpoint.aim(at: part.content.relay)
+            plan.path.begin(limit: part.content.mtu)
         }
     }
 
@@ -104,15 +106,32 @@ struct TunnelKeeper: Service {
             if plan.silence.mustSpeak(receivedBytes: relay?.receivedBytes ?? 0, now: now) {
                 host.speak(part.content.relay.address)
             }
+            lookAtPath(part, &plan)
+            let found = plan.path.found
             store.update { condition in
                 condition.wireGuardKind = status.kind
                 condition.lastHandshake = relay?.lastHandshake
                 condition.receivedBytes = relay?.receivedBytes ?? 0
                 condition.sentBytes = relay?.sentBytes ?? 0
+                condition.pathMTU = found
                 condition.trackedConnections = status.trackedConnections
                 condition.trackedConnectionsLimit = status.trackedConnectionsLimit
             }
         }
+    }
+
+    /// Goes on with a smaller MTU where the path drops what is longer: to stall would be the other choice.
+    private func lookAtPath(_ part: UplinkPart, _ plan: inout Plan) {
+        let before = plan.path.found
+        let isConnected = handshakeAge.map { $0 <= UplinkCondition.freshFor } ?? false
+        if let bytes = plan.path.next(now: now, isConnected: isConnected, arrived: host.probeArrived()) {
+            host.probe(part.content.relay.address, bytes)
+        }
+        guard let found = plan.path.found, found != before else { return }
+        logger.warning(
+            "the path to the relay drops packets of the tunnel's size without a word; going on with smaller ones",
+            metadata: ["mtu": "\(found)", "spec.tunnel.mtu": "\(part.content.mtu)"])
+        plan.nextCheck = now
     }
 
     // MARK: The relay's name
@@ -145,7 +164,7 @@ struct TunnelKeeper: Service {
         if !plan.isPending { await reload(&plan) }
         let host = self.host
         let endpoint = plan.endpoint.endpointToSet(handshakeAge: handshakeAge)
-        let wanted = plan.part ?? part
+        let wanted = (plan.part ?? part).with(pathMTU: plan.path.found)
         switch await onThread({ () throws(UplinkError) in try host.settle(wanted, endpoint) }) {
         case .failure(let error):
             plan.isPending = true
@@ -153,7 +172,10 @@ struct TunnelKeeper: Service {
             plan.retry = min(plan.retry * 2, Self.checkEvery)
             fail(error)
         case .success(let changes):
-            if endpoint != nil { plan.endpoint.wasSet() }
+            if endpoint != nil {
+                plan.endpoint.wasSet()
+                plan.path.begin(limit: wanted.content.mtu)
+            }
             plan.retry = Self.firstRetry
             plan.nextCheck = now + Self.checkEvery
             if plan.isPending {
