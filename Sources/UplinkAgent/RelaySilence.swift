@@ -8,19 +8,24 @@ struct RelaySilence: Sendable {
     static let patience: Int64 = 6
 
     private var receivedBytes: UInt64 = 0
-    private var since: Int64?
+    private var heardAt: Int64?
+    private var spokeAt: Int64 = 0
 
     /// - Parameters:
     ///   - receivedBytes: the device's counter.
     ///   - now: seconds of any steady clock.
     mutating func mustSpeak(receivedBytes: UInt64, now: Int64) -> Bool {
-        guard receivedBytes == self.receivedBytes, let since else {
+        guard receivedBytes == self.receivedBytes, heardAt != nil else {
             self.receivedBytes = receivedBytes
-            self.since = now
+            heardAt = now
+            spokeAt = now
             return false
         }
-        guard now - since >= Self.patience else { return false }
-        self.since = now
+        guard now - spokeAt >= Self.patience else { return false }
+        spokeAt = now
         return true
     }
+
+    /// Seconds since the relay was last heard, or first listened to.
+    func duration(now: Int64) -> Int64 { heardAt.map { now - $0 } ?? 0 }
 }

@@ -20,4 +20,11 @@ import Testing
     @Test func aByteBeginsTheWaitAnew() {
         #expect(spoken(Array(repeating: 7, count: 8) + Array(repeating: 8, count: 8)) == [6, 14])
     }
+
+    @Test func saysHowLongNothingWasHeard() {
+        var silence = RelaySilence()
+        #expect(silence.duration(now: 100) == 0)
+        for now: Int64 in 100...130 { _ = silence.mustSpeak(receivedBytes: now < 105 ? UInt64(now) : 104, now: now) }
+        #expect(silence.duration(now: 130) == 26)
+    }
 }
