@@ -149,11 +149,15 @@ public struct UplinkReport: Hashable, Codable, Sendable {
     /// `kernel` or `userspace`.
     public var wireGuardKind: String?
     public var targets: [TargetReport]
+    /// How many changes by others it has put right since its start; nil from one that does not tell.
+    public var repairs: UInt64?
+    /// The last of them, in words; nil when there was none.
+    public var lastRepair: String?
 
     public init(
         ordinal: Int, hash: SHA256Digest?, ready: Bool, reason: String?, handshakeAge: Int?, receivedBytes: UInt64,
         sentBytes: UInt64,
-        wireGuardKind: String?, targets: [TargetReport]
+        wireGuardKind: String?, targets: [TargetReport], repairs: UInt64? = nil, lastRepair: String? = nil
     ) {
         self.ordinal = ordinal
         self.hash = hash
@@ -164,6 +168,8 @@ public struct UplinkReport: Hashable, Codable, Sendable {
         self.sentBytes = sentBytes
         self.wireGuardKind = wireGuardKind
         self.targets = targets
+        self.repairs = repairs
+        self.lastRepair = lastRepair
     }
 }
 

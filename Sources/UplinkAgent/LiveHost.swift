@@ -20,6 +20,8 @@ final class LiveHost: Sendable {
         var turnedForwardingOn: Bool?
         /// The interfaces it was turned on for one by one, in a container.
         var forwardingInterfaces: Set<InterfaceName> = []
+        /// Whether the setting of the whole host is out of reach, as in a container.
+        var forwardsByInterface = false
     }
 
     /// - Parameter wireguardGo: the program; nil where there is none.
@@ -78,9 +80,14 @@ final class LiveHost: Sendable {
         try state.withLock { state throws(UplinkError) in
             let device = try self.device(&state)
             let status = try inHostTerms { () throws(HostNetworkError) in try device.status() }
+            let table = try Self.table(&state)
+            let isTouched = try inHostTerms { () throws(HostNetworkError) in
+                if try table.isTouched() { return true }
+                return try !state.forwardsByInterface && Sysctl.read(Self.forwarding()) == "0"
+            }
             return UplinkHost.Status(
                 kind: device.kind.rawValue, device: status, trackedConnections: Self.number("net.netfilter.nf_conntrack_count"),
-                trackedConnectionsLimit: Self.number("net.netfilter.nf_conntrack_max"))
+                trackedConnectionsLimit: Self.number("net.netfilter.nf_conntrack_max"), isTouched: isTouched)
         }
     }
 
@@ -154,6 +161,7 @@ final class LiveHost: Sendable {
                 return try Sysctl.set(forwarding(), to: "1").map { ["\($0)"] } ?? []
             } catch  where error.isRefusal {
                 // In a container /proc/sys is read-only; the interfaces are ours all the same.
+                state.forwardsByInterface = true
                 let changed = try NetworkInterfaces().turnForwardingOn()
                 state.forwardingInterfaces.formUnion(changed)
                 return changed.map { "\($0): forwards" }

@@ -15,7 +15,7 @@ struct TunnelKeeper: Service {
     let events: KeeperEvents
     let logger: Logger
 
-    /// Seconds between looks for drift.
+    /// Seconds between looks for drift of every kind; the common kinds show in the status of each second.
     private static let checkEvery: Int64 = 30
     /// Seconds until the next attempt after a failure: doubled each time, up to `checkEvery`.
     private static let firstRetry: Int64 = 1
@@ -101,6 +101,7 @@ struct TunnelKeeper: Service {
             store.update { $0.lastHandshake = nil }
         case .success(let status):
             let relay = status.device.peers.first { $0.publicKey == part.relayPublicKey }
+            if status.isTouched || relay == nil { plan.nextCheck = 0 }
             if plan.silence.mustSpeak(receivedBytes: relay?.receivedBytes ?? 0, now: now) {
                 host.speak(part.content.relay.address)
             }
@@ -163,8 +164,12 @@ struct TunnelKeeper: Service {
                 await readStatus(&plan)
                 await warnOfObstacles(&plan)
             } else if !changes.isEmpty {
-                store.update { $0.counters.repairs += UInt64(changes.count) }
-                logger.notice("put right", metadata: ["changes": "\(changes.joined(separator: "; "))"])
+                let words = changes.joined(separator: "; ")
+                store.update { condition in
+                    condition.counters.repairs += UInt64(changes.count)
+                    condition.lastRepair = words
+                }
+                logger.notice("put right", metadata: ["changes": "\(words)"])
             }
         }
     }

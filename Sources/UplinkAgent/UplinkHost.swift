@@ -22,5 +22,7 @@ struct UplinkHost: Sendable {
         /// Flows in conntrack, and how many fit; nil where the kernel does not say.
         var trackedConnections: Int?
         var trackedConnectionsLimit: Int?
+        /// Whether firewall rules were changed since the last `settle`, by whomever, or forwarding was turned off.
+        var isTouched: Bool
     }
 }

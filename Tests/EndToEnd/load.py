@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lab.namespaces import Namespace
@@ -32,6 +34,7 @@ class SteadyLoad:
         self.troubles: list[Trouble] = []
         self.peers: Counter[str] = Counter()
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
 
     def __enter__(self) -> "SteadyLoad":
@@ -59,17 +62,38 @@ class SteadyLoad:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            began = time.monotonic()
-            failure = None
-            try:
-                self.peers[traffic.whoami(self.client, self.address, self.port, timeout=self.timeout)["peer"]] += 1
-            except (OSError, ValueError, AssertionError) as error:
-                failure = f"{type(error).__name__}: {error}"
-                self.failures.append(f"{began - self.began:.2f} s: {failure}")
-            took = time.monotonic() - began
-            if failure is not None or took > self.slow:
-                self.troubles.append(Trouble(began, took, failure))
+            self._one()
             self._stopped.wait(self.pause)
+
+    def _one(self) -> None:
+        began = time.monotonic()
+        failure = None
+        try:
+            peer = traffic.whoami(self.client, self.address, self.port, timeout=self.timeout)["peer"]
+            with self._lock:
+                self.peers[peer] += 1
+        except (OSError, ValueError, AssertionError) as error:
+            failure = f"{type(error).__name__}: {error}"
+            self.failures.append(f"{began - self.began:.2f} s: {failure}")
+        took = time.monotonic() - began
+        if failure is not None or took > self.slow:
+            self.troubles.append(Trouble(began, took, failure))
+
+
+class OpenLoad(SteadyLoad):
+    """Requests that begin at a steady rate, whatever becomes of those before: what hangs holds up no other."""
+
+    def __init__(self, client: Namespace, address: str, port: int, *, rate: float = 40, timeout: float = 10):
+        super().__init__(client, address, port, threads=0, timeout=timeout)
+        self.period = 1 / rate
+        self._threads = [threading.Thread(target=self._dispatch, daemon=True)]
+
+    def _dispatch(self) -> None:
+        with ThreadPoolExecutor(max_workers=math.ceil(self.timeout / self.period)) as workers:
+            due = time.monotonic()
+            while not self._stopped.wait(max(0, due - time.monotonic())):
+                workers.submit(self._one)
+                due += self.period
 
 
 class Crowd:

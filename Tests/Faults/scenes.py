@@ -12,7 +12,7 @@ import stage as stages
 from lab.commands import attempt
 from lab.machine import NspawnMachine
 from lab.network import BACKEND, HOME, UPLINKS, VPS
-from load import Crowd, SteadyLoad
+from load import Crowd, OpenLoad, SteadyLoad
 from product import manifests as m
 from product import traffic
 from product.traffic import eventually
@@ -97,6 +97,9 @@ class Scene:
 
     def load(self, port: int = WEB, **options) -> SteadyLoad:
         return SteadyLoad(self.client, VPS, port, **options)
+
+    def open_load(self, port: int = WEB, **options) -> OpenLoad:
+        return OpenLoad(self.client, VPS, port, **options)
 
     def crowd(self, port: int = WEB, count: int = 200) -> Crowd:
         return Crowd(self.client, VPS, port, count)
