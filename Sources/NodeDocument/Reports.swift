@@ -148,6 +148,8 @@ public struct UplinkReport: Hashable, Codable, Sendable {
     public var sentBytes: UInt64
     /// `kernel` or `userspace`.
     public var wireGuardKind: String?
+    /// Bytes of the largest packet that the path to the relay carries, where that is less than the tunnel's MTU; nil otherwise.
+    public var pathMTU: Int?
     public var targets: [TargetReport]
     /// How many changes by others it has put right since its start; nil from one that does not tell.
     public var repairs: UInt64?
@@ -157,7 +159,7 @@ public struct UplinkReport: Hashable, Codable, Sendable {
     public init(
         ordinal: Int, hash: SHA256Digest?, ready: Bool, reason: String?, handshakeAge: Int?, receivedBytes: UInt64,
         sentBytes: UInt64,
-        wireGuardKind: String?, targets: [TargetReport], repairs: UInt64? = nil, lastRepair: String? = nil
+        wireGuardKind: String?, pathMTU: Int? = nil, targets: [TargetReport], repairs: UInt64? = nil, lastRepair: String? = nil
     ) {
         self.ordinal = ordinal
         self.hash = hash
@@ -167,6 +169,7 @@ public struct UplinkReport: Hashable, Codable, Sendable {
         self.receivedBytes = receivedBytes
         self.sentBytes = sentBytes
         self.wireGuardKind = wireGuardKind
+        self.pathMTU = pathMTU
         self.targets = targets
         self.repairs = repairs
         self.lastRepair = lastRepair

@@ -26,6 +26,7 @@ struct TunnelKeeper: Service {
         var isPending = false
         var endpoint = RelayEndpoint()
         var silence = RelaySilence()
+        var path = PathMTU(limit: 0)
         var isLookingUp = false
         var nextCheck: Int64 = 0
         var nextAttempt: Int64 = 0
@@ -88,6 +89,7 @@ struct TunnelKeeper: Service {
             plan.nextAttempt = 0
             plan.retry = Self.firstRetry
             plan.endpoint.aim(at: part.content.relay)
+            plan.path.begin(limit: part.content.mtu)
         }
     }
 
@@ -102,18 +104,49 @@ struct TunnelKeeper: Service {
         case .success(let status):
             let relay = status.device.peers.first { $0.publicKey == part.relayPublicKey }
             if status.isTouched || relay == nil { plan.nextCheck = 0 }
-            if plan.silence.mustSpeak(receivedBytes: relay?.receivedBytes ?? 0, now: now) {
-                host.speak(part.content.relay.address)
-            }
+            await breakSilence(part, relay, &plan)
+            lookAtPath(part, &plan)
+            let found = plan.path.found
             store.update { condition in
                 condition.wireGuardKind = status.kind
                 condition.lastHandshake = relay?.lastHandshake
                 condition.receivedBytes = relay?.receivedBytes ?? 0
                 condition.sentBytes = relay?.sentBytes ?? 0
+                condition.pathMTU = found
                 condition.trackedConnections = status.trackedConnections
                 condition.trackedConnectionsLimit = status.trackedConnectionsLimit
             }
         }
+    }
+
+    private func breakSilence(_ part: UplinkPart, _ relay: WireGuardPeerStatus?, _ plan: inout Plan) async {
+        switch plan.silence.next(receivedBytes: relay?.receivedBytes ?? 0, now: now) {
+        case .wait: break
+        case .speak: host.speak(part.content.relay.address)
+        case .renew:
+            guard let endpoint = relay?.endpoint else { break }
+            logger.notice("the relay is silent: beginning the session anew", metadata: ["endpoint": "\(endpoint)"])
+            let host = self.host
+            if case .failure(let error) = await onThread({ () throws(UplinkError) in try host.renew(part, endpoint) }) {
+                // The look for drift puts right what was left half-way.
+                plan.nextCheck = 0
+                logger.error("cannot begin the session anew", metadata: ["reason": "\(error)"])
+            }
+        }
+    }
+
+    /// Goes on with a smaller MTU where the path drops what is longer: to stall would be the other choice.
+    private func lookAtPath(_ part: UplinkPart, _ plan: inout Plan) {
+        let before = plan.path.found
+        let isConnected = handshakeAge.map { $0 <= UplinkCondition.freshFor } ?? false
+        if let bytes = plan.path.next(now: now, isConnected: isConnected, arrived: host.probeArrived()) {
+            host.probe(part.content.relay.address, bytes)
+        }
+        guard let found = plan.path.found, found != before else { return }
+        logger.warning(
+            "the path to the relay drops packets of the tunnel's size without a word; going on with smaller ones",
+            metadata: ["mtu": "\(found)", "spec.tunnel.mtu": "\(part.content.mtu)"])
+        plan.nextCheck = now
     }
 
     // MARK: The relay's name
@@ -145,7 +178,7 @@ struct TunnelKeeper: Service {
         if !plan.isPending { await reload(&plan) }
         let host = self.host
         let endpoint = plan.endpoint.endpointToSet(handshakeAge: handshakeAge)
-        let wanted = plan.part ?? part
+        let wanted = (plan.part ?? part).with(pathMTU: plan.path.found)
         switch await onThread({ () throws(UplinkError) in try host.settle(wanted, endpoint) }) {
         case .failure(let error):
             plan.isPending = true
@@ -153,7 +186,10 @@ struct TunnelKeeper: Service {
             plan.retry = min(plan.retry * 2, Self.checkEvery)
             fail(error)
         case .success(let changes):
-            if endpoint != nil { plan.endpoint.wasSet() }
+            if endpoint != nil {
+                plan.endpoint.wasSet()
+                plan.path.begin(limit: wanted.content.mtu)
+            }
             plan.retry = Self.firstRetry
             plan.nextCheck = now + Self.checkEvery
             if plan.isPending {

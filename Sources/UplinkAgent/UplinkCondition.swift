@@ -24,6 +24,8 @@ struct UplinkCondition: Sendable {
     var lastHandshake: Int64?
     var receivedBytes: UInt64 = 0
     var sentBytes: UInt64 = 0
+    /// Bytes that the path carries where that is less than the document's MTU; nil otherwise.
+    var pathMTU: Int?
     /// Flows in conntrack, and how many fit; nil where the kernel does not say.
     var trackedConnections: Int?
     var trackedConnectionsLimit: Int?
@@ -72,7 +74,7 @@ struct UplinkCondition: Sendable {
         return UplinkReport(
             ordinal: ordinal, hash: hash, ready: against == nil, reason: against ?? kept,
             handshakeAge: handshakeAge(now: now).map(Int.init), receivedBytes: receivedBytes, sentBytes: sentBytes,
-            wireGuardKind: wireGuardKind,
+            wireGuardKind: wireGuardKind, pathMTU: pathMTU,
             targets: forwards.map { forward in
                 let state = reachability[ProbeTarget(forward)]
                 return TargetReport(binding: forward.binding, reachable: state?.reachable, message: state?.message)
