@@ -69,6 +69,35 @@ import Testing
         #expect(try host.apply(document).changes == [])
     }
 
+    @Test func driftIsToldToAControllerThatCameBackAndNotToAnotherBuild() throws {
+        _ = try enrolled(try sampleDocument())
+        try replaceFile(host.paths.unit(.envoy), [], .publicFile)
+        #expect(try host.apply(try sampleDocument(epoch: 2)).drift == ["tidegate-envoy.service written"])
+        try replaceFile(host.paths.unit(.envoy), [], .publicFile)
+        try replaceFile(host.paths.document, jsonLine(try sampleDocument(epoch: 2, build: "build0")), .secretFile)
+        #expect(try host.apply(try sampleDocument(epoch: 2)).drift == [], "another build's units differ")
+    }
+
+    @Test func aRestartThatWasAskedForIsNoDrift() throws {
+        _ = try enrolled(try sampleDocument())
+        let report = try host.apply(try sampleDocument(restart: "1"))
+        #expect(report.changes == ["Envoy restarted (hot): a restart was asked for"])
+        #expect(report.drift == [])
+    }
+
+    @Test func whatBootPutBackIsToldOnce() throws {
+        let document = try sampleDocument()
+        _ = try enrolled(document)
+        host.machine.withLock { $0.hasTunnel = false }
+        let boot = host.agent.boot()
+        #expect(boot.changes != [])
+        #expect(
+            try host.apply(document).drift == [
+                "put back after a start of the host or of wireguard-go: \(boot.changes.joined(separator: "; "))"
+            ])
+        #expect(try host.apply(document).drift == [])
+    }
+
     private func checkedMode(_ path: String, _ mode: UInt32) throws {
         let status = try #require(try statusOf(path))
         #expect(try adjust(path, status, Access(mode: mode)))
