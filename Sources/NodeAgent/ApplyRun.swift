@@ -19,6 +19,7 @@ struct ApplyRun {
         self.document = document
         self.input = input
         report = AgentReport(outcome: .refused, agentBuild: host.build)
+        report.caveats = host.caveats
     }
 
     private var content: RelayContent { document.content }

@@ -26,7 +26,6 @@ public struct Host: Sendable {
     /// Seconds since 1970.
     public var now: @Sendable () -> Int64
 
-    var services: ServiceManager { ServiceManager(run: run) }
     var envoy: EnvoyAdmin { EnvoyAdmin(get: askEnvoy) }
 
     public init(

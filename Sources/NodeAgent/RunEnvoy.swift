@@ -20,7 +20,7 @@ public struct RunEnvoy {
 
     public init(host: Host) {
         self.host = host
-        supervisor = EnvoySupervisor(launch: EnvoyLaunch(drainSeconds: 0, hasUDP: false))
+        supervisor = EnvoySupervisor(launch: EnvoyLaunch(drainSeconds: 0, hasUDP: false, maxConnections: 0))
     }
 
     /// Until SIGTERM.
@@ -31,6 +31,7 @@ public struct RunEnvoy {
         sigprocmask(SIG_BLOCK, &signals, nil)
         // Ignored ones are not delivered, blocked or not.
         signal(SIGHUP, SIG_DFL)
+        if getuid() == 0 { try Confinement(host: host).enter() }
         forbidDumps()
         if let text = getenv(Self.inheritance).map({ String(cString: $0) }) {
             unsetenv(Self.inheritance)
@@ -123,9 +124,10 @@ public struct RunEnvoy {
 
     private func program() throws(AgentError) -> EnvoyProgram {
         let version = try host.run(Command(binary, ["--version"], timeoutSeconds: 20))
+        // Which it prints on standard error.
         let hot = try host.run(Command(binary, ["--hot-restart-version"], timeoutSeconds: 20))
         guard version.succeeded, hot.succeeded,
-            let program = EnvoyProgram(versionLine: version.output, hotRestartLine: hot.output)
+            let program = EnvoyProgram.parse(versionText: version.output, hotRestartText: hot.output + hot.errors)
         else {
             let complaint = version.succeeded ? hot.complaint : version.complaint
             throw AgentError(.envoyNotRunning, "Envoy does not run: \(complaint)")

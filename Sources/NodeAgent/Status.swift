@@ -6,6 +6,7 @@ extension Agent {
     /// The host as it is. Changes nothing and takes no lock.
     public func status() -> AgentReport {
         var report = AgentReport(outcome: .observed, agentBuild: host.build)
+        report.caveats = host.caveats
         func observe(_ step: () throws(AgentError) -> Void) {
             do throws(AgentError) { try step() } catch { report.problems.append(error.problem) }
         }

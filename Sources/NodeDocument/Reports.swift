@@ -32,6 +32,8 @@ public struct AgentReport: Hashable, Codable, Sendable {
     public var envoyVersion: String?
     /// Whether Envoy was restarted hot or plain, and why, in words; nil when it was not restarted.
     public var envoyRestart: String?
+    /// What the user must know of the host for as long as it is what it is, in words; nil for nothing.
+    public var caveats: [String]?
     public var listeners: [ListenerReport]
     public var peers: [PeerReport]
     /// The bindings for which Envoy has no healthy uplink, by name.
@@ -55,6 +57,7 @@ public struct AgentReport: Hashable, Codable, Sendable {
         self.wireGuardKind = wireGuardKind
         self.envoyVersion = envoyVersion
         envoyRestart = nil
+        caveats = nil
         self.listeners = listeners
         self.peers = peers
         self.starved = starved

@@ -150,6 +150,7 @@ private func readyMessage(_ outcome: NodeOutcome) -> String {
     let count = outcome.plan.planned.count
     return "\(counted(count, "binding")) through \(counted(outcome.plan.relay.wireGuard.peers.count, "uplink"))"
         + (left > 0 ? "; \(left) left out, see ConfigSynced" : "")
+        + (outcome.report?.caveats ?? []).map { "; \($0)" }.joined()
 }
 
 /// `1 binding`, `2 bindings`.

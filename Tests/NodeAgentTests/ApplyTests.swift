@@ -217,12 +217,4 @@ import Testing
         #expect(report.changes.contains("Envoy 1.41.0 chosen for its next start"))
         #expect(!report.changes.contains { $0.contains("restarted") })
     }
-
-    @Test func hostWithoutSystemdIsRefused() throws {
-        host.machine.withLock { $0.systemd = false }
-        let report = try host.apply(try sampleDocument())
-        #expect(report.outcome == .refused)
-        #expect(report.problems.map(\.kind) == [.unsupportedHost])
-        #expect(try namesInFolder(host.paths.settings) == [])
-    }
 }
