@@ -27,7 +27,7 @@ class OneAddressFamily(EndToEnd):
     @classmethod
     def make_stage(cls) -> Stage:
         stage = fresh()
-        stage.lab.vps.namespace.configure(["-4 addr flush dev eth0"])
+        stage.lab.vps.namespace.configure([f"addr del {VPS}/24 dev eth0"])
         publish_web(stage)
         stage.standalone.write_node(address=VPS6)
         stage.standalone.start()
@@ -76,7 +76,7 @@ class MovingName(EndToEnd):
 
     def test_2_the_address_changes(self) -> None:
         vps = self.lab.vps.namespace
-        vps.configure([f"addr add {MOVED}/24 dev eth0", f"addr del {VPS}/24 dev eth0", "route replace default via 198.18.1.1"])
+        vps.configure([f"addr del {VPS}/24 dev eth0", f"addr add {MOVED}/24 dev eth0", "route replace default via 198.18.1.1"])
         self.lab.set_names({MOVED: NAME})
         began = time.monotonic()
         eventually(lambda: traffic.whoami(self.lab.client, MOVED, 443, timeout=2), within=240, every=0.5)
