@@ -97,8 +97,11 @@ enum ElevationProbe {
                     "sudo asks \(user) for a password: add it as sudoPassword to the SSH Secret, or add the line '\(rule)' to sudoers "
                         + "(\(words))")
             }
-            if words.contains("incorrect password") || words.contains("Sorry, try again") || words.contains("incorrect authentication") {
-                throw fault(.sudoPasswordWrong, "sudo did not take the sudoPassword of the SSH Secret for \(user): correct it (\(words))")
+            if words.contains("incorrect password") || words.contains("Sorry, try again")
+                || words.contains("incorrect authentication")
+            {
+                throw fault(
+                    .sudoPasswordWrong, "sudo did not take the sudoPassword of the SSH Secret for \(user): correct it (\(words))")
             }
             throw fault(.sudoRefused, "sudo lets \(user) run nothing as root: add the line '\(rule)' to sudoers (\(words))")
         default:

@@ -93,7 +93,8 @@ import Testing
                 "add the line 'admin ALL=(ALL) NOPASSWD: ALL' to sudoers (admin is not in the sudoers file.)"
             ),
             (
-                .ended(status: 0, output: "refused\n", error: "sudo: sorry, you must have a tty to run sudo\n"), true, .sudoRefused,
+                .ended(status: 0, output: "refused\n", error: "sudo: sorry, you must have a tty to run sudo\n"), true,
+                .sudoRefused,
                 "Defaults:admin !requiretty"
             ),
             (
