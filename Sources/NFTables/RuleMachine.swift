@@ -24,7 +24,9 @@ struct RuleMachine {
 
     mutating func run(_ expression: HostRuleset.Expression) throws(MalformedNetlink) -> Step {
         // Expressions without data of their own count or note, and let through.
-        guard let data = expression.data else { return ["limit", "quota", "match"].contains(expression.name) ? .mayFail : .goesOn }
+        guard let data = expression.data else {
+            return ["limit", "quota", "match"].contains(expression.name) ? .mayFail : .goesOn
+        }
         func number<Enumerator: RawRepresentable<UInt32>>(_ type: Enumerator) throws(MalformedNetlink) -> UInt32? {
             try data[NetlinkAttributeType(type)]?.u32BigEndian()
         }

@@ -37,7 +37,7 @@ class OneAddressFamily(EndToEnd):
 
     def assert_traffic(self) -> None:
         traffic.echo_once(self.lab.client, VPS6, 443, 1 << 20)
-        self.assertEqual(traffic.whoami(self.lab.client, VPS6, 444)["proxy"]["address"], CLIENT6)
+        self.assertEqual(traffic.whoami(self.lab.client, VPS6, 444, source=CLIENT6)["proxy"]["address"], CLIENT6)
         with traffic.Datagrams(self.lab.client, VPS6, 53) as session:
             session.echo(1200)
             session.echo(4000)

@@ -66,7 +66,8 @@ import Testing
         let namespace = try TestNamespace("fw")
         #expect(try dropped(namespace) == [])
         try namespace.nft("table ip a { chain first { type filter hook input priority -10; policy accept; accept; }; }")
-        try namespace.nft("table ip b { chain second { type filter hook input priority 10; policy drop; tcp dport 22 accept; }; }")
+        try namespace.nft(
+            "table ip b { chain second { type filter hook input priority 10; policy drop; tcp dport 22 accept; }; }")
         try namespace.nft("table ip6 c { chain third { type filter hook input priority 0; policy drop; }; }")
         #expect(try dropped(namespace) == Self.allBut22)
         #expect(try remedy(namespace) == "nft insert rule ip b second tcp dport 443 accept")

@@ -106,6 +106,9 @@ import Testing
             Case(reason: .portInUse, message: "another process on the VPS holds the port") {
                 $0.setListener("tcp-80", .portInUse)
             },
+            Case(reason: .blockedByFirewall, message: "ufw allow 80/tcp") {
+                $0.setListener("tcp-80", .filtered, "ufw allow 80/tcp")
+            },
             Case(reason: .portInUse, message: "nginx holds it") { $0.setListener("tcp-80", .portInUse, "nginx holds it") },
             Case(reason: .rejectedByEnvoy, message: "Envoy refused the listener") { $0.setListener("tcp-80", .rejected) },
             Case(reason: .uplinksDown, message: "there is no uplink") { $0.report?.peers = [] },
@@ -177,7 +180,7 @@ import Testing
     @Test func everyReasonIsReachable() {
         let told: Set<BindingStatus.Reason> = [
             .applied, .portConflict, .portInUse, .rejectedByEnvoy, .targetNotFound, .targetUnreachable, .tlsSecretIncomplete,
-            .uplinksDown,
+            .uplinksDown, .blockedByFirewall,
             .edgeNodeNotFound, .notYetApplied,
         ]
         #expect(told == Set(BindingStatus.Reason.allCases))
