@@ -103,10 +103,12 @@ class Reimaged(EndToEnd):
         cls.former = stage.standalone.status("EdgeNode", "edge")["relayPublicKey"]
         cls.fingerprints = stage.lab.known_hosts()
         stage.lab.vps.reimage([stage.lab.operator_key.public_line], 1 << 30)
+        # The next look at a VPS that was well is up to three minutes away; a change of the user's is a look.
+        stage.standalone.write("more.yaml", m.port_binding("more", "edge", m.tcp("more", 8443, BACKEND, 7000)))
         return stage
 
     def test_1_stops_at_the_host_key(self) -> None:
-        said = self.standalone.wait("EdgeNode", "edge", "Enrolled", "False", reason="HostKeyChanged", within=120)["message"]
+        said = self.standalone.wait("EdgeNode", "edge", "Enrolled", "False", reason="HostKeyChanged", within=60)["message"]
         self.assertGreaterEqual(said.count("SHA256:"), 2, said)
         for word in ("re-installed", "ssh-keygen -lf", f"known_hosts: {VPS} ssh-ed25519 "):
             self.assertIn(word, said)

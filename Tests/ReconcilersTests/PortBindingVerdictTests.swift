@@ -135,8 +135,8 @@ import Testing
             #expect(!web.ready)
             #expect(web.target == "10.96.0.10:8080")
             #expect(status.conditions["Ready"]?.reason == one.reason.rawValue)
-            // A binding whose only fault lies behind Envoy is programmed.
-            let isProgrammed = one.reason == .uplinksDown || one.reason == .targetUnreachable
+            // A binding whose only fault lies behind or before Envoy is programmed.
+            let isProgrammed = [.uplinksDown, .targetUnreachable, .blockedByFirewall].contains(one.reason)
             #expect((status.conditions["Programmed"]?.status == .true) == isProgrammed)
         }
     }
