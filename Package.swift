@@ -128,7 +128,8 @@ let package = Package(
         module(
             "NodeAgent",
             [
-                "CLinuxHeaders", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink", "Sodium",
+                "CLinuxHeaders", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink",
+                "Sodium",
                 "WireGuardNetlink",
                 logging,
             ]),

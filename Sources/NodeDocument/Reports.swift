@@ -36,6 +36,8 @@ public struct AgentReport: Hashable, Codable, Sendable {
     public var caveats: [String]?
     public var listeners: [ListenerReport]
     public var peers: [PeerReport]
+    /// Why the tunnel's port hears nothing, with what to do, where a firewall of the host drops what comes to it.
+    public var tunnelDropped: String?
     /// The bindings for which Envoy has no healthy uplink, by name.
     public var starved: [String]
 
@@ -58,6 +60,7 @@ public struct AgentReport: Hashable, Codable, Sendable {
         self.envoyVersion = envoyVersion
         envoyRestart = nil
         caveats = nil
+        tunnelDropped = nil
         self.listeners = listeners
         self.peers = peers
         self.starved = starved
@@ -96,6 +99,8 @@ public struct ListenerReport: Hashable, Codable, Sendable {
     public enum State: String, Hashable, Codable, Sendable {
         /// Envoy accepted it and its port is bound.
         case active
+        /// Envoy has the port, but a firewall of the host drops what comes to it.
+        case filtered
         /// Another process holds the port; the listener was left out.
         case portInUse
         /// Envoy refused it.

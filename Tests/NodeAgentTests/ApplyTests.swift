@@ -154,6 +154,21 @@ import Testing
         #expect(after.drift == [], "a port that became free is no drift")
     }
 
+    @Test func aPortBehindTheHostsFirewallIsTold() throws {
+        let host = host
+        host.machine.withLock { $0.closedPorts = [443, 51821] }
+        let document = try sampleDocument()
+        let report = try enrolled(document)
+        #expect(report.listeners.map(\.state) == [.filtered, .active])
+        #expect(report.listeners[0].message == "TCP port 443 is closed")
+        #expect(report.tunnelDropped == "UDP port 51821 is closed")
+        host.machine.withLock { $0.closedPorts = [] }
+        let after = try host.apply(document)
+        #expect(after.listeners.map(\.state) == [.active, .active])
+        #expect(after.tunnelDropped == nil)
+        #expect(after.drift == [] && after.changes == [], "the firewall is left alone")
+    }
+
     @Test func wholeConfigurationRefusedKeepsTheFormerOne() throws {
         let document = try sampleDocument()
         _ = try enrolled(document)
