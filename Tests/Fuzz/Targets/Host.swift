@@ -1,8 +1,10 @@
 import Certificates
 import EdgeAPI
-import Foundation
+import EnvoyConfig
+import FoundationEssentials
 import NetworkTypes
 import NodeDocument
+import Planning
 import RouteNetlink
 import Sodium
 
