@@ -43,6 +43,10 @@ struct ApplyRun {
             report.outcome = .needsEnvoy
             return
         }
+        if let putBack = state.value.putBack {
+            report.drift.append("put back after a start of the host or of wireguard-go: \(putBack.joined(separator: "; "))")
+            state.value.putBack = nil
+        }
         let running = try units()
         try rollOut(account, running, &state)
         try keep(&state)
@@ -54,16 +58,21 @@ struct ApplyRun {
         var state = try StateFile(host.paths)
         try tunnel()
         try settings(&state)
+        // The next apply tells of it. Whoever deletes the interface makes wireguard-go start anew, and it comes here.
+        if !report.changes.isEmpty {
+            state.value.putBack = report.changes
+            try state.save()
+        }
         report.hash = document.hash
         report.epoch = document.epoch
         report.outcome = .applied
     }
 
-    /// Notes what was changed; it is drift when the document had been in force already.
+    /// Notes what was changed; it is drift when this build had put the same content in force already.
     private mutating func note(_ changes: [String], isDrift: Bool? = nil) {
         for change in changes { host.logger.info("changed", metadata: ["what": "\(change)"]) }
         report.changes += changes
-        if isDrift ?? (former?.hash == document.hash && former?.epoch == document.epoch) { report.drift += changes }
+        if isDrift ?? (former?.hash == document.hash && former?.agentBuild == document.agentBuild) { report.drift += changes }
     }
 
     // MARK: steps
@@ -152,10 +161,11 @@ struct ApplyRun {
             unit: running, launchText: unitSettings().launchText, restartAsked: restart)
         let outcome = try rollout.run(omitted: Set(taken.keys), &state)
         let omitted = Set(taken.keys).union(outcome.rejected.keys).sorted()
-        note(outcome.changes, isDrift: omitted == state.value.leftOut ? nil : false)
+        note(outcome.changes, isDrift: omitted == state.value.leftOut && !restart ? nil : false)
         state.value.leftOut = omitted
         if restart || state.value.restartDone == nil { state.value.restartDone = document.restartEnvoy }
         report.problems += outcome.problems
+        report.envoyRestart = outcome.restart
         try clearOldPrograms(outcome.didLaunch ? try host.services.states()[.envoy] : running)
         // An Envoy that does not answer is a problem told above.
         report.starved = outcome.starved ?? (try? host.envoy.stats().starved) ?? []
@@ -189,9 +199,12 @@ struct ApplyRun {
 
     private mutating func clearOldPrograms(_ unit: UnitState?) throws(AgentError) {
         let binary = EnvoyBinary(paths: host.paths)
-        let running = unit.flatMap { binary.running($0.mainPID) }
+        let run = EnvoyRun.read(host.paths)
+        let running = binary.running(run?.serving?.pid ?? unit?.mainPID ?? 0)
         report.envoyVersion = running
-        let removed = try binary.removeOthers(than: [content.envoy.release.version, running ?? content.envoy.release.version])
+        // Those that drain need their files no more, but a crash of the newest is a time to have its predecessor.
+        let kept = [content.envoy.release.version, running].compactMap { $0 } + (run?.processes.map(\.version) ?? [])
+        let removed = try binary.removeOthers(than: Set(kept))
         note(removed.map { "Envoy \($0) removed" }, isDrift: false)
     }
 

@@ -30,6 +30,8 @@ public struct AgentReport: Hashable, Codable, Sendable {
     /// `kernel` or `userspace`.
     public var wireGuardKind: String?
     public var envoyVersion: String?
+    /// Whether Envoy was restarted hot or plain, and why, in words; nil when it was not restarted.
+    public var envoyRestart: String?
     public var listeners: [ListenerReport]
     public var peers: [PeerReport]
     /// The bindings for which Envoy has no healthy uplink, by name.
@@ -52,6 +54,7 @@ public struct AgentReport: Hashable, Codable, Sendable {
         self.relayPublicKey = relayPublicKey
         self.wireGuardKind = wireGuardKind
         self.envoyVersion = envoyVersion
+        envoyRestart = nil
         self.listeners = listeners
         self.peers = peers
         self.starved = starved
@@ -148,12 +151,18 @@ public struct UplinkReport: Hashable, Codable, Sendable {
     public var sentBytes: UInt64
     /// `kernel` or `userspace`.
     public var wireGuardKind: String?
+    /// Bytes of the largest packet that the path to the relay carries, where that is less than the tunnel's MTU; nil otherwise.
+    public var pathMTU: Int?
     public var targets: [TargetReport]
+    /// How many changes by others it has put right since its start; nil from one that does not tell.
+    public var repairs: UInt64?
+    /// The last of them, in words; nil when there was none.
+    public var lastRepair: String?
 
     public init(
         ordinal: Int, hash: SHA256Digest?, ready: Bool, reason: String?, handshakeAge: Int?, receivedBytes: UInt64,
         sentBytes: UInt64,
-        wireGuardKind: String?, targets: [TargetReport]
+        wireGuardKind: String?, pathMTU: Int? = nil, targets: [TargetReport], repairs: UInt64? = nil, lastRepair: String? = nil
     ) {
         self.ordinal = ordinal
         self.hash = hash
@@ -163,7 +172,10 @@ public struct UplinkReport: Hashable, Codable, Sendable {
         self.receivedBytes = receivedBytes
         self.sentBytes = sentBytes
         self.wireGuardKind = wireGuardKind
+        self.pathMTU = pathMTU
         self.targets = targets
+        self.repairs = repairs
+        self.lastRepair = lastRepair
     }
 }
 

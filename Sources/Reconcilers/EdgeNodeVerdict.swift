@@ -91,7 +91,11 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
     let known = Set(peers.map(\.publicKey))
     let fresh = report.peers.filter { known.contains($0.publicKey) && ($0.handshakeAge ?? .max) <= staleHandshakeSeconds }
     if fresh.count == peers.count, !peers.isEmpty {
-        return Verdict(.true, "HandshakeFresh", "all \(peers.count) uplinks have shaken hands within \(staleHandshakeSeconds) s")
+        if let narrow = narrowPath(fresh, wanted: outcome.plan.relay.wireGuard.mtu) {
+            return Verdict(.true, "PathMTUTooSmall", narrow)
+        }
+        let all = peers.count == 1 ? "the uplink has" : "all \(peers.count) uplinks have"
+        return Verdict(.true, "HandshakeFresh", "\(all) shaken hands within \(staleHandshakeSeconds) s")
     }
     if !fresh.isEmpty {
         let missing = peers.filter { peer in !fresh.contains { $0.publicKey == peer.publicKey } }.map { String($0.ordinal) }
@@ -106,6 +110,16 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
             + "\(outcome.node.spec.address) is open in the provider's firewall")
 }
 
+/// The uplinks whose path drops packets of the tunnel's size; they go on with smaller ones, but what Envoy sends by UDP is lost.
+private func narrowPath(_ peers: [PeerReport], wanted: Int) -> String? {
+    let narrow = peers.compactMap { peer in peer.uplink?.pathMTU.map { (peer.ordinal, $0) } }.filter { $0.1 < wanted }
+    guard let least = narrow.map(\.1).min() else { return nil }
+    let names = narrow.map { "\($0.0)" }.joined(separator: ", ")
+    return
+        "the path of uplink \(names) carries packets of \(least) bytes, not \(wanted), and drops longer ones without a word; TCP "
+        + "is kept below that, long UDP datagrams are lost: set spec.tunnel.mtu to \(least)"
+}
+
 /// `condition` tells of every deviation; `serving` is false only when the configuration as a whole is not in force.
 private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, serving: Verdict) {
     if let failure = outcome.failure {
@@ -117,7 +131,7 @@ private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, servi
         return (verdict, verdict)
     }
     let total = outcome.plan.planned.count
-    let serving = Verdict(.true, "Synced", "\(total) bindings are applied")
+    let serving = Verdict(.true, "Synced", counted(total, "binding") + (total == 1 ? " is applied" : " are applied"))
     if let problem = outcome.plan.nodeProblems.first { return (Verdict(.false, "NetworkTooSmall", problem), serving) }
     if let conflict = outcome.plan.conflicts.first {
         let more = outcome.plan.conflicts.count - 1
@@ -134,6 +148,9 @@ private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, servi
 private func readyMessage(_ outcome: NodeOutcome) -> String {
     let left = outcome.plan.conflicts.count
     let count = outcome.plan.planned.count
-    return "\(count) bindings through \(outcome.plan.relay.wireGuard.peers.count) uplinks"
+    return "\(counted(count, "binding")) through \(counted(outcome.plan.relay.wireGuard.peers.count, "uplink"))"
         + (left > 0 ? "; \(left) left out, see ConfigSynced" : "")
 }
+
+/// `1 binding`, `2 bindings`.
+func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }

@@ -20,7 +20,7 @@ func portBindingStatus(
     status.readyBindings = "\(status.bindings.count { $0.ready })/\(status.bindings.count)"
     status.ports = portList(portBinding.spec.bindings)
 
-    func set(_ type: String, failing: [BindingStatus], good: String) {
+    func set(_ type: String, failing: [BindingStatus], one: String, more: String) {
         let total = status.bindings.count
         let condition: Condition
         if let first = failing.first {
@@ -30,7 +30,8 @@ func portBindingStatus(
                 observedGeneration: generation)
         } else {
             condition = Condition(
-                type: type, status: .true, reason: BindingStatus.Reason.applied.rawValue, message: "\(total) bindings \(good)",
+                type: type, status: .true, reason: BindingStatus.Reason.applied.rawValue,
+                message: "\(counted(total, "binding")) \(total == 1 ? one : more)",
                 observedGeneration: generation)
         }
         status.conditions.set(condition, now: now)
@@ -38,8 +39,10 @@ func portBindingStatus(
     let unprogrammed: Set<BindingStatus.Reason> = [
         .portConflict, .portInUse, .rejectedByEnvoy, .targetNotFound, .tlsSecretIncomplete, .edgeNodeNotFound, .notYetApplied,
     ]
-    set("Programmed", failing: status.bindings.filter { unprogrammed.contains($0.reason) }, good: "are in Envoy's configuration")
-    set("Ready", failing: status.bindings.filter { !$0.ready }, good: "carry traffic")
+    set(
+        "Programmed", failing: status.bindings.filter { unprogrammed.contains($0.reason) }, one: "is in Envoy's configuration",
+        more: "are in Envoy's configuration")
+    set("Ready", failing: status.bindings.filter { !$0.ready }, one: "carries traffic", more: "carry traffic")
     return status
 }
 

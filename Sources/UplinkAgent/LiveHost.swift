@@ -20,6 +20,9 @@ final class LiveHost: Sendable {
         var turnedForwardingOn: Bool?
         /// The interfaces it was turned on for one by one, in a container.
         var forwardingInterfaces: Set<InterfaceName> = []
+        /// Whether the setting of the whole host is out of reach, as in a container.
+        var forwardsByInterface = false
+        var probe: PathProbe?
     }
 
     /// - Parameter wireguardGo: the program; nil where there is none.
@@ -33,7 +36,15 @@ final class LiveHost: Sendable {
             settle: { part, endpoint throws(UplinkError) in try self.settle(part, endpoint) },
             obstacles: { () throws(UplinkError) in try self.obstacles() },
             status: { () throws(UplinkError) in try self.status() },
-            speak: { speak(to: $0) },
+            renew: { part, endpoint throws(UplinkError) in try self.renew(part, endpoint) },
+            speak: { PathProbe(to: $0)?.send(1) },
+            probe: { relay, bytes in
+                self.state.withLock { state in
+                    state.probe = PathProbe(to: relay)
+                    state.probe?.send(bytes - PathProbe.headers)
+                }
+            },
+            probeArrived: { self.state.withLock { $0.probe?.hasArrived ?? false } },
             remove: { self.remove() })
     }
 
@@ -48,7 +59,7 @@ final class LiveHost: Sendable {
             let device = try self.device(&state)
             do throws(HostNetworkError) {
                 changes += try device.ensureInterface(
-                    addresses: [part.prefix], mtu: UInt32(part.content.mtu))
+                    addresses: [part.prefix], mtu: UInt32(part.mtu))
                 changes += try device.configure(part.wireGuard(endpoint: endpoint))
                 if part.hasLoopbackTarget, try NetworkInterfaces().turnLoopbackRoutingOn(device.name) {
                     changes.append("\(device.name): routes to 127/8")
@@ -78,9 +89,29 @@ final class LiveHost: Sendable {
         try state.withLock { state throws(UplinkError) in
             let device = try self.device(&state)
             let status = try inHostTerms { () throws(HostNetworkError) in try device.status() }
+            let table = try Self.table(&state)
+            let isTouched = try inHostTerms { () throws(HostNetworkError) in
+                if try table.isTouched() { return true }
+                if state.forwardsByInterface { return false }
+                return try Sysctl.read(Self.forwarding()) == "0"
+            }
             return UplinkHost.Status(
                 kind: device.kind.rawValue, device: status, trackedConnections: Self.number("net.netfilter.nf_conntrack_count"),
-                trackedConnectionsLimit: Self.number("net.netfilter.nf_conntrack_max"))
+                trackedConnectionsLimit: Self.number("net.netfilter.nf_conntrack_max"), isTouched: isTouched)
+        }
+    }
+
+    private func renew(_ part: UplinkPart, _ endpoint: WireGuardEndpoint) throws(UplinkError) {
+        try state.withLock { state throws(UplinkError) in
+            let device = try self.device(&state)
+            try inHostTerms { () throws(HostNetworkError) in
+                var configuration = part.wireGuard(endpoint: endpoint)
+                let peers = configuration.peers
+                configuration.peers = []
+                _ = try device.configure(configuration)
+                configuration.peers = peers
+                _ = try device.configure(configuration)
+            }
         }
     }
 
@@ -154,6 +185,7 @@ final class LiveHost: Sendable {
                 return try Sysctl.set(forwarding(), to: "1").map { ["\($0)"] } ?? []
             } catch  where error.isRefusal {
                 // In a container /proc/sys is read-only; the interfaces are ours all the same.
+                state.forwardsByInterface = true
                 let changed = try NetworkInterfaces().turnForwardingOn()
                 state.forwardingInterfaces.formUnion(changed)
                 return changed.map { "\($0): forwards" }
@@ -198,21 +230,4 @@ private func inHostTerms<Result>(_ body: () throws(HostNetworkError) -> Result) 
 /// The first program of that name in the folders of `path`, as execvp(3) finds it.
 func findProgram(_ name: String, path: String) -> String? {
     path.split(separator: ":").map { "\($0)/\(name)" }.first { $0.hasPrefix("/") && access($0, X_OK) == 0 }
-}
-
-/// One byte to the discard port (RFC 863). Nothing listens there, and none of the failures matter: they are the silence itself.
-private func speak(to relay: IPv4Address) {
-    let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-    guard descriptor >= 0 else { return }
-    defer { close(descriptor) }
-    var target = sockaddr_in()
-    target.sin_family = sa_family_t(AF_INET)
-    target.sin_port = UInt16(9).bigEndian
-    target.sin_addr.s_addr = relay.number.bigEndian
-    var byte: UInt8 = 0
-    withUnsafePointer(to: &target) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            _ = sendto(descriptor, &byte, 1, Int32(MSG_DONTWAIT), $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-        }
-    }
 }

@@ -30,6 +30,9 @@ enum Metrics {
             gauge("conntrack_entries", "Flows that the host's conntrack holds, those of others too.", Sample(count))
             gauge("conntrack_limit", "Flows that fit; more are dropped (net.netfilter.nf_conntrack_max).", Sample(limit))
         }
+        gauge(
+            "path_mtu_bytes", "What the path carries where that is less than the tunnel's MTU; absent otherwise.",
+            condition.pathMTU.map { Sample($0) })
         gauge("bindings", "Bindings forwarded.", Sample(report.targets.count))
         gauge(
             "target_reachable", by: "binding", "Whether a binding's target answers; absent where it cannot be told.",

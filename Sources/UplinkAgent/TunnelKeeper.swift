@@ -15,7 +15,7 @@ struct TunnelKeeper: Service {
     let events: KeeperEvents
     let logger: Logger
 
-    /// Seconds between looks for drift.
+    /// Seconds between looks for drift of every kind; the common kinds show in the status of each second.
     private static let checkEvery: Int64 = 30
     /// Seconds until the next attempt after a failure: doubled each time, up to `checkEvery`.
     private static let firstRetry: Int64 = 1
@@ -26,6 +26,7 @@ struct TunnelKeeper: Service {
         var isPending = false
         var endpoint = RelayEndpoint()
         var silence = RelaySilence()
+        var path = PathMTU(limit: 0)
         var isLookingUp = false
         var nextCheck: Int64 = 0
         var nextAttempt: Int64 = 0
@@ -62,7 +63,7 @@ struct TunnelKeeper: Service {
             store.update { $0.relayProblem = problem }
             guard host == plan.endpoint.host else { break }
             if let problem { logger.warning("the relay's name has no answer", metadata: ["reason": "\(problem)"]) }
-            plan.endpoint.lookedUp(addresses, at: now)
+            plan.endpoint.lookedUp(addresses, at: now, handshakeAge: handshakeAge)
             if !addresses.isEmpty { plan.nextCheck = now }
         }
     }
@@ -88,6 +89,7 @@ struct TunnelKeeper: Service {
             plan.nextAttempt = 0
             plan.retry = Self.firstRetry
             plan.endpoint.aim(at: part.content.relay)
+            plan.path.begin(limit: part.content.mtu)
         }
     }
 
@@ -101,27 +103,62 @@ struct TunnelKeeper: Service {
             store.update { $0.lastHandshake = nil }
         case .success(let status):
             let relay = status.device.peers.first { $0.publicKey == part.relayPublicKey }
-            if plan.silence.mustSpeak(receivedBytes: relay?.receivedBytes ?? 0, now: now) {
-                host.speak(part.content.relay.address)
-            }
+            if status.isTouched || relay == nil { plan.nextCheck = 0 }
+            await breakSilence(part, relay, &plan)
+            lookAtPath(part, &plan)
+            let found = plan.path.found
             store.update { condition in
                 condition.wireGuardKind = status.kind
                 condition.lastHandshake = relay?.lastHandshake
                 condition.receivedBytes = relay?.receivedBytes ?? 0
                 condition.sentBytes = relay?.sentBytes ?? 0
+                condition.pathMTU = found
                 condition.trackedConnections = status.trackedConnections
                 condition.trackedConnectionsLimit = status.trackedConnectionsLimit
             }
         }
     }
 
+    private func breakSilence(_ part: UplinkPart, _ relay: WireGuardPeerStatus?, _ plan: inout Plan) async {
+        switch plan.silence.next(receivedBytes: relay?.receivedBytes ?? 0, now: now) {
+        case .wait: break
+        case .speak: host.speak(part.content.relay.address)
+        case .renew:
+            guard let endpoint = relay?.endpoint else { break }
+            logger.notice("the relay is silent: beginning the session anew", metadata: ["endpoint": "\(endpoint)"])
+            let host = self.host
+            if case .failure(let error) = await onThread({ () throws(UplinkError) in try host.renew(part, endpoint) }) {
+                // The look for drift puts right what was left half-way.
+                plan.nextCheck = 0
+                logger.error("cannot begin the session anew", metadata: ["reason": "\(error)"])
+            }
+        }
+    }
+
+    /// Goes on with a smaller MTU where the path drops what is longer: to stall would be the other choice.
+    private func lookAtPath(_ part: UplinkPart, _ plan: inout Plan) {
+        let before = plan.path.found
+        let isConnected = handshakeAge.map { $0 <= UplinkCondition.freshFor } ?? false
+        if let bytes = plan.path.next(now: now, isConnected: isConnected, arrived: host.probeArrived()) {
+            host.probe(part.content.relay.address, bytes)
+        }
+        guard let found = plan.path.found, found != before else { return }
+        logger.warning(
+            "the path to the relay drops packets of the tunnel's size without a word; going on with smaller ones",
+            metadata: ["mtu": "\(found)", "spec.tunnel.mtu": "\(part.content.mtu)"])
+        plan.nextCheck = now
+    }
+
     // MARK: The relay's name
 
     /// - Returns: a name to be looked up; an address needs none.
     private func lookUp(_ plan: inout Plan) -> HostAddress? {
-        guard !plan.isLookingUp, let host = plan.endpoint.lookUpNow(now, handshakeAge: handshakeAge) else { return nil }
+        let silence = plan.silence.duration(now: now)
+        guard !plan.isLookingUp, let host = plan.endpoint.lookUpNow(now, handshakeAge: handshakeAge, silence: silence) else {
+            return nil
+        }
         if case .ip(let address) = host {
-            plan.endpoint.lookedUp([address], at: now)
+            plan.endpoint.lookedUp([address], at: now, handshakeAge: handshakeAge)
             plan.nextCheck = now
             return nil
         }
@@ -144,7 +181,7 @@ struct TunnelKeeper: Service {
         if !plan.isPending { await reload(&plan) }
         let host = self.host
         let endpoint = plan.endpoint.endpointToSet(handshakeAge: handshakeAge)
-        let wanted = plan.part ?? part
+        let wanted = (plan.part ?? part).with(pathMTU: plan.path.found)
         switch await onThread({ () throws(UplinkError) in try host.settle(wanted, endpoint) }) {
         case .failure(let error):
             plan.isPending = true
@@ -152,7 +189,10 @@ struct TunnelKeeper: Service {
             plan.retry = min(plan.retry * 2, Self.checkEvery)
             fail(error)
         case .success(let changes):
-            if endpoint != nil { plan.endpoint.wasSet() }
+            if endpoint != nil {
+                plan.endpoint.wasSet()
+                plan.path.begin(limit: wanted.content.mtu)
+            }
             plan.retry = Self.firstRetry
             plan.nextCheck = now + Self.checkEvery
             if plan.isPending {
@@ -163,8 +203,12 @@ struct TunnelKeeper: Service {
                 await readStatus(&plan)
                 await warnOfObstacles(&plan)
             } else if !changes.isEmpty {
-                store.update { $0.counters.repairs += UInt64(changes.count) }
-                logger.notice("put right", metadata: ["changes": "\(changes.joined(separator: "; "))"])
+                let words = changes.joined(separator: "; ")
+                store.update { condition in
+                    condition.counters.repairs += UInt64(changes.count)
+                    condition.lastRepair = words
+                }
+                logger.notice("put right", metadata: ["changes": "\(words)"])
             }
         }
     }

@@ -24,10 +24,14 @@ struct UplinkCondition: Sendable {
     var lastHandshake: Int64?
     var receivedBytes: UInt64 = 0
     var sentBytes: UInt64 = 0
+    /// Bytes that the path carries where that is less than the document's MTU; nil otherwise.
+    var pathMTU: Int?
     /// Flows in conntrack, and how many fit; nil where the kernel does not say.
     var trackedConnections: Int?
     var trackedConnectionsLimit: Int?
     var counters = Counters()
+    /// What was put right last, in words; nil for nothing yet.
+    var lastRepair: String?
     /// By target.
     var reachability: [ProbeTarget: Reachability] = [:]
 
@@ -70,11 +74,11 @@ struct UplinkCondition: Sendable {
         return UplinkReport(
             ordinal: ordinal, hash: hash, ready: against == nil, reason: against ?? kept,
             handshakeAge: handshakeAge(now: now).map(Int.init), receivedBytes: receivedBytes, sentBytes: sentBytes,
-            wireGuardKind: wireGuardKind,
+            wireGuardKind: wireGuardKind, pathMTU: pathMTU,
             targets: forwards.map { forward in
                 let state = reachability[ProbeTarget(forward)]
                 return TargetReport(binding: forward.binding, reachable: state?.reachable, message: state?.message)
-            })
+            }, repairs: counters.repairs, lastRepair: lastRepair)
     }
 }
 

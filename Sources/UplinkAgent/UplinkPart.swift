@@ -14,6 +14,8 @@ struct UplinkPart: Equatable, Sendable {
     /// The address with the network's prefix length.
     let prefix: IPPrefix
     let privateKey: WireGuardPrivateKey
+    /// Bytes that the path carries where that is less than the document's MTU; nil otherwise.
+    private(set) var pathMTU: Int?
 
     /// - Throws: `notListed`, or `keyInvalid` when the key is not the one the relay will know.
     init(of document: UplinkDocument, ordinal: Int, privateKey: WireGuardPrivateKey, keyPath: String) throws(UplinkError) {
@@ -42,6 +44,15 @@ struct UplinkPart: Equatable, Sendable {
             throw .documentInvalid(path: "", reason: "content.network: \(error)")
         }
         self.privateKey = privateKey
+    }
+
+    /// Bytes.
+    var mtu: Int { min(content.mtu, pathMTU ?? .max) }
+
+    func with(pathMTU: Int?) -> UplinkPart {
+        var result = self
+        result.pathMTU = pathMTU
+        return result
     }
 
     /// Seconds; WireGuard's usual value, until there is a handshake.

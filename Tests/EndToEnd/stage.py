@@ -5,6 +5,7 @@ Most tests share one enrolled VPS (`shared`); those that break it or need anothe
 
 from __future__ import annotations
 
+import os
 import shutil
 import ssl
 import unittest

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Informers
 
-@Suite(.timeLimit(.minutes(1))) struct EventRecorderTests {
+@Suite(.timeLimit(.minutes(5))) struct EventRecorderTests {
     private struct Bench {
         let shelf = Shelf()
         let time = ManualTime()

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Informers
 
-@Suite(.timeLimit(.minutes(1))) struct InformerTests {
+@Suite(.timeLimit(.minutes(5))) struct InformerTests {
     /// An informer of things, its server and its clock.
     private struct Bench {
         let shelf = Shelf()

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Informers
 
-@Suite(.timeLimit(.minutes(1))) struct LeaderElectionTests {
+@Suite(.timeLimit(.minutes(5))) struct LeaderElectionTests {
     private static let name = thingName("tidegate")
 
     private struct Bench {

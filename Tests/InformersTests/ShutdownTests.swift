@@ -6,7 +6,7 @@ import Testing
 
 @testable import Informers
 
-@Suite(.timeLimit(.minutes(1))) struct ShutdownTests {
+@Suite(.timeLimit(.minutes(5))) struct ShutdownTests {
     private struct Part: ServiceLifecycle.Service {
         let body: @Sendable () async throws -> Void
         func run() async throws { try await body() }

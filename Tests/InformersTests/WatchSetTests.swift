@@ -5,7 +5,7 @@ import Testing
 
 @testable import Informers
 
-@Suite(.timeLimit(.minutes(1))) struct WatchSetTests {
+@Suite(.timeLimit(.minutes(5))) struct WatchSetTests {
     private struct Bench {
         let shelf = Shelf()
         let time = ManualTime()

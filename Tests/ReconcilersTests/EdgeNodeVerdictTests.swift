@@ -117,6 +117,19 @@ import Testing
         #expect(status(outcome).conditions["TunnelEstablished"]?.message == "1 of 2 uplinks are connected; down: 1")
     }
 
+    @Test func namesANarrowPath() throws {
+        var outcome = try goodOutcome()
+        outcome.report?.peers[1].uplink?.pathMTU = 1372
+        let tunnel = try #require(status(outcome).conditions["TunnelEstablished"])
+        #expect(tunnel.status == .true && tunnel.reason == "PathMTUTooSmall")
+        #expect(tunnel.message.hasPrefix("the path of uplink 1 carries packets of 1372 bytes, not 1420,"))
+        #expect(tunnel.message.hasSuffix("set spec.tunnel.mtu to 1372"))
+        #expect(status(outcome).conditions["Ready"]?.status == .true)
+        // What the uplink still believes of a document before this one.
+        outcome.report?.peers[1].uplink?.pathMTU = 1420
+        #expect(status(outcome).conditions["TunnelEstablished"]?.reason == "HandshakeFresh")
+    }
+
     @Test func namesAConflictAndStaysReady() throws {
         let outcome = try goodOutcome([
             portBinding("a", second: 1, [try tcp("x", 80)]), portBinding("b", second: 2, [try tcp("y", 80), try tcp("z", 80)]),
@@ -127,7 +140,7 @@ import Testing
             status.conditions["ConfigSynced"]?.message.hasPrefix(
                 "binding y of PortBinding default/b: TCP listenPort 80 is taken by") == true)
         #expect(status.conditions["ConfigSynced"]?.message.hasSuffix("(and 1 more)") == true)
-        #expect(status.conditions["Ready"]?.message == "1 bindings through 2 uplinks; 2 left out, see ConfigSynced")
+        #expect(status.conditions["Ready"]?.message == "1 binding through 2 uplinks; 2 left out, see ConfigSynced")
     }
 
     @Test(arguments: [(ListenerReport.State.portInUse, "PortInUse"), (.rejected, "RejectedByEnvoy")])

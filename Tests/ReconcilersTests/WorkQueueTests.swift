@@ -3,7 +3,7 @@ import Testing
 
 @testable import Reconcilers
 
-@Suite(.timeLimit(.minutes(1))) struct WorkQueueTests {
+@Suite(.timeLimit(.minutes(5))) struct WorkQueueTests {
     /// What the handlers of a test did.
     private final class Witness: Sendable {
         struct State {

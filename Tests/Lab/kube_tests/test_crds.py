@@ -114,7 +114,7 @@ class Definitions(unittest.TestCase):
         path = f"{API}/namespaces/default/edgenodes"
         code, made = ask(self.server, "POST", path, node)
         self.assertEqual(code, 201, made)
-        condition = {"type": "Ready", "status": "True", "reason": "Ready", "message": "3 bindings through 1 uplinks", "observedGeneration": 1,
+        condition = {"type": "Ready", "status": "True", "reason": "Ready", "message": "3 bindings through 1 uplink", "observedGeneration": 1,
                      "lastTransitionTime": "2026-01-02T03:04:05Z"}
         status = {"apiVersion": node["apiVersion"], "kind": "EdgeNode", "metadata": {"name": "told"}, "status": {
             "conditions": [condition], "observedGeneration": 1, "wireGuardKind": "kernel", "envoyVersion": "1.40.0", "appliedBindings": 3, "readyUplinks": "1/1",
