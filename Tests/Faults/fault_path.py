@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-from lab.commands import run
+from lab.commands import attempt, run
 from lab.network import VPS
 from product import traffic
 from product.traffic import eventually
@@ -80,7 +80,7 @@ while sent < {most} * 1.2:
             highest = max(highest, int(host.run(["sysctl", "-n", "net.netfilter.nf_conntrack_count"])))
         settled = load.trouble_ended(began)
         broken = crowd.broken()
-        host.run(["conntrack", "-D", "-p", "udp", "--orig-src", scene.victim_address])
+        attempt(["ip", "netns", "exec", host.name, "conntrack", "-D", "-p", "udp", "--orig-src", scene.victim_address])
         scene.settle(60)
     assert highest > most * 0.95, f"only {highest} of {most} flows were made"
     assert broken == [], f"{len(broken)} held connections broke: {broken[0]}"
@@ -108,8 +108,11 @@ def ports_exhausted(scene: ThreeUplinks) -> Seen:
                     refused += 1
                     slowest = max(slowest, time.monotonic() - began)
                     one.close()
-            for one in taken:
-                traffic.ask(one)
+            for number, one in enumerate(taken):
+                try:
+                    traffic.ask(one)
+                except OSError as error:
+                    raise AssertionError(f"connection {number} of {len(taken)} that were carried broke: {error}") from error
             traffic.release(taken)
             began = time.monotonic()
             eventually(lambda: scene.answers(OTHER), within=20)
