@@ -16,9 +16,11 @@ let usage = """
       teardown       remove everything of Tidegate from this host; with an owner on standard input, only if it is that owner's.
                      Run by hand it frees the host for another owner.
       install-envoy  take an Envoy from standard input: a line of JSON, then the program
+      run-envoy      what tidegate-envoy.service runs: start Envoy, and again when it dies
+      restart-envoy  have it hand over to a new Envoy, as systemctl reload tidegate-envoy does
       version        print the build
 
-    Each but version prints one JSON report. LOG_LEVEL and LOG_FORMAT set what is said on standard error.
+    Each but the last three prints one JSON report. LOG_LEVEL and LOG_FORMAT set what is said on standard error.
 
     """
 
@@ -65,6 +67,19 @@ case "boot":
     finish(report)
 case "apply": finish(agent.apply(readInput(limit: documentLimit)))
 case "teardown": finish(agent.teardown(isatty(STDIN_FILENO) == 1 ? [] : readInput(limit: 1 << 20)))
+case "run-envoy":
+    do throws(AgentError) {
+        var run = RunEnvoy(host: .live(paths: paths, logger: Logger(label: "run-envoy")))
+        try run.run()
+    } catch {
+        finish(failing: error.message)
+    }
+case "restart-envoy":
+    do throws(AgentError) {
+        print(try agent.restartEnvoy())
+    } catch {
+        finish(failing: error.message)
+    }
 case "install-envoy": finish(agent.installEnvoy(STDIN_FILENO))
 default: finish(failing: "\(command.debugDescription) is no command\n\n\(usage)", status: 64)
 }

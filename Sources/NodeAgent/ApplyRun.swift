@@ -165,6 +165,7 @@ struct ApplyRun {
         state.value.leftOut = omitted
         if restart || state.value.restartDone == nil { state.value.restartDone = document.restartEnvoy }
         report.problems += outcome.problems
+        report.envoyRestart = outcome.restart
         try clearOldPrograms(outcome.didLaunch ? try host.services.states()[.envoy] : running)
         // An Envoy that does not answer is a problem told above.
         report.starved = outcome.starved ?? (try? host.envoy.stats().starved) ?? []
@@ -198,9 +199,12 @@ struct ApplyRun {
 
     private mutating func clearOldPrograms(_ unit: UnitState?) throws(AgentError) {
         let binary = EnvoyBinary(paths: host.paths)
-        let running = unit.flatMap { binary.running($0.mainPID) }
+        let run = EnvoyRun.read(host.paths)
+        let running = binary.running(run?.serving?.pid ?? unit?.mainPID ?? 0)
         report.envoyVersion = running
-        let removed = try binary.removeOthers(than: [content.envoy.release.version, running ?? content.envoy.release.version])
+        // Those that drain need their files no more, but a crash of the newest is a time to have its predecessor.
+        let kept = [content.envoy.release.version, running].compactMap { $0 } + (run?.processes.map(\.version) ?? [])
+        let removed = try binary.removeOthers(than: Set(kept))
         note(removed.map { "Envoy \($0) removed" }, isDrift: false)
     }
 

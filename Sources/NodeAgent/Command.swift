@@ -59,7 +59,10 @@ extension Command {
     public func run() throws(AgentError) -> CommandResult {
         let output = try Pipe(tried: "running \(program)")
         let errors = try Pipe(tried: "running \(program)")
-        let process = try spawn(output: output.input, errors: errors.input)
+        var spawn = Spawn(self)
+        spawn.output = output.input
+        spawn.errors = errors.input
+        let process = try spawn.start()
         output.closeInput()
         errors.closeInput()
         let deadline = Deadline(milliseconds: timeoutSeconds * 1000)
@@ -85,34 +88,6 @@ extension Command {
         let signal = status & 0x7F
         return CommandResult(
             status: signal == 0 ? status >> 8 & 0xFF : 128 + signal, output: output.text, errors: errors.text)
-    }
-
-    private func spawn(output: Int32, errors: Int32) throws(AgentError) -> pid_t {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
-        posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO)
-        if let folder { posix_spawn_file_actions_addchdir_np(&actions, folder) }
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        // The agent ignores SIGPIPE and SIGHUP; its children shall not.
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        sigaddset(&signals, SIGPIPE)
-        sigaddset(&signals, SIGHUP)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
-        var process: pid_t = 0
-        let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_COLORS=0"]
-        var argumentPointers: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
-        var environmentPointers: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
-        defer { for text in argumentPointers + environmentPointers { free(text) } }
-        let code = posix_spawn(&process, program, &actions, &attributes, &argumentPointers, &environmentPointers)
-        guard code == 0 else { throw AgentError(errno: code, tried: "running \(program)") }
-        return process
     }
 }
 

@@ -1,3 +1,4 @@
+import NetworkTypes
 import NodeDocument
 import Sodium
 
@@ -6,6 +7,12 @@ enum EnvoyLayout {
     static let bootstrap = "bootstrap.json"
     static let clusters = "cds.json"
     static let listeners = "lds.json"
+    /// For the supervisor (`EnvoyLaunch`).
+    static let launch = "launch.json"
+    /// Where Envoys that hand over to each other meet: in the runtime folder, not in the abstract namespace that every user of the host
+    /// can reach. Envoy appends `_parent_…` and `_child_…`.
+    static let hotRestartPrefix = "envoy-hot"
+    static let hotRestartSocket = "../" + hotRestartPrefix
     /// For `envoy --mode validate`; only ever in a staged folder.
     static let validation = "validate.json"
     static let folders = ["eds", "sds", "tls"]
@@ -15,7 +22,7 @@ enum EnvoyLayout {
 struct EnvoyFileSet: Hashable, Sendable {
     private(set) var files: [String: [UInt8]] = [:]
     /// The paths but for bootstrap, clusters and listeners, each before what refers to it.
-    private(set) var content: [String] = []
+    private(set) var content = [EnvoyLayout.launch]
     /// The `version_info` of the listeners' file; Envoy shows it once it has accepted the file.
     private(set) var listenersVersion = ""
     private(set) var clustersVersion = ""
@@ -24,6 +31,8 @@ struct EnvoyFileSet: Hashable, Sendable {
 
     init(_ document: EnvoyDocument, on host: EnvoyHost, leavingOut omitted: Set<String> = []) {
         listeners = document.listeners.filter { !omitted.contains($0.name) }
+        let hasUDP = listeners.contains { $0.protocol == .udp }
+        files[EnvoyLayout.launch] = Array("{\"drainSeconds\":\(document.drainSeconds),\"hasUDP\":\(hasUDP)}\n".utf8)
         for file in [document.bootstrapFile(on: host)] + document.files(on: host, leavingOut: omitted) {
             switch file.kind {
             case .bootstrap: files[file.path] = Array(file.contents.utf8)
@@ -83,6 +92,7 @@ struct EnvoyFileChanges: Hashable, Sendable {
     var words: [String] {
         var words: [String] = []
         if bootstrap { words.append("Envoy's bootstrap written") }
+        if content.contains(EnvoyLayout.launch) { words.append("how to start Envoy written") }
         let folders = [("eds/", "endpoints"), ("sds/", "secrets"), ("tls/", "TLS files")]
         for (folder, name) in folders {
             let count = content.count { $0.hasPrefix(folder) }

@@ -26,6 +26,8 @@ struct EnvoyRollout {
         var isAccepted = false
         /// Whether Envoy was started or restarted.
         var didLaunch = false
+        /// How it was restarted and why; nil when it was not.
+        var restart: String?
         var problems: [AgentProblem] = []
         /// The bindings without a healthy uplink; nil when that is still to be asked, after a change.
         var starved: [String]?
@@ -171,7 +173,7 @@ struct EnvoyRollout {
             try host.services.stop(.envoy)
             return "there is no former configuration, so Envoy was stopped"
         }
-        if restart { try host.services.restart(.envoy) }
+        if restart { _ = try EnvoyRestart(host: host, unit: unit).run() }
         return "the former configuration was put back"
     }
 
@@ -190,6 +192,9 @@ struct EnvoyRollout {
     /// - Parameter didLaunch: whether an earlier round started it.
     private func launch(_ wanted: EnvoyFileSet, _ state: HostState, didLaunch: Bool) -> Launch {
         guard didLaunch || unit?.isRunning == true else { return .start }
+        if !didLaunch, let run = EnvoyRun.read(host.paths), run.serving == nil, run.supervisor == unit?.mainPID {
+            return .restart(reason: "none was serving")
+        }
         if restartAsked && !didLaunch { return .restart(reason: "a restart was asked for") }
         if state.envoyStartedWith != fingerprint(wanted) { return .restart(reason: "its bootstrap or limits changed") }
         return .none
@@ -205,8 +210,9 @@ struct EnvoyRollout {
             try host.services.start(.envoy)
             outcome.changes.append("Envoy started")
         case .restart(let reason):
-            try host.services.restart(.envoy)
-            outcome.changes.append("Envoy restarted: \(reason)")
+            let how = try EnvoyRestart(host: host, unit: unit).run()
+            outcome.restart = "\(how.words(drainSeconds: document.drainSeconds)) Asked for because \(reason)."
+            outcome.changes.append("Envoy restarted (\(how.kind.rawValue)): \(reason)")
         }
         outcome.didLaunch = true
         state.value.envoyStartedWith = fingerprint(wanted)

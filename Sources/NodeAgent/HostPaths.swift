@@ -40,6 +40,10 @@ public struct HostPaths: Hashable, Sendable {
     public var envoyView: String { runtime + "/config" }
     /// Envoy's admin interface, for root and Envoy's own user alone.
     public var adminSocket: String { runtime + "/envoy-admin.sock" }
+    /// What the supervisor of Envoy says of itself (`EnvoyRun`).
+    public var envoyRun: String { runtime + "/envoy.json" }
+    /// Where shm_open(3) puts its objects.
+    public var sharedMemory: String { root + "/dev/shm" }
     /// The folder of wireguard-go's sockets; its place is fixed in wireguard-go.
     public var wireGuardSockets: String { root + "/run/wireguard" }
 

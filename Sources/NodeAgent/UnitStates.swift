@@ -67,6 +67,10 @@ struct ServiceManager: Sendable {
     /// Starts it and does not wait.
     func begin(_ unit: UnitName) throws(AgentError) { try call(["start", "--no-block", unit.rawValue]) }
     func restart(_ unit: UnitName) throws(AgentError) { try call(["restart", unit.rawValue]) }
+    /// - Returns: whether the unit's own command for it succeeded.
+    func reload(_ unit: UnitName) throws(AgentError) -> Bool {
+        try run(Command(Self.program, ["reload", unit.rawValue], timeoutSeconds: EnvoyRestart.patienceSeconds + 10)).succeeded
+    }
     /// No error when it does not run or does not exist.
     func stop(_ unit: UnitName) throws(AgentError) { _ = try run(Command(Self.program, ["stop", unit.rawValue])) }
     func forgetFailure(_ unit: UnitName) throws(AgentError) {

@@ -40,6 +40,33 @@ extension UnitName {
 
 private let header = "# Written by Tidegate's edge-agent, which puts changes back. Remove it with: edge-agent teardown\n"
 
+/// What none of our units ever needs.
+private let confinement = """
+    LimitCORE=0
+    LockPersonality=yes
+    MemoryDenyWriteExecute=yes
+    NoNewPrivileges=yes
+    PrivateTmp=yes
+    ProtectClock=yes
+    ProtectControlGroups=yes
+    ProtectHome=yes
+    ProtectHostname=yes
+    ProtectKernelLogs=yes
+    ProtectKernelModules=yes
+    ProtectProc=invisible
+    ProtectSystem=strict
+    RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
+    RestrictNamespaces=yes
+    RestrictRealtime=yes
+    RestrictSUIDSGID=yes
+    SystemCallArchitectures=native
+    SystemCallErrorNumber=EPERM
+    SystemCallFilter=@system-service mincore
+    SystemCallFilter=~@privileged @resources
+    UMask=0077
+    """
+
+/// It sets interfaces and the settings of the kernel as root with CAP_NET_ADMIN alone, and may have to mend wireguard-go's unit.
 private func bootUnit(_ settings: UnitSettings) -> String {
     header + """
         [Unit]
@@ -54,6 +81,12 @@ private func bootUnit(_ settings: UnitSettings) -> String {
         ExecStart=\(settings.paths.agent) boot
         Restart=on-failure
         RestartSec=5
+        ReadWritePaths=-\(settings.paths.settings) -\(settings.paths.units) /run
+        CapabilityBoundingSet=CAP_NET_ADMIN
+        DeviceAllow=/dev/net/tun rw
+        DevicePolicy=closed
+        PrivateMounts=yes
+        \(confinement)
 
         [Install]
         WantedBy=multi-user.target
@@ -80,27 +113,13 @@ private func wireGuardUnit(_ settings: UnitSettings) -> String {
         RuntimeDirectory=wireguard
         RuntimeDirectoryPreserve=yes
         RuntimeDirectoryMode=0700
-        LimitCORE=0
         AmbientCapabilities=CAP_NET_ADMIN
         CapabilityBoundingSet=CAP_NET_ADMIN
         DeviceAllow=/dev/net/tun rw
         DevicePolicy=closed
-        LockPersonality=yes
-        MemoryDenyWriteExecute=yes
-        NoNewPrivileges=yes
-        PrivateTmp=yes
-        ProtectControlGroups=yes
-        ProtectHome=yes
-        ProtectKernelLogs=yes
-        ProtectKernelModules=yes
-        ProtectSystem=strict
-        RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
-        RestrictNamespaces=yes
-        RestrictRealtime=yes
-        RestrictSUIDSGID=yes
-        SystemCallArchitectures=native
-        SystemCallFilter=@system-service
-        UMask=0077
+        ProcSubset=pid
+        ProtectKernelTunables=yes
+        \(confinement)
 
         [Install]
         WantedBy=multi-user.target
@@ -108,7 +127,7 @@ private func wireGuardUnit(_ settings: UnitSettings) -> String {
         """
 }
 
-/// Envoy with no right but the low ports. It sees its folder of `/etc/tidegate` through a read-only bind, so that folder's parent stays
+/// Envoy and its supervisor with no right but the low ports. Envoy sees its folder of `/etc/tidegate` through a read-only bind, so that folder's parent stays
 /// closed to it; renames by the agent are seen through the bind, being the same folder.
 private func envoyUnit(_ settings: UnitSettings) -> String {
     header + """
@@ -122,8 +141,9 @@ private func envoyUnit(_ settings: UnitSettings) -> String {
         Type=exec
         User=\(envoyUser)
         Group=\(envoyUser)
-        ExecStart=\(settings.paths.envoyLink)/envoy --config-path \(EnvoyLayout.bootstrap) --disable-hot-restart --drain-time-s \
-        \(settings.drainSeconds) --log-level warning
+        ExecStart=\(settings.paths.agent) run-envoy
+        ExecReload=\(settings.paths.agent) restart-envoy
+        KillMode=mixed
         WorkingDirectory=\(settings.paths.envoyView)
         RuntimeDirectory=tidegate
         RuntimeDirectoryMode=0700
@@ -132,34 +152,14 @@ private func envoyUnit(_ settings: UnitSettings) -> String {
         RestartSec=1
         TimeoutStopSec=10
         LimitNOFILE=\(settings.openFiles)
-        LimitCORE=0
         AmbientCapabilities=CAP_NET_BIND_SERVICE
         CapabilityBoundingSet=CAP_NET_BIND_SERVICE
-        LockPersonality=yes
-        MemoryDenyWriteExecute=yes
-        NoNewPrivileges=yes
         PrivateDevices=yes
-        PrivateTmp=yes
+        PrivateMounts=yes
         ProcSubset=pid
-        ProtectClock=yes
-        ProtectControlGroups=yes
-        ProtectHome=yes
-        ProtectHostname=yes
-        ProtectKernelLogs=yes
-        ProtectKernelModules=yes
         ProtectKernelTunables=yes
-        ProtectProc=invisible
-        ProtectSystem=strict
         RemoveIPC=yes
-        RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
-        RestrictNamespaces=yes
-        RestrictRealtime=yes
-        RestrictSUIDSGID=yes
-        SystemCallArchitectures=native
-        SystemCallErrorNumber=EPERM
-        SystemCallFilter=@system-service mincore
-        SystemCallFilter=~@privileged @resources
-        UMask=0077
+        \(confinement)
 
         [Install]
         WantedBy=multi-user.target

@@ -30,6 +30,8 @@ public struct AgentReport: Hashable, Codable, Sendable {
     /// `kernel` or `userspace`.
     public var wireGuardKind: String?
     public var envoyVersion: String?
+    /// Whether Envoy was restarted hot or plain, and why, in words; nil when it was not restarted.
+    public var envoyRestart: String?
     public var listeners: [ListenerReport]
     public var peers: [PeerReport]
     /// The bindings for which Envoy has no healthy uplink, by name.
@@ -52,6 +54,7 @@ public struct AgentReport: Hashable, Codable, Sendable {
         self.relayPublicKey = relayPublicKey
         self.wireGuardKind = wireGuardKind
         self.envoyVersion = envoyVersion
+        envoyRestart = nil
         self.listeners = listeners
         self.peers = peers
         self.starved = starved

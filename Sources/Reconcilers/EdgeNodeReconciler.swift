@@ -111,7 +111,6 @@ public struct EdgeNodeReconciler: Sendable {
             let report = try await apply(outcome, node: node, restart: restart)
             outcome.report = report
             await tell(report, of: node)
-            if restart != nil { await tellOfRestart(node) }
             outcome.keysOnEdge = await tellOfKeys(report, plan: plan, before: outcome.keysOnEdge)
         } catch {
             outcome.failure = error
@@ -249,6 +248,10 @@ public struct EdgeNodeReconciler: Sendable {
             await store.record(
                 ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: "DriftRepaired", message: found))
         }
+        if let restart = report.envoyRestart {
+            await store.record(
+                ResourceEvent(kind: EdgeNode.kind, name: name, level: .normal, reason: "EnvoyRestarted", message: restart))
+        }
         for problem in report.problems {
             await store.record(
                 ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: "AgentProblem", message: problem.message))
@@ -271,13 +274,6 @@ public struct EdgeNodeReconciler: Sendable {
                         "the private key of Secret \(secret) was copied to the VPS, where binding \(binding.id.name) ends TLS"))
         }
         return present
-    }
-
-    private func tellOfRestart(_ node: EdgeNode) async {
-        await store.record(
-            ResourceEvent(
-                kind: EdgeNode.kind, name: node.metadata.objectName, level: .normal, reason: "EnvoyRestarted",
-                message: "Envoy was restarted, as the annotation \(APIName.restartEnvoyAnnotation) asked"))
     }
 
     private func verdict(_ outcome: NodeOutcome, node: EdgeNode) async -> ReconcileOutcome {

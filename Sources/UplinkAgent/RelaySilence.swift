@@ -39,4 +39,7 @@ struct RelaySilence: Sendable {
         }
         return .speak
     }
+
+    /// Seconds since the relay was last heard, or first listened to.
+    func duration(now: Int64) -> Int64 { since.map { now - $0 } ?? 0 }
 }

@@ -63,7 +63,7 @@ struct TunnelKeeper: Service {
             store.update { $0.relayProblem = problem }
             guard host == plan.endpoint.host else { break }
             if let problem { logger.warning("the relay's name has no answer", metadata: ["reason": "\(problem)"]) }
-            plan.endpoint.lookedUp(addresses, at: now)
+            plan.endpoint.lookedUp(addresses, at: now, handshakeAge: handshakeAge)
             if !addresses.isEmpty { plan.nextCheck = now }
         }
     }
@@ -153,9 +153,10 @@ struct TunnelKeeper: Service {
 
     /// - Returns: a name to be looked up; an address needs none.
     private func lookUp(_ plan: inout Plan) -> HostAddress? {
-        guard !plan.isLookingUp, let host = plan.endpoint.lookUpNow(now, handshakeAge: handshakeAge) else { return nil }
+        let silence = plan.silence.duration(now: now)
+        guard !plan.isLookingUp, let host = plan.endpoint.lookUpNow(now, handshakeAge: handshakeAge, silence: silence) else { return nil }
         if case .ip(let address) = host {
-            plan.endpoint.lookedUp([address], at: now)
+            plan.endpoint.lookedUp([address], at: now, handshakeAge: handshakeAge)
             plan.nextCheck = now
             return nil
         }

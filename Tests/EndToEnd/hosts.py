@@ -8,7 +8,6 @@ import re
 import stat
 from pathlib import Path
 
-from lab import tree
 from lab.laboratory import Lab
 from lab.machine import NspawnMachine
 
@@ -48,7 +47,7 @@ def snapshot(lab: Lab) -> dict[str, set[str]]:
 
 def files(machine: NspawnMachine) -> set[str]:
     """What differs from the Debian it was booted from: the file's path, kind, mode and content, as the machine sees it."""
-    upper, lower = machine.folder / "disk" / "upper", tree.vps_tree()
+    upper, lower = machine.folder / "disk" / "upper", machine.tree
     found = set()
     for folder, names, entries in os.walk(upper):
         for name in names + entries:

@@ -169,8 +169,43 @@ import Testing
     @Test func restartIsDoneOnce() throws {
         _ = try enrolled(try sampleDocument())
         let asked = try sampleDocument(restart: "2026-01-01")
-        #expect(try host.apply(asked).changes == ["Envoy restarted: a restart was asked for"])
-        #expect(try host.apply(asked).changes == [])
+        let report = try host.apply(asked)
+        #expect(report.changes == ["Envoy restarted (hot): a restart was asked for"])
+        #expect(report.envoyRestart?.hasPrefix("Envoy was restarted hot") == true)
+        let again = try host.apply(asked)
+        #expect(again.changes == [])
+        #expect(again.envoyRestart == nil)
+        #expect(host.machine.withLock(\.commands).contains { $0.hasSuffix("prlimit --pid 4242 --nofile=67536:67536") })
+    }
+
+    @Test func plainRestartSaysWhy() throws {
+        _ = try enrolled(try sampleDocument())
+        host.machine.withLock { $0.restartOutcome = EnvoyRun.Outcome(kind: .plain, message: "Envoy 1.39.3 is too old") }
+        let report = try host.apply(try sampleDocument(restart: "1"))
+        #expect(report.envoyRestart?.contains("plainly, and its connections were cut: Envoy 1.39.3 is too old.") == true)
+    }
+
+    /// The Envoy that was started before there was a supervisor.
+    @Test func unsupervisedEnvoyIsRestartedPlainly() throws {
+        _ = try enrolled(try sampleDocument())
+        try removeFile(host.paths.envoyRun)
+        let report = try host.apply(try sampleDocument(restart: "1"))
+        #expect(report.changes == ["Envoy restarted (plain): a restart was asked for"])
+        #expect(host.machine.withLock(\.commands).contains { $0.hasSuffix("systemctl restart tidegate-envoy.service") })
+    }
+
+    @Test func failedRestartPutsTheVersionBackAndIsTriedAgain() throws {
+        _ = try enrolled(try sampleDocument())
+        _ = try host.pushEnvoy("1.41.0")
+        host.machine.withLock { $0.restartOutcome = EnvoyRun.Outcome(kind: .failed, message: "Envoy 1.41.0 ended with status 1") }
+        let asked = try sampleDocument(version: "1.41.0", restart: "1")
+        let report = try host.apply(asked)
+        #expect(report.outcome == .refused)
+        #expect(report.problems.map(\.kind) == [.envoyNotRunning])
+        #expect(report.problems[0].message.contains("ended with status 1"))
+        #expect(EnvoyBinary(paths: host.paths).chosen() == "1.40.0")
+        host.machine.withLock { $0.restartOutcome = nil }
+        #expect(try host.apply(asked).envoyRestart != nil)
     }
 
     @Test func anotherVersionWaitsForARestart() throws {

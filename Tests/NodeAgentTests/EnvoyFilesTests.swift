@@ -13,7 +13,7 @@ import Testing
     @Test func everyFileIsThere() throws {
         #expect(
             files(try sampleDocument()).files.keys.sorted()
-                == ["bootstrap.json", "cds.json", "eds/dns.json", "lds.json", "sds/web.json", "tls/web-0a.key"])
+                == ["bootstrap.json", "cds.json", "eds/dns.json", "launch.json", "lds.json", "sds/web.json", "tls/web-0a.key"])
     }
 
     @Test func versionsFollowTheContent() throws {

@@ -23,10 +23,16 @@ final class FakeHost: Sendable {
         var rejections = 0
         /// Listeners that Envoy cannot bind, by name.
         var unbindable: [String: String] = [:]
-        var settings = ["net.core.rmem_max": "212992", "net.core.wmem_max": "212992", "fs.inotify.max_user_instances": "128"]
+        var settings = [
+            "net.core.rmem_max": "212992", "net.core.wmem_max": "212992", "fs.inotify.max_user_instances": "128",
+            "net.ipv4.ip_local_port_range": "32768\t60999", "net.ipv4.ip_local_reserved_ports": "",
+        ]
         var foreignSockets: [BoundSocket] = []
         var hasTunnel = false
         var systemd = true
+        /// How the next restart by the supervisor ends; nil for hot.
+        var restartOutcome: EnvoyRun.Outcome?
+        var restarts = 0
     }
 
     let folder: TemporaryFolder
@@ -75,12 +81,15 @@ final class FakeHost: Sendable {
         machine.withLock { $0.commands.append(command.description) }
         let name = command.program.split(separator: "/").last ?? ""
         switch name {
-        case "systemctl": return systemctl(command.arguments)
+        case "systemctl":
+            let result = systemctl(command.arguments)
+            if command.arguments.last == UnitName.envoy.rawValue { try supervise(command.arguments[0]) }
+            return result
         case "useradd":
             try replaceFile(
                 paths.passwd, Array("root:x:0:0::/root:/bin/sh\n\(envoyUser):x:\(getuid()):\(getgid())::/:/\n".utf8), .publicFile)
         case "userdel": try replaceFile(paths.passwd, Array("root:x:0:0::/root:/bin/sh\n".utf8), .publicFile)
-        case "groupdel", "journalctl": break
+        case "groupdel", "journalctl", "prlimit": break
         case "envoy" where command.arguments.contains("validate"):
             let text = try readFile((command.folder ?? "") + "/validate.json").map { String(decoding: $0, as: UTF8.self) } ?? ""
             if let refused = machine.withLock(\.refusedText), text.contains(refused) {
@@ -96,6 +105,20 @@ final class FakeHost: Sendable {
                 output: "envoy  version: abc/\(contents.dropFirst("fake envoy ".count))/Clean/RELEASE/BoringSSL\n")
         }
         return CommandResult()
+    }
+
+    /// Plays the supervisor of Envoy, as far as it is seen from outside.
+    private func supervise(_ verb: String) throws(AgentError) {
+        let run = machine.withLock { machine in
+            if verb == "reload" { machine.restarts += 1 }
+            let process = EnvoyRun.Process(pid: 4243, epoch: machine.restarts, version: "1.40.0", phase: "serving")
+            return EnvoyRun(
+                supervisor: 4242, restarts: machine.restarts,
+                outcome: machine.restartOutcome ?? EnvoyRun.Outcome(kind: .hot, message: ""), processes: [process])
+        }
+        guard ["start", "restart", "reload"].contains(verb) else { return }
+        try makeFolder(paths.runtime, .publicFolder)
+        try replaceFile(paths.envoyRun, jsonLine(run), .publicFile)
     }
 
     private func systemctl(_ arguments: [String]) -> CommandResult {

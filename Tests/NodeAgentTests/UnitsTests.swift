@@ -18,8 +18,21 @@ import Testing
             "User=tidegate-envoy", "LimitNOFILE=67536", "CapabilityBoundingSet=CAP_NET_BIND_SERVICE", "NoNewPrivileges=yes",
             "ProtectSystem=strict", "Restart=always", "BindReadOnlyPaths=/etc/tidegate/envoy:/run/tidegate/config",
             "WorkingDirectory=/run/tidegate/config", "LimitCORE=0",
-            "ExecStart=/usr/local/lib/tidegate/envoy/envoy --config-path bootstrap.json --disable-hot-restart --drain-time-s 5 --log-level warning",
+            "ExecStart=/usr/local/lib/tidegate/edge-agent run-envoy",
+            "ExecReload=/usr/local/lib/tidegate/edge-agent restart-envoy",
+            "KillMode=mixed",
         ] { #expect(lines.contains(Substring(line)), "\(line)") }
+    }
+
+    @Test(arguments: UnitName.allCases) func everyUnitIsConfined(_ unit: UnitName) throws {
+        let lines = text(unit, settings(try sampleDocument().content.envoy)).split(separator: "\n")
+        for line in [
+            "LimitCORE=0", "NoNewPrivileges=yes", "ProtectSystem=strict", "UMask=0077",
+            "SystemCallFilter=~@privileged @resources",
+        ] {
+            #expect(lines.contains(Substring(line)), "\(line)")
+        }
+        #expect(lines.count { $0.hasPrefix("CapabilityBoundingSet=CAP_NET_") } == 1)
     }
 
     @Test func bindingsDoNotChangeTheUnit() throws {
@@ -58,17 +71,5 @@ import Testing
         #expect(states[.envoy]?.needsReload == true)
         #expect(UnitState.parse("") == [:])
         #expect(UnitState.parse("garbage\n=\n\nId=\n") == [:])
-    }
-
-    @Test(
-        arguments: [
-            (100, "50", nil, "100"), (100, "200", nil, nil), (100, "100", "50", nil), (100, "100", "300", "300"),
-            (40, "300", "128", "128"),
-            (100, nil, nil, nil), (100, "x", nil, nil),
-        ] as [(Int, String?, String?, String?)]) func settingsAreRaisedAndNotLowered(
-            _ minimum: Int, _ current: String?, _ former: String?, _ value: String?
-        )
-    {
-        #expect(WantedSettings.value(minimum: minimum, current: current, former: former) == value)
     }
 }

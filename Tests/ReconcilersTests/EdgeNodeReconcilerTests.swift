@@ -242,7 +242,11 @@ import Testing
         _ = await reconciler.reconcile(name)
         #expect(vps.state.withLock { $0.document?.restartEnvoy } == "true/")
         #expect(journal.take() == ["publish", "apply", "removeAnnotation"])
-        #expect(await store.takeEvents().map(\.reason) == ["EnvoyRestarted"])
+        #expect(
+            await store.takeEvents() == [
+                ResourceEvent(
+                    kind: "EdgeNode", name: name, level: .normal, reason: "EnvoyRestarted", message: "Envoy was restarted hot.")
+            ])
         _ = await reconciler.reconcile(name)
         #expect(vps.state.withLock { $0.document?.restartEnvoy } == nil)
         #expect(journal.take() == ["publish", "apply"])

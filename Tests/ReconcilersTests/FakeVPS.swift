@@ -54,7 +54,7 @@ final class FakeVPS: Sendable {
             if let failure = state.failure { throw failure }
             let isChanged = state.document?.hash != document.hash
             state.document = document
-            return AgentReport(
+            var report = AgentReport(
                 outcome: .applied, agentBuild: document.agentBuild, hash: document.hash, epoch: document.epoch,
                 changes: isChanged ? ["wrote the document"] : [], drift: state.drift, problems: state.problems,
                 relayPublicKey: state.relayKey,
@@ -66,6 +66,8 @@ final class FakeVPS: Sendable {
                         receivedBytes: 0, sentBytes: 0,
                         uplink: state.uplink)
                 }, starved: state.starved)
+            if document.restartEnvoy != nil { report.envoyRestart = "Envoy was restarted hot." }
+            return report
         }
     }
 

@@ -29,4 +29,11 @@ import Testing
         let renewedThenHeard: [UInt64] = Array(repeating: 7, count: 7) + [0, 92, 92, 92, 92]
         #expect(steps(renewedThenHeard) == "...sssRs...s")
     }
+
+    @Test func saysHowLongNothingWasHeard() {
+        var silence = RelaySilence()
+        #expect(silence.duration(now: 100) == 0)
+        for now: Int64 in 100...130 { _ = silence.next(receivedBytes: now < 105 ? UInt64(now) : 104, now: now) }
+        #expect(silence.duration(now: 130) == 26)
+    }
 }

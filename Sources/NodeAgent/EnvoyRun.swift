@@ -1,0 +1,95 @@
+import NetworkTypes
+import NodeDocument
+
+/// What the supervisor of Envoy says of itself, in `/run/tidegate/envoy.json`. Envoy's own user may write that file: what stands in it is
+/// shown, and decides nothing but how long to wait.
+struct EnvoyRun: Hashable, Codable, Sendable {
+    struct Outcome: Hashable, Codable, Sendable {
+        enum Kind: String, Hashable, Codable, Sendable {
+            /// The new Envoy took the listening sockets over.
+            case hot
+            /// The former one was ended first.
+            case plain
+            /// There is no new one; what served before serves on, if it can.
+            case failed
+        }
+        var kind: Kind
+        /// For people; empty for `hot`.
+        var message: String
+    }
+
+    struct Process: Hashable, Codable, Sendable {
+        var pid: Int32
+        var epoch: Int
+        var version: String
+        /// `starting`, `serving` or `draining`.
+        var phase: String
+    }
+
+    /// The process that wrote this.
+    var supervisor: Int32
+    /// How many restarts that were asked for are done or failed.
+    var restarts: Int
+    /// Of the last of them; nil before the first.
+    var outcome: Outcome?
+    /// Oldest first.
+    var processes: [Process]
+
+    /// The one that takes new connections; nil while there is none.
+    var serving: Process? { processes.last { $0.phase == "serving" } }
+
+    /// - Returns: nil when there is no such file, or none that can be read: then nothing of ours supervises Envoy.
+    static func read(_ paths: HostPaths) -> EnvoyRun? {
+        guard let bytes = try? readFile(paths.envoyRun, limit: 1 << 20) else { return nil }
+        return try? DocumentJSON.decode(EnvoyRun.self, from: bytes)
+    }
+}
+
+/// What the supervisor must know to start an Envoy, in `launch.json` beside the bootstrap.
+struct EnvoyLaunch: Hashable, Codable, Sendable {
+    /// Seconds that connections of a replaced Envoy, or of a listener that is gone, may live.
+    var drainSeconds: Int
+    /// Whether any listener is UDP.
+    var hasUDP: Bool
+}
+
+/// An Envoy as its binary describes it.
+struct EnvoyProgram: Hashable, Codable, Sendable {
+    /// Such as `1.40.0`.
+    var version: String
+    /// What `--hot-restart-version` prints; only equal ones can hand over to each other.
+    var hotRestartVersion: String
+
+    /// Since 1.40 the former Envoy hands datagrams of new sessions to the new one while it drains (envoyproxy/envoy#46502). Before that
+    /// its UDP ports are silent until it has gone (envoyproxy/envoy#34732; seen with 1.39.3).
+    var handsOverUDP: Bool {
+        let parts = version.split(separator: ".").compactMap { Int($0) }
+        return parts.count == 3 && (parts[0], parts[1]) >= (1, 40)
+    }
+
+    /// Why `next` cannot take over from this one while it serves; nil when it can.
+    func obstacle(to next: EnvoyProgram, hasUDP: Bool) -> String? {
+        if hotRestartVersion != next.hotRestartVersion {
+            return "Envoy \(version) cannot hand over to \(next.version) "
+                + "(hot restart versions \(hotRestartVersion) and \(next.hotRestartVersion))"
+        }
+        if hasUDP && !handsOverUDP {
+            return
+                "Envoy \(version) cannot hand UDP ports over, and they would be silent until it has drained (1.40 and newer can)"
+        }
+        return nil
+    }
+
+    /// Reads `envoy --version`, whose version is the second of five parts between slashes.
+    init?(versionLine: String, hotRestartLine: String) {
+        let parts = versionLine.split(separator: "/")
+        let hot = hotRestartLine.split(whereSeparator: \.isWhitespace)
+        guard parts.count >= 3, hot.count == 1 else { return nil }
+        self.init(version: printable(String(parts[1]), limit: 40), hotRestartVersion: printable(String(hot[0]), limit: 40))
+    }
+
+    init(version: String, hotRestartVersion: String) {
+        self.version = version
+        self.hotRestartVersion = hotRestartVersion
+    }
+}

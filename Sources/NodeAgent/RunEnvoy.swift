@@ -1,0 +1,237 @@
+import CLinuxHeaders
+import Glibc
+import Logging
+import NodeDocument
+
+/// `edge-agent run-envoy`: starts Envoys as `EnvoySupervisor` decides, and does nothing else. It runs as Envoy's user, in the folder that
+/// Envoy reads. SIGHUP asks for a restart, SIGTERM for the end.
+///
+/// One thread, which sleeps in sigtimedwait(2): Envoy asks the kernel to be ended when the thread that started it is.
+public struct RunEnvoy {
+    private let host: Host
+    private var supervisor: EnvoySupervisor
+    private var written: EnvoyRun?
+
+    /// State that a former build left to this one, across exec(2): the Envoys stay the children of this process.
+    private static let inheritance = "TIDEGATE_ENVOYS"
+    /// Milliseconds between two looks at Envoy, and at the clock when nothing goes on.
+    private static let busyInterval: Int64 = 50
+    private static let quietInterval: Int64 = 1000
+
+    public init(host: Host) {
+        self.host = host
+        supervisor = EnvoySupervisor(launch: EnvoyLaunch(drainSeconds: 0, hasUDP: false))
+    }
+
+    /// Until SIGTERM.
+    public mutating func run() throws(AgentError) {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for signal in [SIGHUP, SIGTERM, SIGINT, SIGCHLD] { sigaddset(&signals, signal) }
+        sigprocmask(SIG_BLOCK, &signals, nil)
+        // Ignored ones are not delivered, blocked or not.
+        signal(SIGHUP, SIG_DFL)
+        forbidDumps()
+        if let text = getenv(Self.inheritance).map({ String(cString: $0) }) {
+            unsetenv(Self.inheritance)
+            supervisor = try decodeInheritance(text)
+            host.logger.info("took the Envoys over from the former build")
+            try restart()
+        } else {
+            if try perform(.begin) { return }
+        }
+        while true {
+            let interval = supervisor.isBusy ? Self.busyInterval : Self.quietInterval
+            var wait = timespec(tv_sec: Int(interval / 1000), tv_nsec: Int(interval % 1000) * 1_000_000)
+            let signal = sigtimedwait(&signals, nil, &wait)
+            switch signal {
+            case SIGHUP:
+                becomeNewBuild()
+                try restart()
+            case SIGTERM, SIGINT: if try perform(.stopAsked) { return }
+            default: break
+            }
+            if try reap() { return }
+            for process in supervisor.processes where process.phase == .starting && isLive(process) {
+                if try perform(.live(pid: process.pid)) { return }
+            }
+            if try perform(.tick) { return }
+        }
+    }
+
+    // MARK: events
+
+    private mutating func restart() throws(AgentError) {
+        let candidate: Result<EnvoyProgram, AgentError>
+        do throws(AgentError) {
+            let program = try program()
+            try validate()
+            candidate = .success(program)
+        } catch {
+            candidate = .failure(error)
+        }
+        _ = try perform(.restartAsked(candidate))
+    }
+
+    private mutating func reap() throws(AgentError) -> Bool {
+        var status: Int32 = 0
+        while case let pid = waitpid(-1, &status, WNOHANG), pid > 0 {
+            // WIFSIGNALED and WEXITSTATUS of wait(2), which are macros.
+            let signal = status & 0x7F
+            let how = signal == 0 ? "ended with status \(status >> 8 & 0xFF)" : "was ended by signal \(signal)"
+            host.logger.notice("an Envoy ended", metadata: ["pid": "\(pid)", "how": "\(how)"])
+            if try perform(.ended(pid: pid, how: how)) { return true }
+        }
+        return false
+    }
+
+    /// - Returns: whether all is over.
+    private mutating func perform(_ event: EnvoySupervisor.Event) throws(AgentError) -> Bool {
+        // A broken file leaves what was known: Envoy must come back whatever happens.
+        if let launch = (try? readJSON(EnvoyLaunch.self, from: host.paths.envoyView + "/" + EnvoyLayout.launch)) ?? nil {
+            supervisor.launch = launch
+        }
+        var events = [event]
+        var isOver = false
+        while !events.isEmpty {
+            for action in supervisor.handle(events.removeFirst(), now: now()) {
+                switch action {
+                case .start(let start): events.append(self.start(start))
+                case .terminate(let pid): kill(pid, SIGTERM)
+                case .kill(let pid): kill(pid, SIGKILL)
+                case .askAgain: try restart()
+                case .clear(let base): clear(base)
+                case .exit: isOver = true
+                }
+            }
+        }
+        let report = supervisor.report(supervisor: getpid())
+        if report != written {
+            if let outcome = report.outcome, outcome != written?.outcome || report.restarts != written?.restarts {
+                host.logger.notice(
+                    "restart", metadata: ["outcome": "\(outcome.kind.rawValue)", "message": "\(outcome.message)"])
+            }
+            try replaceFile(host.paths.envoyRun, try jsonLine(report), .secretFile)
+            written = report
+        }
+        return isOver
+    }
+
+    // MARK: Envoy
+
+    private var binary: String { host.paths.envoyLink + "/envoy" }
+
+    private func program() throws(AgentError) -> EnvoyProgram {
+        let version = try host.run(Command(binary, ["--version"], timeoutSeconds: 20))
+        let hot = try host.run(Command(binary, ["--hot-restart-version"], timeoutSeconds: 20))
+        guard version.succeeded, hot.succeeded,
+            let program = EnvoyProgram(versionLine: version.output, hotRestartLine: hot.output)
+        else {
+            let complaint = version.succeeded ? hot.complaint : version.complaint
+            throw AgentError(.envoyNotRunning, "Envoy does not run: \(complaint)")
+        }
+        return program
+    }
+
+    /// A bootstrap that Envoy refuses would cost the one that serves its admin interface: a new one closes that before it reads its own.
+    private func validate() throws(AgentError) {
+        let result = try host.run(
+            Command(
+                binary,
+                ["--config-path", EnvoyLayout.bootstrap, "--mode", "validate", "--disable-hot-restart", "--log-level", "error"],
+                timeoutSeconds: 30))
+        guard result.succeeded else {
+            throw AgentError(.envoyRejected, "Envoy refuses its bootstrap: \(EnvoyProof.reason(result.errors))")
+        }
+    }
+
+    private func start(_ start: EnvoySupervisor.Start) -> EnvoySupervisor.Event {
+        do throws(AgentError) {
+            let program = try program()
+            let base: Int
+            if let known = start.base { base = known } else { base = try freshBase() }
+            let arguments = start.arguments(base: base, drainSeconds: supervisor.launch.drainSeconds)
+            let pid = try Spawn(Command(binary, arguments)).start()
+            host.logger.notice(
+                "an Envoy started", metadata: ["pid": "\(pid)", "version": "\(program.version)", "epoch": "\(start.epoch)"])
+            return .started(start, base: base, pid: pid, program)
+        } catch {
+            host.logger.error("Envoy was not started", metadata: ["reason": "\(error.message)"])
+            return .notStarted(start, reason: error.message)
+        }
+    }
+
+    /// What `/server_info` says, under Envoy's names.
+    private struct ServerInfo: Decodable {
+        struct Options: Decodable {
+            var base: String
+            var epoch: Int
+
+            enum CodingKeys: String, CodingKey {
+                case base = "base_id"
+                case epoch = "restart_epoch"
+            }
+        }
+        var state: String
+        var options: Options
+
+        enum CodingKeys: String, CodingKey {
+            case state
+            case options = "command_line_options"
+        }
+    }
+
+    /// The former Envoy may still be the one that answers.
+    private func isLive(_ process: EnvoySupervisor.Process) -> Bool {
+        guard let reply = try? host.askEnvoy("/server_info", 1 << 20), reply.status == 200,
+            let info = try? DocumentJSON.decode(ServerInfo.self, from: reply.body)
+        else { return false }
+        return info.state == "LIVE" && info.options.base == "\(process.base)" && info.options.epoch == process.epoch
+    }
+
+    // MARK: what a chain leaves behind
+
+    /// Envoy's shared memory has ten times the base id in its name (`HotRestartImpl`), and its numbers hold 32 bits.
+    private func sharedMemory(_ base: Int) -> String { host.paths.sharedMemory + "/envoy_shared_memory_\(base)0" }
+
+    private func freshBase() throws(AgentError) -> Int {
+        var base = Int(now()) % 90_000_000 + 1
+        while try statusOf(sharedMemory(base)) != nil { base += 1 }
+        return base
+    }
+
+    private func clear(_ base: Int) {
+        unlink(sharedMemory(base))
+        let names = (try? namesInFolder(host.paths.runtime)) ?? []
+        for name in names where name.hasPrefix(EnvoyLayout.hotRestartPrefix) && name.dropLast().hasSuffix("_\(base)") {
+            unlink("\(host.paths.runtime)/\(name)")
+        }
+    }
+
+    // MARK: this process
+
+    private func now() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
+
+    private func decodeInheritance(_ text: String) throws(AgentError) -> EnvoySupervisor {
+        do throws(DocumentError) {
+            return try DocumentJSON.decode(EnvoySupervisor.self, from: Array(text.utf8))
+        } catch {
+            throw AgentError(.system, "the former build's Envoys cannot be taken over: \(error.message)")
+        }
+    }
+
+    /// Goes on as the agent that lies on the disk now, where that is another. Stays what it is when that fails.
+    private func becomeNewBuild() {
+        guard AgentBuild.current(host.paths) != host.build, let state = try? jsonLine(supervisor) else { return }
+        setenv(Self.inheritance, String(decoding: state, as: UTF8.self), 1)
+        var arguments: [UnsafeMutablePointer<CChar>?] = [strdup(host.paths.agent), strdup("run-envoy"), nil]
+        execv(host.paths.agent, &arguments)
+        host.logger.error("the new build cannot be run", metadata: ["cause": "\(String(cString: strerror(errno)))"])
+        unsetenv(Self.inheritance)
+        for text in arguments { free(text) }
+    }
+}
