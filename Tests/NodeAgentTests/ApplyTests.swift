@@ -81,7 +81,7 @@ import Testing
     @Test func aRestartThatWasAskedForIsNoDrift() throws {
         _ = try enrolled(try sampleDocument())
         let report = try host.apply(try sampleDocument(restart: "1"))
-        #expect(report.changes == ["Envoy restarted: a restart was asked for"])
+        #expect(report.changes == ["Envoy restarted (hot): a restart was asked for"])
         #expect(report.drift == [])
     }
 
