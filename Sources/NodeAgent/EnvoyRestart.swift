@@ -18,7 +18,7 @@ struct EnvoyRestart {
             return EnvoyRun.Outcome(kind: .plain, message: "it was not supervised")
         }
         // A running process keeps the limits that it was started with, and gives them to its children.
-        if let files = openFiles() {
+        if let files = wantedFiles(), files != presentFiles(of: unit.mainPID) {
             let limits = try host.run(
                 Command(findProgram("prlimit"), ["--pid", "\(unit.mainPID)", "--nofile=\(files):\(files)"]))
             guard limits.succeeded else {
@@ -39,11 +39,21 @@ struct EnvoyRestart {
     }
 
     /// As the unit says.
-    private func openFiles() -> Int? {
-        guard let bytes = try? readFile(host.paths.unit(.envoy)) else { return nil }
+    private func wantedFiles() -> Int? {
         let key = "LimitNOFILE="
+        return line(of: host.paths.unit(.envoy), beginningWith: key).flatMap { Int($0.dropFirst(key.count)) }
+    }
+
+    /// The soft limit, as proc(5) shows it.
+    private func presentFiles(of pid: Int32) -> Int? {
+        let key = "Max open files "
+        return line(of: "\(host.paths.root)/proc/\(pid)/limits", beginningWith: key)
+            .flatMap { Int($0.dropFirst(key.count).split(separator: " ").first ?? "") }
+    }
+
+    private func line(of path: String, beginningWith key: String) -> Substring? {
+        guard let bytes = try? readFile(path) else { return nil }
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix(key) }
-            .flatMap { Int($0.dropFirst(key.count)) }
     }
 }
 

@@ -80,16 +80,15 @@ struct EnvoyProgram: Hashable, Codable, Sendable {
         return nil
     }
 
-    /// Reads `envoy --version`, whose version is the second of five parts between slashes.
-    init?(versionLine: String, hotRestartLine: String) {
-        let parts = versionLine.split(separator: "/")
-        let hot = hotRestartLine.split(whereSeparator: \.isWhitespace)
-        guard parts.count >= 3, hot.count == 1 else { return nil }
-        self.init(version: printable(String(parts[1]), limit: 40), hotRestartVersion: printable(String(hot[0]), limit: 40))
-    }
-
-    init(version: String, hotRestartVersion: String) {
-        self.version = version
-        self.hotRestartVersion = hotRestartVersion
+    /// Reads `envoy --version`: the program's path, `version:`, and five parts between slashes, of which the second is the version.
+    /// - Returns: nil when it says something else.
+    static func parse(versionText: String, hotRestartText: String) -> EnvoyProgram? {
+        let words = versionText.split { $0.isWhitespace }
+        guard let last = words.last else { return nil }
+        let parts = last.split(separator: "/")
+        let hot = hotRestartText.split { $0.isWhitespace }
+        guard parts.count == 5, hot.count == 1 else { return nil }
+        return EnvoyProgram(
+            version: printable(String(parts[1]), limit: 40), hotRestartVersion: printable(String(hot[0]), limit: 40))
     }
 }

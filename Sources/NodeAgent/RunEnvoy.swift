@@ -123,9 +123,10 @@ public struct RunEnvoy {
 
     private func program() throws(AgentError) -> EnvoyProgram {
         let version = try host.run(Command(binary, ["--version"], timeoutSeconds: 20))
+        // Which it prints on standard error.
         let hot = try host.run(Command(binary, ["--hot-restart-version"], timeoutSeconds: 20))
         guard version.succeeded, hot.succeeded,
-            let program = EnvoyProgram(versionLine: version.output, hotRestartLine: hot.output)
+            let program = EnvoyProgram.parse(versionText: version.output, hotRestartText: hot.output + hot.errors)
         else {
             let complaint = version.succeeded ? hot.complaint : version.complaint
             throw AgentError(.envoyNotRunning, "Envoy does not run: \(complaint)")

@@ -89,10 +89,15 @@ class EnvoyRestartTests(EndToEnd):
         stage.standalone.write("node.yaml", node, secret)
 
     def supervision(self) -> dict:
-        return json.loads(self.lab.vps.exec(["cat", "/run/tidegate/envoy.json"]))
+        try:
+            return json.loads(self.lab.vps.exec(["cat", "/run/tidegate/envoy.json"]))
+        except CommandFailed as error:
+            raise AssertionError("nothing supervises Envoy") from error
 
     def serving(self) -> dict:
-        return next(one for one in self.supervision()["processes"] if one["phase"] == "serving")
+        serving = [one for one in self.supervision()["processes"] if one["phase"] == "serving"]
+        self.assertEqual(len(serving), 1)
+        return serving[0]
 
     def hold(self) -> list[HeldConnection]:
         held = [HeldConnection(self.lab.client, VPS, 80) for _ in range(_HELD)]
@@ -114,8 +119,12 @@ class EnvoyRestartTests(EndToEnd):
         """A controller that wants another Envoy, or brings another agent."""
         self.assertEqual(self.standalone.stop(), 0)
         self.standalone.start(*envoy(version), *(["--agent-bundle", str(bundle)] if bundle else []))
-        link = ["readlink", "/usr/local/lib/tidegate/envoy"]
-        eventually(lambda: self.lab.vps.exec(link).strip() == f"envoy-{version}", within=60, every=0.5)
+        build = (bundle.parent / "agent.build").read_text() if bundle else None
+        def arrived() -> bool:
+            """The other Envoy is chosen, the other agent is there."""
+            chosen = self.lab.vps.exec(["readlink", "/usr/local/lib/tidegate/envoy"]).strip()
+            return chosen == f"envoy-{version}" and build in (None, self.lab.vps.exec(["cat", "/usr/local/lib/tidegate/BUILD"]))
+        eventually(arrived, within=60, every=0.5)
         self.standalone.wait("EdgeNode", "edge", within=60)
 
     def assert_hot(self, event: str, before: dict, held: list[HeldConnection], *loads) -> None:
@@ -233,8 +242,8 @@ class EnvoyRestartTests(EndToEnd):
     def test_6_whatever_dies_comes_back(self) -> None:
         serving = self.serving()["pid"]
         self.lab.vps.exec(["kill", "-KILL", str(serving)])
+        eventually(lambda: self.serving()["pid"] != serving, within=5)
         eventually(lambda: traffic.whoami(self.lab.client, VPS, 80, timeout=1), within=5)
-        self.assertNotEqual(self.serving()["pid"], serving)
         supervisor = self.supervision()["supervisor"]
         self.lab.vps.exec(["kill", "-KILL", str(supervisor)])
         eventually(lambda: self.supervision()["supervisor"] != supervisor, within=10)

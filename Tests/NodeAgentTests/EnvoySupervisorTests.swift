@@ -234,11 +234,11 @@ import Testing
     }
 
     @Test func versionsAreReadFromWhatEnvoyPrints() {
-        let line = "\nenvoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL\n"
+        let line = "\n/usr/local/lib/tidegate/envoy/envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL\n"
         #expect(
-            EnvoyProgram(versionLine: line, hotRestartLine: "11.104\n")
+            EnvoyProgram.parse(versionText: line, hotRestartText: "11.104\n")
                 == EnvoyProgram(version: "1.40.0", hotRestartVersion: "11.104"))
-        #expect(EnvoyProgram(versionLine: line, hotRestartLine: "") == nil)
-        #expect(EnvoyProgram(versionLine: "no", hotRestartLine: "11.104") == nil)
+        #expect(EnvoyProgram.parse(versionText: line, hotRestartText: "") == nil)
+        #expect(EnvoyProgram.parse(versionText: "no", hotRestartText: "11.104") == nil)
     }
 }
