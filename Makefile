@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON := /usr/bin/python3
 LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
-SLIM := -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic -Xswiftc -use-ld=lld -Xlinker --icf=all
+SLIM := -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker -z -Xlinker pack-relative-relocs
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
 .PHONY: help setup bundle build images install lint test test-unit test-kube test-kernel test-e2e test-faults demo fuzz bench lab-up lab-down lab-shell clean
