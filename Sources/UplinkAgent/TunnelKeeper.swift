@@ -84,12 +84,15 @@ struct TunnelKeeper: Service {
                 if !plan.isPending { store.update { $0.problem = nil } }
                 return
             }
+            // Whatever else changes, the path is the same.
+            if part.content.mtu != plan.part?.content.mtu || part.content.relay != plan.part?.content.relay {
+                plan.path.begin(limit: part.content.mtu)
+            }
             plan.part = part
             plan.isPending = true
             plan.nextAttempt = 0
             plan.retry = Self.firstRetry
             plan.endpoint.aim(at: part.content.relay)
-            plan.path.begin(limit: part.content.mtu)
         }
     }
 
