@@ -148,7 +148,11 @@ struct EnvoySupervisor: Hashable, Codable, Sendable {
         }
         processes[index].phase = .serving
         switch request {
-        case .hot: finish(.hot, "")
+        case .hot:
+            let former = processes[..<index].last
+            finish(
+                .hot,
+                "Envoy \(processes[index].program.version) (process \(pid)) took over from \(former?.program.version ?? "none")")
         case .plain(let reason): finish(.plain, reason)
         case nil: break
         }
