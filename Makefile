@@ -8,7 +8,7 @@ LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
 SLIM := -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic -Xswiftc -use-ld=lld -Xlinker --icf=all
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
-.PHONY: help setup bundle build images install lint test test-unit test-kube test-kernel test-e2e demo bench lab-up lab-down lab-shell clean
+.PHONY: help setup bundle build images install lint test test-unit test-kube test-kernel test-e2e demo fuzz bench lab-up lab-down lab-shell clean
 
 help:                   ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,6 +63,10 @@ test-e2e: build         ## the whole path, in the lab: Tests/EndToEnd/run NAME f
 
 demo: build             ## two YAML files to real traffic through a real VPS
 	@$(PYTHON) Tests/Lab/demo.py
+
+fuzz: setup             ## every parser that reads what others wrote, each for SECONDS (600); TARGETS= for some of them
+	@echo "fuzz"
+	@$(PYTHON) Tests/Fuzz/run --seconds $(or $(SECONDS),600) $(TARGETS)
 
 bench: build            ## the figures of the performance budgets
 	@$(PYTHON) Tests/Benchmarks/run

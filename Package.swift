@@ -3,11 +3,16 @@ import PackageDescription
 
 // The order of the targets is the module map: imports point to what stands above. `make lint` checks it.
 
-let strict: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .treatAllWarnings(as: .error),
-]
+/// Whether `make fuzz` builds, in a folder of its own.
+let isFuzzing = Context.environment["TIDEGATE_FUZZ"] != nil
+let fuzzer = ["-sanitize=fuzzer,address"]
+
+let strict: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .treatAllWarnings(as: .error),
+    ] + (isFuzzing ? [.unsafeFlags(fuzzer + ["-enable-testing"])] : [])
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
@@ -123,7 +128,8 @@ let package = Package(
         module(
             "NodeAgent",
             [
-                "CLinuxHeaders", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink", "Sodium",
+                "CLinuxHeaders", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink",
+                "Sodium",
                 "WireGuardNetlink",
                 logging,
             ]),
@@ -229,7 +235,9 @@ let package = Package(
         support("TestNetwork", ["CLinuxHeaders"]),
         tests(
             "EnrollmentKernelTests", ["Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestNetwork"]),
-        tests("EnvoyConfigKernelTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument"], exclude: ["Driver"]),
+        tests(
+            "EnvoyConfigKernelTests", ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Planning"],
+            exclude: ["Driver"]),
         tests(
             "HostNetworkKernelTests",
             [
@@ -260,3 +268,18 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+if isFuzzing {
+    package.targets += [
+        .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"),
+        .executableTarget(
+            name: "fuzz",
+            dependencies: [
+                "CLibFuzzer", "CLinuxHeaders", "Certificates", "EdgeAPI", "EnvoyConfig", "Fixtures", "HostNetwork", "Informers",
+                "KubernetesAPI", "KubernetesClient", "ManifestStore", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes",
+                "NodeAgent", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "RouteNetlink", "SSH", "Sodium",
+                "UplinkAgent", "WireGuardNetlink", logging,
+            ],
+            path: "Tests/Fuzz/Targets", swiftSettings: strict, linkerSettings: [.unsafeFlags(fuzzer + ["-use-ld=lld"])]),
+    ]
+}

@@ -8,16 +8,19 @@ import Sodium
 ///
 /// Every call may be repeated. A reconcile with nothing to do is one exec on the kept connection.
 public actor NodeSession {
-    private let host: HostAddress
+    private let login: NodeLogin
+    private var host: HostAddress { login.host }
     private let bundle: AgentBundle
     private let envoy: EnvoySource
     private let logger: Logger
     private let connect: @Sendable () async throws(SSHError) -> NodeChannel
     private var connection: NodeChannel?
+    /// On `connection`.
+    private var elevation = Elevation.none
     private var past = SSHStatistics()
 
     public init(target: NodeTarget, bundle: AgentBundle, envoy: EnvoySource, logger: Logger) {
-        self.init(host: target.host, bundle: bundle, envoy: envoy, logger: logger) { () throws(SSHError) in
+        self.init(login: target.login, bundle: bundle, envoy: envoy, logger: logger) { () throws(SSHError) in
             NodeChannel(
                 try await SSHConnection.connect(
                     to: target.host, port: target.port, credentials: target.credentials, hostKeyPolicy: target.hostKeyPolicy,
@@ -26,10 +29,10 @@ public actor NodeSession {
     }
 
     init(
-        host: HostAddress, bundle: AgentBundle, envoy: EnvoySource, logger: Logger,
+        login: NodeLogin, bundle: AgentBundle, envoy: EnvoySource, logger: Logger,
         connect: @escaping @Sendable () async throws(SSHError) -> NodeChannel
     ) {
-        self.host = host
+        self.login = login
         self.bundle = bundle
         self.envoy = envoy
         self.logger = logger
@@ -87,8 +90,14 @@ public actor NodeSession {
         let header = ByteSource.bytes(Array("\(bundle.blocks) \(bundle.sha256)\n".utf8))
         let pushed = try await run(
             NodeCommand.installAgentAndApply, header + bundle.source + .secret(input), doing: "the push of the agent")
+        let words = String(decoding: pushed.standardError.suffix(600), as: UTF8.self)
+        if pushed.status == NodeCommand.hostIsUnfit, let sentence = words.split(separator: NodeCommand.unfitMark).last {
+            throw EnrollmentError(
+                reason: .unsupportedHost, message: "\(host): \(printable(String(sentence.filter { !$0.isNewline }), limit: 400))",
+                followUp: .stalled)
+        }
         if pushed.status == NodeCommand.installFailed || pushed.standardOutput.isEmpty {
-            let words = printable(String(decoding: pushed.standardError.suffix(400), as: UTF8.self), limit: 400)
+            let words = printable(String(words.suffix(400)), limit: 400)
             throw EnrollmentError(
                 reason: NodeCommand.meansDiskFull(words) ? .diskFull : .agentInstallFailed,
                 message: "\(host): the agent could not be installed: \(words.isEmpty ? "the host said nothing" : words)",
@@ -131,31 +140,59 @@ public actor NodeSession {
         if report.outcome == .refused { throw refusal(report) }
     }
 
-    /// Runs a command on the kept connection, or on a new one; tries once more when the kept one turns out to be dead.
+    /// Runs a command as root on the kept connection, or on a new one; tries once more when the kept one turns out to be dead, or
+    /// sudo to have changed its mind.
     private func run(_ command: RemoteCommand, _ input: ByteSource, doing step: String) async throws(EnrollmentError)
         -> ExecResult
     {
         let isKept = connection?.isAlive() == true
-        do throws(SSHError) {
-            return try await connected().execute(command, input)
+        do throws(Obstacle) {
+            let result = try await attempt(command, input)
+            guard isKept, elevation.isRefused(result) else { return result }
+            await drop()
         } catch {
             await drop()
-            guard isKept, error.isLostConnection else { throw EnrollmentError(error, doing: step) }
+            guard isKept, error.isLostConnection else { throw error.inOurTerms(doing: step) }
         }
-        do throws(SSHError) {
-            return try await connected().execute(command, input)
+        do throws(Obstacle) {
+            return try await attempt(command, input)
         } catch {
             await drop()
-            throw EnrollmentError(error, doing: step)
+            throw error.inOurTerms(doing: step)
         }
     }
 
-    private func connected() async throws(SSHError) -> NodeChannel {
+    private func attempt(_ command: RemoteCommand, _ input: ByteSource) async throws(Obstacle) -> ExecResult {
+        let channel = try await connected()
+        let result: ExecResult
+        do throws(SSHError) {
+            result = try await channel.execute(elevation.command(command), elevation.input(input))
+        } catch {
+            throw .connection(error)
+        }
+        do throws(EnrollmentError) { try elevation.check(result, login: login) } catch { throw .host(error) }
+        return result
+    }
+
+    private func connected() async throws(Obstacle) -> NodeChannel {
         if let connection, connection.isAlive() { return connection }
         await drop()
         logger.debug("connecting", metadata: ["host": "\(host)"])
-        let new = try await connect()
-        connection = new
+        let new: NodeChannel
+        let answer: ExecResult?
+        do throws(SSHError) {
+            new = try await connect()
+            connection = new
+            answer = login.isRoot ? nil : try await new.execute(ElevationProbe.command, ElevationProbe.input(login.sudoPassword))
+        } catch {
+            throw .connection(error)
+        }
+        elevation = .none
+        do throws(EnrollmentError) {
+            if let answer { elevation = try ElevationProbe.elevation(answer, login: login) }
+        } catch {
+            throw .host(error)
+        }
         return new
     }
 
@@ -237,33 +274,5 @@ extension SSHStatistics {
         sum.roundTrips += b.roundTrips
         sum.execTime += b.execTime
         return sum
-    }
-}
-
-extension SSHError {
-    fileprivate var isLostConnection: Bool {
-        switch reason {
-        case .connectionLost, .closed, .idleTimedOut: true
-        default: false
-        }
-    }
-}
-
-extension EnrollmentError {
-    fileprivate init(_ error: SSHError, doing step: String) {
-        let reason: Reason
-        switch error.reason {
-        case .hostKeyUnknown: reason = .hostKeyUnknown
-        case .hostKeyChanged, .hostKeyRevoked: reason = .hostKeyChanged
-        case .authenticationRefused, .authenticationTimedOut: reason = .authenticationFailed
-        case .keyUnreadable: reason = .sshSecretInvalid
-        case .connectionLost, .idleTimedOut, .commandTimedOut, .closed, .cancelled: reason = .connectionLost
-        case .channelRefused, .outputTooLarge, .inputFailed: reason = .agentFailed
-        case .nameUnresolvable, .unreachable, .refused, .connectTimedOut, .handshakeTimedOut, .notSSH, .noCommonAlgorithm,
-            .protocolFailure,
-            .outOfResources:
-            reason = .unreachable
-        }
-        self.init(reason: reason, message: "\(error) (during \(step))", followUp: error.needsUser ? .waiting : .retry)
     }
 }

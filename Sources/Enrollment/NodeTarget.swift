@@ -10,10 +10,11 @@ public struct NodeTarget: Sendable {
     public var credentials: SSHCredentials
     public var hostKeyPolicy: HostKeyPolicy
     public var timeouts: SSHTimeouts
+    let login: NodeLogin
     /// Changes with anything above, and tells nothing of it: a digest of the Secret's bytes and the spec.
     public var fingerprint: SHA256Digest
 
-    /// Reads the SSH Secret of an EdgeNode: `privateKey` (with `passphrase`), `password`, `knownHosts`.
+    /// Reads the SSH Secret of an EdgeNode: `privateKey` (with `passphrase`), `password`, `knownHosts`, `sudoPassword`.
     /// - Throws: `EnrollmentError` that names the Secret's key at fault.
     public init(spec: EdgeNodeSpec, secret: Secret) throws(EnrollmentError) {
         func fault(_ text: String) -> EnrollmentError {
@@ -38,6 +39,9 @@ public struct NodeTarget: Sendable {
         } catch {
             throw fault("\(error)")
         }
+        var sudoPassword: SecretBytes?
+        if let line = value("sudoPassword") { sudoPassword = try Self.sudoPassword(line, fault) }
+        login = NodeLogin(host: spec.address, user: spec.ssh.user, sudoPassword: sudoPassword)
         hostKeyPolicy = try Self.policy(spec: spec, knownHosts: value("knownHosts"), fault: fault)
         host = spec.address
         port = spec.ssh.port
@@ -50,6 +54,25 @@ public struct NodeTarget: Sendable {
             bytes.withUnsafeBytes { digest.update($0) }
         }
         fingerprint = digest.finish()
+    }
+
+    /// sudo reads one line of 255 bytes at most (SUDO_CONV_REPL_MAX of its older versions). A line end at the end is that of the file
+    /// that the Secret was made from.
+    private static func sudoPassword(
+        _ value: SecretBytes, _ fault: (String) -> EnrollmentError
+    ) throws(EnrollmentError) -> SecretBytes {
+        var bytes = value.withUnsafeBytes { Array($0) }
+        defer { zero(&bytes) }
+        if bytes.last == 0x0A { bytes.removeLast() }
+        if bytes.last == 0x0D { bytes.removeLast() }
+        guard (1...255).contains(bytes.count), !bytes.contains(where: { $0 == 0 || $0 == 0x0A || $0 == 0x0D }) else {
+            throw fault("sudoPassword: sudo takes one line of 1 to 255 bytes, which this is not")
+        }
+        do {
+            return try SecretBytes(copying: bytes)
+        } catch {
+            throw fault("sudoPassword: \(error)")
+        }
     }
 
     private static func policy(

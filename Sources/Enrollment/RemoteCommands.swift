@@ -15,10 +15,15 @@ enum NodeCommand {
         set -eu; umask 022; export LC_ALL=C
         home=/usr/local/lib/tidegate; new=/usr/local/lib/.tidegate-new
         fail() { echo "tidegate-install: $1" >&2; rm -rf "$new"; exit 65; }
-        for tool in dd sha256sum tar gzip mv sync; do command -v "$tool" >/dev/null || fail "the host has no $tool"; done
-        [ "$(id -u)" = 0 ] || fail "the SSH user is not root"
+        unfit() { echo "tidegate-unfit: $1" >&2; exit 66; }
+        [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || unfit "this host is $(uname -s) on $(uname -m), and Tidegate needs Linux on x86-64"
+        for tool in dd sha256sum tar gzip mv sync; do command -v "$tool" >/dev/null || unfit "the host has no $tool: install it"; done
+        [ "$(id -u)" = 0 ] || unfit "the SSH user is not root: let root log in, or name a user with sudo in ssh.user"
         read -r blocks sum || fail "nothing arrived"
-        rm -rf "$new" && mkdir -p "$new/files" "$home" || fail "cannot make folders under /usr/local/lib"
+        said=$(rm -rf "$new" 2>&1 && mkdir -p "$new/files" "$home" 2>&1) || case "$said" in
+            *"Read-only"*) unfit "/usr/local/lib is read-only on this host, and the agent has its place there: mount it writable ($said)" ;;
+            *) fail "cannot make folders under /usr/local/lib: $said" ;;
+        esac
         said=$(dd bs=65536 iflag=fullblock count="$blocks" of="$new/bundle.tar.gz" 2>&1) || fail "cannot write the bundle: $said"
         [ "$(sha256sum < "$new/bundle.tar.gz")" = "$sum  -" ] || fail "the bundle arrived incomplete or altered"
         said=$(tar -xzof "$new/bundle.tar.gz" -C "$new/files" 2>&1) || fail "cannot unpack the bundle: $said"
@@ -26,8 +31,13 @@ enum NodeCommand {
         for file in "$new"/files/*; do case "$file" in */BUILD) ;; *) mv -f "$file" "$home/" || fail "cannot move the agent into place";; esac; done
         mv -f "$new/files/BUILD" "$home/BUILD" || fail "cannot move the agent into place"
         sync; rm -rf "$new"
+        said=$("$home/edge-agent" version 2>&1) || unfit "the agent does not start from $home ($said): is that mounted noexec?"
         exec "$home/edge-agent" apply
         """
+
+    /// This status, and a message after this mark on standard error, mean that no try on this host will do.
+    static let hostIsUnfit: Int32 = 66
+    static let unfitMark = "tidegate-unfit: "
 
     /// Whether the messages of the tools above mean a full disk. GNU tar says only how much of a file it could write.
     static func meansDiskFull(_ messages: String) -> Bool {

@@ -41,6 +41,11 @@ public final class NATTable {
         return changes
     }
 
+    /// Whether the kernel's rules, ours or another's, were changed since the last `apply`. One question to the kernel.
+    public func isTouched() throws(HostNetworkError) -> Bool {
+        try inOurTerms { () throws(NetlinkError) in try generation() != known?.generation }
+    }
+
     /// Whether a table is there that lets nothing but our flows be forwarded; see `UplinkRuleset.forwardsNothingElse`.
     public func forwardsNothingElse() throws(HostNetworkError) -> Bool {
         try inOurTerms { () throws(NetlinkError) in try present().state.forwardsNothingElse }

@@ -66,7 +66,8 @@ public enum Sysctl {
         let descriptor = open(key.path, O_WRONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .system(attempt: "open \(key.path) to write it", errno: errno) }
         defer { close(descriptor) }
-        let bytes = Array(wanted.utf8)
+        // An empty list: to write nothing would change nothing.
+        let bytes = Array((wanted.isEmpty ? "\n" : wanted).utf8)
         guard write(descriptor, bytes, bytes.count) == bytes.count else {
             throw .system(attempt: "write \(printable(wanted)) to \(key.path)", errno: errno)
         }

@@ -44,6 +44,10 @@ struct ApplyRun {
             report.outcome = .needsEnvoy
             return
         }
+        if let putBack = state.value.putBack {
+            report.drift.append("put back after a start of the host or of wireguard-go: \(putBack.joined(separator: "; "))")
+            state.value.putBack = nil
+        }
         let running = try units()
         try rollOut(account, running, &state)
         try keep(&state)
@@ -55,16 +59,21 @@ struct ApplyRun {
         var state = try StateFile(host.paths)
         try tunnel()
         try settings(&state)
+        // The next apply tells of it. Whoever deletes the interface makes wireguard-go start anew, and it comes here.
+        if !report.changes.isEmpty {
+            state.value.putBack = report.changes
+            try state.save()
+        }
         report.hash = document.hash
         report.epoch = document.epoch
         report.outcome = .applied
     }
 
-    /// Notes what was changed; it is drift when the document had been in force already.
+    /// Notes what was changed; it is drift when this build had put the same content in force already.
     private mutating func note(_ changes: [String], isDrift: Bool? = nil) {
         for change in changes { host.logger.info("changed", metadata: ["what": "\(change)"]) }
         report.changes += changes
-        if isDrift ?? (former?.hash == document.hash && former?.epoch == document.epoch) { report.drift += changes }
+        if isDrift ?? (former?.hash == document.hash && former?.agentBuild == document.agentBuild) { report.drift += changes }
     }
 
     // MARK: steps
@@ -153,7 +162,7 @@ struct ApplyRun {
             unit: running, launchText: unitSettings().launchText, restartAsked: restart)
         let outcome = try rollout.run(omitted: Set(taken.keys), &state)
         let omitted = Set(taken.keys).union(outcome.rejected.keys).sorted()
-        note(outcome.changes, isDrift: omitted == state.value.leftOut ? nil : false)
+        note(outcome.changes, isDrift: omitted == state.value.leftOut && !restart ? nil : false)
         state.value.leftOut = omitted
         if restart || state.value.restartDone == nil { state.value.restartDone = document.restartEnvoy }
         report.problems += outcome.problems
@@ -163,6 +172,8 @@ struct ApplyRun {
         report.starved = outcome.starved ?? (try? host.envoy.stats().starved) ?? []
         let left = envoy.listeners.filter { !omitted.contains($0.name) }
         let bound = try boundPorts(left, account, isAccepted: outcome.isAccepted)
+        let firewall = FirewallCheck(host: host, tunnel: content.wireGuard.listenPort, listeners: left)
+        report.tunnelDropped = firewall.tunnel(content.wireGuard.listenPort)
         report.listeners = envoy.listeners.map { listener in
             if let message = outcome.rejected[listener.name] {
                 return ListenerReport(name: listener.name, state: .rejected, message: message)
@@ -171,7 +182,7 @@ struct ApplyRun {
                 let message = PortCheck.message(listener, socket, owner: owners[socket.inode])
                 return ListenerReport(name: listener.name, state: .portInUse, message: message)
             }
-            if outcome.isAccepted && bound.contains(listener.name) { return ListenerReport(name: listener.name, state: .active) }
+            if outcome.isAccepted && bound.contains(listener.name) { return firewall.report(listener) }
             return ListenerReport(
                 name: listener.name, state: .pending, message: "Envoy has not opened the port yet; it waits for its uplinks")
         }

@@ -21,6 +21,8 @@ struct HostState: Hashable, Codable, Sendable {
     var leftOut: [String] = []
     /// Listeners that `envoy --mode validate` refused, by name; not tried again until they change.
     var refusedListeners: [String: RefusedListener] = [:]
+    /// What `boot` had to put back since the last apply; nil for nothing.
+    var putBack: [String]?
 }
 
 extension HostState {
@@ -36,6 +38,7 @@ extension HostState {
         madeUser = try container.decodeIfPresent(Bool.self, forKey: .madeUser) ?? false
         leftOut = try container.decodeIfPresent([String].self, forKey: .leftOut) ?? []
         refusedListeners = try container.decodeIfPresent([String: RefusedListener].self, forKey: .refusedListeners) ?? [:]
+        putBack = try container.decodeIfPresent([String].self, forKey: .putBack)
     }
 }
 

@@ -1,34 +1,6 @@
 import Logging
 import NodeDocument
 
-/// What the kernel's settings should be.
-struct WantedSettings: Hashable, Sendable {
-    /// Least values by name; a host's own higher value stays.
-    var minimums: [String: Int] = [:]
-    var disablesOffloads = false
-
-    init(_ content: RelayContent) {
-        let bytes = content.host.kernelMaxSocketBufferBytes
-        if bytes > 0 {
-            minimums["net.core.rmem_max"] = bytes
-            minimums["net.core.wmem_max"] = bytes
-        }
-        // Envoy aborts when it gets no inotify instance; the kernel's default is 128 for each user (inotify(7)).
-        minimums["fs.inotify.max_user_instances"] = content.envoy.inotifyInstances + 32
-        disablesOffloads = content.host.disableNicOffloads
-    }
-
-    /// - Parameters:
-    ///   - current: what stands now; nil where this host does not let it be seen.
-    ///   - former: what stood before we first changed it; nil when we never did.
-    /// - Returns: the value to write; nil for none.
-    static func value(minimum: Int, current: String?, former: String?) -> String? {
-        guard let current, let now = Int(current) else { return nil }
-        let wanted = former.flatMap { Int($0) }.map { max($0, minimum) } ?? max(now, minimum)
-        return wanted == now ? nil : String(wanted)
-    }
-}
-
 /// Sets and restores kernel settings, and remembers in `state` what stood before.
 struct KernelSettings {
     let host: Host
@@ -39,7 +11,7 @@ struct KernelSettings {
     ) {
         var changes: [String] = []
         var problems: [AgentProblem] = []
-        for (name, minimum) in wanted.minimums.sorted(by: { $0.key < $1.key }) {
+        for (name, wish) in wanted.values.sorted(by: { $0.key < $1.key }) {
             do throws(AgentError) {
                 let current = try host.kernel.setting(name)
                 let former = state.value.formerSettings[name]
@@ -47,7 +19,7 @@ struct KernelSettings {
                     host.logger.warning("this host does not let the setting be changed", metadata: ["setting": "\(name)"])
                     continue
                 }
-                guard let value = WantedSettings.value(minimum: minimum, current: current, former: former) else { continue }
+                guard let value = WantedSettings.change(to: wish, current: current, former: former) else { continue }
                 if former == nil { state.value.formerSettings[name] = current }
                 try state.save()
                 try host.kernel.set(name, value)
@@ -58,7 +30,7 @@ struct KernelSettings {
                     AgentProblem(kind: error.kind, message: "\(name) stays as it is: \(error.message)\(Self.advice(name))"))
             }
         }
-        for name in state.value.formerSettings.keys.sorted() where wanted.minimums[name] == nil {
+        for name in state.value.formerSettings.keys.sorted() where wanted.values[name] == nil {
             changes += try restore(name, &state)
         }
         do throws(AgentError) {

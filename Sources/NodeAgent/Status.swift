@@ -27,8 +27,10 @@ extension Agent {
             let user = try EnvoyAccount.find(host.paths)?.user
             let check = PortCheck(content.envoy.listeners, sockets: try host.kernel.sockets(), envoy: user)
             let owners = check.taken.isEmpty ? [:] : host.kernel.owners(Array(check.taken.values))
+            let firewall = FirewallCheck(host: host, tunnel: content.wireGuard.listenPort, listeners: content.envoy.listeners)
+            report.tunnelDropped = firewall.tunnel(content.wireGuard.listenPort)
             report.listeners = content.envoy.listeners.map { listener in
-                if check.bound.contains(listener.name) { return ListenerReport(name: listener.name, state: .active) }
+                if check.bound.contains(listener.name) { return firewall.report(listener) }
                 guard let socket = check.taken[listener.name] else {
                     return ListenerReport(
                         name: listener.name, state: .pending, message: "nothing has the port; is Envoy running?")

@@ -36,6 +36,8 @@ public struct AgentReport: Hashable, Codable, Sendable {
     public var caveats: [String]?
     public var listeners: [ListenerReport]
     public var peers: [PeerReport]
+    /// Why the tunnel's port hears nothing, with what to do, where a firewall of the host drops what comes to it.
+    public var tunnelDropped: String?
     /// The bindings for which Envoy has no healthy uplink, by name.
     public var starved: [String]
 
@@ -58,6 +60,7 @@ public struct AgentReport: Hashable, Codable, Sendable {
         self.envoyVersion = envoyVersion
         envoyRestart = nil
         caveats = nil
+        tunnelDropped = nil
         self.listeners = listeners
         self.peers = peers
         self.starved = starved
@@ -96,6 +99,8 @@ public struct ListenerReport: Hashable, Codable, Sendable {
     public enum State: String, Hashable, Codable, Sendable {
         /// Envoy accepted it and its port is bound.
         case active
+        /// Envoy has the port, but a firewall of the host drops what comes to it.
+        case filtered
         /// Another process holds the port; the listener was left out.
         case portInUse
         /// Envoy refused it.
@@ -157,11 +162,15 @@ public struct UplinkReport: Hashable, Codable, Sendable {
     /// Bytes of the largest packet that the path to the relay carries, where that is less than the tunnel's MTU; nil otherwise.
     public var pathMTU: Int?
     public var targets: [TargetReport]
+    /// How many changes by others it has put right since its start; nil from one that does not tell.
+    public var repairs: UInt64?
+    /// The last of them, in words; nil when there was none.
+    public var lastRepair: String?
 
     public init(
         ordinal: Int, hash: SHA256Digest?, ready: Bool, reason: String?, handshakeAge: Int?, receivedBytes: UInt64,
         sentBytes: UInt64,
-        wireGuardKind: String?, pathMTU: Int? = nil, targets: [TargetReport]
+        wireGuardKind: String?, pathMTU: Int? = nil, targets: [TargetReport], repairs: UInt64? = nil, lastRepair: String? = nil
     ) {
         self.ordinal = ordinal
         self.hash = hash
@@ -173,6 +182,8 @@ public struct UplinkReport: Hashable, Codable, Sendable {
         self.wireGuardKind = wireGuardKind
         self.pathMTU = pathMTU
         self.targets = targets
+        self.repairs = repairs
+        self.lastRepair = lastRepair
     }
 }
 

@@ -248,6 +248,10 @@ public struct EdgeNodeReconciler: Sendable {
             await store.record(
                 ResourceEvent(kind: EdgeNode.kind, name: name, level: .normal, reason: "EnvoyRestarted", message: restart))
         }
+        for found in uplinkRepairs(report.peers, before: outcomes[name]?.outcome.report?.peers ?? []) {
+            await store.record(
+                ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: "DriftRepaired", message: found))
+        }
         for problem in report.problems {
             await store.record(
                 ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: "AgentProblem", message: problem.message))

@@ -1,11 +1,22 @@
-/// A command for the far side's shell. It can only be written as a literal without interpolation, so no value from
-/// outside ever reaches that shell; values travel on standard input.
+/// A command for the far side's shell. It can only be written as a literal without interpolation, and be put together from such,
+/// so no value from outside ever reaches that shell; values travel on standard input.
 public struct RemoteCommand: ExpressibleByStringLiteral, Sendable, CustomStringConvertible {
-    let text: StaticString
+    private let text: String
 
-    public init(stringLiteral text: StaticString) { self.text = text }
+    public init(stringLiteral text: StaticString) { self.text = "\(text)" }
 
-    public var description: String { "\(text)" }
+    private init(text: String) { self.text = text }
+
+    public var description: String { text }
+
+    public static func + (a: Self, b: Self) -> Self { Self(text: a.text + b.text) }
+
+    /// The command with `other` as one more argument, quoted for a POSIX shell.
+    public func passing(_ other: Self) -> Self {
+        // Inside single quotes nothing is special but their end (POSIX, section 2.2.2).
+        let quoted = other.text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''")
+        return Self(text: "\(text) '\(quoted)'")
+    }
 }
 
 /// What a command is allowed.

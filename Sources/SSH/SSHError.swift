@@ -46,7 +46,7 @@ public struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
         case noCommonAlgorithm(AlgorithmKind, offered: [String], supported: [String])
         /// No known_hosts line names the host; the line that would, and those nothing was learned from.
         case hostKeyUnknown(HostKey, lineToAdd: String, ignoredLines: [KnownHosts.IgnoredLine])
-        case hostKeyChanged(HostKey, pinned: [KnownHosts.PinnedKey])
+        case hostKeyChanged(HostKey, lineToAdd: String, pinned: [KnownHosts.PinnedKey])
         case hostKeyRevoked(HostKey, line: Int)
         /// The names of the methods tried, and of those the server would take; `hints` say what is odd.
         case authenticationRefused(tried: [String], offered: [String], hints: [String])

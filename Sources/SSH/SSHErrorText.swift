@@ -74,12 +74,13 @@ extension SSHError.Reason: CustomStringConvertible {
             "the host key is unknown: \(key); if that is the server's fingerprint (ssh-keygen -lf on its host key), "
                 + "add this line to known_hosts: \(line)"
                 + ignored.prefix(3).map { "; its line \($0.line) is ignored: \($0.reason)" }.joined()
-        case .hostKeyChanged(let key, let pinned):
+        case .hostKeyChanged(let key, let line, let pinned):
             "the host key is not the known one: the server has \(key), known_hosts has "
                 + pinned.map { "\($0.key) in line \($0.line)" }.joined(separator: ", ")
                 + (pinned.contains { $0.key.type == key.type }
-                    ? "; if the server was re-installed, replace the line, otherwise somebody may sit in between"
-                    : "; no key of type \(key.type) is known, so compare its fingerprint on the server and add it")
+                    ? "; nothing was sent, since somebody may sit in between. If the server was re-installed, and shows this fingerprint "
+                        + "on its console (ssh-keygen -lf on its host key), put this in the place of its lines in known_hosts: "
+                    : "; no key of type \(key.type) is known, so compare its fingerprint on the server and add it: ") + line
         case .hostKeyRevoked(let key, let line): "the server's host key \(key) is revoked by line \(line) of known_hosts"
         case .authenticationRefused(let tried, let offered, let hints):
             "the login was refused: tried \(names(tried)); the server takes \(names(offered)); "

@@ -79,14 +79,11 @@ extension Session {
 
     private func judge(_ key: HostKey, by policy: HostKeyPolicy) throws(SSHError) {
         guard case .knownHosts(let known) = policy else { return }
+        let line = key.knownHostsLine(host: endpoint.host, port: endpoint.port)
         switch known.check(host: endpoint.host, port: endpoint.port, key: key) {
         case .trusted: return
-        case .unknown:
-            throw endpoint.failure(
-                .hostKeyUnknown(
-                    key, lineToAdd: key.knownHostsLine(host: endpoint.host, port: endpoint.port),
-                    ignoredLines: known.ignoredLines))
-        case .mismatch(let pinned): throw endpoint.failure(.hostKeyChanged(key, pinned: pinned))
+        case .unknown: throw endpoint.failure(.hostKeyUnknown(key, lineToAdd: line, ignoredLines: known.ignoredLines))
+        case .mismatch(let pinned): throw endpoint.failure(.hostKeyChanged(key, lineToAdd: line, pinned: pinned))
         case .revoked(let line): throw endpoint.failure(.hostKeyRevoked(key, line: line))
         }
     }

@@ -20,6 +20,8 @@ final class LiveHost: Sendable {
         var turnedForwardingOn: Bool?
         /// The interfaces it was turned on for one by one, in a container.
         var forwardingInterfaces: Set<InterfaceName> = []
+        /// Whether the setting of the whole host is out of reach, as in a container.
+        var forwardsByInterface = false
         var probe: PathProbe?
     }
 
@@ -34,6 +36,7 @@ final class LiveHost: Sendable {
             settle: { part, endpoint throws(UplinkError) in try self.settle(part, endpoint) },
             obstacles: { () throws(UplinkError) in try self.obstacles() },
             status: { () throws(UplinkError) in try self.status() },
+            renew: { part, endpoint throws(UplinkError) in try self.renew(part, endpoint) },
             speak: { PathProbe(to: $0)?.send(1) },
             probe: { relay, bytes in
                 self.state.withLock { state in
@@ -86,9 +89,29 @@ final class LiveHost: Sendable {
         try state.withLock { state throws(UplinkError) in
             let device = try self.device(&state)
             let status = try inHostTerms { () throws(HostNetworkError) in try device.status() }
+            let table = try Self.table(&state)
+            let isTouched = try inHostTerms { () throws(HostNetworkError) in
+                if try table.isTouched() { return true }
+                if state.forwardsByInterface { return false }
+                return try Sysctl.read(Self.forwarding()) == "0"
+            }
             return UplinkHost.Status(
                 kind: device.kind.rawValue, device: status, trackedConnections: Self.number("net.netfilter.nf_conntrack_count"),
-                trackedConnectionsLimit: Self.number("net.netfilter.nf_conntrack_max"))
+                trackedConnectionsLimit: Self.number("net.netfilter.nf_conntrack_max"), isTouched: isTouched)
+        }
+    }
+
+    private func renew(_ part: UplinkPart, _ endpoint: WireGuardEndpoint) throws(UplinkError) {
+        try state.withLock { state throws(UplinkError) in
+            let device = try self.device(&state)
+            try inHostTerms { () throws(HostNetworkError) in
+                var configuration = part.wireGuard(endpoint: endpoint)
+                let peers = configuration.peers
+                configuration.peers = []
+                _ = try device.configure(configuration)
+                configuration.peers = peers
+                _ = try device.configure(configuration)
+            }
         }
     }
 
@@ -162,6 +185,7 @@ final class LiveHost: Sendable {
                 return try Sysctl.set(forwarding(), to: "1").map { ["\($0)"] } ?? []
             } catch  where error.isRefusal {
                 // In a container /proc/sys is read-only; the interfaces are ours all the same.
+                state.forwardsByInterface = true
                 let changed = try NetworkInterfaces().turnForwardingOn()
                 state.forwardingInterfaces.formUnion(changed)
                 return changed.map { "\($0): forwards" }

@@ -10,7 +10,10 @@ struct RelayEndpoint: Sendable {
     /// WireGuard makes a new handshake after 120 s and tries for 5 s at a time (REKEY_AFTER_TIME, REKEY_TIMEOUT of its
     /// protocol page): one older than this has failed more than once.
     static let staleAfter: Int64 = 135
-    /// Seconds between look-ups while the handshake is stale.
+    /// A relay that is silent for so many seconds, though it was spoken to (`RelaySilence`) and its Envoy checks every 5 s by default,
+    /// may be elsewhere.
+    static let silentAfter: Int64 = 20
+    /// Seconds between look-ups while the handshake is stale, or the relay silent.
     static let retryAfter: Int64 = 15
 
     private var relay: UplinkRelay?
@@ -34,22 +37,25 @@ struct RelayEndpoint: Sendable {
     /// - Parameters:
     ///   - now: seconds of any steady clock.
     ///   - handshakeAge: seconds; nil when there never was one.
-    func lookUpNow(_ now: Int64, handshakeAge: Int64?) -> HostAddress? {
+    ///   - silence: seconds since the relay was last heard.
+    func lookUpNow(_ now: Int64, handshakeAge: Int64?, silence: Int64) -> HostAddress? {
         guard let host else { return nil }
         guard let lastLookUp else { return host }
         guard now - lastLookUp >= Self.retryAfter else { return nil }
-        return address == nil || Self.isStale(handshakeAge) ? host : nil
+        return address == nil || Self.isStale(handshakeAge) || silence >= Self.silentAfter ? host : nil
     }
 
     /// Takes the answer, in the host's order of preference; where there is none, what is known is kept.
     ///
-    /// Who looks up again got no handshake from the address before, so the one after it has its turn: a relay of both
-    /// families is found where only one of them works.
-    mutating func lookedUp(_ answers: [IPAddress], at now: Int64) {
+    /// An address that gave no handshake for long makes place for the one after it: a relay of both families is found where only one
+    /// of them works. One that is merely silent is kept as long as the name has it.
+    mutating func lookedUp(_ answers: [IPAddress], at now: Int64, handshakeAge: Int64?) {
         lastLookUp = now
         guard let first = answers.first else { return }
         var next = first
-        if let address, let index = answers.firstIndex(of: address) { next = answers[(index + 1) % answers.count] }
+        if let address, let index = answers.firstIndex(of: address) {
+            next = Self.isStale(handshakeAge) ? answers[(index + 1) % answers.count] : address
+        }
         mustSet = mustSet || next != address
         address = next
     }

@@ -1,26 +1,45 @@
-/// When to say something through the tunnel, so that WireGuard finds out whether anybody hears it.
+/// When to say something through the tunnel, so that it shows whether anybody hears it, and when to begin the session anew.
 ///
-/// A relay that was rebooted has forgotten the session, and this end does not know: keepalives want no answer, so WireGuard would
-/// go on until it renews the session, up to 120 s later (REKEY_AFTER_TIME). Data that stays unanswered for 15 s
-/// (KEEPALIVE_TIMEOUT and REKEY_TIMEOUT of its protocol page) makes it shake hands anew.
+/// A relay that was rebooted, or whose wireguard-go was, has forgotten the session and cannot dial; this end does not know.
+/// WireGuard would go on until it renews the session, up to 120 s later (REKEY_AFTER_TIME), or 15 s after data that stays
+/// unanswered (KEEPALIVE_TIMEOUT and REKEY_TIMEOUT of its protocol page). A relay that lives answers at once: its kernel says
+/// that nobody listens on the port that is spoken to.
 struct RelaySilence: Sendable {
-    /// Seconds without a byte from the relay before something is said, and between the times. Envoy's checks come every 5 s by default.
-    static let patience: Int64 = 6
+    /// Seconds without a byte from the relay before something is said. Envoy's checks come every 5 s by default.
+    static let patience: Int64 = 3
+    /// Seconds without a byte before the session is begun anew, once; something was said each second meanwhile.
+    static let renewAfter: Int64 = 6
+
+    enum Step: Equatable {
+        case wait
+        case speak
+        case renew
+    }
 
     private var receivedBytes: UInt64 = 0
     private var since: Int64?
+    private var isRenewed = false
 
     /// - Parameters:
-    ///   - receivedBytes: the device's counter.
+    ///   - receivedBytes: the device's counter, which begins at zero again when the session is begun anew.
     ///   - now: seconds of any steady clock.
-    mutating func mustSpeak(receivedBytes: UInt64, now: Int64) -> Bool {
-        guard receivedBytes == self.receivedBytes, let since else {
-            self.receivedBytes = receivedBytes
+    mutating func next(receivedBytes: UInt64, now: Int64) -> Step {
+        let isHeard = receivedBytes != self.receivedBytes && !(isRenewed && receivedBytes == 0)
+        self.receivedBytes = receivedBytes
+        guard !isHeard, let since else {
             self.since = now
-            return false
+            isRenewed = false
+            return .wait
         }
-        guard now - since >= Self.patience else { return false }
-        self.since = now
-        return true
+        let silence = now - since
+        if silence < Self.patience { return .wait }
+        if silence >= Self.renewAfter, !isRenewed {
+            isRenewed = true
+            return .renew
+        }
+        return .speak
     }
+
+    /// Seconds since the relay was last heard, or first listened to.
+    func duration(now: Int64) -> Int64 { since.map { now - $0 } ?? 0 }
 }

@@ -15,7 +15,7 @@ struct TunnelKeeper: Service {
     let events: KeeperEvents
     let logger: Logger
 
-    /// Seconds between looks for drift.
+    /// Seconds between looks for drift of every kind; the common kinds show in the status of each second.
     private static let checkEvery: Int64 = 30
     /// Seconds until the next attempt after a failure: doubled each time, up to `checkEvery`.
     private static let firstRetry: Int64 = 1
@@ -63,7 +63,7 @@ struct TunnelKeeper: Service {
             store.update { $0.relayProblem = problem }
             guard host == plan.endpoint.host else { break }
             if let problem { logger.warning("the relay's name has no answer", metadata: ["reason": "\(problem)"]) }
-            plan.endpoint.lookedUp(addresses, at: now)
+            plan.endpoint.lookedUp(addresses, at: now, handshakeAge: handshakeAge)
             if !addresses.isEmpty { plan.nextCheck = now }
         }
     }
@@ -103,9 +103,8 @@ struct TunnelKeeper: Service {
             store.update { $0.lastHandshake = nil }
         case .success(let status):
             let relay = status.device.peers.first { $0.publicKey == part.relayPublicKey }
-            if plan.silence.mustSpeak(receivedBytes: relay?.receivedBytes ?? 0, now: now) {
-                host.speak(part.content.relay.address)
-            }
+            if status.isTouched || relay == nil { plan.nextCheck = 0 }
+            await breakSilence(part, relay, &plan)
             lookAtPath(part, &plan)
             let found = plan.path.found
             store.update { condition in
@@ -116,6 +115,22 @@ struct TunnelKeeper: Service {
                 condition.pathMTU = found
                 condition.trackedConnections = status.trackedConnections
                 condition.trackedConnectionsLimit = status.trackedConnectionsLimit
+            }
+        }
+    }
+
+    private func breakSilence(_ part: UplinkPart, _ relay: WireGuardPeerStatus?, _ plan: inout Plan) async {
+        switch plan.silence.next(receivedBytes: relay?.receivedBytes ?? 0, now: now) {
+        case .wait: break
+        case .speak: host.speak(part.content.relay.address)
+        case .renew:
+            guard let endpoint = relay?.endpoint else { break }
+            logger.notice("the relay is silent: beginning the session anew", metadata: ["endpoint": "\(endpoint)"])
+            let host = self.host
+            if case .failure(let error) = await onThread({ () throws(UplinkError) in try host.renew(part, endpoint) }) {
+                // The look for drift puts right what was left half-way.
+                plan.nextCheck = 0
+                logger.error("cannot begin the session anew", metadata: ["reason": "\(error)"])
             }
         }
     }
@@ -138,9 +153,12 @@ struct TunnelKeeper: Service {
 
     /// - Returns: a name to be looked up; an address needs none.
     private func lookUp(_ plan: inout Plan) -> HostAddress? {
-        guard !plan.isLookingUp, let host = plan.endpoint.lookUpNow(now, handshakeAge: handshakeAge) else { return nil }
+        let silence = plan.silence.duration(now: now)
+        guard !plan.isLookingUp, let host = plan.endpoint.lookUpNow(now, handshakeAge: handshakeAge, silence: silence) else {
+            return nil
+        }
         if case .ip(let address) = host {
-            plan.endpoint.lookedUp([address], at: now)
+            plan.endpoint.lookedUp([address], at: now, handshakeAge: handshakeAge)
             plan.nextCheck = now
             return nil
         }
@@ -185,8 +203,12 @@ struct TunnelKeeper: Service {
                 await readStatus(&plan)
                 await warnOfObstacles(&plan)
             } else if !changes.isEmpty {
-                store.update { $0.counters.repairs += UInt64(changes.count) }
-                logger.notice("put right", metadata: ["changes": "\(changes.joined(separator: "; "))"])
+                let words = changes.joined(separator: "; ")
+                store.update { condition in
+                    condition.counters.repairs += UInt64(changes.count)
+                    condition.lastRepair = words
+                }
+                logger.notice("put right", metadata: ["changes": "\(words)"])
             }
         }
     }

@@ -30,6 +30,8 @@ struct UplinkCondition: Sendable {
     var trackedConnections: Int?
     var trackedConnectionsLimit: Int?
     var counters = Counters()
+    /// What was put right last, in words; nil for nothing yet.
+    var lastRepair: String?
     /// By target.
     var reachability: [ProbeTarget: Reachability] = [:]
 
@@ -76,7 +78,7 @@ struct UplinkCondition: Sendable {
             targets: forwards.map { forward in
                 let state = reachability[ProbeTarget(forward)]
                 return TargetReport(binding: forward.binding, reachable: state?.reachable, message: state?.message)
-            })
+            }, repairs: counters.repairs, lastRepair: lastRepair)
     }
 }
 

@@ -9,6 +9,8 @@ struct UplinkHost: Sendable {
     /// What others have set up that may stand in the traffic's way, in words for people.
     var obstacles: @Sendable () throws(UplinkError) -> [String]
     var status: @Sendable () throws(UplinkError) -> Status
+    /// Forgets the session with the relay, and shakes hands with it at `endpoint`.
+    var renew: @Sendable (_ part: UplinkPart, _ endpoint: WireGuardEndpoint) throws(UplinkError) -> Void
     /// Sends one small datagram to the relay's tunnel address; what becomes of it shows in the device's status.
     var speak: @Sendable (_ relay: IPv4Address) -> Void
     /// Sends the relay a datagram that makes an IPv4 packet of that many bytes in the tunnel, not to be fragmented.
@@ -26,5 +28,7 @@ struct UplinkHost: Sendable {
         /// Flows in conntrack, and how many fit; nil where the kernel does not say.
         var trackedConnections: Int?
         var trackedConnectionsLimit: Int?
+        /// Whether firewall rules were changed since the last `settle`, by whomever, or forwarding was turned off.
+        var isTouched: Bool
     }
 }

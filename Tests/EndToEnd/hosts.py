@@ -8,12 +8,11 @@ import re
 import stat
 from pathlib import Path
 
-from lab import tree
 from lab.laboratory import Lab
 from lab.machine import NspawnMachine
 
 # Places that every running Debian writes to by itself.
-_OWN_LIFE = ("run/", "tmp/", "var/tmp/", "var/log/", "var/lib/systemd/", "var/lib/private", "var/cache/private", "root/.ssh/", "dev/", "proc/", "sys/")
+_OWN_LIFE = ("run/", "tmp/", "var/tmp/", "var/log/", "var/lib/systemd/", "var/lib/private", "var/lib/sudo/", "var/cache/private", "root/.ssh/", "dev/", "proc/", "sys/")
 # Debian's own copies of the account files as they were before the last change, and the lock beside them.
 _ACCOUNT_BACKUPS = ("etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/subuid-", "etc/subgid-", "etc/.pwd.lock")
 # Made of the interface's hardware address, which a reboot changes here; there a while after the machine is up.
@@ -48,7 +47,7 @@ def snapshot(lab: Lab) -> dict[str, set[str]]:
 
 def files(machine: NspawnMachine) -> set[str]:
     """What differs from the Debian it was booted from: the file's path, kind, mode and content, as the machine sees it."""
-    upper, lower = machine.folder / "disk" / "upper", tree.vps_tree()
+    upper, lower = machine.folder / "disk" / "upper", machine.tree
     found = set()
     for folder, names, entries in os.walk(upper):
         for name in names + entries:

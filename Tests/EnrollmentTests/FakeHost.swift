@@ -17,7 +17,7 @@ final class FakeHost: Sendable {
     }
 
     struct Command: Equatable, Sendable {
-        /// `apply`, `install-envoy`, `teardown`, or `install` for the push of the agent.
+        /// `apply`, `install-envoy`, `teardown`, `install` for the push of the agent, or `probe` for the question how to be root.
         var word: String
         var input: [UInt8]
     }
@@ -25,6 +25,7 @@ final class FakeHost: Sendable {
     private struct State {
         var answers: [Answer]
         var commands: [Command] = []
+        var texts: [String] = []
         var connections = 0
         var closed = 0
         var isAlive = true
@@ -41,6 +42,8 @@ final class FakeHost: Sendable {
 
     var commands: [Command] { state.withLock { $0.commands } }
     var words: [String] { commands.map(\.word) }
+    /// The commands as the far side's shell sees them.
+    var texts: [String] { state.withLock { $0.texts } }
     var connections: Int { state.withLock { $0.connections } }
     var closed: Int { state.withLock { $0.closed } }
 
@@ -49,9 +52,12 @@ final class FakeHost: Sendable {
     func die() { state.withLock { $0.isAlive = false } }
     func refuse(_ reason: SSHError.Reason) { state.withLock { $0.refusals.append(reason) } }
 
-    func session(bundle: AgentBundle, envoy: EnvoySource) throws -> NodeSession {
+    func session(
+        bundle: AgentBundle, envoy: EnvoySource, user: String = "root", sudoPassword: SecretBytes? = nil
+    ) throws -> NodeSession {
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        return NodeSession(host: host, bundle: bundle, envoy: envoy, logger: quiet) {
+        let login = NodeLogin(host: host, user: user, sudoPassword: sudoPassword)
+        return NodeSession(login: login, bundle: bundle, envoy: envoy, logger: quiet) {
             () throws(SSHError) in try self.connect()
         }
     }
@@ -80,10 +86,15 @@ final class FakeHost: Sendable {
 
     private func execute(_ command: RemoteCommand, _ input: ByteSource) throws(SSHError) -> ExecResult {
         let text = "\(command)"
-        let word = text.contains("\n") ? "install" : String(text.split(separator: " ").last ?? "")
+        let word =
+            text.contains("exit 65")
+            ? "install"
+            : text.contains("echo free")
+                ? "probe" : text.split(separator: " ").last.map { String($0.filter { $0 != "'" }) } ?? ""
         let bytes = Self.contents(input)
         let answer = state.withLock { state in
             state.commands.append(Command(word: word, input: bytes))
+            state.texts.append(text)
             return state.answers.isEmpty
                 ? Answer.ended(status: 99, error: "not told what to answer") : state.answers.removeFirst()
         }

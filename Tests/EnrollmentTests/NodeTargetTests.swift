@@ -74,4 +74,19 @@ import Testing
         let joined = try target(["password": "a", "x": "b\nx 1\nc", "knownHosts": knownHosts]).fingerprint
         #expect(try target(["password": "a", "x": "b", "knownHosts": knownHosts]).fingerprint != joined)
     }
+
+    @Test func takesOneLineForSudo() throws {
+        for text in ["hunter2", "hunter2\n", "hunter2\r\n"] {
+            let login = try target(["password": "x", "knownHosts": knownHosts, "sudoPassword": text]).login
+            #expect(try login.sudoPassword == SecretBytes(copying: Array("hunter2".utf8)))
+        }
+        #expect(try target(["password": "x", "knownHosts": knownHosts]).login.sudoPassword == nil)
+        for text in ["two\nlines", "\n", "nul\0", String(repeating: "x", count: 256)] {
+            let error = fault(["password": "x", "knownHosts": knownHosts, "sudoPassword": text])
+            #expect(error?.reason == .sshSecretInvalid)
+            #expect(
+                error?.message
+                    == "Secret default/vps-ssh: sudoPassword: sudo takes one line of 1 to 255 bytes, which this is not")
+        }
+    }
 }

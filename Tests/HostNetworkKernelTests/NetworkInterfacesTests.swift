@@ -103,4 +103,17 @@ import Testing
         #expect(try a.inside { try Sysctl.set(key, to: wanted) } == nil)
         #expect(try b.inside { try Sysctl.read(key) } == before)
     }
+
+    /// A list is written as the kernel shows it, and an empty one empties it.
+    @Test func changesAListOfPorts() throws {
+        let (a, _) = try Self.pair()
+        let key = try SysctlKey(parsing: "net.ipv4.ip_local_reserved_ports")
+        for value in ["30000-30001,40000", ""] {
+            #expect(try a.inside { try Sysctl.set(key, to: value) } != nil)
+            #expect(try a.inside { try Sysctl.read(key) } == value)
+        }
+        let range = try SysctlKey(parsing: "net.ipv4.ip_local_port_range")
+        #expect(try a.inside { try Sysctl.set(range, to: "10240 65535") } != nil)
+        #expect(try a.inside { try Sysctl.set(range, to: "10240 65535") } == nil)
+    }
 }

@@ -69,6 +69,35 @@ import Testing
         #expect(try host.apply(document).changes == [])
     }
 
+    @Test func driftIsToldToAControllerThatCameBackAndNotToAnotherBuild() throws {
+        _ = try enrolled(try sampleDocument())
+        try replaceFile(host.paths.unit(.envoy), [], .publicFile)
+        #expect(try host.apply(try sampleDocument(epoch: 2)).drift == ["tidegate-envoy.service written"])
+        try replaceFile(host.paths.unit(.envoy), [], .publicFile)
+        try replaceFile(host.paths.document, jsonLine(try sampleDocument(epoch: 2, build: "build0")), .secretFile)
+        #expect(try host.apply(try sampleDocument(epoch: 2)).drift == [], "another build's units differ")
+    }
+
+    @Test func aRestartThatWasAskedForIsNoDrift() throws {
+        _ = try enrolled(try sampleDocument())
+        let report = try host.apply(try sampleDocument(restart: "1"))
+        #expect(report.changes == ["Envoy restarted (hot): a restart was asked for"])
+        #expect(report.drift == [])
+    }
+
+    @Test func whatBootPutBackIsToldOnce() throws {
+        let document = try sampleDocument()
+        _ = try enrolled(document)
+        host.machine.withLock { $0.hasTunnel = false }
+        let boot = host.agent.boot()
+        #expect(boot.changes != [])
+        #expect(
+            try host.apply(document).drift == [
+                "put back after a start of the host or of wireguard-go: \(boot.changes.joined(separator: "; "))"
+            ])
+        #expect(try host.apply(document).drift == [])
+    }
+
     private func checkedMode(_ path: String, _ mode: UInt32) throws {
         let status = try #require(try statusOf(path))
         #expect(try adjust(path, status, Access(mode: mode)))
@@ -123,6 +152,21 @@ import Testing
         let after = try host.apply(document)
         #expect(after.listeners.map(\.state) == [.active, .active])
         #expect(after.drift == [], "a port that became free is no drift")
+    }
+
+    @Test func aPortBehindTheHostsFirewallIsTold() throws {
+        let host = host
+        host.machine.withLock { $0.closedPorts = [443, 51821] }
+        let document = try sampleDocument()
+        let report = try enrolled(document)
+        #expect(report.listeners.map(\.state) == [.filtered, .active])
+        #expect(report.listeners[0].message == "TCP port 443 is closed")
+        #expect(report.tunnelDropped == "UDP port 51821 is closed")
+        host.machine.withLock { $0.closedPorts = [] }
+        let after = try host.apply(document)
+        #expect(after.listeners.map(\.state) == [.active, .active])
+        #expect(after.tunnelDropped == nil)
+        #expect(after.drift == [] && after.changes == [], "the firewall is left alone")
     }
 
     @Test func wholeConfigurationRefusedKeepsTheFormerOne() throws {

@@ -23,8 +23,13 @@ final class FakeHost: Sendable {
         var rejections = 0
         /// Listeners that Envoy cannot bind, by name.
         var unbindable: [String: String] = [:]
-        var settings = ["net.core.rmem_max": "212992", "net.core.wmem_max": "212992", "fs.inotify.max_user_instances": "128"]
+        var settings = [
+            "net.core.rmem_max": "212992", "net.core.wmem_max": "212992", "fs.inotify.max_user_instances": "128",
+            "net.ipv4.ip_local_port_range": "32768\t60999", "net.ipv4.ip_local_reserved_ports": "",
+        ]
         var foreignSockets: [BoundSocket] = []
+        /// By the host's firewall.
+        var closedPorts: Set<UInt16> = []
         var hasTunnel = false
         var systemd = true
         /// How the next restart by the supervisor ends; nil for hot.

@@ -72,16 +72,4 @@ import Testing
         #expect(UnitState.parse("") == [:])
         #expect(UnitState.parse("garbage\n=\n\nId=\n") == [:])
     }
-
-    @Test(
-        arguments: [
-            (100, "50", nil, "100"), (100, "200", nil, nil), (100, "100", "50", nil), (100, "100", "300", "300"),
-            (40, "300", "128", "128"),
-            (100, nil, nil, nil), (100, "x", nil, nil),
-        ] as [(Int, String?, String?, String?)]) func settingsAreRaisedAndNotLowered(
-            _ minimum: Int, _ current: String?, _ former: String?, _ value: String?
-        )
-    {
-        #expect(WantedSettings.value(minimum: minimum, current: current, former: former) == value)
-    }
 }

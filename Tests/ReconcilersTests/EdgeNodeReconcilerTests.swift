@@ -176,6 +176,26 @@ import Testing
             ])
     }
 
+    @Test func tellsOfWhatAnUplinkPutRightOnce() async {
+        await settle()
+        let flushed = "nftables: made table ip tidegate"
+        vps.state.withLock { $0.uplink?.repairs = 0 }
+        _ = await reconciler.reconcile(name)
+        vps.state.withLock {
+            $0.uplink?.repairs = 1
+            $0.uplink?.lastRepair = flushed
+        }
+        _ = await reconciler.reconcile(name)
+        #expect(
+            await store.takeEvents() == [
+                ResourceEvent(
+                    kind: "EdgeNode", name: name, level: .warning, reason: "DriftRepaired",
+                    message: "uplink 0 put right by itself what others had changed: \(flushed)")
+            ])
+        _ = await reconciler.reconcile(name)
+        #expect(await store.takeEvents() == [])
+    }
+
     @Test func opensANewSessionWhenTheSecretChanges() async throws {
         await settle()
         let other = Secret(metadata: ObjectMeta(name: "vps-ssh"), data: ["privateKey": try SecretBytes(copying: [2])])

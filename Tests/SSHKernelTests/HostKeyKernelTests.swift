@@ -32,7 +32,7 @@ struct HostKeyKernelTests {
         let other = try TestServer()
         let pinned = try other.knownHosts()
         let error = try await server.refusal(policy: .knownHosts(pinned))
-        guard case .hostKeyChanged(let key, let known) = error.reason else {
+        guard case .hostKeyChanged(let key, _, let known) = error.reason else {
             Issue.record("\(error)")
             return
         }

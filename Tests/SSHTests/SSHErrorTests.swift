@@ -32,8 +32,14 @@ struct SSHErrorTests {
                 .hostKeyUnknown(key, lineToAdd: "LINE", ignoredLines: [.init(line: 4, reason: "WHY")]),
                 [key.fingerprint, "LINE", "line 4 is ignored: WHY"]
             ),
-            (.hostKeyChanged(key, pinned: [pinned]), [key.fingerprint, pinned.key.fingerprint, "line 7", "in between"]),
-            (.hostKeyChanged(key, pinned: [rsaOnly]), ["no key of type ssh-ed25519 is known"]),
+            (
+                .hostKeyChanged(key, lineToAdd: "LINE", pinned: [pinned]),
+                [key.fingerprint, pinned.key.fingerprint, "line 7", "in between", "known_hosts: LINE"]
+            ),
+            (
+                .hostKeyChanged(key, lineToAdd: "LINE", pinned: [rsaOnly]),
+                ["no key of type ssh-ed25519 is known", "add it: LINE"]
+            ),
             (.hostKeyRevoked(key, line: 3), [key.fingerprint, "line 3"]),
             (
                 .authenticationRefused(tried: ["publickey"], offered: ["password"], hints: ["HINT"]),

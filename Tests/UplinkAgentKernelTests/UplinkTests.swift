@@ -132,6 +132,11 @@ import Testing
         // The interface goes from under it.
         try lab.uplink.execute("ip", "link", "delete", "wg-uplink")
         try eventually { try lab.tcp(80).hasPrefix("a ") }
+        // The rules go, and forwarding; the look for drift of every kind would come after 30 s.
+        try lab.uplink.execute("nft", "flush", "ruleset")
+        try eventually(within: .seconds(5)) { try lab.tcp(80).hasPrefix("a ") }
+        try lab.uplink.execute("sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
+        try eventually(within: .seconds(5)) { try lab.tcp(80).hasPrefix("a ") }
         // Scaled away: the document no longer has this replica.
         try lab.write([], ordinal: 1)
         try eventually(within: .seconds(2)) { try lab.ready().contains("no replica 0") }

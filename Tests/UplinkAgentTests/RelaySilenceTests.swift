@@ -3,21 +3,37 @@ import Testing
 @testable import UplinkAgent
 
 @Suite struct RelaySilenceTests {
-    /// The seconds at which something is said, when the device's counter reads so at each second.
-    private func spoken(_ receivedBytes: [UInt64]) -> [Int] {
+    /// What is done at each second, when the device's counter reads so: `.` waits, `s` speaks, `R` renews.
+    private func steps(_ receivedBytes: [UInt64]) -> String {
         var silence = RelaySilence()
-        return receivedBytes.indices.filter { silence.mustSpeak(receivedBytes: receivedBytes[$0], now: Int64($0)) }
+        return receivedBytes.indices.reduce(into: "") { text, second in
+            switch silence.next(receivedBytes: receivedBytes[second], now: Int64(second)) {
+            case .wait: text += "."
+            case .speak: text += "s"
+            case .renew: text += "R"
+            }
+        }
     }
 
     @Test func aRelayThatIsHeardIsLeftAlone() {
-        #expect(spoken((0..<60).map { UInt64($0 / 5) }) == [])
+        #expect(steps((0..<20).map { UInt64($0 / 2) }) == "....................")
     }
 
-    @Test func aSilentRelayIsSpokenToAgainAndAgain() {
-        #expect(spoken(Array(repeating: 7, count: 30)) == [6, 12, 18, 24])
+    @Test func aSilentRelayIsSpokenToAndTheSessionBegunAnewOnce() {
+        #expect(steps(Array(repeating: 7, count: 12)) == "...sssRsssss")
+        #expect(steps(Array(repeating: 7, count: 7) + Array(repeating: 0, count: 5)) == "...sssRsssss")
     }
 
     @Test func aByteBeginsTheWaitAnew() {
-        #expect(spoken(Array(repeating: 7, count: 8) + Array(repeating: 8, count: 8)) == [6, 14])
+        #expect(steps(Array(repeating: 7, count: 5) + Array(repeating: 8, count: 5)) == "...ss...ss")
+        let renewedThenHeard: [UInt64] = Array(repeating: 7, count: 7) + [0, 92, 92, 92, 92]
+        #expect(steps(renewedThenHeard) == "...sssRs...s")
+    }
+
+    @Test func saysHowLongNothingWasHeard() {
+        var silence = RelaySilence()
+        #expect(silence.duration(now: 100) == 0)
+        for now: Int64 in 100...130 { _ = silence.next(receivedBytes: UInt64(min(now, 104)), now: now) }
+        #expect(silence.duration(now: 130) == 26)
     }
 }

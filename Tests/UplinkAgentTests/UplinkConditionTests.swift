@@ -55,7 +55,10 @@ import Testing
             try sampleForward("web", .tcp, 80), try sampleForward("alias", .tcp, 80), try sampleForward("dns", .udp, 53),
         ]
         condition.reachability[ProbeTarget(condition.forwards[0])] = .fails("connection refused")
+        condition.counters.repairs = 2
+        condition.lastRepair = "nftables: made table ip tidegate"
         let report = condition.report(now: 1007)
+        #expect(report.repairs == 2 && report.lastRepair == "nftables: made table ip tidegate")
         #expect(report.handshakeAge == 7)
         #expect(
             report.targets == [

@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     up = verbs.add_parser("up", help="build the lab, or build it anew")
     up.add_argument("--rtt", type=float, default=0, metavar="MS", help="round-trip time between home and the internet")
     up.add_argument("--kernel-wireguard", action="store_true", help="the VPS is a QEMU machine with a kernel of its own (slow)")
+    up.add_argument("--release", default=tree.RELEASE, choices=tree.RELEASES, help="the VPS's Debian (default: %(default)s)")
     up.set_defaults(action=go_up)
 
     down = verbs.add_parser("down", help="end and remove it")
@@ -48,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
 def go_up(options: argparse.Namespace) -> None:
     begin = time.monotonic()
-    Lab(options.id).up(rtt_ms=options.rtt, kernel_wireguard=options.kernel_wireguard)
+    Lab(options.id).up(rtt_ms=options.rtt, kernel_wireguard=options.kernel_wireguard, release=options.release)
     print(f"lab {options.id} is up ({time.monotonic() - begin:.1f} s)")
     show(options)
 
@@ -96,7 +97,8 @@ def ssh_argv(lab: Lab, known: str, command: list[str]) -> list[str]:
 
 
 def fill_cache(options: argparse.Namespace) -> None:
-    print(f"  VPS's Debian: {tree.vps_tree()}")
+    for release in tree.RELEASES:
+        print(f"  VPS's Debian {release}: {tree.vps_tree(release)}")
     print(f"  Envoy {tree.ENVOY_DEFAULT}: {tree.envoy()}")
     if options.kernel_wireguard:
         print(f"  QEMU machine: {qemu.image().disk}")

@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import keys, leftovers, paths
+from . import keys, leftovers, paths, tree
 from .certificates import Authority
 from .machine import Machine, NspawnMachine, known_hosts
 from .network import BACKEND, HOSTS, VPS, Network
@@ -37,12 +37,13 @@ class Lab:
 
     # Taking it up and down
 
-    def up(self, *, rtt_ms: float = 0, attached: bool = False, kernel_wireguard: bool = False, disk_bytes: int = _DISK) -> "Lab":
+    def up(self, *, rtt_ms: float = 0, attached: bool = False, kernel_wireguard: bool = False, disk_bytes: int = _DISK,
+           release: str = tree.RELEASE) -> "Lab":
         """Builds the lab anew, ending what an earlier instance of the same id left.
 
         rtt_ms: round-trip time added between home and everything outside; 0 for none. attached: the lab ends with the
         calling process, even one killed. kernel_wireguard: the VPS is a QEMU machine with a kernel of its own (slow).
-        disk_bytes: what the VPS can write before its disk is full.
+        disk_bytes: what the VPS can write before its disk is full. release: the VPS's Debian, one of tree.RELEASES.
         """
         paths.STATES.mkdir(mode=0o700, exist_ok=True)
         with open(paths.STATES / f"{self.instance}.lock", "w") as lock:
@@ -52,7 +53,7 @@ class Lab:
             if attached:
                 self._appoint_warden()
             try:
-                self._build(rtt_ms, kernel_wireguard, disk_bytes)
+                self._build(rtt_ms, kernel_wireguard, disk_bytes, release)
             except BaseException:
                 leftovers.reap(self.instance)
                 self._dismiss_warden()
@@ -85,10 +86,10 @@ class Lab:
 
     # Building
 
-    def _build(self, rtt_ms: float, kernel_wireguard: bool, disk_bytes: int) -> None:
+    def _build(self, rtt_ms: float, kernel_wireguard: bool, disk_bytes: int, release: str) -> None:
         (self.folder / "hosts").mkdir()
         self._write_shared_files()
-        self.vps = QemuMachine(self.instance) if kernel_wireguard else NspawnMachine(self.instance)
+        self.vps = QemuMachine(self.instance) if kernel_wireguard else NspawnMachine(self.instance, release)
         with ThreadPoolExecutor() as pool:
             parts = [
                 pool.submit(self.network.create, delayed=rtt_ms > 0),
@@ -104,9 +105,14 @@ class Lab:
         self._wait_for_backends()
         self.vps.wait_ready()
 
+    def set_names(self, names: dict[str, str]) -> None:
+        """What every host of the lab but the VPS resolves besides its own: names by address. Holds from now on."""
+        text = "".join(f"{address} {name}\n" for address, name in names.items())
+        # In place: what runs has this very file mounted at /etc/hosts.
+        (self.folder / "hosts_file").write_text("127.0.0.1 localhost\n::1 localhost\n" + text)
+
     def _write_shared_files(self) -> None:
-        names = "".join(f"{address} {name}\n" for address, name in HOSTS.items())
-        (self.folder / "hosts_file").write_text("127.0.0.1 localhost\n::1 localhost\n" + names)
+        self.set_names(HOSTS)
         # No name server anywhere: a name that is not in the hosts file fails at once.
         (self.folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Protocol, Sequence
 
-from . import cgroups, keys, paths, tree
+from . import cgroups, keeper, keys, paths, tree
 from .commands import CommandFailed, run
 from .namespaces import Namespace
 from .network import VPS
@@ -44,6 +44,9 @@ def write_identity(etc: Path, hosts: Path, authorized: Sequence[str]) -> None:
         made = keys.make(hosts, f"ssh_host_{kind}_key", kind)
         for file in (made.private, made.private.with_name(made.private.name + ".pub")):
             shutil.copy2(file, ssh / file.name)
+    # No name server anywhere: what asks for a name (sudo, for the host's own) is answered at once.
+    (etc / "hosts").write_text("127.0.0.1 localhost\n127.0.1.1 vps\n::1 localhost\n")
+    (etc / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
     folder = etc.parent / "root" / ".ssh"
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     folder.parent.chmod(0o700)
@@ -72,10 +75,13 @@ def wait_for_ssh(seen_from: Namespace, console: Path, timeout: float) -> None:
 class NspawnMachine:
     """Debian booted by systemd-nspawn on this kernel: up in seconds, but no wireguard module (none is here)."""
 
-    def __init__(self, instance: str):
+    def __init__(self, instance: str, release: str = tree.RELEASE):
         self.instance = instance
+        self.release = release
         self.folder = paths.state(instance) / "vps"
         self.root = self.folder / "root"
+        # Leads to the tree that it was booted from.
+        self.tree = self.folder / "tree"
         self.hosts = self.folder / "host-keys"
         self.namespace = Namespace(instance, "vps")
         self.internet = Namespace(instance, "internet")
@@ -88,7 +94,8 @@ class NspawnMachine:
         run(["mount", "-t", "tmpfs", "-o", f"size={disk_bytes},mode=0755", "tidegate-lab", str(disk)])
         (disk / "upper").mkdir()
         (disk / "work").mkdir()
-        run(["mount", "-t", "overlay", "-o", f"lowerdir={tree.vps_tree()},upperdir={disk}/upper,workdir={disk}/work",
+        self.tree.symlink_to(tree.vps_tree(self.release))
+        run(["mount", "-t", "overlay", "-o", f"lowerdir={self.tree.resolve()},upperdir={disk}/upper,workdir={disk}/work",
              "tidegate-lab", str(self.root)])
         write_identity(self.root / "etc", self.hosts, authorized)
 
@@ -116,6 +123,19 @@ class NspawnMachine:
         """Shuts the machine down in an orderly way, and waits for it."""
         self._ask("poweroff")
         self._wait(lambda status: "ended" in status, timeout, "to power off")
+
+    def reimage(self, authorized: Sequence[str], disk_bytes: int) -> None:
+        """Builds the machine anew under the same address, as its provider would: another disk, other host keys."""
+        self.stop()
+        run(["umount", str(self.root)])
+        run(["umount", str(self.folder / "disk")])
+        for path in (self.root, self.folder / "disk", self.hosts):
+            shutil.rmtree(path)
+        self.tree.unlink()
+        keeper.rewire(self.instance)
+        self.prepare(authorized, disk_bytes)
+        self.start()
+        self.wait_ready()
 
     def cut_power(self) -> None:
         """Ends the machine at once. `start` after it is a boot with what was on its disk."""
@@ -171,6 +191,22 @@ def allow_password(machine: Machine, password: str) -> None:
     machine.exec(["tee", "/etc/ssh/sshd_config.d/00-password.conf"],
                  input="PasswordAuthentication yes\nKbdInteractiveAuthentication yes\nUsePAM yes\n")
     machine.exec(["systemctl", "reload", "ssh"])
+
+
+def add_user(machine: Machine, name: str, password: str, *, home: bool = True) -> None:
+    """An account that root's keys can log in as. Without a home its keys are in /etc/ssh/keys."""
+    machine.exec(["useradd", "--create-home" if home else "--no-create-home", "--shell", "/bin/sh", name])
+    machine.exec(["chpasswd"], input=f"{name}:{password}\n")
+    keys_file = f"/home/{name}/.ssh/authorized_keys" if home else f"/etc/ssh/keys/{name}"
+    machine.exec(["install", "-D", "--mode=0644", "/root/.ssh/authorized_keys", keys_file])
+    machine.exec(["tee", "/etc/ssh/sshd_config.d/01-users.conf"],
+                 input="AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/keys/%u\n")
+    machine.exec(["systemctl", "reload", "ssh"])
+
+
+def set_sudo(machine: Machine, rules: str) -> None:
+    """What sudoers says beside Debian's own lines."""
+    machine.exec(["install", "--mode=0440", "/dev/stdin", "/etc/sudoers.d/lab"], input=rules)
 
 
 def has_answer(seen_from: Namespace, address: str, port: int) -> bool:

@@ -20,8 +20,10 @@ from . import paths
 from .commands import run
 
 RELEASE = "bookworm"
+# Debian 11, 12 and 13.
+RELEASES = ("bullseye", RELEASE, "trixie")
 # What a minimal VPS image has. curl and wget are absent on purpose; procps is for looking around.
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "openssh-server", "iproute2", "procps", "kmod")
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "openssh-server", "iproute2", "procps", "kmod", "sudo")
 # Units that only cost time in a machine that lives for a minute.
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service",
           "fstrim.timer", "console-getty.service", "getty@tty1.service", "systemd-update-utmp.service",
@@ -52,18 +54,18 @@ def recipe_hash(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
-def mirror(release: str = RELEASE) -> str:
-    """The Debian mirror that this machine's own apt uses for the release."""
-    listed = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", f"Codename: {release}",
+def mirror() -> str:
+    """The Debian mirror that this machine's own apt uses; each mirror has every release."""
+    listed = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", f"Codename: {RELEASE}",
                   "Component: main"]).split()
     if not listed:
-        raise RuntimeError(f"apt on this machine names no mirror of Debian {release}: the lab needs one for the VPS's system")
+        raise RuntimeError(f"apt on this machine names no mirror of Debian {RELEASE}: the lab needs one for the VPS's system")
     return listed[0]
 
 
-def vps_tree() -> Path:
+def vps_tree(release: str = RELEASE) -> Path:
     """The VPS's root file system, made on first use (about 40 s). Never written to once made."""
-    folder = paths.cache() / "vps" / recipe_hash(RELEASE, PACKAGES, MASKED, SSHD)
+    folder = paths.cache() / "vps" / recipe_hash(release, PACKAGES, MASKED, SSHD)
     if folder.exists():
         return folder
     with locked("vps"):
@@ -72,8 +74,8 @@ def vps_tree() -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=folder.parent, prefix="building-"))
         try:
-            progress(f"building the VPS's Debian {RELEASE} (once, about 40 s)")
-            run(["debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), RELEASE, str(building), mirror()], timeout=900)
+            progress(f"building the VPS's Debian {release} (once, about 40 s)")
+            run(["debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), release, str(building), mirror()], timeout=900)
             _finish(building)
             os.rename(building, folder)
         except BaseException:

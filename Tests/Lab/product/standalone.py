@@ -51,10 +51,10 @@ class Standalone:
     def remove(self, file: str) -> None:
         (self.manifests / file).unlink()
 
-    def write_node(self, name: str = "edge", address: str = VPS, **spec) -> None:
-        """The EdgeNode and its SSH Secret, with the key that the VPS knows."""
-        secret = manifests.ssh_secret("vps-ssh", privateKey=self.lab.operator_key.private_text, knownHosts=self.lab.known_hosts(address))
-        self.write("node.yaml", manifests.edge_node(name, address, **spec), secret)
+    def write_node(self, name: str = "edge", address: str = VPS, *, secret: dict[str, str] | None = None, **spec) -> None:
+        """The EdgeNode and its SSH Secret, with the key that the VPS knows; `secret` adds values to it, or replaces them."""
+        values = {"privateKey": self.lab.operator_key.private_text, "knownHosts": self.lab.known_hosts(address), **(secret or {})}
+        self.write("node.yaml", manifests.edge_node(name, address, **spec), manifests.ssh_secret("vps-ssh", **values))
 
     # The process
 

@@ -1,0 +1,221 @@
+"""Enrollment under bad luck, and owners that contend for one VPS."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from interceptor import Interceptor
+from lab import keys
+from lab.network import BACKEND, VPS
+from product import manifests as m
+from product.standalone import Standalone
+from product.traffic import eventually
+from registry import ENROLLMENT, Seen, fault
+from scenes import WEB, Bare, ThreeUplinks
+
+_MIB = 1 << 20
+# Questions of the client in turn: greeting and key exchange, login, the channels and commands, then the pushes, which are told by their bytes.
+_TURNS = range(1, 17)
+_BYTES = (1 * _MIB, 6 * _MIB, 12 * _MIB, 60 * _MIB, 110 * _MIB)
+
+
+def strike_all(scene: Bare, wire: Interceptor, strikes: list[dict], *, within: float) -> list[str]:
+    """One connection after the other meets its strike; what the status said after each."""
+    said = []
+    for number, strike in enumerate(strikes, 1):
+        wire.strike(**strike)
+        scene.nudge()
+        try:
+            eventually(lambda: wire.struck >= number, within=60)
+        except AssertionError:
+            raise AssertionError(f"{strike} was never reached; the status: {scene.condition()}") from None
+        scene.wait_not_ready(".", within=within)
+        eventually(lambda: scene.condition().get("message") or None, within=within)
+        said.append(f"{scene.condition()['reason']}")
+    return said
+
+
+@fault("SSH cut at every step of an enrollment", ENROLLMENT,
+       injected="connection after connection reset: the first at its first question, … the 16th at its 16th, then in the middle of the pushes",
+       expected="each time the status says why; enrolled in the end, nothing half-done is left", stage="bare")
+def cut(scene: Bare) -> Seen:
+    with Interceptor(scene.lab) as wire:
+        scene.begin()
+        strikes = [{"turn": turn} for turn in _TURNS] + [{"bytes": count} for count in _BYTES]
+        said = strike_all(scene, wire, strikes, within=20)
+        scene.nudge()
+        took = scene.assert_well(within=120)
+    reasons = ", ".join(sorted(set(said)))
+    return Seen(f"{len(strikes)} connections cut ({reasons}); enrolled", took)
+
+
+@fault("a silent peer at each step", ENROLLMENT,
+       injected="connection after connection falls silent, the socket open: at its 1st to 8th question, at its 10th, and in a push; connectTimeout 3s",
+       expected="given up in time, the status names the step; enrolled in the end", stage="bare")
+def silent(scene: Bare) -> Seen:
+    # The login and before it end by ssh.connectTimeout; a command that falls silent after 60 s.
+    strikes = [{"turn": turn, "silently": True} for turn in (*range(1, 9), 10)] + [{"bytes": 20 * _MIB, "silently": True}]
+    longest, words = 0.0, set()
+    with Interceptor(scene.lab) as wire:
+        scene.write_node()
+        scene.spec = {"ssh": {"connectTimeout": "3s"}}
+        scene.begin()
+        for number, strike in enumerate(strikes, 1):
+            wire.strike(**strike)
+            since = scene.mark()
+            scene.nudge()
+            eventually(lambda: wire.struck >= number, within=60)
+            began = time.monotonic()
+            line = scene.told("the VPS is not what it should be", since, within=90)
+            longest = max(longest, time.monotonic() - began)
+            words.add(re.sub(r".*error=\"?", "", line)[:60])
+        scene.nudge()
+        took = scene.assert_well(within=120)
+    assert longest < 75, f"the longest silence was borne for {longest:.0f} s"
+    return Seen(f"given up after {longest:.0f} s at the latest, {len(words)} different messages", took)
+
+
+@fault("two controllers, one VPS", ENROLLMENT, injected="a second controller, of another installation, with an EdgeNode for the same VPS",
+       expected="ForeignOwner, which names the owner and the way out; the first goes on", stage="three", quick=True)
+def two_controllers(scene: ThreeUplinks) -> Seen:
+    second = Standalone(scene.lab, name=f"second{time.monotonic_ns()}", uplinks="files")
+    with scene.load() as load:
+        second.write_node("edge")
+        second.start()
+        try:
+            said = eventually(lambda: (found := second.condition("EdgeNode", "edge", "Ready")).get("reason") == "ForeignOwner" and found["message"],
+                              within=30)
+        finally:
+            second.stop()
+        scene.nudge()
+        scene.wait_ready(20)
+    assert "default/edge" in said and "teardown" in said, said
+    assert load.failures == [], load.failures[:1]
+    return Seen(f"the second's status said: {said}", None, 0, load.requests)
+
+
+@fault("two EdgeNodes, one VPS", ENROLLMENT, injected="a second EdgeNode in the same controller, with the same address",
+       expected="ForeignOwner, which names the owner and the way out; the first goes on", stage="three")
+def two_nodes(scene: ThreeUplinks) -> Seen:
+    with scene.load() as load:
+        scene.standalone.write("second.yaml", m.edge_node("second", VPS))
+        said = eventually(lambda: (found := scene.standalone.condition("EdgeNode", "second", "Ready")).get("reason") == "ForeignOwner"
+                          and found["message"], within=30)
+        scene.standalone.remove("second.yaml")
+        eventually(lambda: not (scene.standalone.state / "status/default/edgenode-second.yaml").exists(), within=30)
+        time.sleep(1)
+        scene.nudge()
+        scene.wait_ready(20)
+        scene.answers()
+    assert "default/edge" in said, said
+    assert load.failures == [], load.failures[:1]
+    return Seen(f"the second's status said: {said}", None, 0, load.requests)
+
+
+@fault("EdgeNode deleted while the VPS is away", ENROLLMENT, injected="power cut, all manifests removed, power again", stage="bare",
+       expected="the status says how to give the VPS up; torn down by itself once it is back")
+def deleted_while_away(scene: Bare) -> Seen:
+    scene.begin()
+    scene.assert_well()
+    scene.machine.cut_power()
+    since = scene.mark()
+    scene.standalone.remove("web.yaml")
+    scene.standalone.remove("node.yaml")
+    said = scene.told("TeardownFailed", since, within=90)
+    assert "skip-deprovision" in said, said
+    scene.machine.start()
+    scene.machine.wait_ready()
+    began = time.monotonic()
+
+    def is_clean() -> bool:
+        places = [scene.machine.root / place for place in ("etc/tidegate", "usr/local/lib/tidegate", "etc/systemd/system/tidegate-envoy.service")]
+        return not any(place.exists() for place in places) and "wg-relay" not in scene.on_vps("ip", "-o", "link")
+    # Its tries come with growing pauses, up to three minutes.
+    eventually(is_clean, within=200, every=0.5)
+    return Seen("the event named skip-deprovision; torn down by itself", time.monotonic() - began)
+
+
+def through_secret_trouble(scene: ThreeUplinks, words: str, *objects: dict) -> Seen:
+    """A binding comes, and in the same moment the node's file changes to `objects`; then it is put right."""
+    with scene.load() as load, scene.crowd(count=50) as crowd:
+        scene.standalone.write("churn.yaml", m.port_binding("churn", "edge", m.tcp("churn", 7460, BACKEND, 7000)))
+        time.sleep(0.05)
+        scene.standalone.write("node.yaml", *objects)
+        said = scene.wait_not_ready(words, within=40)
+        time.sleep(1)
+        scene.write_node()
+        began = time.monotonic()
+        eventually(lambda: scene.answers(7460), within=30)
+        scene.wait_ready(30)
+        took = time.monotonic() - began
+        broken = crowd.broken()
+    scene.standalone.remove("churn.yaml")
+    assert broken == [] and load.failures == [], f"{broken[:1]} {load.failures[:1]}"
+    return Seen(f"the status said: {said}", took, 0, load.requests)
+
+
+_SECRET = "the status names the Secret and what is wrong; traffic goes on; well again once it is right"
+
+
+@fault("SSH Secret emptied", ENROLLMENT, injected="privateKey and knownHosts empty, while a binding is added", expected=_SECRET, stage="three")
+def ssh_secret_emptied(scene: ThreeUplinks) -> Seen:
+    node = m.edge_node("edge", VPS, **scene.spec)
+    return through_secret_trouble(scene, "vps-ssh|privateKey|knownHosts", node, m.ssh_secret("vps-ssh", privateKey="", knownHosts=""))
+
+
+@fault("SSH Secret deleted", ENROLLMENT, injected="the Secret is gone, while a binding is added", expected=_SECRET, stage="three")
+def ssh_secret_deleted(scene: ThreeUplinks) -> Seen:
+    return through_secret_trouble(scene, "SSHSecretMissing.*vps-ssh", m.edge_node("edge", VPS, **scene.spec))
+
+
+@fault("SSH Secret with another key", ENROLLMENT, injected="a key that the VPS does not know, while a binding is added", expected=_SECRET, stage="three")
+def ssh_secret_changed(scene: ThreeUplinks) -> Seen:
+    stranger = keys.make(scene.lab.folder / "strangers", f"key{time.monotonic_ns()}")
+    secret = m.ssh_secret("vps-ssh", privateKey=stranger.private_text, knownHosts=scene.lab.known_hosts())
+    return through_secret_trouble(scene, "AuthenticationFailed", m.edge_node("edge", VPS, **scene.spec), secret)
+
+
+def through_certificate_trouble(scene: ThreeUplinks, words: str, *objects: dict) -> Seen:
+    """The file of the bindings changes to `objects`, then it is put right."""
+    bindings = m.port_binding("web", "edge", *web_bindings())
+    with scene.load() as load, scene.crowd(count=50) as crowd:
+        scene.standalone.write("web.yaml", bindings, *objects)
+        said = scene.standalone.wait_binding("web", "secure", ready=False, within=20)
+        time.sleep(1)
+        scene.write_web()
+        began = time.monotonic()
+        scene.standalone.wait_binding("web", "secure", within=30)
+        took = time.monotonic() - began
+        broken = crowd.broken()
+    assert re.search(words, said["message"]), said
+    assert broken == [] and load.failures == [], f"{broken[:1]} {load.failures[:1]}"
+    return Seen(f"the binding said: {said['reason']}: {said['message']}", took, 0, load.requests)
+
+
+def web_bindings() -> list[dict]:
+    """Those of the scene, as ThreeUplinks.write_web writes them."""
+    return [m.tcp("web", WEB, BACKEND, 7000), m.tcp("other", 81, BACKEND, 7001), m.udp("datagrams", 53, BACKEND, 7000),
+            m.tcp("secure", 9443, BACKEND, 7000, tls=m.offload("edge-tls"))]
+
+
+_CERTIFICATE = "the binding names the Secret and what is wrong; other bindings go on; well again once it is right"
+
+
+@fault("TLS Secret deleted", ENROLLMENT, injected="the Secret of a binding in force is gone", expected=_CERTIFICATE, stage="three")
+def tls_secret_deleted(scene: ThreeUplinks) -> Seen:
+    return through_certificate_trouble(scene, "edge-tls")
+
+
+@fault("TLS Secret emptied", ENROLLMENT, injected="tls.crt and tls.key empty", expected=_CERTIFICATE, stage="three")
+def tls_secret_emptied(scene: ThreeUplinks) -> Seen:
+    secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "edge-tls", "namespace": "default"},
+              "data": {"tls.crt": "", "tls.key": ""}}
+    return through_certificate_trouble(scene, "edge-tls", secret)
+
+
+@fault("TLS Secret with another's key", ENROLLMENT, injected="tls.crt of one certificate, tls.key of another", expected=_CERTIFICATE, stage="three")
+def tls_secret_mixed(scene: ThreeUplinks) -> Seen:
+    secret = m.tls_secret("edge-tls", scene.edge)
+    secret["data"]["tls.key"] = m.tls_secret("x", scene.lab.certificates.issue("stranger", "stranger.example.test"))["data"]["tls.key"]
+    return through_certificate_trouble(scene, "edge-tls", secret)

@@ -1,0 +1,242 @@
+"""What faults happen to: a lab with one VPS and three uplinks on hosts of their own, or a bare one."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import stage as stages
+from lab.commands import attempt
+from lab.machine import NspawnMachine
+from lab.network import BACKEND, HOME, UPLINKS, VPS
+from load import Crowd, OpenLoad, SteadyLoad
+from product import manifests as m
+from product import traffic
+from product.traffic import eventually
+from product.uplinks import RemoteUplink
+
+WEB, OTHER, DATAGRAMS, SECURE = 80, 81, 53, 9443
+NAME = "edge.example.test"
+ADDRESSES = (HOME, *UPLINKS)
+
+
+class Scene:
+    """A lab and a controller. `machine` is the VPS."""
+
+    def __init__(self, made: stages.Stage):
+        self.stage = made
+        self.lab, self.standalone = made.lab, made.standalone
+        assert isinstance(self.lab.vps, NspawnMachine)
+        self.machine: NspawnMachine = self.lab.vps
+        self.client = self.lab.client
+        self._nudges = 0
+        self.spec: dict = {}
+
+    # The controller
+
+    def write_node(self, *, known_hosts_end: str = "") -> None:
+        key = self.lab.operator_key.private_text
+        secret = m.ssh_secret("vps-ssh", privateKey=key, knownHosts=self.lab.known_hosts() + known_hosts_end)
+        self.standalone.write("node.yaml", m.edge_node("edge", VPS, **self.spec), secret)
+
+    def nudge(self) -> None:
+        """Makes the controller look at the VPS now and not in three minutes: its Secret gets another comment."""
+        self._nudges += 1
+        self.write_node(known_hosts_end=f"# {self._nudges}\n")
+
+    def mark(self) -> int:
+        """Where the controller's log is now."""
+        return len(self.standalone.log_text())
+
+    def told(self, words: str, since: int, *, within: float = 15) -> str:
+        """The first line of the controller's log after `since` that matches the expression."""
+        def found() -> str | None:
+            return next((line for line in self.standalone.log_text()[since:].splitlines() if re.search(words, line)), None)
+        try:
+            return eventually(found, within=within)
+        except AssertionError:
+            tail = "\n".join(self.standalone.log_text()[since:].splitlines()[-15:])
+            raise AssertionError(f"the controller did not say {words!r} within {within} s; it said:\n{tail}") from None
+
+    def event(self, reason: str, since: int, *, about: str = "", within: float = 15) -> str:
+        """The message of an event of that reason which speaks `about` something."""
+        return self.told(rf"(?=.*\breason=\"?{reason}\b)(?=.*{about})", since, within=within)
+
+    def condition(self) -> dict:
+        return self.standalone.condition("EdgeNode", "edge", "Ready")
+
+    def wait_ready(self, within: float = 60) -> None:
+        self.standalone.wait("EdgeNode", "edge", within=within)
+
+    def wait_not_ready(self, words: str, *, within: float = 60) -> str:
+        """The message of Ready=False, once it matches."""
+        def found() -> str | None:
+            condition = self.condition()
+            shown = f"{condition.get('reason', '')}: {condition.get('message', '')}"
+            return shown if condition.get("status") != "True" and re.search(words, shown) else None
+        try:
+            return eventually(found, within=within)
+        except AssertionError:
+            raise AssertionError(f"the status did not say {words!r} within {within} s, but: {self.condition()}") from None
+
+    # The VPS
+
+    def on_vps(self, *command: str, input: str | bytes | None = None) -> str:
+        return self.machine.exec(list(command), input=input)
+
+    def property(self, unit: str, name: str) -> str:
+        return self.on_vps("systemctl", "show", f"--property={name}", "--value", f"tidegate-{unit}.service").strip()
+
+    def pid(self, unit: str) -> int:
+        return int(self.property(unit, "MainPID") or 0)
+
+    # Traffic
+
+    def load(self, port: int = WEB, **options) -> SteadyLoad:
+        return SteadyLoad(self.client, VPS, port, **options)
+
+    def open_load(self, port: int = WEB, **options) -> OpenLoad:
+        return OpenLoad(self.client, VPS, port, **options)
+
+    def crowd(self, port: int = WEB, count: int = 200) -> Crowd:
+        return Crowd(self.client, VPS, port, count)
+
+    def answers(self, port: int = WEB, *, timeout: float = 1) -> dict:
+        return traffic.whoami(self.client, VPS, port, timeout=timeout)
+
+    def back(self, since: float, *, port: int = WEB, within: float) -> float:
+        """Waits until the port answers ten times on end; seconds from `since` until the first of them."""
+        deadline = time.monotonic() + within
+        while True:
+            began = time.monotonic()
+            try:
+                for _ in range(10):
+                    self.answers(port)
+                return began - since
+            except (OSError, ValueError) as error:
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"port {port} does not answer {within} s on: {error}") from error
+                time.sleep(0.05)
+
+
+class ThreeUplinks(Scene):
+    """Enrolled, with an uplink on each of the hosts home, uplink1 and uplink2. The victim is the last."""
+
+    def __init__(self, made: stages.Stage):
+        super().__init__(made)
+        self.hosts = (self.lab.home, *self.lab.uplinks)
+        self.uplinks: dict[int, RemoteUplink] = {}
+        self.spec = {"uplink": {"replicas": 3}}
+        self.victim, self.victim_host, self.victim_address = 2, self.lab.uplinks[1], UPLINKS[1]
+        self.edge = self.lab.certificates.issue("edge", NAME)
+
+    def build(self) -> "ThreeUplinks":
+        self.write_node()
+        self.write_web()
+        self.standalone.start()
+        self.standalone.wait("EdgeNode", "edge", "Enrolled", within=120)
+        for ordinal in range(3):
+            self.start_uplink(ordinal)
+        self.settle(60)
+        return self
+
+    def write_web(self, *, target: int = 7001, secret: bool = True) -> None:
+        bindings = m.port_binding(
+            "web", "edge", m.tcp("web", WEB, BACKEND, 7000), m.tcp("other", OTHER, BACKEND, target),
+            m.udp("datagrams", DATAGRAMS, BACKEND, 7000), m.tcp("secure", SECURE, BACKEND, 7000, tls=m.offload("edge-tls")))
+        self.standalone.write("web.yaml", bindings, *([m.tls_secret("edge-tls", self.edge)] if secret else []))
+
+    def start_uplink(self, ordinal: int) -> RemoteUplink:
+        files = self.standalone.state / "uplinks/default-edge"
+        eventually(lambda: (files / "config/document.json").exists() and (files / "keys" / f"priv-{ordinal}").exists(), within=30)
+        self.uplinks[ordinal] = RemoteUplink(self.standalone, self.hosts[ordinal], "edge", ordinal)
+        return self.uplinks[ordinal]
+
+    def victims(self) -> list[int]:
+        """The processes of the victim's host: the uplink and its wireguard-go."""
+        return self.victim_host.pids()
+
+    def signal_victim(self, number: signal.Signals) -> None:
+        for pid in self.victims():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def revive(self) -> None:
+        """The victim runs again, as a kubelet would start it."""
+        self.signal_victim(signal.SIGKILL)
+        self.uplinks[self.victim].kill()
+        attempt(["ip", "-n", self.victim_host.name, "link", "delete", "wg-uplink"])
+        self.start_uplink(self.victim)
+
+    def in_rotation(self) -> set[str]:
+        """The uplinks that twelve requests passed."""
+        return {self.answers()["peer"] for _ in range(12)}
+
+    def settle(self, within: float = 40) -> float:
+        """Waits until all three carry traffic; how long that took."""
+        began = time.monotonic()
+        eventually(lambda: self.in_rotation() == set(ADDRESSES), within=within)
+        return time.monotonic() - began
+
+
+class Bare(Scene):
+    """Nothing is enrolled yet; its one uplink is the controller's own."""
+
+    def begin(self, **options: str) -> None:
+        self.write_node()
+        self.standalone.write("web.yaml", m.port_binding("web", "edge", m.tcp("web", WEB, BACKEND, 7000)))
+        self.standalone.start()
+
+    def assert_well(self, within: float = 120) -> float:
+        """Enrolled, traffic flows, and no half-done file is left; how long that took."""
+        began = time.monotonic()
+        self.wait_ready(within)
+        self.back(began, within=20)
+        took = time.monotonic() - began
+        odd = [str(path) for place in ("usr/local/lib", "etc/tidegate") for path in (self.machine.root / place).rglob("*")
+               if any(word in path.name for word in ("tmp", "partial", ".new", "staging", ".next"))]
+        assert odd == [], f"left behind: {odd}"
+        empty = [str(path) for path in (self.machine.root / "etc/tidegate").rglob("*") if path.is_file() and path.stat().st_size == 0]
+        assert empty == [], f"empty: {empty}"
+        return took
+
+
+class Scenes:
+    """One scene at a time; the shared one is kept until another is asked for, or a fault left it broken."""
+
+    def __init__(self) -> None:
+        self._three: ThreeUplinks | None = None
+
+    def get(self, kind: str) -> Scene:
+        if kind == "three":
+            if self._three is None:
+                self._three = ThreeUplinks(stages.fresh(uplinks="files")).build()
+            return self._three
+        self._three = None
+        if kind == "bare":
+            return Bare(stages.fresh())
+        raise ValueError(f"no stage {kind}")
+
+    def after(self, *, failed: bool) -> None:
+        """The shared scene goes on only while it is well."""
+        if self._three is None:
+            return
+        try:
+            if failed:
+                raise AssertionError("a fault was not as expected")
+            self._three.settle()
+            self._three.wait_ready(30)
+        except (AssertionError, OSError, ValueError):
+            self.close()
+
+    def close(self) -> None:
+        self._three = None
+        stages.close()
+
+    def evidence(self, folder: Path, text: str) -> None:
+        stages.keep_evidence(folder, text)
