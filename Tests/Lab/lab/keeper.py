@@ -14,7 +14,6 @@ from pathlib import Path
 
 from . import cgroups, paths
 from .commands import attempt
-from .machine import OWN_INIT
 from .network import Network
 
 # systemd-nspawn(1): what it exits with when the container asked for a reboot.
@@ -28,11 +27,11 @@ _INTO_GROUPS = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 125
 
 def nspawn(instance: str, folder: Path) -> list[str]:
     name = paths.namespace_name(instance, "vps")
-    begin = ["--as-pid2"] if (folder / "root" / OWN_INIT).exists() else ["--boot"]
+    begin = ["--as-pid2"] if (folder / "root" / paths.OWN_INIT).exists() else ["--boot"]
     return ["systemd-nspawn", "--quiet", "--directory", str(folder / "root"), *begin, "--register=no", "--keep-unit",
             f"--machine={name}", "--hostname=vps", f"--network-namespace-path=/run/netns/{name}",
             "--capability=CAP_NET_ADMIN", "--bind=/dev/net/tun", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
-            *([f"/{OWN_INIT}"] if begin == ["--as-pid2"] else [])]
+            *([f"/{paths.OWN_INIT}"] if begin == ["--as-pid2"] else [])]
 
 
 def rewire(instance: str) -> None:

@@ -17,10 +17,6 @@ from .namespaces import Namespace
 from .network import VPS
 
 
-# What a machine without systemd runs beside process 1, relative to its root.
-OWN_INIT = "usr/sbin/lab-init"
-
-
 class Machine(Protocol):
     """Both kinds are real machines with systemd and sshd, reached at network.VPS."""
 
@@ -105,8 +101,8 @@ class NspawnMachine:
         write_identity(self.root / "etc", self.hosts, authorized)
         if not self.systemd:
             # In the place where the keeper looks for it.
-            (self.root / OWN_INIT).write_text("#!/bin/sh\nmkdir -p /run/sshd\nexec /usr/sbin/sshd -D -e\n")
-            (self.root / OWN_INIT).chmod(0o755)
+            (self.root / paths.OWN_INIT).write_text("#!/bin/sh\nmkdir -p /run/sshd\nexec /usr/sbin/sshd -D -e\n")
+            (self.root / paths.OWN_INIT).chmod(0o755)
 
     def start(self) -> None:
         """Switches the machine on. Returns at once; see wait_ready."""
