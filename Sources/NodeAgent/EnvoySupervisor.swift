@@ -249,8 +249,8 @@ struct EnvoySupervisor: Hashable, Codable, Sendable {
         failures += 1
     }
 
-    /// 1 s, 2 s, 4 s and so on to 32 s.
-    private var delay: Int64 { 1000 << Int64(min(max(failures - 1, 0), 5)) }
+    /// 1 s, 2 s, 4 s, and 8 s from then on.
+    private var delay: Int64 { 1000 << Int64(min(max(failures - 1, 0), 3)) }
 }
 
 extension EnvoySupervisor {
