@@ -30,6 +30,8 @@ let usage = """
 signal(SIGPIPE, SIG_IGN)
 signal(SIGHUP, SIG_IGN)
 umask(0o077)
+// It holds the relay's key and those of TLS bindings.
+forbidDumps()
 
 func environment(_ names: [String]) -> [String: String] {
     var values: [String: String] = [:]

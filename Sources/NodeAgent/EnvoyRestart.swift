@@ -63,7 +63,8 @@ extension EnvoyRun.Outcome {
     func words(drainSeconds: Int) -> String {
         switch kind {
         case .hot:
-            "Envoy was restarted hot: no connection was refused, and those of the former Envoy live for \(drainSeconds) s at most."
+            "Envoy was restarted hot: \(printable(message, limit: 600)). No connection was refused, and those of the former one live for "
+                + "\(drainSeconds) s at most."
         case .plain: "Envoy was restarted plainly, and its connections were cut: \(printable(message, limit: 600))."
         case .failed: "Envoy was not restarted: \(printable(message, limit: 600))."
         }

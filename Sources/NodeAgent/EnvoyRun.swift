@@ -14,7 +14,7 @@ struct EnvoyRun: Hashable, Codable, Sendable {
             case failed
         }
         var kind: Kind
-        /// For people; empty for `hot`.
+        /// For people: what took over, why it was plain, or why there is no new one.
         var message: String
     }
 

@@ -148,7 +148,11 @@ struct EnvoySupervisor: Hashable, Codable, Sendable {
         }
         processes[index].phase = .serving
         switch request {
-        case .hot: finish(.hot, "")
+        case .hot:
+            let former = processes[..<index].last
+            finish(
+                .hot,
+                "Envoy \(processes[index].program.version) (process \(pid)) took over from \(former?.program.version ?? "none")")
         case .plain(let reason): finish(.plain, reason)
         case nil: break
         }
@@ -245,8 +249,8 @@ struct EnvoySupervisor: Hashable, Codable, Sendable {
         failures += 1
     }
 
-    /// 1 s, 2 s, 4 s and so on to 32 s.
-    private var delay: Int64 { 1000 << Int64(min(max(failures - 1, 0), 5)) }
+    /// 1 s, 2 s, 4 s, and 8 s from then on.
+    private var delay: Int64 { 1000 << Int64(min(max(failures - 1, 0), 3)) }
 }
 
 extension EnvoySupervisor {

@@ -35,7 +35,7 @@ def envoy_killed(scene: ThreeUplinks) -> Seen:
         time.sleep(0.1)
         took = scene.back(began, within=20)
     assert took < 5, f"back after {took:.1f} s"
-    return Seen("started again by systemd", took, len(load.lost()), load.requests)
+    return Seen("started again by its supervisor", took, len(load.lost()), load.requests)
 
 
 @fault("Envoy out of memory", HOST, injected="prlimit --as at what Envoy has mapped, then 400 connections", stage="three",
@@ -59,7 +59,7 @@ def envoy_out_of_memory(scene: ThreeUplinks) -> Seen:
     if not died:
         scene.on_vps(*limit, "--as=unlimited:")
     assert took < 10, f"back after {took:.1f} s"
-    return Seen("Envoy died of it and was started again by systemd" if died else "Envoy lived on", took)
+    return Seen("Envoy died of it and was started again by its supervisor" if died else "Envoy lived on", took)
 
 
 @fault("Envoy crash-looping", HOST, injected="Envoy's program replaced by one that ends at once, Envoy killed; the controller looks 5 s later",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import cluster_stage
 import stage as stages
-from lab.commands import attempt
+from lab.commands import CommandFailed, attempt
 from lab.machine import NspawnMachine
 from lab.network import BACKEND, HOME, UPLINKS, VPS
 from load import Crowd, OpenLoad, SteadyLoad
@@ -92,7 +93,14 @@ class Scene:
         return self.on_vps("systemctl", "show", f"--property={name}", "--value", f"tidegate-{unit}.service").strip()
 
     def pid(self, unit: str) -> int:
-        return int(self.property(unit, "MainPID") or 0)
+        """Of the unit's process; for Envoy that of the one that serves, not of its supervisor. 0 for none."""
+        if unit != "envoy":
+            return int(self.property(unit, "MainPID") or 0)
+        try:
+            run = json.loads(self.on_vps("cat", "/run/tidegate/envoy.json"))
+        except CommandFailed:
+            return 0
+        return next((one["pid"] for one in run["processes"] if one["phase"] == "serving"), 0)
 
     # Traffic
 

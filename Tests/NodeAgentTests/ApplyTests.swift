@@ -193,6 +193,16 @@ import Testing
         #expect(host.machine.withLock(\.commands).contains { $0.hasSuffix("prlimit --pid 4242 --nofile=67536:67536") })
     }
 
+    @Test func limitThatIsAsItShouldBeIsLeftAlone() throws {
+        _ = try enrolled(try sampleDocument())
+        let limits =
+            "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            67536                67536                files\n"
+        try makeFolder(host.folder.path + "/proc/4242", .publicFolder)
+        try replaceFile(host.folder.path + "/proc/4242/limits", Array(limits.utf8), .publicFile)
+        #expect(try host.apply(try sampleDocument(restart: "1")).envoyRestart != nil)
+        #expect(!host.machine.withLock(\.commands).contains { $0.contains("prlimit") })
+    }
+
     @Test func plainRestartSaysWhy() throws {
         _ = try enrolled(try sampleDocument())
         host.machine.withLock { $0.restartOutcome = EnvoyRun.Outcome(kind: .plain, message: "Envoy 1.39.3 is too old") }

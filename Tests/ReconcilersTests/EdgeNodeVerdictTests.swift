@@ -48,6 +48,12 @@ import Testing
             ])
     }
 
+    @Test func tellsWhatAHostWithoutSystemdNeeds() throws {
+        var outcome = try goodOutcome()
+        outcome.report?.caveats = ["after a reboot nothing comes back"]
+        #expect(status(outcome).conditions.last?.message == "2 bindings through 2 uplinks; after a reboot nothing comes back")
+    }
+
     @Test func tellsWhyTheVPSWasNotReached() throws {
         var outcome = try goodOutcome()
         let good = status(outcome)

@@ -27,9 +27,11 @@ _INTO_GROUPS = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 125
 
 def nspawn(instance: str, folder: Path) -> list[str]:
     name = paths.namespace_name(instance, "vps")
-    return ["systemd-nspawn", "--quiet", "--directory", str(folder / "root"), "--boot", "--register=no", "--keep-unit",
+    begin = ["--as-pid2"] if (folder / "root" / paths.OWN_INIT).exists() else ["--boot"]
+    return ["systemd-nspawn", "--quiet", "--directory", str(folder / "root"), *begin, "--register=no", "--keep-unit",
             f"--machine={name}", "--hostname=vps", f"--network-namespace-path=/run/netns/{name}",
-            "--capability=CAP_NET_ADMIN", "--bind=/dev/net/tun", "--link-journal=no", "--resolv-conf=off", "--timezone=off"]
+            "--capability=CAP_NET_ADMIN", "--bind=/dev/net/tun", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
+            *([f"/{paths.OWN_INIT}"] if begin == ["--as-pid2"] else [])]
 
 
 def rewire(instance: str) -> None:

@@ -38,12 +38,13 @@ class Lab:
     # Taking it up and down
 
     def up(self, *, rtt_ms: float = 0, attached: bool = False, kernel_wireguard: bool = False, disk_bytes: int = _DISK,
-           release: str = tree.RELEASE) -> "Lab":
+           release: str = tree.RELEASE, systemd: bool = True) -> "Lab":
         """Builds the lab anew, ending what an earlier instance of the same id left.
 
         rtt_ms: round-trip time added between home and everything outside; 0 for none. attached: the lab ends with the
         calling process, even one killed. kernel_wireguard: the VPS is a QEMU machine with a kernel of its own (slow).
         disk_bytes: what the VPS can write before its disk is full. release: the VPS's Debian, one of tree.RELEASES.
+        systemd: False for a VPS whose process 1 starts sshd and nothing else.
         """
         paths.STATES.mkdir(mode=0o700, exist_ok=True)
         with open(paths.STATES / f"{self.instance}.lock", "w") as lock:
@@ -53,7 +54,7 @@ class Lab:
             if attached:
                 self._appoint_warden()
             try:
-                self._build(rtt_ms, kernel_wireguard, disk_bytes, release)
+                self._build(rtt_ms, kernel_wireguard, disk_bytes, release, systemd)
             except BaseException:
                 leftovers.reap(self.instance)
                 self._dismiss_warden()
@@ -86,10 +87,10 @@ class Lab:
 
     # Building
 
-    def _build(self, rtt_ms: float, kernel_wireguard: bool, disk_bytes: int, release: str) -> None:
+    def _build(self, rtt_ms: float, kernel_wireguard: bool, disk_bytes: int, release: str, systemd: bool) -> None:
         (self.folder / "hosts").mkdir()
         self._write_shared_files()
-        self.vps = QemuMachine(self.instance) if kernel_wireguard else NspawnMachine(self.instance, release)
+        self.vps = QemuMachine(self.instance) if kernel_wireguard else NspawnMachine(self.instance, release, systemd)
         with ThreadPoolExecutor() as pool:
             parts = [
                 pool.submit(self.network.create, delayed=rtt_ms > 0),

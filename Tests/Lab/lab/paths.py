@@ -12,6 +12,8 @@ STATES = Path("/run/tidegate-lab")
 
 # A namespace's name is a file name and at most 255 bytes; this short form keeps `tg-<id>-<role>` unambiguous.
 _INSTANCE = re.compile(r"[a-z0-9]{1,12}\Z")
+# What a machine without systemd runs beside process 1, relative to its root.
+OWN_INIT = "usr/sbin/lab-init"
 
 
 def cache() -> Path:
