@@ -5,10 +5,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON := /usr/bin/python3
 LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
-SLIM := -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic -Xswiftc -use-ld=lld -Xlinker --icf=all
+SLIM := -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker -z -Xlinker pack-relative-relocs
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
-.PHONY: help setup bundle build images install lint test test-unit test-kube test-kernel test-e2e demo fuzz bench lab-up lab-down lab-shell clean
+.PHONY: help setup bundle build images install lint test test-unit test-kube test-kernel test-e2e test-faults demo fuzz bench lab-up lab-down lab-shell clean
 
 help:                   ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,11 @@ test test-e2e: KERNEL_WIREGUARD := 1
 test-e2e: build         ## the whole path, in the lab: Tests/EndToEnd/run NAME for some of it
 	@echo "end-to-end tests"
 	@$(PYTHON) Tests/EndToEnd/run
+	@$(PYTHON) Tests/Faults/run --quick
+
+test-faults: build      ## break everything on purpose, into docs/reliability.md (half an hour; ONLY=word for some of it)
+	@echo "faults"
+	@$(PYTHON) Tests/Faults/run --write $(ONLY)
 
 demo: build             ## two YAML files to real traffic through a real VPS
 	@$(PYTHON) Tests/Lab/demo.py

@@ -229,7 +229,9 @@ public actor NodeSession {
     }
 
     private func refusal(_ report: AgentReport) -> EnrollmentError {
-        let problem = report.problems.first ?? AgentProblem(kind: .system, message: "the agent refused and gave no reason")
+        // The cause comes last; what the agent met before and bore stands behind it.
+        let problem = report.problems.last ?? AgentProblem(kind: .system, message: "the agent refused and gave no reason")
+        let others = report.problems.dropLast().map(\.message).joined(separator: "; ")
         let reason: EnrollmentError.Reason
         var followUp = EnrollmentError.FollowUp.retry
         switch problem.kind {
@@ -243,7 +245,7 @@ public actor NodeSession {
         case .envoyRejected, .envoyNotRunning, .wireGuard, .network, .system: reason = .agentFailed
         }
         return EnrollmentError(
-            reason: reason, message: "\(host): " + report.problems.map(\.message).joined(separator: "; "),
+            reason: reason, message: "\(host): \(problem.message)" + (others.isEmpty ? "" : " (besides: \(others))"),
             followUp: followUp, epochSeen: reason == .staleEpoch ? report.epoch : nil)
     }
 }

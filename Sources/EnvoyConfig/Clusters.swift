@@ -1,7 +1,8 @@
 import EdgeAPI
 import NetworkTypes
 
-/// A binding's way into the tunnel: its uplinks, their health, and what is asked of a connection to them.
+/// A binding's way into the tunnel: its uplinks, their health, and what is asked of a connection to them. How many connections it may
+/// have is added on the host, for it depends on what that one bears.
 ///
 /// The uplinks of a UDP binding stand in a file of their own (EDS), as a change of the cluster would end its sessions; TCP connections
 /// outlive such a change, and do without a watched file for each binding.
@@ -12,7 +13,6 @@ func renderCluster(_ binding: EnvoyBinding, uplinks: [EnvoyUplink], edge: EdgeSp
     set("common_lb_config", ["healthy_panic_threshold": ["value": 0]])
     set("ignore_health_on_host_removal", true)
     set("health_checks", [healthCheck(edge.healthCheck, for: binding)])
-    set("circuit_breakers", circuitBreakers(maxConnections: edge.maxConnections))
     switch binding.transport {
     case .tcp(let options):
         set("type", "STATIC")
@@ -51,19 +51,6 @@ private func healthCheck(_ spec: HealthCheckSpec, for binding: EnvoyBinding) -> 
         "transport_socket_match_criteria": binding.hasProxyHeader ? ["probe": true] : .absent,
         "unhealthy_interval": quick,
         "unhealthy_threshold": .integer(spec.unhealthyThreshold),
-    ]
-}
-
-/// Envoy's default of 1,024 of each would cap every binding, UDP sessions too; the cap that counts is the global one.
-private func circuitBreakers(maxConnections: Int) -> JSON {
-    let all = JSON.integer(maxConnections)
-    return [
-        "thresholds": [
-            [
-                "max_connections": all, "max_pending_requests": all, "max_requests": all, "max_retries": all,
-                "priority": "DEFAULT",
-            ]
-        ]
     ]
 }
 

@@ -6,6 +6,8 @@ enum Limits {
     static let clientHelloBuffer = 2048
     /// Seconds a client may take over its ClientHello.
     static let clientHelloTimeout = 10
+    /// Seconds a client may take over a whole TLS handshake; Envoy's default is for ever.
+    static let handshakeTimeout = 15
     /// Seconds of silence before TCP keepalive asks, between two questions, and how often it asks: 180 s in all, the time after which
     /// an uplink calls its tunnel dead too.
     static let keepaliveTime = 60

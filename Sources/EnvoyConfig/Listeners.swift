@@ -67,6 +67,7 @@ private func filterChain(_ binding: EnvoyBinding) -> JSON {
         ],
         "name": .string(binding.name),
         "transport_socket": transportSocket,
+        "transport_socket_connect_timeout": transportSocket == .absent ? .absent : .seconds(Limits.handshakeTimeout),
     ]
 }
 

@@ -165,6 +165,15 @@ struct ApplyRun {
     private mutating func rollOut(_ account: EnvoyAccount, _ running: UnitState?, _ state: inout StateFile) throws(AgentError) {
         let envoy = content.envoy
         let facts = try host.envoyHost()
+        let connections = facts.connections(atMost: envoy.maxConnections)
+        if connections < envoy.maxConnections {
+            report.problems.append(
+                AgentProblem(
+                    kind: .system,
+                    message:
+                        "this host lets a service open \(facts.openFiles) files, so Envoy takes \(connections) connections at once and "
+                        + "not \(envoy.maxConnections): have its provider raise the limit, or lower spec.edge.maxConnections"))
+        }
         let taken = PortCheck(envoy.listeners, sockets: try host.kernel.sockets(), envoy: account.user).taken
         let owners = taken.isEmpty ? [:] : host.kernel.owners(Array(taken.values))
         let restart = document.restartEnvoy.map { $0 != state.value.restartDone } ?? false

@@ -19,7 +19,9 @@ extension Host {
             // sd_booted(3)
             hasSystemd: { access("/run/systemd/system", F_OK) == 0 },
             tunnel: .live, kernel: .live,
-            envoyHost: { () throws(AgentError) in EnvoyHost(hasIPv6: canListenOnIPv6(), memoryBytes: try memoryBytes()) },
+            envoyHost: { () throws(AgentError) in
+                EnvoyHost(hasIPv6: canListenOnIPv6(), memoryBytes: try memoryBytes(), openFiles: try openFilesOfServices())
+            },
             askEnvoy: { path, limit throws(AgentError) in
                 let target = HTTPTarget.unixSocket(paths.adminSocket)
                 guard let result = fetch(path, from: [target], milliseconds: 2000, limit: limit).first else {
@@ -43,6 +45,30 @@ private func memoryBytes() throws(AgentError) -> Int {
     var information = sysinfo()
     try checked("reading the size of the memory") { sysinfo(&information) }
     return Int(information.totalram) * Int(information.mem_unit)
+}
+
+/// The kernel's `fs.nr_open`, or what process 1 has where nobody may raise limits: in many a container, root and systemd may not.
+private func openFilesOfServices() throws(AgentError) -> Int {
+    let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    var own = rlimit()
+    try checked("reading the limit of open files") { getrlimit(resource, &own) }
+    let most = try readLine(of: "/proc/sys/fs/nr_open").flatMap { UInt($0) } ?? 1 << 20
+    var raised = rlimit(rlim_cur: own.rlim_cur, rlim_max: rlim_t(most))
+    guard setrlimit(resource, &raised) == 0 else {
+        let limits = String(decoding: try readFile("/proc/1/limits") ?? [], as: UTF8.self)
+        return hardLimit(named: "Max open files", in: limits) ?? Int(clamping: own.rlim_max)
+    }
+    setrlimit(resource, &own)
+    return Int(clamping: most)
+}
+
+/// The second figure of a line of `/proc/PID/limits` (proc(5)).
+func hardLimit(named name: String, in limits: String) -> Int? {
+    for line in limits.split(separator: "\n") where line.hasPrefix(name) {
+        let words = line.dropFirst(name.count).split(separator: " ")
+        if words.count >= 2 { return Int(words[1]) }
+    }
+    return nil
 }
 
 /// Runs a step on the host's network, with its error in the agent's terms.

@@ -7,10 +7,24 @@ public struct EnvoyHost: Hashable, Sendable {
     public var hasIPv6: Bool
     /// Bytes of the host's memory; Envoy refuses new connections when its heap nears half of it.
     public var memoryBytes: Int
+    /// Files that a service may have open here at once. Envoy crashes where it gets no socket, so it takes fewer connections then.
+    public var openFiles: Int
 
-    public init(hasIPv6: Bool, memoryBytes: Int) {
+    public init(hasIPv6: Bool, memoryBytes: Int, openFiles: Int = 1 << 20) {
         self.hasIPv6 = hasIPv6
         self.memoryBytes = memoryBytes
+        self.openFiles = openFiles
+    }
+
+    /// The connections that Envoy may hold: each takes two files, and listeners, checks, UDP sessions and logs want some too.
+    public func connections(atMost wanted: Int) -> Int {
+        min(wanted, max(1, (openFiles - min(openFiles / 8, 65536)) / 2))
+    }
+
+    /// The connections of one binding, so that whoever floods it leaves room for the others; the first few are anyone's.
+    func connectionsOfOneBinding(atMost wanted: Int) -> Int {
+        let all = connections(atMost: wanted)
+        return max(all * 3 / 4, min(all, 64))
     }
 
     /// Rounded down, so that the few bytes by which a kernel's own share differs change nothing.
@@ -67,7 +81,8 @@ extension EnvoyDocument {
                     path: "eds/\(assignment.name).json", kind: .endpoints, contents: response(.endpoints, [assignment.json])))
         }
         files.append(
-            EnvoyFile(path: "cds.json", kind: .clusters, contents: response(.cluster, clusters.lazy.map(\.json))))
+            EnvoyFile(path: "cds.json", kind: .clusters, contents: response(.cluster, clusters.lazy.map { capped($0, on: host) }))
+        )
         let served = listeners.lazy.filter { !leavingOut.contains($0.name) }.map { $0.json(on: host) }
         files.append(EnvoyFile(path: "lds.json", kind: .listeners, contents: response(.listener, served)))
         return files
@@ -82,7 +97,7 @@ extension EnvoyDocument {
         secrets checkedSecrets: some Collection<EnvoyResource>
     ) -> String {
         let listeners = checked.map { $0.json(on: host) }
-        let clusters = clusters.map(\.json) + checkedSecrets.map(secretCheck)
+        let clusters = clusters.map { capped($0, on: host) } + checkedSecrets.map(secretCheck)
         let resources = [
             "\"clusters\":[\(clusters.joined(separator: ","))]",
             "\"listeners\":[\(listeners.joined(separator: ","))]",
@@ -130,6 +145,17 @@ private func response(_ type: ResourceType, _ resources: some Sequence<String>) 
 private func extended(_ json: String, _ members: String) -> String { "{\(members),\(json.dropFirst())" }
 
 extension EnvoyDocument {
+    /// Envoy's default of 1,024 of each would cap every binding in silence, UDP sessions too.
+    private func capped(_ cluster: EnvoyResource, on host: EnvoyHost) -> String {
+        let all = host.connectionsOfOneBinding(atMost: maxConnections)
+        return extended(
+            cluster.json,
+            """
+            "circuit_breakers":{"thresholds":[{"max_connections":\(all),"max_pending_requests":\(all),"max_requests":\(all),\
+            "max_retries":\(all),"priority":"DEFAULT"}]}
+            """)
+    }
+
     private func overloadManager(on host: EnvoyHost) -> String {
         let type = "type.googleapis.com/envoy.extensions.resource_monitors"
         let monitors = [
@@ -140,7 +166,7 @@ extension EnvoyDocument {
             """
             {"name":"envoy.resource_monitors.global_downstream_max_connections","typed_config":\
             {"@type":"\(type).downstream_connections.v3.DownstreamConnectionsConfig",\
-            "max_active_downstream_connections":\(maxConnections)}}
+            "max_active_downstream_connections":\(host.connections(atMost: maxConnections))}}
             """,
         ]
         let actions = [("shrink_heap", "0.85"), ("reject_incoming_connections", "0.95")].map { action, threshold in

@@ -244,13 +244,13 @@ public struct EdgeNodeReconciler: Sendable {
             await store.record(
                 ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: "DriftRepaired", message: found))
         }
-        if let restart = report.envoyRestart {
-            await store.record(
-                ResourceEvent(kind: EdgeNode.kind, name: name, level: .normal, reason: "EnvoyRestarted", message: restart))
-        }
         for found in uplinkRepairs(report.peers, before: outcomes[name]?.outcome.report?.peers ?? []) {
             await store.record(
                 ResourceEvent(kind: EdgeNode.kind, name: name, level: .warning, reason: "DriftRepaired", message: found))
+        }
+        if let restart = report.envoyRestart {
+            await store.record(
+                ResourceEvent(kind: EdgeNode.kind, name: name, level: .normal, reason: "EnvoyRestarted", message: restart))
         }
         for problem in report.problems {
             await store.record(

@@ -180,13 +180,13 @@ import Testing
             (.wireGuard, .agentFailed, .retry), (.network, .agentFailed, .retry), (.system, .agentFailed, .retry),
         ]
         for (kind, reason, followUp) in cases {
-            let problems = [AgentProblem(kind: kind, message: "first"), AgentProblem(kind: .system, message: "second")]
+            let problems = [AgentProblem(kind: .system, message: "second"), AgentProblem(kind: kind, message: "first")]
             let error = try await failure(try FakeHost(.report(try report(.refused, problems))))
             let epoch: UInt64? = kind == .staleEpoch ? try report(.refused).epoch : nil
             #expect(
                 error
                     == EnrollmentError(
-                        reason: reason, message: "203.0.113.10: first; second", followUp: followUp, epochSeen: epoch))
+                        reason: reason, message: "203.0.113.10: first (besides: second)", followUp: followUp, epochSeen: epoch))
         }
         #expect(try await failure(try FakeHost(.report(try report(.refused))))?.reason == .agentFailed)
     }

@@ -68,6 +68,16 @@ import Testing
         }
     }
 
+    @Test func connectionsFollowTheFilesThatTheHostAllows() throws {
+        let document = try Self.document()
+        for (files, all, one) in [(1 << 20, 32768, 24576), (20000, 8750, 6562), (1000, 437, 327), (8, 3, 3), (0, 1, 1)] {
+            let host = EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30, openFiles: files)
+            #expect(document.bootstrapFile(on: host).contents.contains("\"max_active_downstream_connections\":\(all)}"))
+            let clusters = try #require(document.files(on: host).first { $0.kind == .clusters })
+            #expect(clusters.contents.contains(#""circuit_breakers":{"thresholds":[{"max_connections":\#(one),"#), "\(files)")
+        }
+    }
+
     @Test func watchedFilesAreCounted() throws {
         // LDS and CDS, the endpoints of dns, the certificate and the CA of api with their files.
         #expect(try Self.document().inotifyInstances == 2 + 1 + 2 * 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from lab.commands import CommandFailed, attempt, run
 from lab.network import BACKEND
@@ -44,9 +43,11 @@ def envoy_killed(scene: ThreeUplinks) -> Seen:
 def envoy_out_of_memory(scene: ThreeUplinks) -> Seen:
     pid = scene.pid("envoy")
     pages = int(scene.on_vps("cat", f"/proc/{pid}/statm").split()[0])
-    # Of the machine underneath: systemd-nspawn holds back the right to it.
-    outside = next(one for one in scene.machine.namespace.pids() if Path(f"/proc/{one}/comm").read_text().strip() == "envoy")
-    run(["prlimit", "--pid", str(outside), f"--as={pages * 4096}"])
+    # As Envoy's own user: systemd-nspawn holds back root's right to it.
+    user = scene.on_vps("id", "-u", "tidegate-envoy").strip()
+    limit = ["setpriv", f"--reuid={user}", f"--regid={scene.on_vps('id', '-g', 'tidegate-envoy').strip()}", "--clear-groups",
+             "prlimit", "--pid", str(pid)]
+    scene.on_vps(*limit, f"--as={pages * 4096}:")
     began = time.monotonic()
     try:
         with scene.crowd(count=400):
@@ -56,7 +57,7 @@ def envoy_out_of_memory(scene: ThreeUplinks) -> Seen:
     took = scene.back(began, within=30)
     died = scene.pid("envoy") != pid
     if not died:
-        run(["prlimit", "--pid", str(outside), "--as=unlimited"])
+        scene.on_vps(*limit, "--as=unlimited:")
     assert took < 10, f"back after {took:.1f} s"
     return Seen("Envoy died of it and was started again by systemd" if died else "Envoy lived on", took)
 

@@ -6,6 +6,8 @@ import selectors
 import socket
 import struct
 import threading
+from dataclasses import dataclass
+from typing import Sequence
 
 from lab.commands import run
 from lab.laboratory import Lab
@@ -23,25 +25,30 @@ table ip interceptor {{
 """
 
 
-class Interceptor:
-    """`with Interceptor(lab) as wire:`. Passes everything on until told otherwise."""
+@dataclass(frozen=True)
+class Strike:
+    """When a connection is struck: at its `turn`-th question, or when the client has sent so many `bytes`. `silently`: nothing is cut, and
+    no byte passes any more."""
 
-    def __init__(self, lab: Lab):
+    turn: int | None = None
+    bytes: int | None = None
+    silently: bool = False
+
+    def meets(self, asked: int, sent: int) -> bool:
+        return (self.turn is not None and asked >= self.turn) or (self.bytes is not None and sent >= self.bytes)
+
+
+class Interceptor:
+    """`with Interceptor(lab, strikes) as wire:`. The connections meet the strikes one after the other; those after them pass."""
+
+    def __init__(self, lab: Lab, strikes: Sequence[Strike]):
         self.lab = lab
+        self.strikes = list(strikes)
         self.lock = threading.Lock()
-        self.turn: int | None = None
-        self.bytes: int | None = None
-        self.silently = False
         self.struck = 0
         self.connections = 0
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-
-    def strike(self, *, turn: int | None = None, bytes: int | None = None, silently: bool = False) -> None:
-        """Cuts the next connection when it comes to its `turn`-th question, or has sent so many bytes; `silently` nothing is cut, and
-        no byte passes any more."""
-        with self.lock:
-            self.turn, self.bytes, self.silently = turn, bytes, silently
 
     def __enter__(self) -> "Interceptor":
         self.listener = self.lab.internet.socket()
@@ -76,14 +83,13 @@ class Interceptor:
 
     def _serve(self, client: socket.socket) -> None:
         with self.lock:
-            turn, most, silently = self.turn, self.bytes, self.silently
-            self.turn = self.bytes = None
+            strike = self.strikes.pop(0) if self.strikes else Strike()
         client.settimeout(None)
         server = None
         try:
             server = self.lab.internet.connect(VPS, 22)
             server.settimeout(None)
-            self._pass(client, server, turn, most, silently)
+            self._pass(client, server, strike)
         except OSError:
             pass  # one of them is gone, and so is the other
         finally:
@@ -91,7 +97,7 @@ class Interceptor:
                 if one is not None:
                     one.close()
 
-    def _pass(self, client: socket.socket, server: socket.socket, turn: int | None, most: int | None, silently: bool) -> None:
+    def _pass(self, client: socket.socket, server: socket.socket, strike: Strike) -> None:
         asked, sent, was_answer = 0, 0, True
         with selectors.DefaultSelector() as selector:
             selector.register(client, selectors.EVENT_READ)
@@ -107,9 +113,9 @@ class Interceptor:
                         sent += len(data)
                         asked += 1 if was_answer else 0
                     was_answer = not is_question
-                    if (turn is not None and asked >= turn) or (most is not None and sent >= most):
+                    if strike.meets(asked, sent):
                         self.struck += 1
-                        if silently:
+                        if strike.silently:
                             self._keep_silent(client)
                         else:
                             self._reset(client)

@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import cluster_stage
 import stage as stages
 from lab.commands import attempt
 from lab.machine import NspawnMachine
@@ -206,24 +207,52 @@ class Bare(Scene):
         return took
 
 
+class ClusterScene:
+    """A cluster with an enrolled EdgeNode `edge`, three pods as its uplinks, and the binding `web`."""
+
+    def __init__(self) -> None:
+        self.stage = cluster_stage.fresh()
+        self.lab = self.stage.lab
+
+    def build(self) -> "ClusterScene":
+        self.stage.controller().start()
+        self.stage.enroll(uplink={"replicas": 3})
+        self.stage.kubectl.apply(m.port_binding("web", "edge", m.tcp("web", WEB, BACKEND, 7000)))
+        eventually(lambda: len({traffic.whoami(self.lab.client, VPS, WEB)["peer"] for _ in range(12)}) == 3, within=90)
+        return self
+
+    def open_load(self, **options) -> OpenLoad:
+        return OpenLoad(self.lab.client, VPS, WEB, **options)
+
+
 class Scenes:
     """One scene at a time; the shared one is kept until another is asked for, or a fault left it broken."""
 
     def __init__(self) -> None:
         self._three: ThreeUplinks | None = None
+        self._cluster: ClusterScene | None = None
 
-    def get(self, kind: str) -> Scene:
+    def get(self, kind: str) -> Scene | ClusterScene:
         if kind == "three":
             if self._three is None:
+                self._close_cluster()
                 self._three = ThreeUplinks(stages.fresh(uplinks="files")).build()
             return self._three
         self._three = None
+        if kind == "cluster":
+            if self._cluster is None:
+                stages.close()
+                self._cluster = ClusterScene().build()
+            return self._cluster
+        self._close_cluster()
         if kind == "bare":
             return Bare(stages.fresh())
         raise ValueError(f"no stage {kind}")
 
     def after(self, *, failed: bool) -> None:
         """The shared scene goes on only while it is well."""
+        if failed:
+            self._close_cluster()
         if self._three is None:
             return
         try:
@@ -236,7 +265,14 @@ class Scenes:
 
     def close(self) -> None:
         self._three = None
+        self._close_cluster()
         stages.close()
+
+    def _close_cluster(self) -> None:
+        if self._cluster is not None:
+            self._cluster = None
+            cluster_stage.close()
 
     def evidence(self, folder: Path, text: str) -> None:
         stages.keep_evidence(folder, text)
+        cluster_stage.keep_evidence(folder)

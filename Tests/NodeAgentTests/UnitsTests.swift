@@ -12,6 +12,13 @@ import Testing
         String(decoding: unit.text(settings), as: UTF8.self)
     }
 
+    @Test func limitsAreReadAsTheKernelWritesThem() {
+        let limits =
+            "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 20000                files     \n"
+        #expect(hardLimit(named: "Max open files", in: limits) == 20000)
+        #expect(hardLimit(named: "Max processes", in: limits) == nil)
+    }
+
     @Test func envoyUnitHasItsLimitsAndNoRightButThePorts() throws {
         let lines = text(.envoy, settings(try sampleDocument().content.envoy)).split(separator: "\n")
         for line in [
