@@ -1,6 +1,5 @@
 import CLinuxHeaders
 import Glibc
-public import NFTables
 import Netlink
 import NetlinkMessages
 import NetworkTypes
@@ -31,18 +30,11 @@ public final class NetworkInterfaces {
         return try links().filter { numbers.contains($0.index) }.compactMap { InterfaceName($0.name) }.sorted()
     }
 
-    /// The families that a default route is there for, IPv4 first; both where there is none.
-    public func familiesWithDefaultRoute() throws(HostNetworkError) -> [InboundPacket.Family] {
-        let routes = try routes().filter { $0.destination.length == 0 }
-        let found = InboundPacket.Family.allCases.filter { family in
-            routes.contains { route in
-                switch route.destination.address {
-                case .v4: family == .v4
-                case .v6: family == .v6
-                }
-            }
-        }
-        return found.isEmpty ? InboundPacket.Family.allCases : found
+    /// Whether there is a default route for IPv6, and none for IPv4.
+    public func hasOnlyIPv6() throws(HostNetworkError) -> Bool {
+        let defaults = try routes().filter { $0.destination.length == 0 }
+        func isIPv4(_ route: Route) -> Bool { if case .v4 = route.destination.address { true } else { false } }
+        return !defaults.isEmpty && !defaults.contains(where: isIPv4)
     }
 
     func ask(_ message: NetlinkMessage) throws(HostNetworkError) -> [NetlinkReply] { try socket.ask(message) }

@@ -26,6 +26,8 @@ public struct HostRuleset: Sendable {
 
     struct NamedSet: Sendable {
         var isInterval: Bool
+        /// Whether its elements were asked for.
+        var isListed: Bool
         var elements: [Element] = []
     }
 
@@ -52,14 +54,13 @@ public struct HostRuleset: Sendable {
             header: NFTablesMessages.header(family: UInt8(AF_UNSPEC)), description: description)
     }
 
-    /// Dumps of the elements of each set that ports may stand in; others, of addresses, may be long and decide nothing here.
+    /// Dumps of the elements of each set that ports, protocols or states may stand in.
     public static func elementQueries(sets: [NetlinkReply]) throws(MalformedNetlink) -> [NetlinkMessage] {
         var queries: [NetlinkMessage] = []
         for reply in sets {
             let family = try reply.header(as: nfgenmsg.self).nfgen_family
             let found = try reply.attributes(after: nfgenmsg.self)
-            let length = try found[NetlinkAttributeType(NFTA_SET_KEY_LEN)]?.u32BigEndian() ?? 0
-            guard length <= 2, let table = found[NetlinkAttributeType(NFTA_SET_TABLE)]?.string,
+            guard try isListed(found), let table = found[NetlinkAttributeType(NFTA_SET_TABLE)]?.string,
                 let name = found[NetlinkAttributeType(NFTA_SET_NAME)]?.string
             else { continue }
             queries.append(
@@ -72,6 +73,14 @@ public struct HostRuleset: Sendable {
                     }, description: "NFT_MSG_GETSETELEM of \(table) \(name)"))
         }
         return queries
+    }
+
+    /// Sets of addresses may be long, and decide nothing here; nor do joined keys, which are longer than four bytes.
+    private static func isListed(_ set: ParsedAttributes) throws(MalformedNetlink) -> Bool {
+        let length = try set[NetlinkAttributeType(NFTA_SET_KEY_LEN)]?.u32BigEndian() ?? .max
+        // TYPE_IPADDR of nftables' own numbers of types (include/datatype.h).
+        let type = try set[NetlinkAttributeType(NFTA_SET_KEY_TYPE)]?.u32BigEndian()
+        return length <= 4 && type != 7
     }
 
     /// Whether some chain decides on what comes in; without one there is nothing more to read.
@@ -113,7 +122,7 @@ public struct HostRuleset: Sendable {
             let (table, found) = try Self.read(reply, NetlinkAttributeType(NFTA_SET_TABLE))
             let flags = try found[NetlinkAttributeType(NFTA_SET_FLAGS)]?.u32BigEndian() ?? 0
             self.sets[table, default: [:]][found[NetlinkAttributeType(NFTA_SET_NAME)]?.string ?? ""] =
-                NamedSet(isInterval: flags & NFT_SET_INTERVAL.rawValue != 0)
+                NamedSet(isInterval: flags & NFT_SET_INTERVAL.rawValue != 0, isListed: try Self.isListed(found))
         }
         for reply in elements {
             let (table, found) = try Self.read(reply, NetlinkAttributeType(NFTA_SET_ELEM_LIST_TABLE))

@@ -78,7 +78,7 @@ extension InboundPacket {
     func connection(_ key: UInt32) -> PacketValue {
         switch key {
         case NFT_CT_STATE.rawValue: .known(NFTablesExpression.hostOrder(Self.newState))
-        case NFT_CT_STATUS.rawValue, NFT_CT_MARK.rawValue: .known([0, 0, 0, 0])
+        case NFT_CT_STATUS.rawValue: .known([0, 0, 0, 0])
         case NFT_CT_DIRECTION.rawValue: .known([0])
         default: .unknown
         }

@@ -140,7 +140,9 @@ struct RuleMachine {
         // NFT_REG_VERDICT: a verdict map.
         let isVerdict = target == 0
         if let target, !isVerdict { registers[Self.place(target)] = .unknown }
-        guard case .known(let key) = value, let set = sets[data[NetlinkAttributeType(NFTA_LOOKUP_SET)]?.string ?? ""] else {
+        guard case .known(let key) = value, let set = sets[data[NetlinkAttributeType(NFTA_LOOKUP_SET)]?.string ?? ""],
+            set.isListed
+        else {
             // Somebody is in no list; of anything else it cannot be told.
             if value == .somebody { return isInverted ? .goesOn : .fails }
             return isVerdict ? .ends(.unclear) : .mayFail

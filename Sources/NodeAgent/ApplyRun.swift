@@ -86,14 +86,26 @@ struct ApplyRun {
         var unitChanges: [String] = []
         let wireGuard = content.wireGuard
         let settings = unitSettings()
-        let result = try host.tunnel.ensure(wireGuard, key) { () throws(AgentError) in
-            guard try statusOf(host.paths.tunnelDevice) != nil else {
-                throw AgentError(
-                    .unsupportedHost,
-                    "the kernel has no WireGuard and the host no /dev/net/tun; have the provider enable one of them")
+        // On its way through the tunnel's code the error of the start would lose its kind.
+        var refusal: AgentError?
+        let result: (kind: Tunnel.Kind, changes: [String])
+        do throws(AgentError) {
+            result = try host.tunnel.ensure(wireGuard, key) { () throws(AgentError) in
+                do throws(AgentError) {
+                    guard try statusOf(host.paths.tunnelDevice) != nil else {
+                        throw AgentError(
+                            .unsupportedHost,
+                            "the kernel has no WireGuard and the host no /dev/net/tun; have the provider enable one of them")
+                    }
+                    unitChanges = try UnitFiles(host: host).ensure([.wireGuard], settings).changes
+                    try host.services.begin(.wireGuard)
+                } catch {
+                    refusal = error
+                    throw error
+                }
             }
-            unitChanges = try UnitFiles(host: host).ensure([.wireGuard], settings).changes
-            try host.services.begin(.wireGuard)
+        } catch {
+            throw refusal ?? error
         }
         report.wireGuardKind = result.kind
         note(unitChanges + result.changes)

@@ -159,15 +159,13 @@ extension KernelControl {
         owners: { sockets in ListeningSockets.owners(of: sockets).mapValues { "\($0)" } })
 }
 
-/// Closed is what is closed to each family that the host reaches the internet by.
+/// Clients come over IPv4 wherever the host has it: what is closed to IPv6 alone is no obstacle there.
 private func drops(of ports: [PublicPort]) throws(HostNetworkError) -> [PublicPort: String] {
-    let families = try NetworkInterfaces().familiesWithDefaultRoute()
-    let packets = ports.flatMap { port in families.map { InboundPacket($0, port.transport, port.port) } }
-    let found = try InputFirewall.drops(of: packets)
+    let family = try NetworkInterfaces().hasOnlyIPv6() ? InboundPacket.Family.v6 : .v4
+    let found = try InputFirewall.drops(of: ports.map { InboundPacket(family, $0.transport, $0.port) })
     var drops: [PublicPort: String] = [:]
     for port in ports {
-        let each = families.map { found[InboundPacket($0, port.transport, port.port)] }
-        guard let drop = each.first ?? nil, !each.contains(where: { $0 == nil }) else { continue }
+        guard let drop = found[InboundPacket(family, port.transport, port.port)] else { continue }
         drops[port] =
             "the host's own firewall drops what comes to \(port) (chain \(drop.chain) of table \(drop.family) \(drop.table)), and "
             + "Tidegate leaves it alone; let it in there, for good: \(drop.remedy)"

@@ -18,7 +18,7 @@ MOVED = "198.18.1.77"
 def publish_web(stage: Stage) -> None:
     stage.standalone.write("web.yaml", m.port_binding(
         "web", "edge", m.tcp("web", 443, BACKEND, 7000), m.tcp("proxied", 444, BACKEND, 7010, proxyProtocol=True),
-        m.udp("names", 53, BACKEND, 7000)))
+        m.udp("names", 53, BACKEND, 7000, maxDatagramBytes=9000)))
 
 
 class OneAddressFamily(EndToEnd):

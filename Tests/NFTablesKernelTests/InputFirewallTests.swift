@@ -34,7 +34,11 @@ import Testing
         ("policy drop; ip saddr != 192.0.2.0/24 tcp dport 443 accept", ["22/TCP", "53/UDP", "51821/UDP"]),
         ("policy accept; tcp dport 443 reject with tcp reset; udp dport != 53 drop", ["443/TCP", "51821/UDP"]),
         ("policy accept; iifname \"lo\" drop; ip saddr @nobody drop", []),
+        ("policy drop; ct state vmap { established : accept, new : jump web }", ["22/TCP", "53/UDP", "51821/UDP"]),
+        ("policy accept; ct state { invalid, new } drop", all),
         // What cannot be known is not claimed.
+        ("policy drop; tcp dport . ip saddr { 443 . 192.0.2.1 } accept", ["53/UDP", "51821/UDP"]),
+        ("policy drop; ct mark 7 accept", []),
         ("policy drop; iifname \"eth0\" accept", []),
         ("policy drop; ip daddr 192.0.2.1 tcp dport 443 accept", ["22/TCP", "53/UDP", "51821/UDP"]),
         ("policy drop; limit rate 10/second accept", []),
