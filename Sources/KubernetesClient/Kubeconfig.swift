@@ -35,7 +35,9 @@ struct Kubeconfig: Sendable {
         for item in try list.items() {
             let name = try item.child("name").required()
             let value = try item.child(inner)
-            guard result.updateValue(value, forKey: name) == nil else { throw item.fail("the name \(printable(name)) stands twice") }
+            guard result.updateValue(value, forKey: name) == nil else {
+                throw item.fail("the name \(printable(name)) stands twice")
+            }
         }
         return result
     }

@@ -40,7 +40,8 @@ import Testing
     @Test(arguments: [
         "", " ", "true", "Yes", "no", "null", "~", "5", "1.5", "1e3", "a: b", "a #b", "#a", "- a", "a\nb", "a\tb", "'", "\"",
         "\\",
-        "*a", "&a", "!a", "%a", "@a", "`a", "{a", "[a", "a ", " a", "é😀", "\u{85}", "\u{2028}", "\u{FEFF}", "\u{FFFE}\u{FFFF}\u{1FFFF}", "y", "<<", "=", "a:",
+        "*a", "&a", "!a", "%a", "@a", "`a", "{a", "[a", "a ", " a", "é😀", "\u{85}", "\u{2028}", "\u{FEFF}",
+        "\u{FFFE}\u{FFFF}\u{1FFFF}", "y", "<<", "=", "a:",
         "10.0.0.1:80", "2026-01-02T03:04:05Z", "---", "...", "a---b", "\u{7F}\u{1}", "key: [x]", "?", ":", "|", ">",
     ])
     func textsReadBackTheSame(text: String) throws {
