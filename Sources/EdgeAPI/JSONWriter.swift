@@ -44,7 +44,7 @@ extension FieldValue {
     static func text(_ value: some CustomStringConvertible) -> FieldValue { .string(value.description) }
 }
 
-/// `text` as a JSON string, which is also a YAML double-quoted scalar (RFC 8259, section 7).
+/// `text` as a JSON string, which is also a YAML double-quoted scalar (RFC 8259, section 7); NUL becomes U+FFFD.
 public func quotedJSON(_ text: String) -> String {
     var result = "\""
     for scalar in text.unicodeScalars {
@@ -52,10 +52,12 @@ public func quotedJSON(_ text: String) -> String {
         case "\"": result += "\\\""
         case "\\": result += "\\\\"
         case "\n": result += "\\n"
+        // As reading it refuses: no status may become unreadable by what a VPS says.
+        case "\u{0}": result += "\\ufffd"
         case "\r": result += "\\r"
         case "\t": result += "\\t"
         // Beyond JSON's own: what YAML does not take bare (YAML 1.2, section 5.1) or reads as a line's end.
-        case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}", "\u{FEFF}", "\u{FFFE}", "\u{FFFF}":
+        case "\u{1}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}", "\u{FEFF}", "\u{FFFE}", "\u{FFFF}":
             let digits = String(scalar.value, radix: 16)
             result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
         default: result.unicodeScalars.append(scalar)

@@ -31,7 +31,8 @@ enum HTTPReplyParser {
             String(decoding: line.last == 13 ? line.dropLast() : line, as: UTF8.self)
         }
         let words = (lines.first ?? "").split(separator: " ", maxSplits: 2)
-        guard words.count >= 2, words[0].hasPrefix("HTTP/1."), words[1].utf8.count == 3, let status = Int(words[1]) else {
+        guard words.count >= 2, words[0].hasPrefix("HTTP/1."), words[1].utf8.count == 3, let status = decimal(words[1])
+        else {
             throw MalformedHTTP(reason: "it does not begin with a status line")
         }
         var length: Int?
@@ -42,7 +43,7 @@ enum HTTPReplyParser {
             let value = parts[1].drop { $0 == " " || $0 == "\t" }
             switch parts[0].lowercased() {
             case "content-length":
-                guard let number = Int(value), number >= 0 else { throw MalformedHTTP(reason: "a bad content-length") }
+                guard let number = decimal(value) else { throw MalformedHTTP(reason: "a bad content-length") }
                 length = number
             case "transfer-encoding": isChunked = value.lowercased() == "chunked"
             default: break
@@ -58,6 +59,11 @@ enum HTTPReplyParser {
             return nil
         }
         return isAtEnd ? HTTPReply(status: status, body: Array(body)) : nil
+    }
+
+    /// Digits alone, where `Int` also takes a sign.
+    private static func decimal(_ text: Substring) -> Int? {
+        text.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 } ? Int(text) : nil
     }
 
     /// The index after the empty line.

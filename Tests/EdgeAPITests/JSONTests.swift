@@ -72,6 +72,8 @@ private func parse(_ text: String) throws(SyntaxProblem) -> FieldNode { try Fiel
             "b": .array([.integer(1), .number(1.5), .null, .bool(false)]), "a": .string("\"\\\n\u{1}\u{2028}é"),
         ])
         #expect(value.json == "{\"a\":\"\\\"\\\\\\n\\u0001\\u2028é\",\"b\":[1,1.5,null,false]}")
+        // Nobody reads a NUL back, and one in a status would make the whole of it unreadable.
+        #expect(FieldValue.string("a\u{0}b\u{FFFF}").json == "\"a\\ufffdb\\uffff\"")
     }
 
     @Test func whatIsWrittenReadsBackTheSame() throws {
