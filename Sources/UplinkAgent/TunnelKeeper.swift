@@ -27,6 +27,8 @@ struct TunnelKeeper: Service {
         var endpoint = RelayEndpoint()
         var silence = RelaySilence()
         var path = PathMTU(limit: 0)
+        /// What of `path` is in force.
+        var settledPath: Int?
         var isLookingUp = false
         var nextCheck: Int64 = 0
         var nextAttempt: Int64 = 0
@@ -154,7 +156,9 @@ struct TunnelKeeper: Service {
     /// - Returns: a name to be looked up; an address needs none.
     private func lookUp(_ plan: inout Plan) -> HostAddress? {
         let silence = plan.silence.duration(now: now)
-        guard !plan.isLookingUp, let host = plan.endpoint.lookUpNow(now, handshakeAge: handshakeAge, silence: silence) else { return nil }
+        guard !plan.isLookingUp, let host = plan.endpoint.lookUpNow(now, handshakeAge: handshakeAge, silence: silence) else {
+            return nil
+        }
         if case .ip(let address) = host {
             plan.endpoint.lookedUp([address], at: now, handshakeAge: handshakeAge)
             plan.nextCheck = now
@@ -179,7 +183,10 @@ struct TunnelKeeper: Service {
         if !plan.isPending { await reload(&plan) }
         let host = self.host
         let endpoint = plan.endpoint.endpointToSet(handshakeAge: handshakeAge)
-        let wanted = (plan.part ?? part).with(pathMTU: plan.path.found)
+        let found = plan.path.found
+        // What this end wants otherwise than before is no repair.
+        let isOwnWish = endpoint != nil || found != plan.settledPath
+        let wanted = (plan.part ?? part).with(pathMTU: found)
         switch await onThread({ () throws(UplinkError) in try host.settle(wanted, endpoint) }) {
         case .failure(let error):
             plan.isPending = true
@@ -187,6 +194,7 @@ struct TunnelKeeper: Service {
             plan.retry = min(plan.retry * 2, Self.checkEvery)
             fail(error)
         case .success(let changes):
+            plan.settledPath = found
             if endpoint != nil {
                 plan.endpoint.wasSet()
                 plan.path.begin(limit: wanted.content.mtu)
@@ -200,6 +208,8 @@ struct TunnelKeeper: Service {
                     "document applied", metadata: ["hash": "\(wanted.hash)", "changes": "\(changes.joined(separator: "; "))"])
                 await readStatus(&plan)
                 await warnOfObstacles(&plan)
+            } else if isOwnWish {
+                if !changes.isEmpty { logger.info("changed", metadata: ["changes": "\(changes.joined(separator: "; "))"]) }
             } else if !changes.isEmpty {
                 let words = changes.joined(separator: "; ")
                 store.update { condition in

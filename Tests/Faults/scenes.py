@@ -94,6 +94,10 @@ class Scene:
     def pid(self, unit: str) -> int:
         return int(self.property(unit, "MainPID") or 0)
 
+    def envoy(self) -> int:
+        """The Envoy that began last."""
+        return int(self.on_vps("pgrep", "--newest", "--exact", "envoy"))
+
     # Traffic
 
     def load(self, port: int = WEB, **options) -> SteadyLoad:
