@@ -138,9 +138,13 @@ class ThreeUplinks(Scene):
         self.victim, self.victim_host, self.victim_address = 2, self.lab.uplinks[1], UPLINKS[1]
         self.edge = self.lab.certificates.issue("edge", NAME)
 
-    def build(self) -> "ThreeUplinks":
+    def build(self, *, edge: Path | None = None) -> "ThreeUplinks":
+        """`edge`: the bindings' manifest as it was elsewhere; a fresh one without."""
         self.write_node()
-        self.write_web()
+        if edge is None:
+            self.write_web()
+        else:
+            self.standalone.write_text("web.yaml", edge.read_text())
         self.standalone.start()
         self.standalone.wait("EdgeNode", "edge", "Enrolled", within=120)
         for ordinal in range(3):
