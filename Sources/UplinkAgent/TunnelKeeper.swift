@@ -24,6 +24,8 @@ struct TunnelKeeper: Service {
         var part: UplinkPart?
         /// `part` is not in force yet.
         var isPending = false
+        /// It was in force once: what is missing of it was taken by others.
+        var wasApplied = false
         var endpoint = RelayEndpoint()
         var silence = RelaySilence()
         var path = PathMTU(limit: 0)
@@ -88,6 +90,7 @@ struct TunnelKeeper: Service {
             }
             plan.part = part
             plan.isPending = true
+            plan.wasApplied = false
             plan.nextAttempt = 0
             plan.retry = Self.firstRetry
             plan.endpoint.aim(at: part.content.relay)
@@ -195,6 +198,9 @@ struct TunnelKeeper: Service {
             fail(error)
         case .success(let changes):
             plan.settledPath = found
+            let words = changes.joined(separator: "; ")
+            let isRepair = plan.wasApplied && !isOwnWish && !changes.isEmpty
+            plan.wasApplied = true
             if endpoint != nil {
                 plan.endpoint.wasSet()
                 plan.path.begin(limit: wanted.content.mtu)
@@ -204,14 +210,13 @@ struct TunnelKeeper: Service {
             if plan.isPending {
                 plan.isPending = false
                 store.applied(wanted)
-                logger.info(
-                    "document applied", metadata: ["hash": "\(wanted.hash)", "changes": "\(changes.joined(separator: "; "))"])
+                logger.info("document applied", metadata: ["hash": "\(wanted.hash)", "changes": "\(words)"])
                 await readStatus(&plan)
                 await warnOfObstacles(&plan)
-            } else if isOwnWish {
-                if !changes.isEmpty { logger.info("changed", metadata: ["changes": "\(changes.joined(separator: "; "))"]) }
-            } else if !changes.isEmpty {
-                let words = changes.joined(separator: "; ")
+            } else if !changes.isEmpty, !isRepair {
+                logger.info("changed", metadata: ["changes": "\(words)"])
+            }
+            if isRepair {
                 store.update { condition in
                     condition.counters.repairs += UInt64(changes.count)
                     condition.lastRepair = words
