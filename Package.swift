@@ -128,7 +128,8 @@ let package = Package(
         module(
             "NodeAgent",
             [
-                "CLinuxHeaders", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink", "Sodium",
+                "CLinuxHeaders", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink",
+                "Sodium",
                 "WireGuardNetlink",
                 logging,
             ]),
@@ -279,6 +280,6 @@ if isFuzzing {
                 "NodeAgent", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "RouteNetlink", "SSH", "Sodium",
                 "UplinkAgent", "WireGuardNetlink", logging,
             ],
-            path: "Tests/Fuzz/Targets", swiftSettings: strict, linkerSettings: [.unsafeFlags(fuzzer)]),
+            path: "Tests/Fuzz/Targets", swiftSettings: strict, linkerSettings: [.unsafeFlags(fuzzer + ["-use-ld=lld"])]),
     ]
 }

@@ -17,10 +17,12 @@ let usage = """
                      Run by hand it frees the host for another owner.
       install-envoy  take an Envoy from standard input: a line of JSON, then the program
       run-envoy      what tidegate-envoy.service runs: start Envoy, and again when it dies
+      keep-envoy, keep-wireguard
+                     what starts them again on a host without systemd
       restart-envoy  have it hand over to a new Envoy, as systemctl reload tidegate-envoy does
       version        print the build
 
-    Each but the last three prints one JSON report. LOG_LEVEL and LOG_FORMAT set what is said on standard error.
+    Each but the last five prints one JSON report. LOG_LEVEL and LOG_FORMAT set what is said on standard error.
 
     """
 
@@ -71,12 +73,22 @@ case "run-envoy":
     do throws(AgentError) {
         var run = RunEnvoy(host: .live(paths: paths, logger: Logger(label: "run-envoy")))
         try run.run()
+        exit(0)
+    } catch {
+        finish(failing: error.message)
+    }
+case "keep-envoy", "keep-wireguard":
+    do throws(AgentError) {
+        let host = Host.live(paths: paths, logger: Logger(label: command))
+        try Keeper(host: host, unit: command == "keep-envoy" ? .envoy : .wireGuard).run()
+        exit(0)
     } catch {
         finish(failing: error.message)
     }
 case "restart-envoy":
     do throws(AgentError) {
         print(try agent.restartEnvoy())
+        exit(0)
     } catch {
         finish(failing: error.message)
     }

@@ -35,8 +35,12 @@ final class FieldMapping {
     /// Reports the fields that nobody asked for.
     func finish() {
         guard field.log.unknownFields == .refused else { return }
-        for entry in entries where !known.contains(entry.key) {
-            let known = self.known.sorted()
+        let known = self.known.sorted()
+        for entry in entries where !self.known.contains(entry.key) {
+            guard !field.log.isFull else {
+                field.log.add("unknown field", path: field.path, position: entry.keyPosition)
+                continue
+            }
             let hint =
                 nearestName(to: entry.key, among: known).map { "did you mean \"\($0)\"?" }
                 ?? "the fields here are \(known.joined(separator: ", "))"

@@ -95,6 +95,9 @@ final class ProblemLog {
         }
     }
 
+    /// Whether what is added from now on is not told: a search for words of advice would be in vain.
+    var isFull: Bool { found.count > Self.most }
+
     func add(_ message: String, path: FieldPath, position: TextPosition?, severity: FieldProblem.Severity = .error) {
         if severity == .error { hasErrors = true }
         guard found.count <= Self.most else { return }

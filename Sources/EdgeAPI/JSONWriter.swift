@@ -55,7 +55,7 @@ public func quotedJSON(_ text: String) -> String {
         case "\r": result += "\\r"
         case "\t": result += "\\t"
         // Beyond JSON's own: what YAML does not take bare (YAML 1.2, section 5.1) or reads as a line's end.
-        case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}", "\u{FEFF}":
+        case "\u{0}"..."\u{1F}", "\u{7F}"..."\u{9F}", "\u{2028}", "\u{2029}", "\u{FEFF}", "\u{FFFE}", "\u{FFFF}":
             let digits = String(scalar.value, radix: 16)
             result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
         default: result.unicodeScalars.append(scalar)

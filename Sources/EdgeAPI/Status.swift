@@ -136,6 +136,7 @@ public struct BindingStatus: Hashable, Codable, Sendable {
         case portConflict = "PortConflict"
         case portInUse = "PortInUse"
         case rejectedByEnvoy = "RejectedByEnvoy"
+        case blockedByFirewall = "BlockedByFirewall"
         case targetNotFound = "TargetNotFound"
         case targetUnreachable = "TargetUnreachable"
         case tlsSecretIncomplete = "TLSSecretIncomplete"

@@ -120,7 +120,9 @@ extension TLSOptions {
         var names: [String] = []
         for item in field.sequence("a list of DNS names") ?? [] {
             let expected = "a DNS name such as web.example.com or *.example.com"
-            guard let name = item.string(expected, where: { isServerName($0.lowercased()) })?.lowercased() else { continue }
+            // Asked of the text as given: lowercasing turns some letters of other scripts (the Kelvin sign) into ASCII.
+            let isName = { (text: String) in text.utf8.allSatisfy { $0 < 0x80 } && isServerName(text.lowercased()) }
+            guard let name = item.string(expected, where: isName)?.lowercased() else { continue }
             if names.contains(name) {
                 item.fail("\"\(name)\" is listed already; remove one")
             } else {

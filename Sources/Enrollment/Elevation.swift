@@ -10,6 +10,8 @@ struct NodeLogin: Sendable {
     let sudoPassword: SecretBytes?
 
     var isRoot: Bool { user == "root" }
+    /// A line of sudoers.
+    var sudoRule: String { "\(user) ALL=(ALL) NOPASSWD: ALL" }
 }
 
 /// How a login comes to run commands as root. None is taken before the host was asked on the same connection.
@@ -41,12 +43,24 @@ enum Elevation: Sendable {
             && String(decoding: result.standardError, as: UTF8.self).contains("sudo: ")
     }
 
+    /// - Throws: `EnrollmentError` where sudo took the command's input away with the password, as sudo-rs 0.2.5 does, which reads ahead.
+    func check(_ result: ExecResult, login: NodeLogin) throws(EnrollmentError) {
+        guard case .sudoWithPassword = self, result.status == Self.inputIsGone, result.standardOutput.isEmpty else { return }
+        throw EnrollmentError(
+            reason: .sudoRefused,
+            message:
+                "\(login.host): sudo takes more off its input than the line with the password, as sudo-rs does: add the line "
+                + "'\(login.sudoRule)' to sudoers, so that it asks for none",
+            followUp: .waiting)
+    }
+
     /// sudo takes its one line off the input byte by byte (tgetpass.c), and so does `read`. A sudo that did not ask leaves the
     /// password there: whatever stands before the mark is dropped, so that it never becomes part of a document.
     private static let skipPassword: RemoteCommand = """
-        while IFS= read -r line && [ "$line" != tidegate-input ]; do :; done; unset line
+        line=; while [ "$line" != tidegate-input ]; do IFS= read -r line || exit 67; done; unset line
 
         """
+    private static let inputIsGone: Int32 = 67
     /// sudo tries three times (passwd_tries): where the password is wrong meanwhile it meets this, not the document.
     private static let afterPassword = Array("\ntidegate-wait\ntidegate-input\n".utf8)
 }
@@ -75,7 +89,7 @@ enum ElevationProbe {
             EnrollmentError(reason: reason, message: "\(login.host): \(text)", followUp: .waiting)
         }
         let user = login.user
-        let rule = "\(user) ALL=(ALL) NOPASSWD: ALL"
+        let rule = login.sudoRule
         switch String(decoding: result.standardOutput, as: UTF8.self) {
         case "root\n": return .none
         case "free\n": return .sudo
@@ -97,8 +111,11 @@ enum ElevationProbe {
                     "sudo asks \(user) for a password: add it as sudoPassword to the SSH Secret, or add the line '\(rule)' to sudoers "
                         + "(\(words))")
             }
-            if words.contains("incorrect password") || words.contains("Sorry, try again") || words.contains("incorrect authentication") {
-                throw fault(.sudoPasswordWrong, "sudo did not take the sudoPassword of the SSH Secret for \(user): correct it (\(words))")
+            if words.contains("incorrect password") || words.contains("Sorry, try again")
+                || words.contains("incorrect authentication")
+            {
+                throw fault(
+                    .sudoPasswordWrong, "sudo did not take the sudoPassword of the SSH Secret for \(user): correct it (\(words))")
             }
             throw fault(.sudoRefused, "sudo lets \(user) run nothing as root: add the line '\(rule)' to sudoers (\(words))")
         default:

@@ -164,11 +164,14 @@ public actor NodeSession {
 
     private func attempt(_ command: RemoteCommand, _ input: ByteSource) async throws(Obstacle) -> ExecResult {
         let channel = try await connected()
+        let result: ExecResult
         do throws(SSHError) {
-            return try await channel.execute(elevation.command(command), elevation.input(input))
+            result = try await channel.execute(elevation.command(command), elevation.input(input))
         } catch {
             throw .connection(error)
         }
+        do throws(EnrollmentError) { try elevation.check(result, login: login) } catch { throw .host(error) }
+        return result
     }
 
     private func connected() async throws(Obstacle) -> NodeChannel {
@@ -247,21 +250,6 @@ public actor NodeSession {
     }
 }
 
-/// What came between a command and its end.
-private enum Obstacle: Error {
-    case connection(SSHError)
-    case host(EnrollmentError)
-
-    var isLostConnection: Bool { if case .connection(let error) = self { error.isLostConnection } else { false } }
-
-    func inOurTerms(doing step: String) -> EnrollmentError {
-        switch self {
-        case .connection(let error): EnrollmentError(error, doing: step)
-        case .host(let error): error
-        }
-    }
-}
-
 /// A connection as a session uses it: commands, one after the other.
 struct NodeChannel: Sendable {
     var execute: @Sendable (RemoteCommand, ByteSource) async throws(SSHError) -> ExecResult
@@ -288,33 +276,5 @@ extension SSHStatistics {
         sum.roundTrips += b.roundTrips
         sum.execTime += b.execTime
         return sum
-    }
-}
-
-extension SSHError {
-    fileprivate var isLostConnection: Bool {
-        switch reason {
-        case .connectionLost, .closed, .idleTimedOut: true
-        default: false
-        }
-    }
-}
-
-extension EnrollmentError {
-    fileprivate init(_ error: SSHError, doing step: String) {
-        let reason: Reason
-        switch error.reason {
-        case .hostKeyUnknown: reason = .hostKeyUnknown
-        case .hostKeyChanged, .hostKeyRevoked: reason = .hostKeyChanged
-        case .authenticationRefused, .authenticationTimedOut: reason = .authenticationFailed
-        case .keyUnreadable: reason = .sshSecretInvalid
-        case .connectionLost, .idleTimedOut, .commandTimedOut, .closed, .cancelled: reason = .connectionLost
-        case .channelRefused, .outputTooLarge, .inputFailed: reason = .agentFailed
-        case .nameUnresolvable, .unreachable, .refused, .connectTimedOut, .handshakeTimedOut, .notSSH, .noCommonAlgorithm,
-            .protocolFailure,
-            .outOfResources:
-            reason = .unreachable
-        }
-        self.init(reason: reason, message: "\(error) (during \(step))", followUp: error.needsUser ? .waiting : .retry)
     }
 }

@@ -1,5 +1,6 @@
 import CLinuxHeaders
 import Glibc
+public import NFTables
 import Netlink
 import NetlinkMessages
 import NetworkTypes
@@ -28,6 +29,20 @@ public final class NetworkInterfaces {
     public func withDefaultRoute() throws(HostNetworkError) -> [InterfaceName] {
         let numbers = Set(try routes().filter { $0.destination.length == 0 }.compactMap(\.link))
         return try links().filter { numbers.contains($0.index) }.compactMap { InterfaceName($0.name) }.sorted()
+    }
+
+    /// The families that a default route is there for, IPv4 first; both where there is none.
+    public func familiesWithDefaultRoute() throws(HostNetworkError) -> [InboundPacket.Family] {
+        let routes = try routes().filter { $0.destination.length == 0 }
+        let found = InboundPacket.Family.allCases.filter { family in
+            routes.contains { route in
+                switch route.destination.address {
+                case .v4: family == .v4
+                case .v6: family == .v6
+                }
+            }
+        }
+        return found.isEmpty ? InboundPacket.Family.allCases : found
     }
 
     func ask(_ message: NetlinkMessage) throws(HostNetworkError) -> [NetlinkReply] { try socket.ask(message) }

@@ -1,6 +1,7 @@
 internal import EdgeAPI
 internal import KubernetesAPI
 internal import ManifestStore
+internal import NetworkTypes
 
 /// One kubeconfig, or several merged (kubernetes.io: "Organizing Cluster Access Using kubeconfig Files").
 ///
@@ -21,7 +22,7 @@ struct Kubeconfig: Sendable {
         guard documents.count <= 1 else { throw ClusterAccessError(file, "want one YAML document, there are \(documents.count)") }
         let root = ConfigField(file: file, path: "", node: documents.first)
         if let kind = try root.child("kind").text(), kind != "Config" {
-            throw try root.child("kind").fail("\(kind) is no kubeconfig; want Config")
+            throw try root.child("kind").fail("\(printable(kind)) is no kubeconfig; want Config")
         }
         currentContext = try root.child("current-context").text()
         clusters = try Self.named(root.child("clusters"), "cluster")
@@ -34,7 +35,9 @@ struct Kubeconfig: Sendable {
         for item in try list.items() {
             let name = try item.child("name").required()
             let value = try item.child(inner)
-            guard result.updateValue(value, forKey: name) == nil else { throw item.fail("the name \(name) stands twice") }
+            guard result.updateValue(value, forKey: name) == nil else {
+                throw item.fail("the name \(printable(name)) stands twice")
+            }
         }
         return result
     }

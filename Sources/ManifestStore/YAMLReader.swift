@@ -173,7 +173,9 @@ private struct YAMLReader {
         case .sequence(let nodes):
             var entries: [FieldEntry] = []
             for node in nodes {
-                guard case .mapping(let more) = node.content else { break }
+                guard case .mapping(let more) = node.content else {
+                    throw SyntaxProblem(position: position, message: "<< wants a mapping, or a list of some")
+                }
                 entries += more
             }
             return entries

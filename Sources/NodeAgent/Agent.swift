@@ -50,6 +50,8 @@ public struct Agent: Sendable {
             do throws(AgentError) {
                 try run.bootSteps()
                 report = run.report
+                // With systemd it is a unit of its own that follows.
+                if !host.hasSystemd() { try host.services.start(.envoy) }
             } catch {
                 report = run.report
                 throw error

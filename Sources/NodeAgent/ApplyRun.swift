@@ -19,6 +19,7 @@ struct ApplyRun {
         self.document = document
         self.input = input
         report = AgentReport(outcome: .refused, agentBuild: host.build)
+        report.caveats = host.caveats
     }
 
     private var content: RelayContent { document.content }
@@ -180,6 +181,8 @@ struct ApplyRun {
         report.starved = outcome.starved ?? (try? host.envoy.stats().starved) ?? []
         let left = envoy.listeners.filter { !omitted.contains($0.name) }
         let bound = try boundPorts(left, account, isAccepted: outcome.isAccepted)
+        let firewall = FirewallCheck(host: host, tunnel: content.wireGuard.listenPort, listeners: left)
+        report.tunnelDropped = firewall.tunnel(content.wireGuard.listenPort)
         report.listeners = envoy.listeners.map { listener in
             if let message = outcome.rejected[listener.name] {
                 return ListenerReport(name: listener.name, state: .rejected, message: message)
@@ -188,7 +191,7 @@ struct ApplyRun {
                 let message = PortCheck.message(listener, socket, owner: owners[socket.inode])
                 return ListenerReport(name: listener.name, state: .portInUse, message: message)
             }
-            if outcome.isAccepted && bound.contains(listener.name) { return ListenerReport(name: listener.name, state: .active) }
+            if outcome.isAccepted && bound.contains(listener.name) { return firewall.report(listener) }
             return ListenerReport(
                 name: listener.name, state: .pending, message: "Envoy has not opened the port yet; it waits for its uplinks")
         }

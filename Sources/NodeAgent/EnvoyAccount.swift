@@ -8,7 +8,10 @@ struct EnvoyAccount: Hashable, Sendable {
 
     /// Looks into /etc/passwd itself: the C library would load the host's name service modules, which fit the host's C library only.
     static func find(_ paths: HostPaths) throws(AgentError) -> EnvoyAccount? {
-        guard let bytes = try readFile(paths.passwd, limit: 16 << 20) else { return nil }
+        try readFile(paths.passwd, limit: 16 << 20).flatMap(find(inPasswd:))
+    }
+
+    static func find(inPasswd bytes: [UInt8]) -> EnvoyAccount? {
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
             let fields = line.split(separator: ":", omittingEmptySubsequences: false)
             guard fields.count >= 4, fields[0] == envoyUser, let user = uid_t(fields[2]), let group = gid_t(fields[3]) else {

@@ -32,7 +32,9 @@ struct EnvoyFileSet: Hashable, Sendable {
     init(_ document: EnvoyDocument, on host: EnvoyHost, leavingOut omitted: Set<String> = []) {
         listeners = document.listeners.filter { !omitted.contains($0.name) }
         let hasUDP = listeners.contains { $0.protocol == .udp }
-        files[EnvoyLayout.launch] = Array("{\"drainSeconds\":\(document.drainSeconds),\"hasUDP\":\(hasUDP)}\n".utf8)
+        files[EnvoyLayout.launch] = Array(
+            "{\"drainSeconds\":\(document.drainSeconds),\"hasUDP\":\(hasUDP),\"maxConnections\":\(document.maxConnections)}\n"
+                .utf8)
         for file in [document.bootstrapFile(on: host)] + document.files(on: host, leavingOut: omitted) {
             switch file.kind {
             case .bootstrap: files[file.path] = Array(file.contents.utf8)

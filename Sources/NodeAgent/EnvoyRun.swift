@@ -51,6 +51,8 @@ struct EnvoyLaunch: Hashable, Codable, Sendable {
     var drainSeconds: Int
     /// Whether any listener is UDP.
     var hasUDP: Bool
+    /// Connections that Envoy may have; decides how many files it may open where there is no systemd.
+    var maxConnections: Int
 }
 
 /// An Envoy as its binary describes it.

@@ -26,7 +26,6 @@ public struct Host: Sendable {
     /// Seconds since 1970.
     public var now: @Sendable () -> Int64
 
-    var services: ServiceManager { ServiceManager(run: run) }
     var envoy: EnvoyAdmin { EnvoyAdmin(get: askEnvoy) }
 
     public init(
@@ -90,6 +89,8 @@ public struct KernelControl: Sendable {
     public var setOffloads: @Sendable (_ features: [String], _ isOn: Bool, _ device: String) throws(AgentError) -> Void
     /// Every socket that listens or holds a UDP port.
     public var sockets: @Sendable () throws(AgentError) -> [BoundSocket]
+    /// Which of these ports the host's firewall closes, whosever it is: the chain and the rule that would let it in, in words.
+    public var inputDrops: @Sendable ([PublicPort]) throws(AgentError) -> [PublicPort: String]
     /// Who has these sockets, in words such as `nginx (pid 7)`, by inode.
     public var owners: @Sendable ([BoundSocket]) -> [UInt64: String]
 
@@ -99,6 +100,7 @@ public struct KernelControl: Sendable {
         offloads: @escaping @Sendable () throws(AgentError) -> [String: [String]],
         setOffloads: @escaping @Sendable ([String], Bool, String) throws(AgentError) -> Void,
         sockets: @escaping @Sendable () throws(AgentError) -> [BoundSocket],
+        inputDrops: @escaping @Sendable ([PublicPort]) throws(AgentError) -> [PublicPort: String],
         owners: @escaping @Sendable ([BoundSocket]) -> [UInt64: String]
     ) {
         self.setting = setting
@@ -106,6 +108,7 @@ public struct KernelControl: Sendable {
         self.offloads = offloads
         self.setOffloads = setOffloads
         self.sockets = sockets
+        self.inputDrops = inputDrops
         self.owners = owners
     }
 }

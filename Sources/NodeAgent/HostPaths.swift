@@ -47,6 +47,10 @@ public struct HostPaths: Hashable, Sendable {
     /// The folder of wireguard-go's sockets; its place is fixed in wireguard-go.
     public var wireGuardSockets: String { root + "/run/wireguard" }
 
+    /// Names the process that keeps a unit where there is no systemd, and is locked by it.
+    public func keeper(_ unit: UnitName) -> String { root + "/run/" + unit.stem + ".pid" }
+    public func log(_ unit: UnitName) -> String { root + "/var/log/" + unit.stem + ".log" }
+
     public var passwd: String { root + "/etc/passwd" }
     /// The device that user-space tunnels are made with.
     public var tunnelDevice: String { root + "/dev/net/tun" }
@@ -59,4 +63,7 @@ public enum UnitName: String, CaseIterable, Sendable {
     /// wireguard-go, where the kernel has no WireGuard.
     case wireGuard = "tidegate-wireguard.service"
     case envoy = "tidegate-envoy.service"
+
+    /// Without `.service`.
+    var stem: String { String(rawValue.dropLast(".service".count)) }
 }

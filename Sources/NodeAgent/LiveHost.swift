@@ -2,6 +2,7 @@ import CLinuxHeaders
 import Glibc
 import HostNetwork
 public import Logging
+import NFTables
 import NetlinkMessages
 import NetworkTypes
 import NodeDocument
@@ -153,7 +154,25 @@ extension KernelControl {
         sockets: { () throws(AgentError) in
             try onNetwork(.network) { () throws(HostNetworkError) in try ListeningSockets.read() }
         },
+        inputDrops: { ports throws(AgentError) in try onNetwork(.network) { () throws(HostNetworkError) in try drops(of: ports) }
+        },
         owners: { sockets in ListeningSockets.owners(of: sockets).mapValues { "\($0)" } })
+}
+
+/// Closed is what is closed to each family that the host reaches the internet by.
+private func drops(of ports: [PublicPort]) throws(HostNetworkError) -> [PublicPort: String] {
+    let families = try NetworkInterfaces().familiesWithDefaultRoute()
+    let packets = ports.flatMap { port in families.map { InboundPacket($0, port.transport, port.port) } }
+    let found = try InputFirewall.drops(of: packets)
+    var drops: [PublicPort: String] = [:]
+    for port in ports {
+        let each = families.map { found[InboundPacket($0, port.transport, port.port)] }
+        guard let drop = each.first ?? nil, !each.contains(where: { $0 == nil }) else { continue }
+        drops[port] =
+            "the host's own firewall drops what comes to \(port) (chain \(drop.chain) of table \(drop.family) \(drop.table)), and "
+            + "Tidegate leaves it alone; let it in there, for good: \(drop.remedy)"
+    }
+    return drops
 }
 
 private func sysctlKey(_ name: String) throws(AgentError) -> SysctlKey {

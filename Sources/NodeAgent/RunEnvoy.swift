@@ -20,7 +20,7 @@ public struct RunEnvoy {
 
     public init(host: Host) {
         self.host = host
-        supervisor = EnvoySupervisor(launch: EnvoyLaunch(drainSeconds: 0, hasUDP: false))
+        supervisor = EnvoySupervisor(launch: EnvoyLaunch(drainSeconds: 0, hasUDP: false, maxConnections: 0))
     }
 
     /// Until SIGTERM.
@@ -31,6 +31,7 @@ public struct RunEnvoy {
         sigprocmask(SIG_BLOCK, &signals, nil)
         // Ignored ones are not delivered, blocked or not.
         signal(SIGHUP, SIG_DFL)
+        if getuid() == 0 { try Confinement(host: host).enter() }
         forbidDumps()
         if let text = getenv(Self.inheritance).map({ String(cString: $0) }) {
             unsetenv(Self.inheritance)

@@ -6,6 +6,7 @@ extension Agent {
     /// The host as it is. Changes nothing and takes no lock.
     public func status() -> AgentReport {
         var report = AgentReport(outcome: .observed, agentBuild: host.build)
+        report.caveats = host.caveats
         func observe(_ step: () throws(AgentError) -> Void) {
             do throws(AgentError) { try step() } catch { report.problems.append(error.problem) }
         }
@@ -26,8 +27,10 @@ extension Agent {
             let user = try EnvoyAccount.find(host.paths)?.user
             let check = PortCheck(content.envoy.listeners, sockets: try host.kernel.sockets(), envoy: user)
             let owners = check.taken.isEmpty ? [:] : host.kernel.owners(Array(check.taken.values))
+            let firewall = FirewallCheck(host: host, tunnel: content.wireGuard.listenPort, listeners: content.envoy.listeners)
+            report.tunnelDropped = firewall.tunnel(content.wireGuard.listenPort)
             report.listeners = content.envoy.listeners.map { listener in
-                if check.bound.contains(listener.name) { return ListenerReport(name: listener.name, state: .active) }
+                if check.bound.contains(listener.name) { return firewall.report(listener) }
                 guard let socket = check.taken[listener.name] else {
                     return ListenerReport(
                         name: listener.name, state: .pending, message: "nothing has the port; is Envoy running?")

@@ -4,22 +4,25 @@ import NodeDocument
 struct UnitFiles {
     let host: Host
 
+    private var systemd: ServiceManager { ServiceManager(run: host.run) }
+
     /// Writes and enables units that are missing or differ.
     /// - Returns: what was changed, in words, and what systemd says of all our units.
     func ensure(
         _ units: [UnitName], _ settings: UnitSettings
     ) throws(AgentError) -> (changes: [String], states: [UnitName: UnitState]) {
+        guard host.hasSystemd() else { return ([], try host.services.states()) }
         var changes: [String] = []
         for unit in units where try ensureFile(host.paths.unit(unit), unit.text(settings), .publicFile) {
             changes.append("\(unit.rawValue) written")
         }
-        var states = try host.services.states()
+        var states = try systemd.states()
         if !changes.isEmpty || units.contains(where: { states[$0]?.needsReload == true }) {
-            try host.services.reload()
-            states = try host.services.states()
+            try systemd.reload()
+            states = try systemd.states()
         }
         for unit in units where states[unit]?.isEnabled != true {
-            try host.services.enable(unit)
+            try systemd.enable(unit)
             changes.append("\(unit.rawValue) enabled")
         }
         return (changes, states)
@@ -30,14 +33,23 @@ struct UnitFiles {
     func removeAll() throws(AgentError) -> [String] {
         var changes: [String] = []
         let units: [UnitName] = [.envoy, .boot, .wireGuard]
+        guard host.hasSystemd() else {
+            let own = OwnServices(paths: host.paths)
+            for unit in units where try own.states()[unit]?.isRunning == true {
+                try own.stop(unit)
+                changes.append("\(unit.stem) ended")
+            }
+            try own.clear()
+            return changes
+        }
         for unit in units where try statusOf(host.paths.unit(unit)) != nil {
-            try host.services.stop(unit)
-            try host.services.disable(unit)
+            try systemd.stop(unit)
+            try systemd.disable(unit)
             try removeFile(host.paths.unit(unit))
             changes.append("\(unit.rawValue) removed")
         }
-        if !changes.isEmpty { try host.services.reload() }
-        for unit in units where !changes.isEmpty { try host.services.forgetFailure(unit) }
+        if !changes.isEmpty { try systemd.reload() }
+        for unit in units where !changes.isEmpty { try systemd.forgetFailure(unit) }
         return changes
     }
 }

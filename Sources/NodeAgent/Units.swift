@@ -18,12 +18,14 @@ struct UnitSettings: Hashable, Sendable {
     /// - Parameter openFilesLimit: the kernel's `fs.nr_open`; systemd refuses to start what wants more.
     init(paths: HostPaths, envoy: EnvoyDocument, openFilesLimit: Int, interface: String) {
         self.paths = paths
-        // 65,536 for listeners (a socket for each worker thread), health checks, UDP sessions, files and logs. It must not follow the
-        // number of listeners: a change of it restarts Envoy.
-        openFiles = min(envoy.maxConnections * 2 + 65536, openFilesLimit)
+        openFiles = Self.openFiles(maxConnections: envoy.maxConnections, limit: openFilesLimit)
         drainSeconds = envoy.drainSeconds
         self.interface = interface
     }
+
+    /// 65,536 for listeners (a socket for each worker thread), health checks, UDP sessions, files and logs. It must not follow the number
+    /// of listeners: a change of it restarts Envoy.
+    static func openFiles(maxConnections: Int, limit: Int) -> Int { min(maxConnections * 2 + 65536, limit) }
 }
 
 extension UnitName {

@@ -90,9 +90,9 @@ func parsePortRanges(_ text: String) -> [ClosedRange<Int>]? {
     var result: [ClosedRange<Int>] = []
     for item in text.split(separator: ",") {
         let ends = item.split(separator: "-").map { Int($0) }
-        guard let first = ends.first, let low = first, let last = ends.last, let high = last, ends.count <= 2, low <= high else {
-            return nil
-        }
+        guard let first = ends.first, let low = first, let last = ends.last, let high = last, ends.count <= 2, low <= high,
+            low >= 0, high <= UInt16.max
+        else { return nil }
         result.append(low...high)
     }
     return result

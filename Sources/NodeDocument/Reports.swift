@@ -32,8 +32,12 @@ public struct AgentReport: Hashable, Codable, Sendable {
     public var envoyVersion: String?
     /// Whether Envoy was restarted hot or plain, and why, in words; nil when it was not restarted.
     public var envoyRestart: String?
+    /// What the user must know of the host for as long as it is what it is, in words; nil for nothing.
+    public var caveats: [String]?
     public var listeners: [ListenerReport]
     public var peers: [PeerReport]
+    /// Why the tunnel's port hears nothing, with what to do, where a firewall of the host drops what comes to it.
+    public var tunnelDropped: String?
     /// The bindings for which Envoy has no healthy uplink, by name.
     public var starved: [String]
 
@@ -55,6 +59,8 @@ public struct AgentReport: Hashable, Codable, Sendable {
         self.wireGuardKind = wireGuardKind
         self.envoyVersion = envoyVersion
         envoyRestart = nil
+        caveats = nil
+        tunnelDropped = nil
         self.listeners = listeners
         self.peers = peers
         self.starved = starved
@@ -93,6 +99,8 @@ public struct ListenerReport: Hashable, Codable, Sendable {
     public enum State: String, Hashable, Codable, Sendable {
         /// Envoy accepted it and its port is bound.
         case active
+        /// Envoy has the port, but a firewall of the host drops what comes to it.
+        case filtered
         /// Another process holds the port; the listener was left out.
         case portInUse
         /// Envoy refused it.

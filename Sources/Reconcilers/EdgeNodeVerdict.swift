@@ -103,6 +103,7 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
             .true, "SomeUplinksDown",
             "\(fresh.count) of \(peers.count) uplinks are connected; down: \(missing.joined(separator: ", "))")
     }
+    if let dropped = report.tunnelDropped { return Verdict(.false, "BlockedByFirewall", dropped) }
     let port = outcome.node.spec.tunnel.listenPort
     return Verdict(
         .false, "NoHandshake",
@@ -138,8 +139,10 @@ private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, servi
         let tail = more > 0 ? " (and \(more) more)" : ""
         return (Verdict(.false, conflict.reason.rawValue, "binding \(conflict.binding): \(conflict.message)\(tail)"), serving)
     }
-    if let listener = report.listeners.first(where: { $0.state == .portInUse || $0.state == .rejected }) {
-        let reason: BindingStatus.Reason = listener.state == .portInUse ? .portInUse : .rejectedByEnvoy
+    let reasons: [ListenerReport.State: BindingStatus.Reason] = [
+        .portInUse: .portInUse, .rejected: .rejectedByEnvoy, .filtered: .blockedByFirewall,
+    ]
+    if let listener = report.listeners.first(where: { reasons[$0.state] != nil }), let reason = reasons[listener.state] {
         return (Verdict(.false, reason.rawValue, "\(listener.name): \(listener.message ?? "no more is known")"), serving)
     }
     return (serving, serving)
@@ -150,6 +153,7 @@ private func readyMessage(_ outcome: NodeOutcome) -> String {
     let count = outcome.plan.planned.count
     return "\(counted(count, "binding")) through \(counted(outcome.plan.relay.wireGuard.peers.count, "uplink"))"
         + (left > 0 ? "; \(left) left out, see ConfigSynced" : "")
+        + (outcome.report?.caveats ?? []).map { "; \($0)" }.joined()
 }
 
 /// `1 binding`, `2 bindings`.

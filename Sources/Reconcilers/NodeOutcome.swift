@@ -51,7 +51,7 @@ public struct NodeOutcome: Sendable {
         guard let report, failure == nil else { return false }
         if plan.relay.wireGuard.peers.contains(where: { $0.ordinal >= node.spec.uplink.replicas }) { return false }
         return report.peers.contains { $0.uplink?.ready == true && $0.uplink?.hash == uplinkHash }
-            && !report.listeners.contains { $0.state == .pending } && report.starved.isEmpty
+            && !report.listeners.contains { $0.state == .pending || $0.state == .filtered } && report.starved.isEmpty
     }
 }
 

@@ -92,6 +92,8 @@ private func bindingVerdict(_ binding: Binding, of portBinding: PortBinding, nod
     case .some(let listener):
         switch listener.state {
         case .active: break
+        case .filtered:
+            return verdict(.blockedByFirewall, listener.message ?? "a firewall on the VPS drops what comes to the port")
         case .portInUse: return verdict(.portInUse, listener.message ?? "another process on the VPS holds the port")
         case .rejected: return verdict(.rejectedByEnvoy, listener.message ?? "Envoy refused the listener")
         case .pending: return verdict(.notYetApplied, listener.message ?? "Envoy has not taken the listener up yet")

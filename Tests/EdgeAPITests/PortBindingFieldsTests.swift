@@ -115,6 +115,7 @@ import Testing
         ("{}", "tls.mode: is required"), ("{'mode': 'Offload', 'secretRef': {'name': 'x'}}", "did you mean \"offload\"?"),
         ("{'mode': 'passthrough', 'hostnames': ['a.b', 'A.B']}", "hostnames[1]: \"a.b\" is listed already"),
         ("{'mode': 'passthrough', 'hostnames': ['*']}", "hostnames[0]: expected a DNS name"),
+        ("{'mode': 'passthrough', 'hostnames': ['\u{212A}.b']}", "hostnames[0]: expected a DNS name"),
         ("{'mode': 'passthrough', 'hostnames': ['a.*.b']}", "hostnames[0]: expected a DNS name"),
         ("{'mode': 'passthrough', 'hostnames': ['10.0.0.1']}", "hostnames[0]: expected a DNS name"),
         ("{'mode': 'passthrough', 'hostnames': [null]}", "hostnames[0]: is empty"),

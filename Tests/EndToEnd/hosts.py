@@ -12,7 +12,7 @@ from lab.laboratory import Lab
 from lab.machine import NspawnMachine
 
 # Places that every running Debian writes to by itself.
-_OWN_LIFE = ("run/", "tmp/", "var/tmp/", "var/log/", "var/lib/systemd/", "var/lib/private", "var/cache/private", "root/.ssh/", "dev/", "proc/", "sys/")
+_OWN_LIFE = ("run/", "tmp/", "var/tmp/", "var/log/", "var/lib/systemd/", "var/lib/private", "var/lib/sudo/", "var/cache/private", "root/.ssh/", "dev/", "proc/", "sys/")
 # Debian's own copies of the account files as they were before the last change, and the lock beside them.
 _ACCOUNT_BACKUPS = ("etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/subuid-", "etc/subgid-", "etc/.pwd.lock")
 # Made of the interface's hardware address, which a reboot changes here; there a while after the machine is up.

@@ -97,10 +97,16 @@ class SudoRefusals(EndToEnd):
         """With these rules and this Secret, the condition has that reason and these words."""
         machine.set_sudo(self.lab.vps, rules)
         self.standalone.write_node(ssh={"user": "admin"}, secret=secret)
-        said = self.standalone.wait("EdgeNode", "edge", "Enrolled", "False", reason=reason, within=30)["message"]
-        for word in words:
-            self.assertIn(word, said)
-        self.assertNotIn("battery", said + self.standalone.log_text())
+
+        def is_told() -> bool:
+            said = self.standalone.condition("EdgeNode", "edge", "Enrolled")
+            self.assertEqual((said.get("status"), said.get("reason")), ("False", reason))
+            for word in words:
+                self.assertIn(word, said["message"])
+            self.assertNotIn("battery", said["message"] + self.standalone.log_text())
+            return True
+
+        eventually(is_told, within=30)
 
     def test_1_a_password_is_missing(self) -> None:
         self.told("admin ALL=(ALL) ALL\n", "SudoPasswordMissing", "sudoPassword", "NOPASSWD")

@@ -55,7 +55,7 @@ import Testing
     @Test func handsThePasswordToSudoAlone() async throws {
         let host = try FakeHost(.ended(status: 0, output: "password\n"), try applied())
         _ = try await session(host, password).apply(fullRelayDocument())
-        #expect(host.texts[1].hasPrefix("exec sudo -k -S -p '' -- /bin/sh -c 'while IFS= read -r line"))
+        #expect(host.texts[1].hasPrefix("exec sudo -k -S -p '' -- /bin/sh -c 'line=; while"))
         #expect(host.commands[1].input == Array("hunter2\ntidegate-wait\ntidegate-input\n".utf8) + document)
         #expect(!host.texts.joined().contains("hunter2"))
     }
@@ -93,7 +93,8 @@ import Testing
                 "add the line 'admin ALL=(ALL) NOPASSWD: ALL' to sudoers (admin is not in the sudoers file.)"
             ),
             (
-                .ended(status: 0, output: "refused\n", error: "sudo: sorry, you must have a tty to run sudo\n"), true, .sudoRefused,
+                .ended(status: 0, output: "refused\n", error: "sudo: sorry, you must have a tty to run sudo\n"), true,
+                .sudoRefused,
                 "Defaults:admin !requiretty"
             ),
             (
@@ -113,6 +114,19 @@ import Testing
                 #expect(!error.message.contains("hunter2"))
             }
             #expect(host.words == ["probe"])
+        }
+    }
+
+    @Test func tellsOfASudoThatReadsAhead() async throws {
+        let host = try FakeHost(.ended(status: 0, output: "password\n"), .ended(status: 67))
+        do {
+            _ = try await session(host, password).apply(fullRelayDocument())
+            Issue.record("was not told")
+        } catch let error as EnrollmentError {
+            #expect(error.reason == .sudoRefused)
+            #expect(
+                error.message.hasSuffix(
+                    "as sudo-rs does: add the line 'admin ALL=(ALL) NOPASSWD: ALL' to sudoers, so that it asks for none"))
         }
     }
 

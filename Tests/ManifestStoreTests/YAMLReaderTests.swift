@@ -72,6 +72,7 @@ private func value(_ text: String) throws -> FieldNode.Content {
         ("a: [1", "did not find expected ',' or ']'"), ("a: b: c", "mapping values are not allowed"),
         ("a:\n\t- b", "not with a tab"), ("a: *nothing", "alias (*) without its anchor"), ("a: !foo b", "YAML tag"),
         ("? [a]\n: b", "a key must be a single text"), ("a: !!binary eA==", "YAML tag"), ("<<: 5", "<< wants a mapping"),
+        ("a: &a {b: 1}\nc: {<<: [*a, 5, *a]}", "<< wants a mapping"),
         ("a: \"\\0\"", "NUL"), ("a: &a [*a]", "alias (*) without its anchor"), ("}", "did not find expected node content"),
     ])
     func whatIsNoYAML(text: String, reason: String) throws {

@@ -100,7 +100,7 @@ final class EnvoyHostFixture: Sendable {
             tunnel: Tunnel(ensure: { _, _, _ in ("kernel", []) }, status: { nil }, remove: { [] }),
             kernel: KernelControl(
                 setting: { _ in nil }, set: { _, _ in }, offloads: { [:] }, setOffloads: { _, _, _ in },
-                sockets: KernelControl.live.sockets,
+                sockets: KernelControl.live.sockets, inputDrops: { _ in [:] },
                 owners: KernelControl.live.owners),
             envoyHost: { EnvoyHost(hasIPv6: true, memoryBytes: 4 << 30) },
             askEnvoy: { path, limit throws(AgentError) in

@@ -154,6 +154,21 @@ import Testing
         #expect(after.drift == [], "a port that became free is no drift")
     }
 
+    @Test func aPortBehindTheHostsFirewallIsTold() throws {
+        let host = host
+        host.machine.withLock { $0.closedPorts = [443, 51821] }
+        let document = try sampleDocument()
+        let report = try enrolled(document)
+        #expect(report.listeners.map(\.state) == [.filtered, .active])
+        #expect(report.listeners[0].message == "TCP port 443 is closed")
+        #expect(report.tunnelDropped == "UDP port 51821 is closed")
+        host.machine.withLock { $0.closedPorts = [] }
+        let after = try host.apply(document)
+        #expect(after.listeners.map(\.state) == [.active, .active])
+        #expect(after.tunnelDropped == nil)
+        #expect(after.drift == [] && after.changes == [], "the firewall is left alone")
+    }
+
     @Test func wholeConfigurationRefusedKeepsTheFormerOne() throws {
         let document = try sampleDocument()
         _ = try enrolled(document)
@@ -216,13 +231,5 @@ import Testing
         let report = try host.apply(newer)
         #expect(report.changes.contains("Envoy 1.41.0 chosen for its next start"))
         #expect(!report.changes.contains { $0.contains("restarted") })
-    }
-
-    @Test func hostWithoutSystemdIsRefused() throws {
-        host.machine.withLock { $0.systemd = false }
-        let report = try host.apply(try sampleDocument())
-        #expect(report.outcome == .refused)
-        #expect(report.problems.map(\.kind) == [.unsupportedHost])
-        #expect(try namesInFolder(host.paths.settings) == [])
     }
 }

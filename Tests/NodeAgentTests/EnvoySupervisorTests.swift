@@ -13,7 +13,7 @@ import Testing
         var program = EnvoyProgram(version: "1.40.0", hotRestartVersion: "11.104")
 
         init(drainSeconds: Int = 900, hasUDP: Bool = false) {
-            supervisor = EnvoySupervisor(launch: EnvoyLaunch(drainSeconds: drainSeconds, hasUDP: hasUDP))
+            supervisor = EnvoySupervisor(launch: EnvoyLaunch(drainSeconds: drainSeconds, hasUDP: hasUDP, maxConnections: 100))
         }
 
         /// - Returns: all that was done, starts included.

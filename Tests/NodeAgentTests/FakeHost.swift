@@ -28,6 +28,8 @@ final class FakeHost: Sendable {
             "net.ipv4.ip_local_port_range": "32768\t60999", "net.ipv4.ip_local_reserved_ports": "",
         ]
         var foreignSockets: [BoundSocket] = []
+        /// By the host's firewall.
+        var closedPorts: Set<UInt16> = []
         var hasTunnel = false
         var systemd = true
         /// How the next restart by the supervisor ends; nil for hot.

@@ -32,6 +32,12 @@ extension FakeHost {
             set: { name, value in self.machine.withLock { $0.settings[name] = value } },
             offloads: { [:] }, setOffloads: { _, _, _ in },
             sockets: { () throws(AgentError) in self.machine.withLock(\.foreignSockets) + (try self.envoySockets()) },
+            inputDrops: { ports in
+                let closed = self.machine.withLock(\.closedPorts)
+                return Dictionary(ports.filter { closed.contains($0.port.number) }.map { ($0, "\($0) is closed") }) { first, _ in
+                    first
+                }
+            },
             owners: { sockets in Dictionary(sockets.map { ($0.inode, "nginx (pid 7)") }) { first, _ in first } })
     }
 

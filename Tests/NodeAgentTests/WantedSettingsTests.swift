@@ -35,6 +35,7 @@ import Testing
             // A binding is gone: its port is free again, what was the host's is not.
             ("8080,30000-30001,40000,50000", "8080", "8080,30000-30001,40000"),
             ("29999,30002-30003", nil, "29999-30003,40000"), ("1-x", nil, nil), ("2-1", nil, nil), ("1-2-3", nil, nil),
+            ("8080", "1-9223372036854775807,5", nil), ("65536", nil, nil),
         ] as [(String?, String?, String?)]) func portsOfTheHostStayReserved(
             _ current: String?, _ former: String?, _ value: String?
         )

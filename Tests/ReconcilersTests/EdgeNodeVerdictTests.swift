@@ -100,6 +100,9 @@ import Testing
         let none = status(outcome)
         #expect(none.conditions["TunnelEstablished"]?.status == .false)
         #expect(none.conditions["Ready"]?.reason == "NoHandshake")
+        outcome.report?.tunnelDropped = "ufw allow 51821/udp"
+        #expect(status(outcome).conditions["TunnelEstablished"]?.reason == "BlockedByFirewall")
+        #expect(status(outcome).conditions["Ready"]?.message == "ufw allow 51821/udp")
         #expect(
             none.conditions["Ready"]?.message
                 == "no uplink has shaken hands within 180 s; see whether the uplinks run, and whether UDP port 51821 of 203.0.113.10 "
@@ -143,7 +146,9 @@ import Testing
         #expect(status.conditions["Ready"]?.message == "1 binding through 2 uplinks; 2 left out, see ConfigSynced")
     }
 
-    @Test(arguments: [(ListenerReport.State.portInUse, "PortInUse"), (.rejected, "RejectedByEnvoy")])
+    @Test(arguments: [
+        (ListenerReport.State.portInUse, "PortInUse"), (.rejected, "RejectedByEnvoy"), (.filtered, "BlockedByFirewall"),
+    ])
     func namesAListenerThatIsNotServed(state: ListenerReport.State, reason: String) throws {
         var outcome = try goodOutcome()
         outcome.report?.listeners[1].state = state

@@ -106,6 +106,9 @@ import Testing
             Case(reason: .portInUse, message: "another process on the VPS holds the port") {
                 $0.setListener("tcp-80", .portInUse)
             },
+            Case(reason: .blockedByFirewall, message: "ufw allow 80/tcp") {
+                $0.setListener("tcp-80", .filtered, "ufw allow 80/tcp")
+            },
             Case(reason: .portInUse, message: "nginx holds it") { $0.setListener("tcp-80", .portInUse, "nginx holds it") },
             Case(reason: .rejectedByEnvoy, message: "Envoy refused the listener") { $0.setListener("tcp-80", .rejected) },
             Case(reason: .uplinksDown, message: "there is no uplink") { $0.report?.peers = [] },
@@ -132,8 +135,8 @@ import Testing
             #expect(!web.ready)
             #expect(web.target == "10.96.0.10:8080")
             #expect(status.conditions["Ready"]?.reason == one.reason.rawValue)
-            // A binding whose only fault lies behind Envoy is programmed.
-            let isProgrammed = one.reason == .uplinksDown || one.reason == .targetUnreachable
+            // A binding whose only fault lies behind or before Envoy is programmed.
+            let isProgrammed = [.uplinksDown, .targetUnreachable, .blockedByFirewall].contains(one.reason)
             #expect((status.conditions["Programmed"]?.status == .true) == isProgrammed)
         }
     }
@@ -177,7 +180,7 @@ import Testing
     @Test func everyReasonIsReachable() {
         let told: Set<BindingStatus.Reason> = [
             .applied, .portConflict, .portInUse, .rejectedByEnvoy, .targetNotFound, .targetUnreachable, .tlsSecretIncomplete,
-            .uplinksDown,
+            .uplinksDown, .blockedByFirewall,
             .edgeNodeNotFound, .notYetApplied,
         ]
         #expect(told == Set(BindingStatus.Reason.allCases))

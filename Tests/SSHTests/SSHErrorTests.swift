@@ -36,7 +36,10 @@ struct SSHErrorTests {
                 .hostKeyChanged(key, lineToAdd: "LINE", pinned: [pinned]),
                 [key.fingerprint, pinned.key.fingerprint, "line 7", "in between", "known_hosts: LINE"]
             ),
-            (.hostKeyChanged(key, lineToAdd: "LINE", pinned: [rsaOnly]), ["no key of type ssh-ed25519 is known", "add it: LINE"]),
+            (
+                .hostKeyChanged(key, lineToAdd: "LINE", pinned: [rsaOnly]),
+                ["no key of type ssh-ed25519 is known", "add it: LINE"]
+            ),
             (.hostKeyRevoked(key, line: 3), [key.fingerprint, "line 3"]),
             (
                 .authenticationRefused(tried: ["publickey"], offered: ["password"], hints: ["HINT"]),

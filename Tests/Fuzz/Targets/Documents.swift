@@ -1,6 +1,7 @@
 import EdgeAPI
 import EnvoyConfig
 import Fixtures
+import FoundationEssentials
 import ManifestStore
 import NetworkTypes
 import NodeDocument

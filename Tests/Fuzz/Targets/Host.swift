@@ -1,8 +1,10 @@
 import Certificates
 import EdgeAPI
-import Foundation
+import EnvoyConfig
+import FoundationEssentials
 import NetworkTypes
 import NodeDocument
+import Planning
 import RouteNetlink
 import Sodium
 
@@ -25,6 +27,12 @@ import Sodium
     if let dump = try? DocumentJSON.decode(EnvoyDump.self, from: whole?.body ?? input) {
         for (_, reason) in dump.refusals { requirePrintable(reason) }
     }
+    _ = EnvoyAccount.find(inPasswd: input)
+    if let ranges = parsePortRanges(text) {
+        let joined = portRanges(ranges)
+        require(zip(joined, joined.dropFirst()).allSatisfy { $0.upperBound + 1 < $1.lowerBound }, "ranges are apart")
+    }
+    if let run = try? DocumentJSON.decode(EnvoyRun.self, from: input) { _ = run.serving }
     for (_, state) in UnitState.parse(text) { _ = (state.isRunning, state.isEnabled) }
     for transport in TransportProtocol.allCases {
         for socket in SocketTable.parse(text, transport: transport) { require(socket.port.number > 0, "a socket has a port") }

@@ -132,7 +132,8 @@ private func decode(_ replies: [NetlinkReply]) {
     let state = attempt { () throws(MalformedNetlink) in
         try RulesetState(table: replies, chains: replies, rules: replies, maps: replies, elements: replies)
     }
-    guard let state else { return }
+    // Without a table the change is always the same.
+    guard let state, state.tableFlags != nil else { return }
     let change = attempt { () throws(MalformedNetlink) in try RulesetChange(from: state, to: ruleset) }
     if let change {
         if change.kind == .none { require(state.forwards == ruleset.forwards, "nothing to do means equal") }

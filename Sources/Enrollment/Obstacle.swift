@@ -1,0 +1,44 @@
+import SSH
+
+/// What came between a command and its end.
+enum Obstacle: Error {
+    case connection(SSHError)
+    case host(EnrollmentError)
+
+    var isLostConnection: Bool { if case .connection(let error) = self { error.isLostConnection } else { false } }
+
+    func inOurTerms(doing step: String) -> EnrollmentError {
+        switch self {
+        case .connection(let error): EnrollmentError(error, doing: step)
+        case .host(let error): error
+        }
+    }
+}
+
+extension SSHError {
+    fileprivate var isLostConnection: Bool {
+        switch reason {
+        case .connectionLost, .closed, .idleTimedOut: true
+        default: false
+        }
+    }
+}
+
+extension EnrollmentError {
+    init(_ error: SSHError, doing step: String) {
+        let reason: Reason
+        switch error.reason {
+        case .hostKeyUnknown: reason = .hostKeyUnknown
+        case .hostKeyChanged, .hostKeyRevoked: reason = .hostKeyChanged
+        case .authenticationRefused, .authenticationTimedOut: reason = .authenticationFailed
+        case .keyUnreadable: reason = .sshSecretInvalid
+        case .connectionLost, .idleTimedOut, .commandTimedOut, .closed, .cancelled: reason = .connectionLost
+        case .channelRefused, .outputTooLarge, .inputFailed: reason = .agentFailed
+        case .nameUnresolvable, .unreachable, .refused, .connectTimedOut, .handshakeTimedOut, .notSSH, .noCommonAlgorithm,
+            .protocolFailure,
+            .outOfResources:
+            reason = .unreachable
+        }
+        self.init(reason: reason, message: "\(error) (during \(step))", followUp: error.needsUser ? .waiting : .retry)
+    }
+}
