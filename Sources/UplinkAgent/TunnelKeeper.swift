@@ -187,8 +187,7 @@ struct TunnelKeeper: Service {
         let host = self.host
         let endpoint = plan.endpoint.endpointToSet(handshakeAge: handshakeAge)
         let found = plan.path.found
-        // What this end wants otherwise than before is no repair.
-        let isOwnWish = endpoint != nil || found != plan.settledPath
+        let mtuIsNew = found != plan.settledPath
         let wanted = (plan.part ?? part).with(pathMTU: found)
         switch await onThread({ () throws(UplinkError) in try host.settle(wanted, endpoint) }) {
         case .failure(let error):
@@ -199,7 +198,10 @@ struct TunnelKeeper: Service {
         case .success(let changes):
             plan.settledPath = found
             let words = changes.joined(separator: "; ")
-            let isRepair = plan.wasApplied && !isOwnWish && !changes.isEmpty
+            // What this end wants otherwise than before is no repair: another MTU, or where the relay is dialed.
+            let isDialing =
+                endpoint != nil && changes.allSatisfy { $0.contains(" endpoint ") || $0.contains(" persistent keepalive ") }
+            let isRepair = plan.wasApplied && !mtuIsNew && !isDialing && !changes.isEmpty
             plan.wasApplied = true
             if endpoint != nil {
                 plan.endpoint.wasSet()

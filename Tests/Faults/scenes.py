@@ -182,6 +182,11 @@ class ThreeUplinks(Scene):
         attempt(["ip", "-n", self.victim_host.name, "link", "delete", "wg-uplink"])
         self.start_uplink(self.victim)
 
+    def all_tell(self) -> bool:
+        """Whether the controller heard all three."""
+        told = self.standalone.status("EdgeNode", "edge").get("uplinks", [])
+        return len(told) == 3 and all(one["ready"] for one in told)
+
     def in_rotation(self) -> set[str]:
         """The uplinks that twelve requests passed."""
         return {self.answers()["peer"] for _ in range(12)}
