@@ -8,7 +8,7 @@ LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
 SLIM := -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker -z -Xlinker pack-relative-relocs
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
-.PHONY: help setup bundle build images install lint test test-unit test-kube test-kernel test-e2e test-faults demo fuzz bench lab-up lab-down lab-shell clean
+.PHONY: help setup bundle build images install lint test test-unit test-kube test-kernel test-e2e test-faults test-churn demo fuzz bench lab-up lab-down lab-shell clean
 
 help:                   ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ test-e2e: build         ## the whole path, in the lab: Tests/EndToEnd/run NAME f
 test-faults: build      ## break everything on purpose, into docs/reliability.md (half an hour; ONLY=word for some of it)
 	@echo "faults"
 	@$(PYTHON) Tests/Faults/run --write $(ONLY)
+
+test-churn: build       ## twenty minutes of random changes and kills under load (MINUTES=, SEED=)
+	@$(PYTHON) Tests/Faults/churn --minutes $(or $(MINUTES),20) --seed $(or $(SEED),1)
 
 demo: build             ## two YAML files to real traffic through a real VPS
 	@$(PYTHON) Tests/Lab/demo.py

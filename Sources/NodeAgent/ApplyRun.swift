@@ -146,8 +146,8 @@ struct ApplyRun {
     }
 
     private func unitSettings() -> UnitSettings {
-        // 1,048,576 is the kernel's default of fs.nr_open.
-        let limit = ((try? host.kernel.setting("fs.nr_open")) ?? nil).flatMap { Int($0) } ?? 1 << 20
+        // A limit beyond what the host gives would differ from that of the running Envoy for ever, and forbid hot restarts.
+        let limit = (try? host.envoyHost())?.openFiles ?? 1 << 20
         return UnitSettings(paths: host.paths, envoy: content.envoy, openFilesLimit: limit, interface: RelayWireGuard.interface)
     }
 

@@ -38,6 +38,12 @@ extension EdgeNodeReconciler {
             let report = try await sessions.link(to: node, secret: secret).teardown(request)
             let changes = report?.changes.joined(separator: "; ") ?? "there was nothing of ours"
             logger.info("the VPS was torn down", metadata: ["edgeNode": "\(node.metadata.objectName)", "changes": "\(changes)"])
+        } catch  where error.reason == .foreignOwner {
+            // Nothing of ours is there; an EdgeNode that never got its VPS may go.
+            await store.record(
+                ResourceEvent(
+                    kind: EdgeNode.kind, name: node.metadata.objectName, level: .warning, reason: "TeardownSkipped",
+                    message: "the VPS was left as it is: \(error.message)"))
         } catch {
             throw await raisingEpoch(error)
         }

@@ -24,9 +24,13 @@ struct TunnelKeeper: Service {
         var part: UplinkPart?
         /// `part` is not in force yet.
         var isPending = false
+        /// It was in force once: what is missing of it was taken by others.
+        var wasApplied = false
         var endpoint = RelayEndpoint()
         var silence = RelaySilence()
         var path = PathMTU(limit: 0)
+        /// What of `path` is in force.
+        var settledPath: Int?
         var isLookingUp = false
         var nextCheck: Int64 = 0
         var nextAttempt: Int64 = 0
@@ -90,6 +94,7 @@ struct TunnelKeeper: Service {
             }
             plan.part = part
             plan.isPending = true
+            plan.wasApplied = false
             plan.nextAttempt = 0
             plan.retry = Self.firstRetry
             plan.endpoint.aim(at: part.content.relay)
@@ -184,7 +189,9 @@ struct TunnelKeeper: Service {
         if !plan.isPending { await reload(&plan) }
         let host = self.host
         let endpoint = plan.endpoint.endpointToSet(handshakeAge: handshakeAge)
-        let wanted = (plan.part ?? part).with(pathMTU: plan.path.found)
+        let found = plan.path.found
+        let mtuIsNew = found != plan.settledPath
+        let wanted = (plan.part ?? part).with(pathMTU: found)
         switch await onThread({ () throws(UplinkError) in try host.settle(wanted, endpoint) }) {
         case .failure(let error):
             plan.isPending = true
@@ -192,6 +199,13 @@ struct TunnelKeeper: Service {
             plan.retry = min(plan.retry * 2, Self.checkEvery)
             fail(error)
         case .success(let changes):
+            plan.settledPath = found
+            let words = changes.joined(separator: "; ")
+            // What this end wants otherwise than before is no repair: another MTU, or where the relay is dialed.
+            let isDialing =
+                endpoint != nil && changes.allSatisfy { $0.contains(" endpoint ") || $0.contains(" persistent keepalive ") }
+            let isRepair = plan.wasApplied && !mtuIsNew && !isDialing && !changes.isEmpty
+            plan.wasApplied = true
             if endpoint != nil {
                 plan.endpoint.wasSet()
                 plan.path.begin(limit: wanted.content.mtu)
@@ -201,12 +215,13 @@ struct TunnelKeeper: Service {
             if plan.isPending {
                 plan.isPending = false
                 store.applied(wanted)
-                logger.info(
-                    "document applied", metadata: ["hash": "\(wanted.hash)", "changes": "\(changes.joined(separator: "; "))"])
+                logger.info("document applied", metadata: ["hash": "\(wanted.hash)", "changes": "\(words)"])
                 await readStatus(&plan)
                 await warnOfObstacles(&plan)
-            } else if !changes.isEmpty {
-                let words = changes.joined(separator: "; ")
+            } else if !changes.isEmpty, !isRepair {
+                logger.info("changed", metadata: ["changes": "\(words)"])
+            }
+            if isRepair {
                 store.update { condition in
                     condition.counters.repairs += UInt64(changes.count)
                     condition.lastRepair = words

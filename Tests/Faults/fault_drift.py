@@ -31,13 +31,13 @@ def message(line: str) -> str:
 
 
 @fault("wg-relay deleted by hand", DRIFT, injected="ip link delete wg-relay on the VPS (wireguard-go's)",
-       expected="back within 5 s without the controller; the event DriftRepaired says what was found", stage="three", quick=True)
+       expected="back within 10 s without the controller; the event DriftRepaired says what was found", stage="three", quick=True)
 def relay_deleted(scene: ThreeUplinks) -> Seen:
     since, began = scene.mark(), time.monotonic()
     scene.on_vps("ip", "link", "delete", "wg-relay")
     eventually(lambda: "wg-relay" in scene.on_vps("ip", "-o", "address"), within=10)
     took = scene.back(began, within=20)
-    assert took < 5, f"traffic was back after {took:.1f} s"
+    assert took < 10, f"traffic was back after {took:.1f} s"
     scene.nudge()
     return Seen(f"event: {message(scene.event('DriftRepaired', since, about='wg-relay'))}", took)
 
@@ -151,10 +151,8 @@ def forwarding_off(scene: ThreeUplinks) -> Seen:
 
 
 def put_right_by_uplink(scene: ThreeUplinks, break_it, is_right) -> Seen:
-    since = scene.mark()
     # What the uplink has put right before must be known, or the event could be of then.
-    scene.nudge()
-    scene.told("reconciled", since)
+    eventually(lambda: scene.nudge() or scene.all_tell(), within=30, every=1)
     with scene.open_load() as load:
         time.sleep(1)
         began = time.monotonic()
@@ -166,6 +164,7 @@ def put_right_by_uplink(scene: ThreeUplinks, break_it, is_right) -> Seen:
     assert took < 3, f"right after {took:.1f} s"
     scene.settle()
     since = scene.mark()
-    scene.nudge()
+    # An uplink that is busy may miss being asked; the controller looks again anyway, later.
+    eventually(lambda: scene.nudge() or "put right by itself" in scene.standalone.log_text()[since:], within=30, every=1)
     line = scene.event("DriftRepaired", since, about="uplink 2")
     return Seen(f"right after {took:.1f} s; event: {message(line)}", max(took, held_up), len(load.lost()), load.requests)

@@ -92,7 +92,7 @@ def two_controllers(scene: ThreeUplinks) -> Seen:
 
 
 @fault("two EdgeNodes, one VPS", ENROLLMENT, injected="a second EdgeNode in the same controller, with the same address",
-       expected="ForeignOwner, which names the owner and the way out; the first goes on", stage="three")
+       expected="ForeignOwner, which names the owner and the way out; the first goes on; the second can be deleted", stage="three")
 def two_nodes(scene: ThreeUplinks) -> Seen:
     with scene.load() as load:
         scene.standalone.write("second.yaml", m.edge_node("second", VPS))

@@ -15,7 +15,7 @@ from registry import OUTSIDE, Seen, fault
 from scenes import DATAGRAMS, OTHER, SECURE, WEB, ThreeUplinks
 
 TUNNEL = 51821
-_OTHERS = "the other bindings answer: no request fails, none takes longer than 1 s"
+_OTHERS = "the other bindings answer: no request fails, none takes longer than 3 s"
 
 
 def more_files() -> None:
@@ -139,21 +139,21 @@ def others_answer(scene: ThreeUplinks, attack, text: str) -> Seen:
         began = time.monotonic()
         said = attack()
         broken = crowd.broken()
-        troubles = [one for one in load.troubles if one.began > began]
+        slow = [one for one in load.troubles if one.began > began and one.took > 3]
     assert broken == [], f"{len(broken)} held connections of the other binding broke: {broken[0]}"
     assert not load.failures, f"{len(load.failures)} of {load.requests} requests failed: {load.failures[0]}"
-    assert not troubles, f"{len(troubles)} of {load.requests} requests took longer than 1 s, up to {max(one.took for one in troubles):.1f} s"
+    assert not slow, f"{len(slow)} of {load.requests} requests took longer than 3 s, up to {max(one.took for one in slow):.1f} s"
     return Seen(text.format(said), None, 0, load.requests)
 
 
-@fault("slowloris", OUTSIDE, injected="1,000 TLS connections that send their ClientHello a byte a second, for 15 s", expected=_OTHERS, stage="three")
+@fault("slowloris", OUTSIDE, injected="1,000 TLS connections that send their ClientHello a byte a second, for 20 s", expected=_OTHERS + "; the slow ones are closed after 15 s", stage="three")
 def slowloris(scene: ThreeUplinks) -> Seen:
     def attack() -> str:
         more_files()
         opened = begin_connecting(scene, [SECURE] * 1000)
         hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500)
         alive = set(opened)
-        for number in range(15):
+        for number in range(20):
             time.sleep(1)
             for one in list(alive):
                 try:
@@ -162,8 +162,9 @@ def slowloris(scene: ThreeUplinks) -> Seen:
                     alive.discard(one)
         for one in opened:
             one.close()
-        return f"{len(alive)} of 1,000"
-    return others_answer(scene, attack, "{} were still open at the end")
+        assert not alive, f"{len(alive)} of 1,000 were still open after 20 s"
+        return "all were closed"
+    return others_answer(scene, attack, "{} by the end")
 
 
 @fault("10,000 idle connections", OUTSIDE, injected="10,000 connections to one binding that say nothing for 20 s", expected=_OTHERS, stage="three")
@@ -175,17 +176,20 @@ def idle_connections(scene: ThreeUplinks) -> Seen:
             opened += begin_connecting(scene, [OTHER] * 500)
             time.sleep(0.3)
         time.sleep(20)
-        established = sum(1 for one in opened if one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0 and is_connected(one))
+        carried = sum(1 for one in opened if is_open(one))
         for one in opened:
             one.close()
-        assert established > 9900, f"only {established} were taken"
-        return f"{established:,}"
-    return others_answer(scene, attack, "{} were taken")
+        assert carried > 5000, f"only {carried} were carried"
+        return f"{carried:,}"
+    return others_answer(scene, attack, "{} were carried, the lab's VPS lets a service open 20,000 files; the others were closed at once")
 
 
-def is_connected(one: socket.socket) -> bool:
+def is_open(one: socket.socket) -> bool:
+    """Connected, and not closed by the other side."""
     try:
         one.getpeername()
+        return bool(one.recv(1))
+    except BlockingIOError:
         return True
     except OSError:
         return False

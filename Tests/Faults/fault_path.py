@@ -43,7 +43,7 @@ def mtu_black_hole(scene: ThreeUplinks) -> Seen:
 
         def said() -> str | None:
             conditions = scene.standalone.status("EdgeNode", "edge").get("conditions", [])
-            return next((one["message"] for one in conditions if "MTU" in one.get("message", "")), None)
+            return next((one["message"] for one in conditions if one.get("reason") == "PathMTUTooSmall"), None)
         message = eventually(said, within=30)
     finally:
         run(["ip", "netns", "exec", internet.name, "nft", "delete", "table", "ip", "fault"])

@@ -190,7 +190,7 @@ def nat_rebinds(scene: ThreeUplinks) -> Seen:
 
 
 @fault("NAT before the uplinks changes its address", GROUP, injected="another public address on the NAT, the former gone, flows forgotten",
-       expected="traffic is back within one keepalive (25 s)", stage="three", quick=True)
+       expected="traffic is back within one keepalive (25 s)", stage="three")
 def nat_moves(scene: ThreeUplinks) -> Seen:
     def move(old: str, new: str) -> None:
         scene.lab.nat.configure([f"addr del {old}/24 dev wan", f"addr add {new}/24 dev wan", "route replace default via 198.18.2.1"])

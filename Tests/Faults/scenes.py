@@ -102,6 +102,10 @@ class Scene:
             return 0
         return next((one["pid"] for one in run["processes"] if one["phase"] == "serving"), 0)
 
+    def envoy(self) -> int:
+        """The Envoy that began last."""
+        return int(self.on_vps("pgrep", "--newest", "--exact", "envoy"))
+
     # Traffic
 
     def load(self, port: int = WEB, **options) -> SteadyLoad:
@@ -142,9 +146,13 @@ class ThreeUplinks(Scene):
         self.victim, self.victim_host, self.victim_address = 2, self.lab.uplinks[1], UPLINKS[1]
         self.edge = self.lab.certificates.issue("edge", NAME)
 
-    def build(self) -> "ThreeUplinks":
+    def build(self, *, edge: Path | None = None) -> "ThreeUplinks":
+        """`edge`: the bindings' manifest as it was elsewhere; a fresh one without."""
         self.write_node()
-        self.write_web()
+        if edge is None:
+            self.write_web()
+        else:
+            self.standalone.write_text("web.yaml", edge.read_text())
         self.standalone.start()
         self.standalone.wait("EdgeNode", "edge", "Enrolled", within=120)
         for ordinal in range(3):
@@ -181,6 +189,11 @@ class ThreeUplinks(Scene):
         self.uplinks[self.victim].kill()
         attempt(["ip", "-n", self.victim_host.name, "link", "delete", "wg-uplink"])
         self.start_uplink(self.victim)
+
+    def all_tell(self) -> bool:
+        """Whether the controller heard all three."""
+        told = self.standalone.status("EdgeNode", "edge").get("uplinks", [])
+        return len(told) == 3 and all(one["ready"] for one in told)
 
     def in_rotation(self) -> set[str]:
         """The uplinks that twelve requests passed."""

@@ -295,6 +295,18 @@ import Testing
             ])
     }
 
+    @Test func goesWhereTheVPSIsAnothers() async {
+        await settle()
+        await annotate([:], deleted: true)
+        vps.state.withLock { $0.failure = EnrollmentError(reason: .foreignOwner, message: "edge's", followUp: .stalled) }
+        #expect(await reconciler.reconcile(name) == .done(requeueAfter: nil))
+        #expect(journal.take() == ["teardown edge", "withdrawUplinks", "releaseNode", "close password"])
+        #expect(
+            await store.takeEvents().map { "\($0.reason): \($0.message)" } == [
+                "TeardownSkipped: the VPS was left as it is: edge's"
+            ])
+    }
+
     @Test func leavesTheVPSWhenToldTo() async {
         await settle()
         await annotate([APIName.skipDeprovisionAnnotation: "true"], deleted: true)
