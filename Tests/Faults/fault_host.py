@@ -43,7 +43,7 @@ def supervisor_killed(scene: ThreeUplinks) -> Seen:
     with scene.open_load() as load:
         time.sleep(1)
         began = time.monotonic()
-        scene.on_vps("kill", "-KILL", str(scene.pid("envoy")))
+        scene.on_vps("kill", "-KILL", scene.property("envoy", "MainPID"))
         time.sleep(0.1)
         took = scene.back(began, within=20)
         time.sleep(3)
