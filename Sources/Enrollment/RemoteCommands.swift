@@ -10,7 +10,8 @@ enum NodeCommand {
     ///
     /// dd reads block by block with read(2), so not a byte of the document is swallowed. The files are renamed into place one by
     /// one, `BUILD` last: a push that was cut leaves an agent that names another build, and is pushed again. What else is in
-    /// the folder (Envoy) stays. What fails is removed again, and told in the C locale, in which a full disk is recognized.
+    /// the folder (Envoy) stays. Two that come at once (two EdgeNodes on one host) take turns. What fails is removed again, and told
+    /// in the C locale, in which a full disk is recognized.
     static let installAgentAndApply: RemoteCommand = """
         set -eu; umask 022; export LC_ALL=C
         home=/usr/local/lib/tidegate; new=/usr/local/lib/.tidegate-new
@@ -19,6 +20,10 @@ enum NodeCommand {
         [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || unfit "this host is $(uname -s) on $(uname -m), and Tidegate needs Linux on x86-64"
         for tool in dd sha256sum tar gzip mv sync; do command -v "$tool" >/dev/null || unfit "the host has no $tool: install it"; done
         [ "$(id -u)" = 0 ] || unfit "the SSH user is not root: let root log in, or name a user with sudo in ssh.user"
+        if command -v flock >/dev/null && [ -d /run ]; then
+            exec 9>/run/tidegate-install.lock
+            flock -w 300 9 || { echo "tidegate-install: another installation on this host does not end" >&2; exit 65; }
+        fi
         read -r blocks sum || fail "nothing arrived"
         said=$(rm -rf "$new" 2>&1 && mkdir -p "$new/files" "$home" 2>&1) || case "$said" in
             *"Read-only"*) unfit "/usr/local/lib is read-only on this host, and the agent has its place there: mount it writable ($said)" ;;
@@ -32,7 +37,7 @@ enum NodeCommand {
         mv -f "$new/files/BUILD" "$home/BUILD" || fail "cannot move the agent into place"
         sync; rm -rf "$new"
         said=$("$home/edge-agent" version 2>&1) || unfit "the agent does not start from $home ($said): is that mounted noexec?"
-        exec "$home/edge-agent" apply
+        exec "$home/edge-agent" apply 9>&-
         """
 
     /// This status, and a message after this mark on standard error, mean that no try on this host will do.
