@@ -17,8 +17,8 @@ enum NodeCommand {
         home=/usr/local/lib/tidegate; new=/usr/local/lib/.tidegate-new
         fail() { echo "tidegate-install: $1" >&2; rm -rf "$new"; exit 65; }
         unfit() { echo "tidegate-unfit: $1" >&2; exit 66; }
+        for tool in uname dd sha256sum tar gzip mv sync; do command -v "$tool" >/dev/null || unfit "the host has no $tool: install it"; done
         [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || unfit "this host is $(uname -s) on $(uname -m), and Tidegate needs Linux on x86-64"
-        for tool in dd sha256sum tar gzip mv sync; do command -v "$tool" >/dev/null || unfit "the host has no $tool: install it"; done
         [ "$(id -u)" = 0 ] || unfit "the SSH user is not root: let root log in, or name a user with sudo in ssh.user"
         if command -v flock >/dev/null && [ -d /run ]; then
             exec 9>/run/tidegate-install.lock
@@ -36,7 +36,7 @@ enum NodeCommand {
         for file in "$new"/files/*; do case "$file" in */BUILD) ;; *) mv -f "$file" "$home/" || fail "cannot move the agent into place";; esac; done
         mv -f "$new/files/BUILD" "$home/BUILD" || fail "cannot move the agent into place"
         sync; rm -rf "$new"
-        said=$("$home/edge-agent" version 2>&1) || unfit "the agent does not start from $home ($said): is that mounted noexec?"
+        said=$("$home/edge-agent" version 2>&1 </dev/null) || unfit "the agent does not start from $home ($said): is that mounted noexec?"
         exec "$home/edge-agent" apply 9>&-
         """
 

@@ -201,8 +201,10 @@ import Testing
         defer { cleanUp() }
         try installOldAgent()
         let ending = try install(.debian, input(bundle()), by: "setpriv --reuid=65534 --regid=65534 --clear-groups")
-        #expect(ending.status == "65\n")
-        #expect(ending.error == "tidegate-install: the SSH user is not root\n")
+        #expect(ending.status == "66\n")
+        #expect(
+            ending.error
+                == "tidegate-unfit: the SSH user is not root: let root log in, or name a user with sudo in ssh.user\n")
         try expectOldAgent()
     }
 
@@ -210,12 +212,12 @@ import Testing
         defer { cleanUp() }
         try installOldAgent()
         let allButOne = """
-            mkdir tools; for tool in dd sha256sum tar mv sync id rm mkdir; do ln -s "$(command -v $tool)" tools/; done
+            mkdir tools; for tool in uname dd sha256sum tar mv sync id rm mkdir; do ln -s "$(command -v $tool)" tools/; done
             enter="env PATH=$PWD/tools"
             """
         let ending = try install(.debian, input(bundle()), prepare: allButOne)
-        #expect(ending.status == "65\n")
-        #expect(ending.error == "tidegate-install: the host has no gzip\n")
+        #expect(ending.status == "66\n")
+        #expect(ending.error == "tidegate-unfit: the host has no gzip: install it\n")
         try expectOldAgent()
     }
 }
