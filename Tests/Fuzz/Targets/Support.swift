@@ -60,10 +60,11 @@ extension FieldNode {
         }
     }
 
+    /// Bytes, as it is written.
     var longestKey: Int {
         switch content {
         case .sequence(let nodes): nodes.map(\.longestKey).max() ?? 0
-        case .mapping(let entries): entries.map { max($0.key.utf8.count, $0.value.longestKey) }.max() ?? 0
+        case .mapping(let entries): entries.map { max(quotedJSON($0.key).utf8.count, $0.value.longestKey) }.max() ?? 0
         default: 0
         }
     }
