@@ -1,5 +1,6 @@
 import Glibc
 import NodeDocument
+import Synchronization
 import Testing
 
 @testable import NodeAgent
