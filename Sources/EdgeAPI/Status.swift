@@ -25,9 +25,17 @@ public struct Condition: Hashable, Codable, Sendable {
         self.type = type
         self.status = status
         self.reason = reason
-        self.message = message
+        self.message = Self.clipped(message)
         self.lastTransitionTime = lastTransitionTime
         self.observedGeneration = observedGeneration
+    }
+
+    /// What the API takes in a message (`maxLength` of metav1.Condition); an object with a longer one it refuses whole.
+    static let messageLimit = 32_768
+
+    private static func clipped(_ message: String) -> String {
+        guard message.utf8.count > messageLimit, message.unicodeScalars.count > messageLimit else { return message }
+        return String(String.UnicodeScalarView(message.unicodeScalars.prefix(messageLimit - 1))) + "…"
     }
 }
 
