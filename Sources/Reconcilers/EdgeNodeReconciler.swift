@@ -229,6 +229,15 @@ public struct EdgeNodeReconciler: Sendable {
             rfc3339(now.addingTimeInterval(-Double($0)))
         }
         try await store.setStatus(status, of: node)
+        // A failure has an event of its own.
+        if outcome.failure == nil {
+            for event in readinessEvents(
+                kind: EdgeNode.kind, name: node.metadata.objectName, before: node.status?.conditions ?? [],
+                after: status.conditions)
+            {
+                await store.record(event)
+            }
+        }
         if restarted, outcome.report?.outcome == .applied {
             try await store.removeAnnotation(APIName.restartEnvoyAnnotation, of: node)
         }

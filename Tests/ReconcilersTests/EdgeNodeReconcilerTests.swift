@@ -225,7 +225,7 @@ import Testing
         let renewed = try freshTLSSecret()
         await store.change { $0.secrets[renewed.metadata.objectName] = renewed }
         _ = await reconciler.reconcile(name)
-        #expect(await store.takeEvents().map(\.reason) == ["Unreachable"])
+        #expect(await store.takeEvents().map(\.reason) == ["Unreachable", "Ready"])
         // A controller that has just started finds a VPS that has it all.
         let successor = EdgeNodeReconciler(
             store: store, sessions: vps.sessions(), outcomes: NodeOutcomes(), writer: .init(installation: "i", epoch: { 8 }),
