@@ -76,6 +76,8 @@ public struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Whether somebody has to change something before another attempt makes sense.
     public var needsUser: Bool {
         switch reason {
+        // A server that is just starting or stopping hangs up too.
+        case .notSSH(""): false
         case .notSSH, .noCommonAlgorithm, .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked, .authenticationRefused,
             .keyUnreadable, .channelRefused, .outputTooLarge:
             true

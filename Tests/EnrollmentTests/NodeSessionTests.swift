@@ -154,7 +154,7 @@ import Testing
             (.refused([]), .unreachable, .retry), (.nameUnresolvable("no such name"), .unreachable, .retry),
             (.authenticationRefused(tried: ["publickey"], offered: ["password"], hints: []), .authenticationFailed, .waiting),
             (.authenticationTimedOut(after: .seconds(1)), .authenticationFailed, .retry),
-            (.notSSH("HTTP/1.1"), .unreachable, .waiting),
+            (.notSSH("HTTP/1.1"), .unreachable, .waiting), (.notSSH(""), .unreachable, .retry),
             (.keyUnreadable("no key"), .sshSecretInvalid, .waiting), (.outOfResources("threads"), .unreachable, .retry),
         ]
         for (reason, expected, followUp) in cases {
