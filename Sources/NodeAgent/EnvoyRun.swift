@@ -82,13 +82,17 @@ struct EnvoyProgram: Hashable, Codable, Sendable {
         return nil
     }
 
-    /// Reads `envoy --version`: the program's path, `version:`, and five parts between slashes, of which the second is the version.
+    /// Reads `envoy --version`: the program's path, `version:`, and five parts between slashes, of which the second is the version; and
+    /// `envoy --hot-restart-version`: a line of two numbers, among what Envoy may say of the host (of its cgroup, say).
     /// - Returns: nil when it says something else.
     static func parse(versionText: String, hotRestartText: String) -> EnvoyProgram? {
         let words = versionText.split { $0.isWhitespace }
         guard let last = words.last else { return nil }
         let parts = last.split(separator: "/")
-        let hot = hotRestartText.split { $0.isWhitespace }
+        let hot = hotRestartText.split(whereSeparator: \.isNewline).filter { line in
+            let numbers = line.split(separator: ".", omittingEmptySubsequences: false)
+            return numbers.count == 2 && numbers.allSatisfy { UInt32($0) != nil }
+        }
         guard parts.count == 5, hot.count == 1 else { return nil }
         return EnvoyProgram(
             version: printable(String(parts[1]), limit: 40), hotRestartVersion: printable(String(hot[0]), limit: 40))
