@@ -20,18 +20,10 @@ public struct PortBindingReconciler: Sendable {
                 return .done(requeueAfter: nil)
             }
             let node = try await store.edgeNode(portBinding.edgeNodeName)
-            let outcome = outcomes[portBinding.edgeNodeName]
             let status = portBindingStatus(
-                portBinding, node: node, outcome: outcome, previous: portBinding.status, now: rfc3339(Date()))
-            if status == portBinding.status { return .done(requeueAfter: nil) }
-            try await store.setStatus(status, of: portBinding)
-            // Before its EdgeNode was looked at nothing is known, which is no news.
-            guard outcome != nil else { return .done(requeueAfter: nil) }
-            for event in readinessEvents(
-                kind: PortBinding.kind, name: name, before: portBinding.status?.conditions ?? [], after: status.conditions)
-            {
-                await store.record(event)
-            }
+                portBinding, node: node, outcome: outcomes[portBinding.edgeNodeName], previous: portBinding.status,
+                now: rfc3339(Date()))
+            if status != portBinding.status { try await store.setStatus(status, of: portBinding) }
             return .done(requeueAfter: nil)
         } catch {
             logger.error("the status could not be written", metadata: ["portBinding": "\(name)", "error": "\(error)"])

@@ -9,7 +9,15 @@ from product.traffic import eventually
 from stage import EndToEnd
 
 # Packets of up to 1,400 bytes pass; WireGuard fills those in the tunnel up to a multiple of 16, and adds 60.
-_HOLE = "table inet hole { chain forward { type filter hook forward priority 0; meta l4proto udp meta length > 1400 drop; }; }"
+_HOLE = """\
+table inet hole {
+    chain forward {
+        type filter hook forward priority 0
+        udp dport 51821 meta length > 1400 drop
+        udp sport 51821 meta length > 1400 drop
+    }
+}
+"""
 _CARRIED = 1328
 
 
