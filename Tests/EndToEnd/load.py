@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 from lab.namespaces import Namespace
 from product import traffic
@@ -23,21 +24,17 @@ class Trouble:
     failure: str | None
 
 
-class SteadyLoad:
-    """Threads that connect, ask, and close, again and again, until stopped. `with SteadyLoad(...) as load:`"""
+class Load:
+    """Threads that run until the `with` block ends; a subclass says what they do."""
 
-    def __init__(self, client: Namespace, address: str, port: int, *, threads: int = 4, pause: float = 0.05, timeout: float = 5,
-                 slow: float = 1):
-        """A request that takes longer than `slow` seconds is kept as trouble too."""
-        self.client, self.address, self.port, self.pause, self.timeout, self.slow = client, address, port, pause, timeout, slow
+    client: Namespace
+    _threads: list[threading.Thread]
+
+    def __init__(self) -> None:
         self.failures: list[str] = []
-        self.troubles: list[Trouble] = []
-        self.peers: Counter[str] = Counter()
         self._stopped = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
 
-    def __enter__(self) -> "SteadyLoad":
+    def __enter__(self) -> Self:
         self.began = time.monotonic()
         for thread in self._threads:
             thread.start()
@@ -47,6 +44,20 @@ class SteadyLoad:
         self._stopped.set()
         for thread in self._threads:
             thread.join()
+
+
+class SteadyLoad(Load):
+    """Threads that connect, ask, and close, again and again, until stopped. `with SteadyLoad(...) as load:`"""
+
+    def __init__(self, client: Namespace, address: str, port: int, *, threads: int = 4, pause: float = 0.05, timeout: float = 5,
+                 slow: float = 1):
+        """A request that takes longer than `slow` seconds is kept as trouble too."""
+        super().__init__()
+        self.client, self.address, self.port, self.pause, self.timeout, self.slow = client, address, port, pause, timeout, slow
+        self.troubles: list[Trouble] = []
+        self.peers: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
 
     @property
     def requests(self) -> int:

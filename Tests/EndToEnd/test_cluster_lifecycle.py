@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ssl
 
-import yaml
-
 import hosts
 from cluster_stage import UPLINKS, ClusterStage, ClusterTest, fresh
-from lab import paths
 from lab.commands import CommandFailed
 from lab.network import BACKEND, CLIENT, VPS
 from load import SteadyLoad
@@ -16,18 +13,7 @@ from product import manifests as m
 from product import traffic
 from product.fetch import fetch
 from product.traffic import HeldConnection, eventually
-
-SAMPLES = paths.REPOSITORY / "deploy/samples"
-EDGE_NAME = "edge.example.test"
-
-
-def sample(name: str) -> list[dict]:
-    """The objects of one sample file, an EdgeNode's address replaced by the lab's VPS."""
-    objects = [one for one in yaml.safe_load_all((SAMPLES / name).read_text()) if one]
-    for one in objects:
-        if one["kind"] == "EdgeNode":
-            one["spec"]["address"] = VPS
-    return objects
+from samples import EDGE_NAME, sample
 
 
 class ClusterLifecycleTests(ClusterTest):

@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import tree
 from lab.commands import CommandFailed, run
 from lab.network import BACKEND, VPS
-from load import SteadyLoad
+from load import Load, SteadyLoad
 from product import manifests as m
 from product import traffic
 from product.programs import programs
@@ -27,25 +27,13 @@ def envoy(version: str) -> list[str]:
     return ["--envoy-source", str(tree.envoy(version)), "--envoy-sha256", tree.envoy_sha256(version), "--envoy-version", version]
 
 
-class DatagramLoad:
+class DatagramLoad(Load):
     """One session that goes on, and a new one each time: `with DatagramLoad(...) as load:`, then `load.failures`."""
 
     def __init__(self, client, port: int):
-        self.client, self.port = client, port
-        self.answers, self.failures = 0, []
-        self._stopped = threading.Event()
+        super().__init__()
+        self.client, self.port, self.answers = client, port, 0
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._one, self._many)]
-
-    def __enter__(self) -> "DatagramLoad":
-        self.began = time.monotonic()
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
 
     def _ask(self, session: traffic.Datagrams, what: str) -> None:
         try:

@@ -5,27 +5,13 @@ from __future__ import annotations
 import collections
 import ssl
 
-import yaml
-
-from lab import paths
 from lab.network import CLIENT, VPS
 from product import manifests as m
 from product import traffic
 from product.traffic import eventually
 from product.uplinks import RemoteUplink
+from samples import EDGE_NAME, sample
 from stage import EndToEnd, Stage, fresh
-
-SAMPLES = paths.REPOSITORY / "deploy/samples"
-EDGE_NAME = "edge.example.test"
-
-
-def sample(name: str) -> list[dict]:
-    """The objects of one sample file, an EdgeNode's address replaced by the lab's VPS."""
-    objects = [one for one in yaml.safe_load_all((SAMPLES / name).read_text()) if one]
-    for one in objects:
-        if one["kind"] == "EdgeNode":
-            one["spec"]["address"] = VPS
-    return objects
 
 
 class Examples(EndToEnd):
