@@ -83,6 +83,7 @@ public final class KubernetesController: ServiceLifecycle.Service {
             group.addTask { await self.resources.run() }
             group.addTask { await self.events.run() }
             group.addTask { await self.followChanges() }
+            group.addTask { await self.followLosses() }
             group.addTask { try await self.leadWhenElected() }
             // The first to end is the leading: at a graceful shutdown, or for good.
             defer { group.cancelAll() }
@@ -154,6 +155,10 @@ public final class KubernetesController: ServiceLifecycle.Service {
                 try await Task.sleep(for: .seconds(2))
             }
         }
+    }
+
+    private func followLosses() async {
+        for await name in sessions.losses { queues.nodes.add(name, after: NodeSessions.graceAfterLoss) }
     }
 
     private func followChanges() async {

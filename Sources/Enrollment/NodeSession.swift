@@ -14,13 +14,20 @@ public actor NodeSession {
     private let envoy: EnvoySource
     private let logger: Logger
     private let connect: @Sendable () async throws(SSHError) -> NodeChannel
+    private let onLoss: @Sendable () -> Void
     private var connection: NodeChannel?
+    /// Counts connections, so that the end of a former one is not taken for that of `connection`.
+    private var generation = 0
+    private var isRunning = false
     /// On `connection`.
     private var elevation = Elevation.none
     private var past = SSHStatistics()
 
-    public init(target: NodeTarget, bundle: AgentBundle, envoy: EnvoySource, logger: Logger) {
-        self.init(login: target.login, bundle: bundle, envoy: envoy, logger: logger) { () throws(SSHError) in
+    /// - Parameter onLoss: called when the VPS ends the kept connection, or is gone, while nothing runs on it.
+    public init(
+        target: NodeTarget, bundle: AgentBundle, envoy: EnvoySource, logger: Logger, onLoss: @escaping @Sendable () -> Void = {}
+    ) {
+        self.init(login: target.login, bundle: bundle, envoy: envoy, logger: logger, onLoss: onLoss) { () throws(SSHError) in
             NodeChannel(
                 try await SSHConnection.connect(
                     to: target.host, port: target.port, credentials: target.credentials, hostKeyPolicy: target.hostKeyPolicy,
@@ -29,13 +36,14 @@ public actor NodeSession {
     }
 
     init(
-        login: NodeLogin, bundle: AgentBundle, envoy: EnvoySource, logger: Logger,
+        login: NodeLogin, bundle: AgentBundle, envoy: EnvoySource, logger: Logger, onLoss: @escaping @Sendable () -> Void = {},
         connect: @escaping @Sendable () async throws(SSHError) -> NodeChannel
     ) {
         self.login = login
         self.bundle = bundle
         self.envoy = envoy
         self.logger = logger
+        self.onLoss = onLoss
         self.connect = connect
     }
 
@@ -163,6 +171,8 @@ public actor NodeSession {
     }
 
     private func attempt(_ command: RemoteCommand, _ input: ByteSource) async throws(Obstacle) -> ExecResult {
+        isRunning = true
+        defer { isRunning = false }
         let channel = try await connected()
         let result: ExecResult
         do throws(SSHError) {
@@ -183,6 +193,8 @@ public actor NodeSession {
         do throws(SSHError) {
             new = try await connect()
             connection = new
+            generation += 1
+            new.onEnd { [weak self, generation] in await self?.ended(generation) }
             answer = login.isRoot ? nil : try await new.execute(ElevationProbe.command, ElevationProbe.input(login.sudoPassword))
         } catch {
             throw .connection(error)
@@ -194,6 +206,13 @@ public actor NodeSession {
             throw .host(error)
         }
         return new
+    }
+
+    /// A command that runs tells of the loss by its failure.
+    private func ended(_ ending: Int) {
+        guard connection != nil, ending == generation, !isRunning else { return }
+        logger.debug("the connection ended", metadata: ["host": "\(host)"])
+        onLoss()
     }
 
     private func drop() async {
@@ -255,6 +274,7 @@ struct NodeChannel: Sendable {
     var execute: @Sendable (RemoteCommand, ByteSource) async throws(SSHError) -> ExecResult
     var isAlive: @Sendable () -> Bool
     var statistics: @Sendable () -> SSHStatistics
+    var onEnd: @Sendable (@escaping @Sendable () async -> Void) -> Void
     var close: @Sendable () async -> Void
 }
 
@@ -263,6 +283,7 @@ extension NodeChannel {
         execute = { command, input throws(SSHError) in try await connection.execute(command, input: input) }
         isAlive = { connection.isAlive }
         statistics = { connection.statistics }
+        onEnd = { connection.onEnd($0) }
         close = { await connection.close() }
     }
 }

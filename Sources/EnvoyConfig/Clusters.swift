@@ -17,10 +17,10 @@ func renderCluster(_ binding: EnvoyBinding, uplinks: [EnvoyUplink], edge: EdgeSp
     case .tcp(let options):
         set("type", "STATIC")
         set("load_assignment", renderEndpoints(binding, uplinks: uplinks))
-        set("connect_timeout", .duration(options.connectTimeout))
+        set("connect_timeout", .duration(attemptTimeout(options.connectTimeout)))
         set("lb_policy", "LEAST_REQUEST")
         set("per_connection_buffer_limit_bytes", .integer(Limits.connectionBuffer))
-        set("outlier_detection", outlierDetection)
+        set("outlier_detection", outlierDetection(edge.healthCheck))
         set("upstream_connection_options", ["tcp_keepalive": .tcpKeepalive])
         set("upstream_bind_config", ["socket_options": [.userTimeout]])
         if let version = options.proxyProtocol { set("transport_socket_matches", proxyProtocol(version)) }
@@ -54,20 +54,31 @@ private func healthCheck(_ spec: HealthCheckSpec, for binding: EnvoyBinding) -> 
     ]
 }
 
-/// Takes out, for a while, an uplink that answers its probe but no connection.
-private let outlierDetection: JSON = [
-    "base_ejection_time": "5s",
-    "consecutive_local_origin_failure": 3,
-    "enforcing_consecutive_5xx": 0,
-    "enforcing_consecutive_gateway_failure": 0,
-    "enforcing_consecutive_local_origin_failure": 100,
-    "enforcing_local_origin_success_rate": 0,
-    "enforcing_success_rate": 0,
-    "interval": "2s",
-    "max_ejection_percent": 50,
-    "max_ejection_time": "30s",
-    "split_external_local_origin_errors": true,
-]
+/// A dead uplink must not take all the time that a binding allows.
+private func attemptTimeout(_ whole: GoDuration) -> GoDuration {
+    let share = GoDuration(nanoseconds: whole.nanoseconds / Int64(Limits.connectAttempts))
+    return max(share, min(whole, Limits.shortestAttempt))
+}
+
+/// Takes out an uplink by which three connections in a row failed: long before its probes have told, and for as long as they may
+/// take to, up to a minute. The next probe that it answers puts it back.
+private func outlierDetection(_ probes: HealthCheckSpec) -> JSON {
+    let probing = (probes.interval.nanoseconds + probes.timeout.nanoseconds) * (Int64(probes.unhealthyThreshold) + 1)
+    let ejection = JSON.duration(min(GoDuration(nanoseconds: probing), .seconds(60)))
+    return [
+        "base_ejection_time": ejection,
+        "consecutive_local_origin_failure": 3,
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_consecutive_gateway_failure": 0,
+        "enforcing_consecutive_local_origin_failure": 100,
+        "enforcing_local_origin_success_rate": 0,
+        "enforcing_success_rate": 0,
+        "interval": "2s",
+        "max_ejection_percent": 50,
+        "max_ejection_time": ejection,
+        "split_external_local_origin_errors": true,
+    ]
+}
 
 /// The header on the data path, and a bare socket for the health check, which asks for it by `probe`.
 private func proxyProtocol(_ version: ProxyProtocolVersion) -> JSON {

@@ -1,3 +1,5 @@
+import NetworkTypes
+
 /// Envoy's limits that are quiet when they strike, each set on purpose.
 enum Limits {
     /// Bytes buffered on each side of a connection before Envoy stops reading (32 KiB, "Configuring Envoy as an edge proxy").
@@ -15,8 +17,10 @@ enum Limits {
     static let keepaliveProbes = 6
     /// Milliseconds that sent bytes may stay unacknowledged (TCP_USER_TIMEOUT), as long as keepalive lasts.
     static let userTimeout = 180_000
-    /// Connection attempts at other uplinks after one failed.
+    /// Attempts to connect, as a rule each by another uplink; they share the time that a binding allows.
     static let connectAttempts = 3
+    /// What an attempt gets at least, if the binding allows as much: the time after which Linux repeats a lost SYN (RFC 6298).
+    static let shortestAttempt = GoDuration.seconds(1)
     /// Bytes asked of the kernel for UDP socket buffers; it grants at most net.core.rmem_max and wmem_max.
     static let udpSocketBuffer = 4_194_304
 }

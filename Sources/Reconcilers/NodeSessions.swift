@@ -9,34 +9,43 @@ import Sodium
 public actor NodeSessions {
     public nonisolated let agentBuild: String
     public nonisolated let envoyRelease: EnvoyRelease
-    private let open: @Sendable (EdgeNode, Secret) throws(EnrollmentError) -> NodeLink
+    /// EdgeNodes whose VPS ended the kept connection, or is gone; for one reader.
+    public nonisolated let losses: AsyncStream<ObjectName>
+    private nonisolated let lost: AsyncStream<ObjectName>.Continuation
+    private let open: @Sendable (EdgeNode, Secret, @escaping @Sendable () -> Void) throws(EnrollmentError) -> NodeLink
     private var links: [ObjectName: NodeLink] = [:]
+
+    /// How long to let a VPS whose connection was lost before it is asked: one that reboots is down by then, and one that ends every
+    /// connection is not asked without a pause.
+    public static let graceAfterLoss: Duration = .seconds(5)
 
     /// Sessions over SSH, each with its own connection.
     public init(bundle: AgentBundle, envoy: EnvoySource, envoyVersion: String, logger: Logger) {
         self.init(agentBuild: bundle.build, envoyRelease: envoy.release(version: envoyVersion)) {
-            node, secret throws(EnrollmentError) in
+            node, secret, onLoss throws(EnrollmentError) in
             var logger = logger
             logger[metadataKey: "edgeNode"] = "\(node.metadata.objectName)"
             let target = try NodeTarget(spec: node.spec, secret: secret)
             return NodeLink(
-                NodeSession(target: target, bundle: bundle, envoy: envoy, logger: logger), fingerprint: target.fingerprint)
+                NodeSession(target: target, bundle: bundle, envoy: envoy, logger: logger, onLoss: onLoss),
+                fingerprint: target.fingerprint)
         }
     }
 
-    /// Sessions by `open`, which connects nothing yet.
+    /// Sessions by `open`, which connects nothing yet and calls its last argument at each loss.
     init(
         agentBuild: String, envoyRelease: EnvoyRelease,
-        open: @escaping @Sendable (EdgeNode, Secret) throws(EnrollmentError) -> NodeLink
+        open: @escaping @Sendable (EdgeNode, Secret, @escaping @Sendable () -> Void) throws(EnrollmentError) -> NodeLink
     ) {
         self.agentBuild = agentBuild
         self.envoyRelease = envoyRelease
         self.open = open
+        (losses, lost) = AsyncStream.makeStream()
     }
 
     func link(to node: EdgeNode, secret: Secret) async throws(EnrollmentError) -> NodeLink {
         let name = node.metadata.objectName
-        let wanted = try open(node, secret)
+        let wanted = try open(node, secret) { [lost] in lost.yield(name) }
         if let known = links[name] {
             if known.fingerprint == wanted.fingerprint { return known }
             links[name] = nil

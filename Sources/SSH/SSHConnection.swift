@@ -56,6 +56,16 @@ public final class SSHConnection: Sendable {
 
     public var statistics: SSHStatistics { thread.statistics.current }
 
+    /// Calls `body` once the connection is no more, whoever ended it. A peer that went without a word is noticed after some
+    /// `SSHTimeouts.idle`.
+    public func onEnd(_ body: @escaping @Sendable () async -> Void) {
+        // Without `self`, whose last reference ends the connection.
+        Task { [thread] in
+            await thread.waitForEnd()
+            await body()
+        }
+    }
+
     /// Ends the connection, and with it a command that runs. Returns once it is gone.
     public func close() async {
         thread.requestClose()

@@ -40,6 +40,7 @@ public struct StandaloneController: ServiceLifecycle.Service {
         await cancelWhenGracefulShutdown {
             await withDiscardingTaskGroup { group in
                 group.addTask { await follow() }
+                group.addTask { await followLosses() }
                 group.addTask { await lookAfterUplinks() }
                 group.addTask { await queue.run { await reconcile($0) } }
             }
@@ -95,6 +96,10 @@ public struct StandaloneController: ServiceLifecycle.Service {
         } catch {
             logger.error("old status files cannot be removed", metadata: ["error": "\(error)"])
         }
+    }
+
+    private func followLosses() async {
+        for await name in sessions.losses { queue.add(name, after: NodeSessions.graceAfterLoss) }
     }
 
     private func lookAfterUplinks() async {

@@ -29,6 +29,7 @@ final class FakeHost: Sendable {
         var connections = 0
         var closed = 0
         var isAlive = true
+        var onEnd: [@Sendable () async -> Void] = []
         var refusals: [SSHError.Reason] = []
     }
 
@@ -50,14 +51,19 @@ final class FakeHost: Sendable {
     func answer(_ answers: Answer...) { state.withLock { $0.answers += answers } }
     /// The kept connection is found dead before the next command.
     func die() { state.withLock { $0.isAlive = false } }
+    /// The connections so far tell that they are no more.
+    func tellEnd() async {
+        for body in state.withLock({ $0.onEnd }) { await body() }
+    }
     func refuse(_ reason: SSHError.Reason) { state.withLock { $0.refusals.append(reason) } }
 
     func session(
-        bundle: AgentBundle, envoy: EnvoySource, user: String = "root", sudoPassword: SecretBytes? = nil
+        bundle: AgentBundle, envoy: EnvoySource, user: String = "root", sudoPassword: SecretBytes? = nil,
+        onLoss: @escaping @Sendable () -> Void = {}
     ) throws -> NodeSession {
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let login = NodeLogin(host: host, user: user, sudoPassword: sudoPassword)
-        return NodeSession(login: login, bundle: bundle, envoy: envoy, logger: quiet) {
+        return NodeSession(login: login, bundle: bundle, envoy: envoy, logger: quiet, onLoss: onLoss) {
             () throws(SSHError) in try self.connect()
         }
     }
@@ -81,6 +87,7 @@ final class FakeHost: Sendable {
                 statistics.execs = 1
                 return statistics
             },
+            onEnd: { body in self.state.withLock { $0.onEnd.append(body) } },
             close: { self.state.withLock { $0.closed += 1 } })
     }
 

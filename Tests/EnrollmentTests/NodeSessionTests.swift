@@ -2,6 +2,7 @@ import Fixtures
 import NetworkTypes
 import NodeDocument
 import Sodium
+import Synchronization
 import Testing
 
 @testable import Enrollment
@@ -55,6 +56,25 @@ import Testing
         #expect(host.connections == 1)
         await session.close()
         #expect(host.closed == 1)
+    }
+
+    /// Once for the kept connection, and not for one that this side ended or replaced.
+    @Test func tellsOfALoss() async throws {
+        let host = try FakeHost(.report(try report(.applied)), .report(try report(.applied)))
+        let losses = Mutex(0)
+        let session = try host.session(bundle: bundle, envoy: file, onLoss: { losses.withLock { $0 += 1 } })
+        _ = try await session.apply(fullRelayDocument())
+        host.die()
+        await host.tellEnd()
+        #expect(losses.withLock { $0 } == 1)
+        // Both connections end, but the first one is known to.
+        _ = try await session.apply(fullRelayDocument())
+        await host.tellEnd()
+        #expect(losses.withLock { $0 } == 2)
+        await session.close()
+        await host.tellEnd()
+        #expect(losses.withLock { $0 } == 2)
+        #expect(host.connections == 2)
     }
 
     /// What the shell answers where there is no agent, what another build answers, and one that crashes at its start.

@@ -36,7 +36,7 @@ final class FakeVPS: Sendable {
     /// - Parameter secretMatters: make the fingerprint follow the Secret, as it does in earnest.
     func sessions() -> NodeSessions {
         NodeSessions(agentBuild: "b1", envoyRelease: EnvoyRelease(version: "1.40.0", sha256: nil, url: nil)) {
-            node, secret throws(EnrollmentError) in
+            node, secret, _ throws(EnrollmentError) in
             if secret.data.isEmpty { throw EnrollmentError(reason: .sshSecretInvalid, message: "empty", followUp: .waiting) }
             let word = secret.data.keys.sorted().joined(separator: ",")
             return NodeLink(
