@@ -37,7 +37,7 @@ struct ApplyRun {
         state.value.owner = document.owner
         state.value.epoch = document.epoch
         try state.save()
-        try tunnel()
+        try tunnel(state.value.uplinks)
         try settings(&state)
         let account = try account(&state)
         guard try provideEnvoy() else {
@@ -52,12 +52,15 @@ struct ApplyRun {
         try rollOut(account, running, &state)
         try keep(&state)
         report.outcome = .applied
-        report.peers = try Peers(host: host).report(content.wireGuard)
+        let device = try host.tunnel.status()?.device
+        report.peers = Peers(host: host).report(content.wireGuard, device)
+        state.value.uplinks = device?.seenUplinks ?? []
+        try state.save()
     }
 
     mutating func bootSteps() throws(AgentError) {
         var state = try StateFile(host.paths)
-        try tunnel()
+        try tunnel(state.value.uplinks)
         try settings(&state)
         // The next apply tells of it. Whoever deletes the interface makes wireguard-go start anew, and it comes here.
         if !report.changes.isEmpty {
@@ -78,19 +81,20 @@ struct ApplyRun {
 
     // MARK: steps
 
-    private mutating func tunnel() throws(AgentError) {
+    private mutating func tunnel(_ seen: [SeenUplink]) throws(AgentError) {
         let (key, isNew) = try RelayKey.ensure(host.paths)
         if isNew { note(["the relay's key made"]) }
         report.relayPublicKey = try RelayKey.publicKey(key)
         let host = host
         var unitChanges: [String] = []
         let wireGuard = content.wireGuard
+        let lastEndpoints = Dictionary(seen.map { ($0.publicKey, $0.endpoint) }, uniquingKeysWith: { first, _ in first })
         let settings = unitSettings()
         // On its way through the tunnel's code the error of the start would lose its kind.
         var refusal: AgentError?
         let result: (kind: Tunnel.Kind, changes: [String])
         do throws(AgentError) {
-            result = try host.tunnel.ensure(wireGuard, key) { () throws(AgentError) in
+            result = try host.tunnel.ensure(wireGuard, lastEndpoints, key) { () throws(AgentError) in
                 do throws(AgentError) {
                     guard try statusOf(host.paths.tunnelDevice) != nil else {
                         throw AgentError(

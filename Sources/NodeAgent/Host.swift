@@ -56,20 +56,18 @@ public struct Tunnel: Sendable {
 
     /// Makes the interface and its peers what the document says; the closure starts wireguard-go where it is needed.
     /// - Returns: what was changed, in words.
-    public var ensure:
-        @Sendable (RelayWireGuard, WireGuardPrivateKey, () throws(AgentError) -> Void) throws(AgentError) -> (
-            kind: Kind, changes: [String]
-        )
+    public typealias Ensure = @Sendable (
+        RelayWireGuard, _ lastEndpoints: [WireGuardPublicKey: WireGuardEndpoint], WireGuardPrivateKey, () throws(AgentError) -> Void
+    ) throws(AgentError) -> (kind: Kind, changes: [String])
+
+    public var ensure: Ensure
     /// Nil when there is no such interface.
     public var status: @Sendable () throws(AgentError) -> (kind: Kind, device: WireGuardDeviceStatus)?
     /// - Returns: what was changed, in words.
     public var remove: @Sendable () throws(AgentError) -> [String]
 
     public init(
-        ensure:
-            @escaping @Sendable (RelayWireGuard, WireGuardPrivateKey, () throws(AgentError) -> Void) throws(AgentError) -> (
-                kind: Kind, changes: [String]
-            ),
+        ensure: @escaping Ensure,
         status: @escaping @Sendable () throws(AgentError) -> (kind: Kind, device: WireGuardDeviceStatus)?,
         remove: @escaping @Sendable () throws(AgentError) -> [String]
     ) {

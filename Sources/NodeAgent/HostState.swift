@@ -1,5 +1,7 @@
+import NetworkTypes
 import NodeDocument
 import Sodium
+import WireGuardNetlink
 
 /// What the agent must remember of a host between two runs; kept in `state.json`.
 struct HostState: Hashable, Codable, Sendable {
@@ -21,6 +23,8 @@ struct HostState: Hashable, Codable, Sendable {
     var leftOut: [String] = []
     /// Listeners that `envoy --mode validate` refused, by name; not tried again until they change.
     var refusedListeners: [String: RefusedListener] = [:]
+    /// Where the uplinks were last seen: without it a relay that was started anew could not dial them, and they would find it silent first.
+    var uplinks: [SeenUplink] = []
     /// What `boot` had to put back since the last apply; nil for nothing.
     var putBack: [String]?
 }
@@ -38,8 +42,15 @@ extension HostState {
         madeUser = try container.decodeIfPresent(Bool.self, forKey: .madeUser) ?? false
         leftOut = try container.decodeIfPresent([String].self, forKey: .leftOut) ?? []
         refusedListeners = try container.decodeIfPresent([String: RefusedListener].self, forKey: .refusedListeners) ?? [:]
+        uplinks = try container.decodeIfPresent([SeenUplink].self, forKey: .uplinks) ?? []
         putBack = try container.decodeIfPresent([String].self, forKey: .putBack)
     }
+}
+
+/// An uplink that spoke from an endpoint, which its NAT chose.
+struct SeenUplink: Hashable, Codable, Sendable {
+    var publicKey: WireGuardPublicKey
+    var endpoint: WireGuardEndpoint
 }
 
 /// A listener that Envoy found wrong.

@@ -90,7 +90,7 @@ extension InterfaceName {
 
 extension Tunnel {
     static let live = Tunnel(
-        ensure: { wanted, key, startUserspace throws(AgentError) in
+        ensure: { wanted, lastEndpoints, key, startUserspace throws(AgentError) in
             let name = try InterfaceName.named(RelayWireGuard.interface)
             let prefix: IPPrefix
             do throws(InvalidValue) {
@@ -101,7 +101,8 @@ extension Tunnel {
             let configuration = WireGuardDeviceConfiguration(
                 privateKey: key, listenPort: wanted.listenPort,
                 peers: wanted.peers.map {
-                    WireGuardPeerConfiguration(publicKey: $0.publicKey, allowedIPs: [IPPrefix(CIDR($0.address))])
+                    WireGuardPeerConfiguration(
+                        publicKey: $0.publicKey, lastEndpoint: lastEndpoints[$0.publicKey], allowedIPs: [IPPrefix(CIDR($0.address))])
                 })
             return try withoutActuallyEscaping(startUserspace) { start throws(AgentError) in
                 try onNetwork(.wireGuard) { () throws(HostNetworkError) in

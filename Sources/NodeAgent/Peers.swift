@@ -9,8 +9,9 @@ struct Peers {
     /// An uplink whose last handshake is older has no session to answer through (`REJECT_AFTER_TIME`, WireGuard's paper, section 6.1).
     private static let sessionSeconds = 180
 
-    func report(_ wireGuard: RelayWireGuard) throws(AgentError) -> [PeerReport] {
-        guard let device = try host.tunnel.status()?.device else { return [] }
+    /// - Parameter device: the relay's; nil while there is none.
+    func report(_ wireGuard: RelayWireGuard, _ device: WireGuardDeviceStatus?) -> [PeerReport] {
+        guard let device else { return [] }
         let now = host.now()
         var reports = wireGuard.peers.map { peer -> PeerReport in
             let status = device.peers.first { $0.publicKey == peer.publicKey }
@@ -23,6 +24,14 @@ struct Peers {
             zip(wireGuard.peers, reports).filter { ($1.handshakeAge ?? .max) <= Self.sessionSeconds }.map(\.0.address))
         for (index, peer) in wireGuard.peers.enumerated() { reports[index].uplink = answers[peer.address] }
         return reports
+    }
+}
+
+extension WireGuardDeviceStatus {
+    /// Those that spoke, or were dialed, sorted.
+    var seenUplinks: [SeenUplink] {
+        let seen = peers.compactMap { peer in peer.endpoint.map { SeenUplink(publicKey: peer.publicKey, endpoint: $0) } }
+        return seen.sorted { $0.publicKey.description < $1.publicKey.description }
     }
 }
 

@@ -19,8 +19,9 @@ extension Agent {
         }
         guard let content = document?.content else { return report }
         observe { () throws(AgentError) in
-            report.wireGuardKind = try host.tunnel.status()?.kind
-            report.peers = try Peers(host: host).report(content.wireGuard)
+            let tunnel = try host.tunnel.status()
+            report.wireGuardKind = tunnel?.kind
+            report.peers = Peers(host: host).report(content.wireGuard, tunnel?.device)
         }
         report.envoyVersion = EnvoyBinary(paths: host.paths).chosen()
         observe { () throws(AgentError) in

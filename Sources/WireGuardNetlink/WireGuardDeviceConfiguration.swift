@@ -29,6 +29,8 @@ public struct WireGuardPeerConfiguration: Equatable, Sendable {
     public var presharedKey: SecretBytes?
     /// Where the peer is dialed; nil for one that dials in, whose endpoint is learned and kept.
     public var endpoint: WireGuardEndpoint?
+    /// Where one that dials in was last; for a device that does not know.
+    public var lastEndpoint: WireGuardEndpoint?
     /// Seconds; 0 is off.
     public var persistentKeepalive: UInt16
     /// No prefix may stand with two peers: the kernel would give it to the last.
@@ -36,18 +38,19 @@ public struct WireGuardPeerConfiguration: Equatable, Sendable {
 
     public init(
         publicKey: WireGuardPublicKey, presharedKey: SecretBytes? = nil, endpoint: WireGuardEndpoint? = nil,
-        persistentKeepalive: UInt16 = 0, allowedIPs: [IPPrefix]
+        lastEndpoint: WireGuardEndpoint? = nil, persistentKeepalive: UInt16 = 0, allowedIPs: [IPPrefix]
     ) {
         self.publicKey = publicKey
         self.presharedKey = presharedKey
         self.endpoint = endpoint
+        self.lastEndpoint = lastEndpoint
         self.persistentKeepalive = persistentKeepalive
         self.allowedIPs = allowedIPs
     }
 }
 
 /// The UDP address of a peer.
-public struct WireGuardEndpoint: Hashable, Sendable, CustomStringConvertible {
+public struct WireGuardEndpoint: Hashable, Codable, Sendable, CustomStringConvertible {
     public var address: IPAddress
     public var port: Port
 

@@ -86,7 +86,7 @@ public struct WireGuardPeerUpdate: Equatable, Sendable {
         publicKey = peer.publicKey
         action = .add
         if let key = peer.presharedKey { presharedKey = .set(key) }
-        endpoint = peer.endpoint
+        endpoint = peer.endpoint ?? peer.lastEndpoint
         if peer.persistentKeepalive != 0 { persistentKeepalive = peer.persistentKeepalive }
         replacesAllowedIPs = true
         allowedIPs = peer.allowedIPs
@@ -97,6 +97,7 @@ public struct WireGuardPeerUpdate: Equatable, Sendable {
         action = .update
         if desired.presharedKey != current.presharedKey { presharedKey = desired.presharedKey.map { .set($0) } ?? .remove }
         if let wanted = desired.endpoint, wanted != current.endpoint { endpoint = wanted }
+        if desired.endpoint == nil, current.endpoint == nil { endpoint = desired.lastEndpoint }
         if desired.persistentKeepalive != current.persistentKeepalive { persistentKeepalive = desired.persistentKeepalive }
         let wanted = Set(desired.allowedIPs)
         let present = Set(current.allowedIPs)

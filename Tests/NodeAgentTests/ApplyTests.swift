@@ -2,6 +2,7 @@ import NetworkTypes
 import NodeDocument
 import Synchronization
 import Testing
+import WireGuardNetlink
 
 @testable import NodeAgent
 @testable import RouteNetlink
@@ -96,6 +97,18 @@ import Testing
                 "put back after a start of the host or of wireguard-go: \(boot.changes.joined(separator: "; "))"
             ])
         #expect(try host.apply(document).drift == [])
+    }
+
+    @Test func bootDialsTheUplinksWhereTheyWereLast() throws {
+        let document = try sampleDocument()
+        _ = try enrolled(document)
+        let key = try #require(document.content.wireGuard.peers.first?.publicKey)
+        let endpoint = WireGuardEndpoint(address: try IPAddress(parsing: "192.0.2.7"), port: try Port(40000))
+        host.machine.withLock { $0.peers = [WireGuardPeerStatus(publicKey: key, endpoint: endpoint)] }
+        _ = try host.apply(document)
+        host.machine.withLock { $0.hasTunnel = false }
+        #expect(host.agent.boot().outcome == .applied)
+        #expect(host.machine.withLock(\.lastEndpoints) == [key: endpoint])
     }
 
     private func checkedMode(_ path: String, _ mode: UInt32) throws {

@@ -31,6 +31,9 @@ final class FakeHost: Sendable {
         /// By the host's firewall.
         var closedPorts: Set<UInt16> = []
         var hasTunnel = false
+        var peers: [WireGuardPeerStatus] = []
+        /// What the tunnel was made with.
+        var lastEndpoints: [WireGuardPublicKey: WireGuardEndpoint] = [:]
         var systemd = true
         /// How the next restart by the supervisor ends; nil for hot.
         var restartOutcome: EnvoyRun.Outcome?

@@ -11,13 +11,18 @@ import WireGuardNetlink
 extension FakeHost {
     var tunnel: Tunnel {
         Tunnel(
-            ensure: { _, _, start throws(AgentError) in
+            ensure: { _, lastEndpoints, _, start throws(AgentError) in
                 if self.machine.withLock(\.hasTunnel) { return ("userspace", []) }
                 try start()
-                self.machine.withLock { $0.hasTunnel = true }
+                self.machine.withLock { machine in
+                    machine.hasTunnel = true
+                    machine.lastEndpoints = lastEndpoints
+                }
                 return ("userspace", ["wg-relay: created"])
             },
-            status: { self.machine.withLock(\.hasTunnel) ? ("userspace", WireGuardDeviceStatus()) : nil },
+            status: {
+                self.machine.withLock { $0.hasTunnel ? ("userspace", WireGuardDeviceStatus(peers: $0.peers)) : nil }
+            },
             remove: {
                 self.machine.withLock { machine in
                     defer { machine.hasTunnel = false }

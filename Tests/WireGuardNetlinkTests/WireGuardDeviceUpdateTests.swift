@@ -41,6 +41,21 @@ import WireGuardNetlink
             ).isEmpty)
     }
 
+    /// For a peer that is new or was not heard since the device was made, and never against what the device has learned.
+    @Test func dialsWhereAPeerWasLast() throws {
+        let last = WireGuardEndpoint(address: try IPAddress(parsing: "192.0.2.7"), port: try Port(40000))
+        let learned = WireGuardEndpoint(address: try IPAddress(parsing: "192.0.2.8"), port: try Port(40001))
+        let wanted = WireGuardPeerConfiguration(publicKey: first, lastEndpoint: last, allowedIPs: [range])
+        let unheard = WireGuardPeerStatus(publicKey: first, allowedIPs: [range])
+        let heard = WireGuardPeerStatus(publicKey: first, endpoint: learned, allowedIPs: [range])
+        func endpoints(_ now: [WireGuardPeerStatus]) throws -> [WireGuardEndpoint?] {
+            try WireGuardDeviceUpdate(from: try device(now), to: try configuration([wanted])).peers.map(\.endpoint)
+        }
+        #expect(try endpoints([]) == [last])
+        #expect(try endpoints([unheard]) == [last])
+        #expect(try endpoints([heard]) == [])
+    }
+
     @Test func touchesOnlyThePeerThatDiffers() throws {
         let now = [WireGuardPeerStatus(publicKey: first, allowedIPs: [range]), WireGuardPeerStatus(publicKey: second)]
         let wanted = [
