@@ -56,13 +56,13 @@ test-kernel: setup bundle  ## as root: real sockets and namespaces, one after th
 	@swift test --no-parallel --filter KernelTests
 
 # `test` too: a prerequisite is made once, with the variables of whoever asked first.
-test test-e2e: KERNEL_WIREGUARD := 1
+test test-e2e test-faults: KERNEL_WIREGUARD := 1
 test-e2e: build         ## the whole path, in the lab: Tests/EndToEnd/run NAME for some of it
 	@echo "end-to-end tests"
 	@$(PYTHON) Tests/EndToEnd/run
 	@$(PYTHON) Tests/Faults/run --quick
 
-test-faults: build      ## break everything on purpose, into docs/reliability.md (half an hour; ONLY=word for some of it)
+test-faults: build      ## break everything on purpose, into docs/reliability.md (an hour; ONLY=word for some of it)
 	@echo "faults"
 	@$(PYTHON) Tests/Faults/run --write $(ONLY)
 

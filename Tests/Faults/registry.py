@@ -31,10 +31,10 @@ class Fault:
 
 
 FAULTS: list[Fault] = []
-CHANGE, UPLINKS, HOST, DRIFT, ENROLLMENT, OUTSIDE, CLUSTER, CHURN = (
-    "Traffic through change", "Uplinks and the way to them", "The VPS", "Drift", "Enrollment", "From the internet", "On a cluster",
-    "Long run")
-GROUPS = (CHANGE, UPLINKS, HOST, DRIFT, ENROLLMENT, OUTSIDE, CLUSTER, CHURN)
+HOSTS, CHANGE, UPLINKS, HOST, DRIFT, ENROLLMENT, OUTSIDE, RIGHTS, CLUSTER, CHURN = (
+    "Hosts", "Traffic through change", "Uplinks and the way to them", "The VPS", "Drift", "Enrollment", "From the internet",
+    "Rights and secrets", "On a cluster", "Long run")
+GROUPS = (HOSTS, CHANGE, UPLINKS, HOST, DRIFT, ENROLLMENT, OUTSIDE, RIGHTS, CLUSTER, CHURN)
 
 
 def fault(name: str, group: str, *, injected: str, expected: str, stage: str, quick: bool = False):

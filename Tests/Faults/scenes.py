@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import time
+import unittest
 from pathlib import Path
 
 import cluster_stage
@@ -19,6 +20,7 @@ from product import manifests as m
 from product import traffic
 from product.traffic import eventually
 from product.uplinks import RemoteUplink
+from registry import Seen
 
 WEB, OTHER, DATAGRAMS, SECURE = 80, 81, 53, 9443
 NAME = "edge.example.test"
@@ -105,6 +107,12 @@ class Scene:
     def envoy(self) -> int:
         """The Envoy that began last."""
         return int(self.on_vps("pgrep", "--newest", "--exact", "envoy"))
+
+    def envoy_lives(self, pid: int) -> bool:
+        try:
+            return str(pid) in self.on_vps("pgrep", "--exact", "envoy").split()
+        except CommandFailed:
+            return False  # there is none at all
 
     # Traffic
 
@@ -246,6 +254,21 @@ class ClusterScene:
         return OpenLoad(self.lab.client, VPS, WEB, **options)
 
 
+class EndToEndTests:
+    """For what the end-to-end tests show already: they make their own stages."""
+
+    def passed(self, *names: str) -> Seen:
+        suite = unittest.defaultTestLoader.loadTestsFromNames(names)
+        result = unittest.TestResult()
+        result.failfast = True
+        suite.run(result)
+        for test, trace in result.errors + result.failures:
+            raise AssertionError(f"{test.id()}: {trace.strip().splitlines()[-1]}")
+        assert result.testsRun > 0, "no such test"
+        words = " ".join(name.partition(".")[2] for name in names)
+        return Seen(f"{result.testsRun} {'test' if result.testsRun == 1 else 'tests'} passed (`Tests/EndToEnd/run {words}`)")
+
+
 class Scenes:
     """One scene at a time; the shared one is kept until another is asked for, or a fault left it broken."""
 
@@ -253,7 +276,7 @@ class Scenes:
         self._three: ThreeUplinks | None = None
         self._cluster: ClusterScene | None = None
 
-    def get(self, kind: str) -> Scene | ClusterScene:
+    def get(self, kind: str) -> Scene | ClusterScene | EndToEndTests:
         if kind == "three":
             if self._three is None:
                 self._close_cluster()
@@ -268,6 +291,8 @@ class Scenes:
         self._close_cluster()
         if kind == "bare":
             return Bare(stages.fresh())
+        if kind == "tests":
+            return EndToEndTests()
         raise ValueError(f"no stage {kind}")
 
     def after(self, *, failed: bool) -> None:

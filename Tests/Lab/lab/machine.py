@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Sequence
 
@@ -163,6 +164,13 @@ class NspawnMachine:
                         "HOME=/root", "TERM=dumb", *command], input=input, timeout=timeout)
         except CommandFailed as error:
             raise CommandFailed(list(command), error.status, error.output) from None
+
+    def limit_memory(self, pid: int, more: int) -> Callable[[], None]:
+        """The kernel kills the process of that number inside once it has taken `more` bytes more. What is returned ends the limit."""
+        for outside in cgroups.processes(paths.namespace_name(self.instance, "vps")):
+            if f"\t{pid}\n" in next(line for line in Path(f"/proc/{outside}/status").read_text().splitlines(True) if line.startswith("NSpid:")):
+                return cgroups.limit_memory(paths.namespace_name(self.instance, "memory"), outside, more)
+        raise RuntimeError(f"the VPS has no process {pid}")
 
     def _ask(self, verb: str) -> None:
         # `systemctl` may lose its connection to the very systemd it stops: the outcome is what _wait sees.

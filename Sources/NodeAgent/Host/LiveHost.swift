@@ -102,7 +102,8 @@ extension Tunnel {
                 privateKey: key, listenPort: wanted.listenPort,
                 peers: wanted.peers.map {
                     WireGuardPeerConfiguration(
-                        publicKey: $0.publicKey, lastEndpoint: lastEndpoints[$0.publicKey], allowedIPs: [IPPrefix(CIDR($0.address))])
+                        publicKey: $0.publicKey, lastEndpoint: lastEndpoints[$0.publicKey],
+                        allowedIPs: [IPPrefix(CIDR($0.address))])
                 })
             return try withoutActuallyEscaping(startUserspace) { start throws(AgentError) in
                 try onNetwork(.wireGuard) { () throws(HostNetworkError) in

@@ -56,9 +56,11 @@ public struct Tunnel: Sendable {
 
     /// Makes the interface and its peers what the document says; the closure starts wireguard-go where it is needed.
     /// - Returns: what was changed, in words.
-    public typealias Ensure = @Sendable (
-        RelayWireGuard, _ lastEndpoints: [WireGuardPublicKey: WireGuardEndpoint], WireGuardPrivateKey, () throws(AgentError) -> Void
-    ) throws(AgentError) -> (kind: Kind, changes: [String])
+    public typealias Ensure =
+        @Sendable (
+            RelayWireGuard, _ lastEndpoints: [WireGuardPublicKey: WireGuardEndpoint], WireGuardPrivateKey,
+            () throws(AgentError) -> Void
+        ) throws(AgentError) -> (kind: Kind, changes: [String])
 
     public var ensure: Ensure
     /// Nil when there is no such interface.
