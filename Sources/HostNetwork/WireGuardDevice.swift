@@ -94,6 +94,11 @@ public final class WireGuardDevice {
         return update.changes.map { "\(name): \($0)" }
     }
 
+    /// Ends these sessions and forgets their handshakes: a peer whose clock went back would be locked out else.
+    public func forget(_ peers: [WireGuardPeerStatus]) throws(HostNetworkError) {
+        try control.apply(WireGuardDeviceUpdate(forgetting: peers))
+    }
+
     /// - Throws: `noInterface` when it is not there.
     public func status() throws(HostNetworkError) -> WireGuardDeviceStatus {
         guard try isPresent() else { throw .noInterface(name) }

@@ -53,7 +53,9 @@ struct ApplyRun {
         try keep(&state)
         report.outcome = .applied
         let device = try host.tunnel.status()?.device
-        report.peers = Peers(host: host).report(content.wireGuard, device)
+        let peers = Peers(host: host)
+        report.peers = peers.report(content.wireGuard, device)
+        try peers.forgetLost(report.peers, device)
         state.value.uplinks = device?.seenUplinks ?? []
         try state.save()
     }

@@ -39,9 +39,10 @@ func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: Stri
     status.appliedBindings = report.hash == outcome.relayHash ? outcome.plan.planned.count : status.appliedBindings
     status.uplinks = outcome.plan.relay.wireGuard.peers.map { peer in
         let seen = report.peers.first { $0.publicKey == peer.publicKey }
+        let before = previous?.uplinks.first { $0.publicKey == peer.publicKey }
         return UplinkStatus(
             name: "\(outcome.node.metadata.name)-uplink-\(peer.ordinal)", tunnelIP: peer.address, publicKey: peer.publicKey,
-            lastHandshake: seen?.handshakeAge.map(timestamp), ready: seen?.uplink?.ready ?? false)
+            lastHandshake: seen?.handshakeAge.map(timestamp) ?? before?.lastHandshake, ready: seen?.uplink?.ready ?? false)
     }
     status.readyUplinks = "\(status.uplinks.count { $0.ready })/\(outcome.node.spec.uplink.replicas)"
     return status
@@ -89,7 +90,10 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
         return Verdict(.unknown, "NotReached", "the VPS was not reached, so nothing is known of the tunnel")
     }
     let known = Set(peers.map(\.publicKey))
-    let fresh = report.peers.filter { known.contains($0.publicKey) && ($0.handshakeAge ?? .max) <= staleHandshakeSeconds }
+    // One that answers through the tunnel has a session, whatever the VPS's clock says.
+    let fresh = report.peers.filter {
+        known.contains($0.publicKey) && ($0.uplink != nil || ($0.handshakeAge ?? .max) <= staleHandshakeSeconds)
+    }
     if fresh.count == peers.count, !peers.isEmpty {
         if let narrow = narrowPath(fresh, wanted: outcome.plan.relay.wireGuard.mtu) {
             return Verdict(.true, "PathMTUTooSmall", narrow)

@@ -36,7 +36,7 @@ final class LiveHost: Sendable {
             settle: { part, endpoint throws(UplinkError) in try self.settle(part, endpoint) },
             obstacles: { () throws(UplinkError) in try self.obstacles() },
             status: { () throws(UplinkError) in try self.status() },
-            renew: { part, endpoint throws(UplinkError) in try self.renew(part, endpoint) },
+            renew: { peer throws(UplinkError) in try self.renew(peer) },
             speak: { PathProbe(to: $0)?.send(1) },
             probe: { relay, bytes in
                 self.state.withLock { state in
@@ -101,17 +101,10 @@ final class LiveHost: Sendable {
         }
     }
 
-    private func renew(_ part: UplinkPart, _ endpoint: WireGuardEndpoint) throws(UplinkError) {
+    private func renew(_ peer: WireGuardPeerStatus) throws(UplinkError) {
         try state.withLock { state throws(UplinkError) in
             let device = try self.device(&state)
-            try inHostTerms { () throws(HostNetworkError) in
-                var configuration = part.wireGuard(endpoint: endpoint)
-                let peers = configuration.peers
-                configuration.peers = []
-                _ = try device.configure(configuration)
-                configuration.peers = peers
-                _ = try device.configure(configuration)
-            }
+            try inHostTerms { () throws(HostNetworkError) in try device.forget([peer]) }
         }
     }
 

@@ -132,10 +132,10 @@ struct TunnelKeeper: Service {
         case .wait: break
         case .speak: host.speak(part.content.relay.address)
         case .renew:
-            guard let endpoint = relay?.endpoint else { break }
+            guard let relay, let endpoint = relay.endpoint else { break }
             logger.notice("the relay is silent: beginning the session anew", metadata: ["endpoint": "\(endpoint)"])
             let host = self.host
-            if case .failure(let error) = await onThread({ () throws(UplinkError) in try host.renew(part, endpoint) }) {
+            if case .failure(let error) = await onThread({ () throws(UplinkError) in try host.renew(relay) }) {
                 // The look for drift puts right what was left half-way.
                 plan.nextCheck = 0
                 logger.error("cannot begin the session anew", metadata: ["reason": "\(error)"])

@@ -10,7 +10,7 @@ struct UplinkHost: Sendable {
     var obstacles: @Sendable () throws(UplinkError) -> [String]
     var status: @Sendable () throws(UplinkError) -> Status
     /// Forgets the session with the relay, and shakes hands with it at `endpoint`.
-    var renew: @Sendable (_ part: UplinkPart, _ endpoint: WireGuardEndpoint) throws(UplinkError) -> Void
+    var renew: @Sendable (_ peer: WireGuardPeerStatus) throws(UplinkError) -> Void
     /// Sends one small datagram to the relay's tunnel address; what becomes of it shows in the device's status.
     var speak: @Sendable (_ relay: IPv4Address) -> Void
     /// Sends the relay a datagram that makes an IPv4 packet of that many bytes in the tunnel, not to be fragmented.

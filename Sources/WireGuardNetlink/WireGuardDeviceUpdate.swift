@@ -52,6 +52,26 @@ public struct WireGuardDeviceUpdate: Equatable, Sendable {
     }
 }
 
+extension WireGuardDeviceUpdate {
+    /// Takes peers out and puts them back as they are: their sessions end, and what the device remembers of their handshakes is gone.
+    ///
+    /// A device takes no handshake whose timestamp is not above that of the last it took from the peer (WireGuard's paper, section
+    /// 5.1), whatever became of that session: a peer whose clock was ahead once would be locked out until that time.
+    public init(forgetting peers: [WireGuardPeerStatus]) {
+        self.peers =
+            peers.map { WireGuardPeerUpdate(removing: $0.publicKey) }
+            + peers.map { WireGuardPeerUpdate(adding: WireGuardPeerConfiguration(as: $0)) }
+    }
+}
+
+extension WireGuardPeerConfiguration {
+    fileprivate init(as peer: WireGuardPeerStatus) {
+        self.init(
+            publicKey: peer.publicKey, presharedKey: peer.presharedKey, endpoint: peer.endpoint,
+            persistentKeepalive: peer.persistentKeepalive, allowedIPs: peer.allowedIPs)
+    }
+}
+
 /// The part of an update that concerns one peer.
 public struct WireGuardPeerUpdate: Equatable, Sendable {
     public enum Action: Equatable, Sendable {

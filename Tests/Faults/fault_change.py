@@ -150,16 +150,16 @@ def rolled(scene: ThreeUplinks) -> Seen:
 def key_rotated(scene: ThreeUplinks) -> Seen:
     key = scene.standalone.state / "uplinks/default-edge/keys" / f"priv-{scene.victim}"
     with traffic_through(scene, apart_from=scene.victim_address) as (load, crowd):
-        began = time.monotonic()
         assert scene.uplinks[scene.victim].stop(40) == 0
         key.unlink()
         scene.nudge()
         eventually(key.exists, within=15)
+        began = time.monotonic()
         scene.start_uplink(scene.victim)
         before = load.peers[scene.victim_address]
         eventually(lambda: load.peers[scene.victim_address] > before, within=40)
         took = time.monotonic() - began
-    return nothing_lost(load, crowd, f"the uplink is back with its new key after {took:.1f} s")
+    return nothing_lost(load, crowd, f"the uplink carries traffic {took:.1f} s after it runs with its new key")
 
 
 @fault("controller restarted", CHANGE, injected="SIGTERM to the controller, then SIGKILL to the next one, started again each time",

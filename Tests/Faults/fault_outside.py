@@ -12,9 +12,8 @@ import time
 from lab.network import VPS
 from product.traffic import eventually
 from registry import OUTSIDE, Seen, fault
-from scenes import DATAGRAMS, OTHER, SECURE, WEB, ThreeUplinks
+from scenes import DATAGRAMS, OTHER, SECURE, TUNNEL, WEB, ThreeUplinks
 
-TUNNEL = 51821
 _OTHERS = "the other bindings answer: no request fails, none takes longer than 3 s"
 
 

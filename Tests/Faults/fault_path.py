@@ -9,7 +9,7 @@ from lab.commands import attempt, run
 from lab.network import VPS
 from product import traffic
 from product.traffic import eventually
-from registry import HOST, Seen, fault, untested
+from registry import HOST, Seen, fault
 from registry import UPLINKS as GROUP
 from scenes import OTHER, WEB, ThreeUplinks
 
@@ -130,12 +130,3 @@ def ports_exhausted(scene: ThreeUplinks) -> Seen:
     assert refused and slowest < 2, f"{refused} refused, the slowest after {slowest:.1f} s"
     assert len(taken) > 200, f"only {len(taken)} were carried"
     return Seen(f"{len(taken)} carried, {refused} refused within {slowest:.1f} s", took, 0, load.requests)
-
-
-_CLOCK = "tunnel, TLS and epochs do not depend on it; certificates that look expired are told as such"
-untested("clock of the VPS off by an hour, or stepping", HOST, expected=_CLOCK,
-         why="the clock of day is one for the whole machine: namespaces and systemd-nspawn share it, and the lab must not set it")
-untested("clock of home off by an hour, or stepping", GROUP, expected=_CLOCK,
-         why="as above; Go's wireguard-go reads the clock past libc, so a preloaded library would not fool it")
-untested("kernel WireGuard under the same faults", GROUP, expected="as with wireguard-go",
-         why="the machine's kernel has no WireGuard; it is seen at work in QEMU by Tests/EndToEnd/test_kernel_wireguard.py, too slow for a load")

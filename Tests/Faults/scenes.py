@@ -23,6 +23,7 @@ from product.uplinks import RemoteUplink
 from registry import Seen
 
 WEB, OTHER, DATAGRAMS, SECURE = 80, 81, 53, 9443
+TUNNEL = 51821
 NAME = "edge.example.test"
 ADDRESSES = (HOME, *UPLINKS)
 
@@ -254,6 +255,30 @@ class ClusterScene:
         return OpenLoad(self.lab.client, VPS, WEB, **options)
 
 
+class OwnKernel:
+    """An enrolled VPS in QEMU, its one uplink the controller's own, and the binding `web`."""
+
+    def __init__(self, made: stages.Stage):
+        self.lab, self.standalone, self.machine = made.lab, made.standalone, made.lab.vps
+        self.client = self.lab.client
+
+    def build(self) -> "OwnKernel":
+        self.standalone.write_node(ssh={"connectTimeout": "60s"})
+        self.standalone.write("web.yaml", m.port_binding("web", "edge", m.tcp("web", WEB, BACKEND, 7000)))
+        self.standalone.start()
+        self.standalone.wait("EdgeNode", "edge", within=400)
+        return self
+
+    def answers(self, *, timeout: float) -> dict:
+        return traffic.whoami(self.client, VPS, WEB, timeout=timeout)
+
+    def open_load(self, **options) -> OpenLoad:
+        return OpenLoad(self.client, VPS, WEB, **options)
+
+    def crowd(self, count: int) -> Crowd:
+        return Crowd(self.client, VPS, WEB, count)
+
+
 class EndToEndTests:
     """For what the end-to-end tests show already: they make their own stages."""
 
@@ -276,7 +301,7 @@ class Scenes:
         self._three: ThreeUplinks | None = None
         self._cluster: ClusterScene | None = None
 
-    def get(self, kind: str) -> Scene | ClusterScene | EndToEndTests:
+    def get(self, kind: str) -> Scene | ClusterScene | OwnKernel | EndToEndTests:
         if kind == "three":
             if self._three is None:
                 self._close_cluster()
@@ -291,6 +316,8 @@ class Scenes:
         self._close_cluster()
         if kind == "bare":
             return Bare(stages.fresh())
+        if kind == "own kernel":
+            return OwnKernel(stages.fresh(kernel_wireguard=True)).build()
         if kind == "tests":
             return EndToEndTests()
         raise ValueError(f"no stage {kind}")

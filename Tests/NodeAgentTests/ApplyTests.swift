@@ -111,6 +111,22 @@ import WireGuardNetlink
         #expect(host.machine.withLock(\.lastEndpoints) == [key: endpoint])
     }
 
+    @Test(arguments: [
+        (age: 181, answers: false, isForgotten: true), (181, true, false), (180, false, false), (-3600, false, false),
+    ])
+    func anUplinkWhoseSessionIsOverIsForgotten(_ age: Int, _ answers: Bool, _ isForgotten: Bool) throws {
+        let document = try sampleDocument()
+        _ = try enrolled(document)
+        let peer = try #require(document.content.wireGuard.peers.first)
+        let handshake = FakeHost.now - Int64(age)
+        host.machine.withLock { machine in
+            machine.peers = [WireGuardPeerStatus(publicKey: peer.publicKey, lastHandshake: handshake)]
+            machine.answering = answers ? [peer.address] : []
+        }
+        #expect(try host.apply(document).changes == [])
+        #expect(host.machine.withLock(\.forgotten) == (isForgotten ? [peer.publicKey] : []))
+    }
+
     private func checkedMode(_ path: String, _ mode: UInt32) throws {
         let status = try #require(try statusOf(path))
         #expect(try adjust(path, status, Access(mode: mode)))

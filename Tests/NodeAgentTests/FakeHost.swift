@@ -11,6 +11,7 @@ import WireGuardNetlink
 
 /// A host in a temporary folder: systemd, Envoy and the kernel are played, files are real.
 final class FakeHost: Sendable {
+    static let now: Int64 = 10_000
     struct Machine {
         var enabled: Set<String> = []
         var running: Set<String> = []
@@ -32,6 +33,9 @@ final class FakeHost: Sendable {
         var closedPorts: Set<UInt16> = []
         var hasTunnel = false
         var peers: [WireGuardPeerStatus] = []
+        /// The uplinks that answer through the tunnel.
+        var answering: Set<IPv4Address> = []
+        var forgotten: [WireGuardPublicKey] = []
         /// What the tunnel was made with.
         var lastEndpoints: [WireGuardPublicKey: WireGuardEndpoint] = [:]
         var systemd = true
@@ -62,7 +66,15 @@ final class FakeHost: Sendable {
                 run: { command throws(AgentError) in try self.run(command) }, hasSystemd: { self.machine.withLock(\.systemd) },
                 tunnel: tunnel,
                 kernel: kernel, envoyHost: { EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30) },
-                askEnvoy: { path, _ throws(AgentError) in try self.askEnvoy(path) }, askUplinks: { _ in [:] }, now: { 1000 }))
+                askEnvoy: { path, _ throws(AgentError) in try self.askEnvoy(path) },
+                askUplinks: { addresses in
+                    let answering = addresses.filter(self.machine.withLock(\.answering).contains)
+                    let report = UplinkReport(
+                        ordinal: 0, hash: nil, ready: true, reason: nil, handshakeAge: 1, receivedBytes: 0, sentBytes: 0,
+                        wireGuardKind: nil,
+                        targets: [])
+                    return Dictionary(uniqueKeysWithValues: answering.map { ($0, report) })
+                }, now: { Self.now }))
     }
 
     func apply(_ document: RelayDocument) throws -> AgentReport { agent.apply(try DocumentJSON.encode(document)) }

@@ -23,6 +23,7 @@ extension FakeHost {
             status: {
                 self.machine.withLock { $0.hasTunnel ? ("userspace", WireGuardDeviceStatus(peers: $0.peers)) : nil }
             },
+            forget: { peers in self.machine.withLock { $0.forgotten += peers.map(\.publicKey) } },
             remove: {
                 self.machine.withLock { machine in
                     defer { machine.hasTunnel = false }

@@ -65,16 +65,20 @@ public struct Tunnel: Sendable {
     public var ensure: Ensure
     /// Nil when there is no such interface.
     public var status: @Sendable () throws(AgentError) -> (kind: Kind, device: WireGuardDeviceStatus)?
+    /// Ends the sessions of these uplinks, so that they can begin new ones whatever their clock says.
+    public var forget: @Sendable ([WireGuardPeerStatus]) throws(AgentError) -> Void
     /// - Returns: what was changed, in words.
     public var remove: @Sendable () throws(AgentError) -> [String]
 
     public init(
         ensure: @escaping Ensure,
         status: @escaping @Sendable () throws(AgentError) -> (kind: Kind, device: WireGuardDeviceStatus)?,
+        forget: @escaping @Sendable ([WireGuardPeerStatus]) throws(AgentError) -> Void,
         remove: @escaping @Sendable () throws(AgentError) -> [String]
     ) {
         self.ensure = ensure
         self.status = status
+        self.forget = forget
         self.remove = remove
     }
 }

@@ -120,6 +120,10 @@ extension Tunnel {
                 return try device.isPresent() ? (device.kind.rawValue, try device.status()) : nil
             }
         },
+        forget: { peers throws(AgentError) in
+            let name = try InterfaceName.named(RelayWireGuard.interface)
+            try onNetwork(.wireGuard) { () throws(HostNetworkError) in try WireGuardDevice.open(name).forget(peers) }
+        },
         remove: { () throws(AgentError) in
             let name = try InterfaceName.named(RelayWireGuard.interface)
             return try onNetwork(.wireGuard) { () throws(HostNetworkError) in try WireGuardDevice.open(name).remove() }

@@ -20,10 +20,20 @@ struct Peers {
                 handshakeAge: status?.lastHandshake.map { max(0, Int(now - $0)) },
                 receivedBytes: status?.receivedBytes ?? 0, sentBytes: status?.sentBytes ?? 0, uplink: nil)
         }
-        let answers = host.askUplinks(
-            zip(wireGuard.peers, reports).filter { ($1.handshakeAge ?? .max) <= Self.sessionSeconds }.map(\.0.address))
+        // Those whose session looks old too: the host's clock may be wrong.
+        let answers = host.askUplinks(zip(wireGuard.peers, reports).filter { $1.handshakeAge != nil }.map(\.0.address))
         for (index, peer) in wireGuard.peers.enumerated() { reports[index].uplink = answers[peer.address] }
         return reports
+    }
+}
+
+extension Peers {
+    /// Lets an uplink in again whose session is over and whose clock may have been ahead. Its next handshake is then its first, so this
+    /// happens once.
+    func forgetLost(_ reports: [PeerReport], _ device: WireGuardDeviceStatus?) throws(AgentError) {
+        let lost = Set(reports.filter { ($0.handshakeAge ?? 0) > Self.sessionSeconds && $0.uplink == nil }.map(\.publicKey))
+        let peers = device?.peers.filter { lost.contains($0.publicKey) } ?? []
+        if !peers.isEmpty { try host.tunnel.forget(peers) }
     }
 }
 
