@@ -171,6 +171,7 @@ let package = Package(
 
         // tests that need nothing
         support("Fixtures", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
+        support("TestFiles", []),
         support("TestCertificates", ["EdgeAPI", "Sodium", crypto, swiftASN1, x509]),
         tests("CRDTests", ["EdgeAPI", "Fixtures", "ManifestStore", "NetworkTypes", "Planning"], exclude: ["Corpus"]),
         tests(
@@ -186,10 +187,11 @@ let package = Package(
             ]),
         tests("EdgeAPITests", ["EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
         tests(
-            "EnrollmentTests", ["EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
+            "EnrollmentTests",
+            ["EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestFiles", logging]),
         tests(
             "EnvoyConfigTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Sodium"], exclude: ["Goldens"]),
-        tests("FileWatchingTests", ["FileWatching"]),
+        tests("FileWatchingTests", ["FileWatching", "TestFiles"]),
         tests(
             "InformersTests",
             ["EdgeAPI", "Informers", "KubernetesAPI", "NetworkTypes", "Sodium", logging, serviceLifecycle]),
@@ -197,14 +199,15 @@ let package = Package(
         tests("KubernetesAPITests", ["EdgeAPI", "KubernetesAPI"], exclude: ["Recorded"]),
         tests(
             "KubernetesClientTests",
-            ["CLinuxHeaders", "EdgeAPI", "KubernetesAPI", "KubernetesClient", "Sodium", logging], exclude: ["Server"]),
-        tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
+            ["CLinuxHeaders", "EdgeAPI", "KubernetesAPI", "KubernetesClient", "Sodium", "TestFiles", logging], exclude: ["Server"]
+        ),
+        tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium", "TestFiles"], exclude: ["Corpus"]),
         tests("NFTablesTests", ["NFTables", "NetlinkMessages", "NetworkTypes"]),
         tests("NetlinkMessagesTests", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
         tests("NetworkTypesTests", ["Fixtures", "NetworkTypes"]),
         tests(
             "NodeAgentTests",
-            ["NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink", "Sodium", "WireGuardNetlink", logging]),
+            ["NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink", "Sodium", "TestFiles", "WireGuardNetlink", logging]),
         tests("NodeDocumentTests", ["Fixtures", "NetworkTypes", "NodeDocument", "Sodium"]),
         tests("PlanningTests", ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
         tests(
@@ -223,7 +226,8 @@ let package = Package(
         tests(
             "UplinkAgentTests",
             [
-                "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "UplinkAgent", "WireGuardNetlink",
+                "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "TestFiles", "UplinkAgent",
+                "WireGuardNetlink",
                 httpTypes,
             ]),
         tests(

@@ -43,12 +43,12 @@ public struct SSHSpec: Hashable, Sendable {
     public var user: String
     /// For connection, handshake and authentication together; 30 s by default.
     public var connectTimeout: GoDuration
-    public var secretRef: SecretReference
+    public var secretRef: NamespacedReference
     /// Accept any host key. Only for a network that is trusted anyway.
     public var insecureSkipHostKeyVerification: Bool
 
     public init(
-        port: Port = .ssh, user: String = "root", connectTimeout: GoDuration = .seconds(30), secretRef: SecretReference,
+        port: Port = .ssh, user: String = "root", connectTimeout: GoDuration = .seconds(30), secretRef: NamespacedReference,
         insecureSkipHostKeyVerification: Bool = false
     ) {
         self.port = port
@@ -56,21 +56,6 @@ public struct SSHSpec: Hashable, Sendable {
         self.connectTimeout = connectTimeout
         self.secretRef = secretRef
         self.insecureSkipHostKeyVerification = insecureSkipHostKeyVerification
-    }
-}
-
-/// Points at a Secret; no namespace means that of the object which holds the reference.
-public struct SecretReference: Hashable, Sendable {
-    public var name: String
-    public var namespace: String?
-
-    public init(name: String, namespace: String? = nil) {
-        self.name = name
-        self.namespace = namespace
-    }
-
-    public func objectName(in owner: ObjectMeta) -> ObjectName {
-        ObjectName(namespace: namespace ?? owner.namespace, name: name)
     }
 }
 

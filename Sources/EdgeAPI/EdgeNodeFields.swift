@@ -91,8 +91,8 @@ extension SSHSpec {
         let port = fields["port"].port()
         let user = fields["user"].string("a user name of a-z, 0-9, _ and -", where: isUserName)
         let connectTimeout = fields["connectTimeout"].duration(.milliseconds(100) ... .seconds(600))
-        let secretRef = SecretReference(
-            fields["secretRef"].required("the Secret with privateKey or password, and knownHosts"))
+        let secretRef = NamespacedReference(
+            secret: fields["secretRef"].required("the Secret with privateKey or password, and knownHosts"))
         let skips = fields["insecureSkipHostKeyVerification"].bool()
         fields.finish()
         guard let secretRef else { return nil }

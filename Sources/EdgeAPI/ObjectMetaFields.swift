@@ -38,8 +38,8 @@ extension ObjectMeta {
     }
 }
 
-extension SecretReference {
-    init?(_ field: Field) {
+extension NamespacedReference {
+    init?(secret field: Field) {
         guard let fields = field.mapping() else { return nil }
         let name = fields["name"].required("the Secret's name").string("a Secret's name, a DNS name", where: isDNSName)
         let namespace = fields["namespace"].string("a DNS label", where: isDNSLabel)

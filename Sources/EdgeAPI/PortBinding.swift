@@ -66,28 +66,13 @@ public enum Transport: Hashable, Sendable {
 /// Where a binding leads inside the private network.
 public enum Target: Hashable, Sendable {
     /// A Service's cluster IP; the port is the Service's.
-    case service(ServiceReference, port: Port)
+    case service(NamespacedReference, port: Port)
     case address(IPv4Address, port: Port)
 
     public var port: Port {
         switch self {
         case .service(_, let port), .address(_, let port): port
         }
-    }
-}
-
-/// Points at a Service; no namespace means that of the PortBinding.
-public struct ServiceReference: Hashable, Sendable {
-    public var name: String
-    public var namespace: String?
-
-    public init(name: String, namespace: String? = nil) {
-        self.name = name
-        self.namespace = namespace
-    }
-
-    public func objectName(in owner: ObjectMeta) -> ObjectName {
-        ObjectName(namespace: namespace ?? owner.namespace, name: name)
     }
 }
 
@@ -137,9 +122,9 @@ public struct TLSOptions: Hashable, Sendable {
         /// Routed by SNI, never decrypted.
         case passthrough
         /// Ended at the edge with this Secret's certificate.
-        case offload(SecretReference)
+        case offload(NamespacedReference)
         /// Offload, and the client must show a certificate of the Secret's `ca.crt`.
-        case mutual(SecretReference)
+        case mutual(NamespacedReference)
 
         public static let names = ["passthrough", "offload", "mutual"]
 
@@ -152,7 +137,7 @@ public struct TLSOptions: Hashable, Sendable {
         }
 
         /// Nil for passthrough.
-        public var secretRef: SecretReference? {
+        public var secretRef: NamespacedReference? {
             switch self {
             case .passthrough: nil
             case .offload(let secret), .mutual(let secret): secret

@@ -30,7 +30,7 @@ extension Target {
         let port = fields["port"].required("the Service's port").port()
         fields.finish()
         guard let name, let port else { return nil }
-        return .service(ServiceReference(name: name, namespace: namespace), port: port)
+        return .service(NamespacedReference(name: name, namespace: namespace), port: port)
     }
 
     private static func address(_ field: Field) -> IPv4Address? {
@@ -99,7 +99,7 @@ extension TLSOptions {
         let mode = fields["mode"].required("one of \(Mode.names.joined(separator: ", "))")
             .choice(Mode.names.map { (name: $0, value: $0) })
         let secretField = fields["secretRef"]
-        let secret = SecretReference(secretField)
+        let secret = NamespacedReference(secret: secretField)
         let hostnames = Self.hostnames(fields["hostnames"])
         fields.finish()
         guard let mode else { return nil }

@@ -9,7 +9,7 @@ func fullEdgeNode() throws -> FieldValue {
     let word: [String: String] = ["a": "b"]
     let spec = EdgeNodeSpec(
         address: try HostAddress(parsing: "203.0.113.10"),
-        ssh: SSHSpec(secretRef: SecretReference(name: "vps", namespace: "default")),
+        ssh: SSHSpec(secretRef: NamespacedReference(name: "vps", namespace: "default")),
         uplink: UplinkSpec(
             labels: word, annotations: word, resources: .object([:]), nodeSelector: word, tolerations: [.object([:])],
             affinity: .object([:])))
@@ -26,11 +26,11 @@ func fullEdgeNode() throws -> FieldValue {
 
 func fullPortBinding() throws -> FieldValue {
     let tls = TLSOptions(
-        mode: .mutual(SecretReference(name: "web-tls", namespace: "default")), hostnames: ["web.example.com"])
+        mode: .mutual(NamespacedReference(name: "web-tls", namespace: "default")), hostnames: ["web.example.com"])
     let bindings = [
         Binding(
             name: "a", listenPort: try Port(443),
-            target: .service(ServiceReference(name: "web", namespace: "default"), port: try Port(80)),
+            target: .service(NamespacedReference(name: "web", namespace: "default"), port: try Port(80)),
             transport: .tcp(TCPOptions(proxyProtocol: .v1, tls: tls))),
         Binding(
             name: "b", listenPort: try Port(53), target: .address(try IPv4Address(parsing: "10.0.0.1"), port: try Port(53)),

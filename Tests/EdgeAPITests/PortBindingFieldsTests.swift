@@ -97,7 +97,7 @@ import Testing
     }
 
     @Test func tlsModes() throws {
-        let secret = SecretReference(name: "web-tls")
+        let secret = NamespacedReference(name: "web-tls")
         let offload = try binding(with: "'tls': {'mode': 'offload', 'secretRef': {'name': 'web-tls'}}")
         #expect(offload.value?.spec.bindings.first?.tls == TLSOptions(mode: .offload(secret)))
         let mutual = try binding(with: "'tls': {'mode': 'mutual', 'secretRef': {'name': 'web-tls'}}")

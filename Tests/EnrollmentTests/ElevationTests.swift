@@ -2,6 +2,7 @@ import Fixtures
 import NetworkTypes
 import NodeDocument
 import Sodium
+import TestFiles
 import Testing
 
 @testable import Enrollment
@@ -9,18 +10,18 @@ import Testing
 
 /// A login that is not root's: how it becomes root, and what stands in the way.
 @Suite struct ElevationTests {
-    private let folder: Folder
+    private let folder: TemporaryFolder
     private let bundle: AgentBundle
     private let envoy: EnvoySource
     private let password: SecretBytes
     private let document: [UInt8]
 
     init() throws {
-        folder = try Folder()
-        let path = try folder.write(Array("bundle".utf8), to: "agent.tar.gz")
-        try folder.write(Array("b1\n".utf8), to: "agent.build")
+        folder = try TemporaryFolder()
+        let path = try folder.write("agent.tar.gz", Array("bundle".utf8))
+        try folder.write("agent.build", Array("b1\n".utf8))
         bundle = try AgentBundle(path: path)
-        envoy = try EnvoySource(parsing: try folder.write(Array("ENVOY".utf8), to: "envoy"), version: "1.40.0", sha256: nil)
+        envoy = try EnvoySource(parsing: try folder.write("envoy", Array("ENVOY".utf8)), version: "1.40.0", sha256: nil)
         password = try SecretBytes(copying: Array("hunter2".utf8))
         document = try DocumentJSON.encode(fullRelayDocument())
     }

@@ -3,6 +3,7 @@ import NetworkTypes
 import NodeDocument
 import Sodium
 import Synchronization
+import TestFiles
 import Testing
 
 @testable import Enrollment
@@ -10,16 +11,16 @@ import Testing
 
 /// The agent's protocol: which answer leads to which push, and what each failure is called.
 @Suite struct NodeSessionTests {
-    private let folder: Folder
+    private let folder: TemporaryFolder
     private let bundle: AgentBundle
     private let file: EnvoySource
 
     init() throws {
-        folder = try Folder()
-        let path = try folder.write(Array("bundle".utf8), to: "agent.tar.gz")
-        try folder.write(Array("b1\n".utf8), to: "agent.build")
+        folder = try TemporaryFolder()
+        let path = try folder.write("agent.tar.gz", Array("bundle".utf8))
+        try folder.write("agent.build", Array("b1\n".utf8))
         bundle = try AgentBundle(path: path)
-        file = try EnvoySource(parsing: try folder.write(Array("ENVOY".utf8), to: "envoy"), version: "1.40.0", sha256: nil)
+        file = try EnvoySource(parsing: try folder.write("envoy", Array("ENVOY".utf8)), version: "1.40.0", sha256: nil)
     }
 
     private func report(_ outcome: AgentReport.Outcome, _ problems: [AgentProblem] = []) throws -> AgentReport {

@@ -1,6 +1,7 @@
 import NetworkTypes
 import NodeDocument
 import Sodium
+import TestFiles
 import Testing
 
 @testable import Enrollment
@@ -21,10 +22,10 @@ import Testing
 
     @Test(arguments: [(1, 1), (65535, 1), (65536, 1), (65537, 2), (200_000, 4)])
     func padsTheBundleToWholeBlocks(length: Int, blocks: Int) throws {
-        let folder = try Folder()
+        let folder = try TemporaryFolder()
         let original = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 31) | 1 }
-        let path = try folder.write(original, to: "agent.tar.gz")
-        try folder.write(Array(" 0123abcd \n".utf8), to: "agent.build")
+        let path = try folder.write("agent.tar.gz", original)
+        try folder.write("agent.build", Array(" 0123abcd \n".utf8))
         let bundle = try AgentBundle(path: path)
         #expect(bundle.build == "0123abcd")
         #expect(bundle.blocks == blocks)
@@ -36,14 +37,14 @@ import Testing
     }
 
     @Test func namesABundleThatCannotBeRead() throws {
-        let folder = try Folder()
+        let folder = try TemporaryFolder()
         let noSuffix = #expect(throws: InvalidValue.self) { try AgentBundle(path: "/tmp/agent.zip") }
         #expect(
             noSuffix?.description == "\"/tmp/agent.zip\" is not a valid agent bundle: want a .tar.gz made by deploy/agent/bundle")
         let missing = #expect(throws: InvalidValue.self) { try AgentBundle(path: folder.path + "/agent.tar.gz") }
         #expect(missing?.reason == "cannot be read: No such file or directory")
         // The build stands beside it.
-        let path = try folder.write([1], to: "agent.tar.gz")
+        let path = try folder.write("agent.tar.gz", [1])
         let alone = #expect(throws: InvalidValue.self) { try AgentBundle(path: path) }
         #expect(alone?.expected == "agent build")
     }
@@ -79,8 +80,8 @@ import Testing
     }
 
     @Test func readsAFileToPush() throws {
-        let folder = try Folder()
-        let path = try folder.write(Array("envoy".utf8), to: "envoy")
+        let folder = try TemporaryFolder()
+        let path = try folder.write("envoy", Array("envoy".utf8))
         #expect(try EnvoySource(parsing: path, version: "1", sha256: nil) == .file(path: path, length: 5, digest))
         let source = try EnvoySource(parsing: path, version: "1", sha256: digest)
         #expect(source.release(version: "1") == EnvoyRelease(version: "1", sha256: digest, url: nil))

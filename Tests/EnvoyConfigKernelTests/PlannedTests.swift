@@ -112,8 +112,8 @@ private enum PlannedInputs {
         let target = try pick(
             [
                 address("10.0.0.9", 9000), address("223.255.255.255", 65535),
-                .service(ServiceReference(name: "web"), port: Port(80)),
-                .service(ServiceReference(name: "missing"), port: Port(80)),
+                .service(NamespacedReference(name: "web"), port: Port(80)),
+                .service(NamespacedReference(name: "missing"), port: Port(80)),
             ], &random)
         if Int.random(in: 0..<4, using: &random) == 0 {
             return try udp(
@@ -131,7 +131,7 @@ private enum PlannedInputs {
 
     private static func tls(_ random: inout SeededRandom) throws -> TLSOptions? {
         guard Int.random(in: 0..<4, using: &random) > 0 else { return nil }
-        let secret = SecretReference(name: try pick(["tls", "tls", "tls", "missing"], &random))
+        let secret = NamespacedReference(name: try pick(["tls", "tls", "tls", "missing"], &random))
         let mode: TLSOptions.Mode = try pick([.passthrough, .offload(secret), .mutual(secret)], &random)
         let long = (0..<3).map { _ in String(repeating: "l", count: 63) }.joined(separator: ".")
         let names = [

@@ -37,7 +37,7 @@ enum Sample {
             transport: .tcp(TCPOptions(tls: TLSOptions(mode: mode, hostnames: hostnames))), material: material)
     }
 
-    static let secret = SecretReference(name: "tls")
+    static let secret = NamespacedReference(name: "tls")
     static var backendPorts: [String: Any] {
         [
             "tcp": [18080, 18081, 18082, 18443, 18090], "udp": [18053, 18054], "tls": [String: Any](),

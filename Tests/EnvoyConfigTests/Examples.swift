@@ -8,7 +8,7 @@ enum Example {
     static let release = EnvoyRelease(
         version: "1.40.0", sha256: SHA256.digest(of: "envoy"), url: "https://downloads.example/envoy-1.40.0")
     static let material = TLSMaterial(certificateChain: "chain\n", privateKey: "key\n", certificateAuthority: "ca\n")
-    static let secret = SecretReference(name: "web-tls")
+    static let secret = NamespacedReference(name: "web-tls")
 
     static func input(_ bindings: [EnvoyBinding], uplinks: [Int] = [0, 1], edge: EdgeSpec = EdgeSpec()) -> EnvoyInput {
         EnvoyInput(

@@ -177,6 +177,10 @@ def rebooted(scene: ThreeUplinks) -> Seen:
 @fault("VPS powered off for a while", HOST, injected="power and link cut, so that nothing tells the controller; again once the status says it",
        stage="three", expected="the status says that it is away, long before the next look is due (180 s); back by itself")
 def away(scene: ThreeUplinks) -> Seen:
+    # After whatever was before it is connected, and has no look ahead.
+    scene.nudge()
+    time.sleep(10)
+    scene.wait_ready()
     scene.machine.cut_power()
     scene.lab.internet.configure(["link set v0 down"])
     cut = time.monotonic()

@@ -1,5 +1,6 @@
 import FileWatching
 import Synchronization
+import TestFiles
 import Testing
 
 /// A watch whose news are counted.

@@ -1,4 +1,5 @@
 import Glibc
+import TestFiles
 import Testing
 
 @testable import FileWatching
@@ -29,7 +30,7 @@ import Testing
 
     /// With the kernel's queue full, events of names that concern nobody are news: others were lost with them.
     @Test func anOverflowConcerns() throws {
-        let text = try #require(TemporaryFolder.read("/proc/sys/fs/inotify/max_queued_events"))
+        let text = try #require(TemporaryFolder.read(from: "/proc/sys/fs/inotify/max_queued_events"))
         let limit = try #require(Int(text.filter(\.isNumber)))
         // Each makes and deletes a file: two events at least. Beyond this limit the test would take long.
         try #require(limit <= 100_000)

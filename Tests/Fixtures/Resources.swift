@@ -13,7 +13,7 @@ public func edgeNode(
     EdgeNode(
         metadata: ObjectMeta(name: name, namespace: namespace, generation: 1, annotations: annotations),
         spec: EdgeNodeSpec(
-            address: try HostAddress(parsing: "203.0.113.10"), ssh: SSHSpec(secretRef: SecretReference(name: "vps-ssh")),
+            address: try HostAddress(parsing: "203.0.113.10"), ssh: SSHSpec(secretRef: NamespacedReference(name: "vps-ssh")),
             tunnel: TunnelSpec(network: try CIDR(parsing: network)), uplink: UplinkSpec(replicas: replicas)))
 }
 

@@ -1,6 +1,7 @@
 import EdgeAPI
 import KubernetesAPI
 import KubernetesClient
+import TestFiles
 import Testing
 
 /// Whom the client trusts, and what it says when it does not.
@@ -36,8 +37,8 @@ struct CertificateTests {
         let folder = try TemporaryFolder()
         let pair = authority.client
         let status = FieldValue.object([
-            "clientCertificateData": .string(try TemporaryFolder.text(pair.certificate)),
-            "clientKeyData": .string(try TemporaryFolder.text(pair.key)),
+            "clientCertificateData": .string(try #require(TemporaryFolder.read(from: pair.certificate))),
+            "clientKeyData": .string(try #require(TemporaryFolder.read(from: pair.key))),
         ])
         let answer = FieldValue.object([
             "apiVersion": .string("client.authentication.k8s.io/v1"), "kind": .string("ExecCredential"), "status": status,
@@ -109,13 +110,13 @@ struct CertificateTests {
 
     @Test func followsARenewedAuthority() async throws {
         let folder = try TemporaryFolder()
-        let file = try folder.write("ca.crt", try TemporaryFolder.text(authority.stranger))
+        let file = try folder.write("ca.crt", try #require(TemporaryFolder.read(from: authority.stranger)))
         let server = try TestServer(authority.server)
         var access = server.access(authority)
         access.authority = .these(.file(file))
         try await withClient(access) { api in
             _ = try await api.failure(echo)
-            try folder.write("ca.crt", try TemporaryFolder.text(authority.root))
+            try folder.write("ca.crt", try #require(TemporaryFolder.read(from: authority.root)))
             _ = try await api.answer(echo)
         }
     }

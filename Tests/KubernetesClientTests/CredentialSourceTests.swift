@@ -2,6 +2,7 @@ import KubernetesAPI
 import Logging
 import Sodium
 import Synchronization
+import TestFiles
 import Testing
 
 @testable import KubernetesClient
@@ -51,7 +52,7 @@ struct CredentialSourceTests {
         #"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":\#(status)}"#
     }
 
-    private var runs: Int { ((try? TemporaryFolder.text("\(folder.path)/runs")) ?? "").split(separator: "\n").count }
+    private var runs: Int { (TemporaryFolder.read(from: "\(folder.path)/runs") ?? "").split(separator: "\n").count }
 
     private func failure(_ source: CredentialSource) async throws -> String {
         do throws(APIError) {
@@ -157,7 +158,7 @@ struct CredentialSourceTests {
         let info =
             #"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"cluster":{"#
             + #""certificate-authority-data":"UEVNLQ==","server":"https://a:443","tls-server-name":"b"},"interactive":false}}"#
-        #expect(try TemporaryFolder.text(seen) == "a b|$(touch x)|1|\(info)|/dev/null\n")
+        #expect(TemporaryFolder.read(from: seen) == "a b|$(touch x)|1|\(info)|/dev/null\n")
     }
 
     @Test func namesAProgramThatIsNotThere() async throws {
@@ -182,7 +183,9 @@ struct CredentialSourceTests {
     @Test func killsAProgramThatIsUnderWayAtTheEnd() async throws {
         let source = try source(.exec(try plugin("{}", then: "echo $$ > \(folder.path)/pid; exec sleep 1000")))
         let waiting = Task { try await failure(source) }
-        while ((try? TemporaryFolder.text("\(folder.path)/pid")) ?? "").isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+        while (TemporaryFolder.read(from: "\(folder.path)/pid") ?? "").isEmpty {
+            try await Task.sleep(for: .milliseconds(10))
+        }
         source.stop()
         #expect(try await waiting.value.contains("it was killed"))
     }

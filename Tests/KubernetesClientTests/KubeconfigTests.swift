@@ -1,5 +1,6 @@
 import KubernetesClient
 import Sodium
+import TestFiles
 import Testing
 
 /// kubeconfig files, good and bad.

@@ -1,4 +1,5 @@
 import KubernetesClient
+import TestFiles
 import Testing
 
 /// Which of several ways is taken.

@@ -1,5 +1,6 @@
 import Glibc
 import KubernetesClient
+import TestFiles
 import Testing
 
 /// An authority with the certificates that the tests need, made by openssl(1) once for all of them.
@@ -31,7 +32,7 @@ final class TestAuthority: Sendable {
         let folder = try TemporaryFolder()
         self.folder = folder
         // It is everybody's until the end.
-        atexit { if case .success(let authority) = TestAuthority.shared { TemporaryFolder.remove(authority.folder.path) } }
+        atexit { if case .success(let authority) = TestAuthority.shared { TemporaryFolder.removeAll(authority.folder.path) } }
         root = try Self.makeAuthority("root", in: folder)
         stranger = try Self.makeAuthority("stranger", in: folder)
         server = try Self.makePair("server", in: folder, names: "DNS:localhost,IP:127.0.0.1,IP:::1")

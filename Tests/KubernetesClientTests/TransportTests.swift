@@ -3,6 +3,7 @@ import KubernetesAPI
 import KubernetesClient
 import Sodium
 import Synchronization
+import TestFiles
 import Testing
 
 /// One request and its answer, against a real server.

@@ -1,6 +1,7 @@
 import EdgeAPI
 import KubernetesAPI
 import KubernetesClient
+import TestFiles
 import Testing
 
 /// Answers that never end, against a real server.
@@ -73,8 +74,10 @@ struct WatchStreamTests {
             _ = try await stream.next()
             let peer = ":" + String(server.port, radix: 16, uppercase: true)
             // proc(5): the third column is the peer; the sixth the timer, 02 for keepalive, and when it is due in 1/100 s.
-            let timers = try TemporaryFolder.text("/proc/net/tcp").split(separator: "\n").map { $0.split(separator: " ") }
-                .filter { $0.count > 5 && $0[2].hasSuffix(peer) }.map { $0[5].split(separator: ":") }
+            let timers = try #require(TemporaryFolder.read(from: "/proc/net/tcp")).split(separator: "\n").map {
+                $0.split(separator: " ")
+            }
+            .filter { $0.count > 5 && $0[2].hasSuffix(peer) }.map { $0[5].split(separator: ":") }
             #expect(timers.count == 1)
             let timer = try #require(timers.first)
             #expect(timer[0] == "02")

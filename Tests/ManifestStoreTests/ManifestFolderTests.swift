@@ -2,6 +2,7 @@ import EdgeAPI
 import Glibc
 import ManifestStore
 import NetworkTypes
+import TestFiles
 import Testing
 
 @Suite struct ManifestFolderTests {

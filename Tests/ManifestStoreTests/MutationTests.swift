@@ -1,6 +1,7 @@
 import EdgeAPI
 import Glibc
 import ManifestStore
+import TestFiles
 import Testing
 
 /// A generator that gives the same numbers in every run (SplitMix64).

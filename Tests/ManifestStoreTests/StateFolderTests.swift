@@ -3,6 +3,7 @@ import Glibc
 import ManifestStore
 import NetworkTypes
 import Sodium
+import TestFiles
 import Testing
 
 @Suite struct StateFolderTests {

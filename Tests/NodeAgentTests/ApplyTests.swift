@@ -1,6 +1,7 @@
 import NetworkTypes
 import NodeDocument
 import Synchronization
+import TestFiles
 import Testing
 import WireGuardNetlink
 

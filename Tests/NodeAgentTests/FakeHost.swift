@@ -5,6 +5,7 @@ import NodeDocument
 import RouteNetlink
 import Sodium
 import Synchronization
+import TestFiles
 import WireGuardNetlink
 
 @testable import NodeAgent

@@ -1,5 +1,6 @@
 import Glibc
 import NodeDocument
+import TestFiles
 import Testing
 
 @testable import NodeAgent

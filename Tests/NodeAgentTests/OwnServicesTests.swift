@@ -1,6 +1,7 @@
 import Glibc
 import NodeDocument
 import Synchronization
+import TestFiles
 import Testing
 
 @testable import NodeAgent

@@ -1,6 +1,7 @@
 import NodeDocument
 import Sodium
 import Synchronization
+import TestFiles
 import Testing
 
 @testable import NodeAgent

@@ -174,7 +174,7 @@ import Testing
 
     @Test func targetsMustExist() throws {
         func reference(_ name: String, _ port: Int) throws -> Target {
-            .service(ServiceReference(name: name, namespace: "apps"), port: try Port(port))
+            .service(NamespacedReference(name: name, namespace: "apps"), port: try Port(port))
         }
         let services = [
             try service("headless", namespace: "apps", clusterIP: nil, [ServicePort(port: try Port(80))]),
@@ -211,7 +211,7 @@ import Testing
 
     /// Nobody else's traffic may slip in while a target is away.
     @Test func aPortStaysTakenWhileItsTargetIsMissing() throws {
-        let missing = Target.service(ServiceReference(name: "away"), port: try Port(80))
+        let missing = Target.service(NamespacedReference(name: "away"), port: try Port(80))
         let plan = try plan([
             portBinding("a", second: 1, [try tcp("old", 80, to: missing)]), portBinding("b", second: 2, [try tcp("new", 80)]),
         ])
@@ -227,10 +227,10 @@ import Testing
                 portBinding(
                     "a",
                     [
-                        try tls("a-missing", 1, mode: .offload(SecretReference(name: "nowhere"))),
-                        try tls("b-expired", 2, mode: .offload(SecretReference(name: "expired"))),
-                        try tls("c-no-ca", 3, mode: .mutual(SecretReference(name: "bare"))),
-                        try tls("d-good", 4, mode: .offload(SecretReference(name: "bare"))),
+                        try tls("a-missing", 1, mode: .offload(NamespacedReference(name: "nowhere"))),
+                        try tls("b-expired", 2, mode: .offload(NamespacedReference(name: "expired"))),
+                        try tls("c-no-ca", 3, mode: .mutual(NamespacedReference(name: "bare"))),
+                        try tls("d-good", 4, mode: .offload(NamespacedReference(name: "bare"))),
                     ])
             ],
             certificates: [secret("expired"): .unusable("tls.crt ended"), secret("bare"): .usable(bare)])

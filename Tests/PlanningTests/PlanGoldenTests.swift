@@ -14,9 +14,9 @@ import Testing
         let dns = try service(
             "dns", namespace: "kube-system", clusterIP: "10.96.0.53",
             [ServicePort(name: "udp", protocol: .udp, port: Port(53)), ServicePort(name: "tcp", protocol: .tcp, port: Port(53))])
-        let dnsTarget = Target.service(ServiceReference(name: "dns", namespace: "kube-system"), port: try Port(53))
+        let dnsTarget = Target.service(NamespacedReference(name: "dns", namespace: "kube-system"), port: try Port(53))
         let material = TLSMaterial(certificateChain: "CERT", privateKey: "KEY", certificateAuthority: "CA")
-        let reference = SecretReference(name: "web-tls")
+        let reference = NamespacedReference(name: "web-tls")
         return try planInput(
             edgeNode(replicas: 2),
             [

@@ -13,8 +13,8 @@ import Testing
         let port = [1, 2, 3, 443, 444, 20100, 33333, 40500, 40600, 51821].randomElement(using: &random) ?? 1
         let target: Target =
             switch Int.random(in: 0..<4, using: &random) {
-            case 0: .service(ServiceReference(name: "missing"), port: try Port(80))
-            case 1: .service(ServiceReference(name: "web"), port: try Port(80))
+            case 0: .service(NamespacedReference(name: "missing"), port: try Port(80))
+            case 1: .service(NamespacedReference(name: "web"), port: try Port(80))
             default: try address("10.0.0.9", 9000)
             }
         let hosts = ["a.x", "b.x", "*.x", "x", "c.b.x", "*.b.x", "d.y", "*.y", "y"]

@@ -78,7 +78,7 @@ import Testing
 
     @Test func aSecretThatMayNotBeReadStaysWithItsBinding() async throws {
         await store.change { $0.forbidden = [ObjectName(namespace: "default", name: "web-tls")] }
-        let secure = portBinding("t", [try tls("off", 443, mode: .offload(SecretReference(name: "web-tls")))])
+        let secure = portBinding("t", [try tls("off", 443, mode: .offload(NamespacedReference(name: "web-tls")))])
         await store.change { $0.bindings[secure.metadata.objectName] = secure }
         _ = await reconciler().reconcile(name)
         #expect(journal.take().contains("apply"))

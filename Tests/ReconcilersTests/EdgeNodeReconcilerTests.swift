@@ -207,7 +207,7 @@ import Testing
     @Test func warnsOnceOfEachPrivateKeyOnTheVPS() async throws {
         await settle()
         let secret = try freshTLSSecret()
-        let reference = SecretReference(name: "web-tls")
+        let reference = NamespacedReference(name: "web-tls")
         let binding = portBinding("t", [try tls("off", 443, mode: .offload(reference)), try tls("pass", 444)])
         await store.change {
             $0.secrets[secret.metadata.objectName] = secret

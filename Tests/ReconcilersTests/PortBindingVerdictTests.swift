@@ -67,11 +67,11 @@ import Testing
 
     /// The conflict's own reason and words. PortConflict, TargetNotFound, TLSSecretIncomplete, RejectedByEnvoy all come this way.
     @Test func tellsOfConflicts() throws {
-        let secret = SecretReference(name: "gone")
+        let secret = NamespacedReference(name: "gone")
         let binding = portBinding(
             "b",
             [
-                try tcp("web", 40500), try tcp("lost", 81, to: .service(ServiceReference(name: "gone"), port: Port(80))),
+                try tcp("web", 40500), try tcp("lost", 81, to: .service(NamespacedReference(name: "gone"), port: Port(80))),
                 try tls("tls", 82, mode: .offload(secret)), try tcp("Bad", 83), try tcp("good", 84),
             ])
         let status = try status(goodOutcome([binding]), of: binding)

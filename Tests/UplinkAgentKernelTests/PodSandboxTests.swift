@@ -16,7 +16,7 @@ import UplinkWorkload
         let node = EdgeNode(
             metadata: ObjectMeta(name: "edge"),
             spec: EdgeNodeSpec(
-                address: try HostAddress(parsing: "198.18.0.1"), ssh: SSHSpec(secretRef: SecretReference(name: "vps"))))
+                address: try HostAddress(parsing: "198.18.0.1"), ssh: SSHSpec(secretRef: NamespacedReference(name: "vps"))))
         objects = UplinkObjects(
             of: node, UplinkPodSettings(image: "-", environment: ["LOG_FORMAT": "text", "LOG_LEVEL": "warn"]))
         // As the template's defaultMode has it; root without CAP_DAC_OVERRIDE must be able to read it.

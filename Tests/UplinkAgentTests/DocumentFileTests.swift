@@ -2,6 +2,7 @@ import Glibc
 import NetworkTypes
 import NodeDocument
 import Sodium
+import TestFiles
 import Testing
 
 @testable import UplinkAgent
@@ -73,35 +74,12 @@ import Testing
         let folder = try TemporaryFolder()
         let private0 = try WireGuardPrivateKey.generate()
         try folder.write("priv-0", private0.base64File())
-        #expect(try DocumentFile.readKey(path: folder.path("priv-0")) == private0)
+        #expect(try DocumentFile.readKey(path: folder("priv-0")) == private0)
         try folder.write("priv-1", Array("c2VjcmV0\n".utf8))
-        let error = try #require(throws: UplinkError.self) { try DocumentFile.readKey(path: folder.path("priv-1")) }
+        let error = try #require(throws: UplinkError.self) { try DocumentFile.readKey(path: folder("priv-1")) }
         #expect(!"\(error)".contains("c2VjcmV0"))
         try folder.write("priv-2", [UInt8](repeating: 0x41, count: 5000))
-        let long = try #require(throws: UplinkError.self) { try DocumentFile.readKey(path: folder.path("priv-2")) }
+        let long = try #require(throws: UplinkError.self) { try DocumentFile.readKey(path: folder("priv-2")) }
         #expect("\(long)".contains("more than 1024 bytes"))
-    }
-}
-
-/// Gone with the value.
-private final class TemporaryFolder {
-    private let root: String
-
-    init() throws {
-        var template = Array("/tmp/uplink-XXXXXX\0".utf8).map { CChar(bitPattern: $0) }
-        root = try #require(mkdtemp(&template).map { String(cString: $0) })
-    }
-
-    deinit {
-        for name in ["priv-0", "priv-1", "priv-2"] { unlink(path(name)) }
-        rmdir(root)
-    }
-
-    func path(_ name: String) -> String { "\(root)/\(name)" }
-
-    func write(_ name: String, _ bytes: [UInt8]) throws {
-        let file = try #require(fopen(path(name), "w"))
-        defer { fclose(file) }
-        #expect(fwrite(bytes, 1, bytes.count, file) == bytes.count)
     }
 }

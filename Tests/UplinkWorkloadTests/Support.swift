@@ -15,7 +15,7 @@ func node(_ name: String = "edge", _ spec: UplinkSpec = UplinkSpec(), check: Hea
     EdgeNode(
         metadata: ObjectMeta(name: name),
         spec: EdgeNodeSpec(
-            address: try HostAddress(parsing: "203.0.113.10"), ssh: SSHSpec(secretRef: SecretReference(name: "vps-ssh")),
+            address: try HostAddress(parsing: "203.0.113.10"), ssh: SSHSpec(secretRef: NamespacedReference(name: "vps-ssh")),
             edge: EdgeSpec(healthCheck: check), uplink: spec))
 }
 

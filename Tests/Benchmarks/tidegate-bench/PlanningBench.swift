@@ -8,8 +8,8 @@ import Planning
 /// A node's bindings of every kind, as a busy installation might have them: of ten, five TCP, two UDP, two of TLS that share port
 /// 443 by hostname, and one that ends TLS at the edge. Every second one leads to a Service.
 func mixedInput(bindings count: Int, node: String = "edge") throws -> PlanInput {
-    let secret = SecretReference(name: "web-tls")
-    let throughService = Target.service(ServiceReference(name: "web"), port: try Port(80))
+    let secret = NamespacedReference(name: "web-tls")
+    let throughService = Target.service(NamespacedReference(name: "web"), port: try Port(80))
     let bindings = try (0..<count).map { number in
         let name = "b\(number)"
         let target = try number % 2 == 0 ? throughService : address("10.0.\(number / 256 % 256).\(number % 256)", 8080)
