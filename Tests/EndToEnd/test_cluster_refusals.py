@@ -34,6 +34,13 @@ class ClusterRefusalTests(ClusterTest):
         self.stage.wait("PortBinding", "mixed", "Ready", "False")
         self.assertEqual(traffic.whoami(self.lab.client, VPS, 7600)["name"], "echo")
 
+    def test_the_end_of_the_kept_connection_leads_to_a_look(self) -> None:
+        def logins() -> int:
+            return self.lab.vps.exec(["journalctl", "--unit=ssh", "--no-pager", "--output=cat"]).count("Accepted publickey")
+        before = logins()
+        self.lab.vps.exec(["pkill", "-f", "^sshd: root"])
+        eventually(lambda: logins() > before, within=20)
+
     def test_a_service_and_a_secret_that_come_later(self) -> None:
         self.publish(m.port_binding("later", "edge", m.tcp_to_service("later", 7610, "later", 80)))
         self.stage.wait_binding("later", "later", ready=False, reason="TargetNotFound")

@@ -1,4 +1,4 @@
-"""What a reconcile costs when there is nothing to do."""
+"""What a reconcile costs when there is nothing to do, and when one is due."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ class ReconcileTests(EndToEnd):
         self.standalone.write_text("node.yaml", labelled)
         eventually(lambda: self.sessions()[1] > before, within=10)
         self.assertEqual(self.settled(), (logins, before + 1))
+
+    def test_the_end_of_the_kept_connection_leads_to_a_look(self) -> None:
+        logins, _ = self.settled()
+        self.lab.vps.exec(["pkill", "-f", "^sshd: root"])
+        eventually(lambda: self.sessions()[0] == logins + 1, within=20)
 
     def settled(self) -> tuple[int, int]:
         """The counts, once they have stayed the same for 3 s."""

@@ -25,9 +25,7 @@ struct Peers {
         for (index, peer) in wireGuard.peers.enumerated() { reports[index].uplink = answers[peer.address] }
         return reports
     }
-}
 
-extension Peers {
     /// Lets an uplink in again whose session is over and whose clock may have been ahead. Its next handshake is then its first, so this
     /// happens once.
     func forgetLost(_ reports: [PeerReport], _ device: WireGuardDeviceStatus?) throws(AgentError) {
