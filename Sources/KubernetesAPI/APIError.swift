@@ -92,7 +92,10 @@ public struct APIStatus: Hashable, Sendable, CustomStringConvertible {
             retryAfter: retryAfter ?? details?["retryAfterSeconds"]?.integer.map { Int($0) })
     }
 
-    public var description: String { "\(oneLine(message, limit: 1000)) (\(code)\(reason.isEmpty ? "" : " \(reason)"))" }
+    public var description: String {
+        let reason = oneLine(reason, limit: 100)
+        return "\(oneLine(message, limit: 1000)) (\(code)\(reason.isEmpty ? "" : " \(reason)"))"
+    }
 }
 
 /// A server's words for a log or a condition: no line ends, nothing that steers a terminal, not too many of them. Quotes stay.

@@ -47,6 +47,11 @@ struct WatchTests {
         #expect(APIError.status(APIStatus(code: 410, message: "")).isExpired)
     }
 
+    /// The fuzzer's: what a Status says steers no terminal, its reason neither.
+    @Test func aStatusIsToldInPrintableWords() {
+        #expect(APIStatus(code: 851, reason: "E\u{7F}pired", message: "too\u{1B}old").description == "too old (851 E pired)")
+    }
+
     @Test func anEmptyWatchIsNoError() throws { #expect(try Recording("41-watch-future-rv").events.isEmpty) }
 
     @Test func aTailIsAnError() throws {
