@@ -56,6 +56,21 @@ import WireGuardNetlink
         #expect(try endpoints([heard]) == [])
     }
 
+    /// Out before in, and all that a peer is but its session and its handshakes stays.
+    @Test func forgetsWhatCameOfAPeer() throws {
+        let endpoint = WireGuardEndpoint(address: try IPAddress(parsing: "192.0.2.7"), port: try Port(40000))
+        let peer = WireGuardPeerStatus(
+            publicKey: first, endpoint: endpoint, persistentKeepalive: 25, lastHandshake: 1, receivedBytes: 2, allowedIPs: [range]
+        )
+        let update = WireGuardDeviceUpdate(forgetting: [peer])
+        #expect(update.peers.map(\.action) == [.remove, .add])
+        #expect(update.peers.allSatisfy { $0.publicKey == first })
+        #expect(update.peers.last?.endpoint == endpoint)
+        #expect(update.peers.last?.persistentKeepalive == 25)
+        #expect(update.peers.last?.allowedIPs == [range])
+        #expect(update.changes.isEmpty, "it is no drift")
+    }
+
     @Test func touchesOnlyThePeerThatDiffers() throws {
         let now = [WireGuardPeerStatus(publicKey: first, allowedIPs: [range]), WireGuardPeerStatus(publicKey: second)]
         let wanted = [
