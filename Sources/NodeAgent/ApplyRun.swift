@@ -50,14 +50,13 @@ struct ApplyRun {
         }
         let running = try units()
         try rollOut(account, running, &state)
+        let device = try host.tunnel.status()?.device
+        state.value.uplinks = device?.seenUplinks ?? []
         try keep(&state)
         report.outcome = .applied
-        let device = try host.tunnel.status()?.device
         let peers = Peers(host: host)
         report.peers = peers.report(content.wireGuard, device)
         try peers.forgetLost(report.peers, device)
-        state.value.uplinks = device?.seenUplinks ?? []
-        try state.save()
     }
 
     mutating func bootSteps() throws(AgentError) {

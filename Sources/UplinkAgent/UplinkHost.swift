@@ -9,7 +9,7 @@ struct UplinkHost: Sendable {
     /// What others have set up that may stand in the traffic's way, in words for people.
     var obstacles: @Sendable () throws(UplinkError) -> [String]
     var status: @Sendable () throws(UplinkError) -> Status
-    /// Forgets the session with the relay, and shakes hands with it at `endpoint`.
+    /// Forgets the session with the relay, and shakes hands with it anew where it was dialed before.
     var renew: @Sendable (_ peer: WireGuardPeerStatus) throws(UplinkError) -> Void
     /// Sends one small datagram to the relay's tunnel address; what becomes of it shows in the device's status.
     var speak: @Sendable (_ relay: IPv4Address) -> Void

@@ -26,7 +26,7 @@ struct EnvoyBinary {
         if let wanted = release.sha256, wanted != known.sha256 { return false }
         if known.size == Int(status.st_size) && known.modified == modified(status) { return true }
         // Touched since: only its content tells.
-        guard try digest(of: program(release.version)) == known.sha256 else { return false }
+        guard try Incoming.digest(program(release.version)) == known.sha256 else { return false }
         try writeRecord(known.sha256, release.version)
         return true
     }
@@ -105,16 +105,4 @@ struct EnvoyBinary {
     }
 
     private func modified(_ status: stat) -> Int { status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec }
-
-    private func digest(of path: String) throws(AgentError) -> SHA256Digest {
-        let descriptor = try checked("reading \(path)") { open(path, O_RDONLY | O_CLOEXEC) }
-        defer { close(descriptor) }
-        var hash = SHA256()
-        var buffer = [UInt8](repeating: 0, count: 1 << 20)
-        while true {
-            let count = try checked("reading \(path)") { read(descriptor, &buffer, buffer.count) }
-            if count == 0 { return hash.finish() }
-            buffer.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
-        }
-    }
 }
