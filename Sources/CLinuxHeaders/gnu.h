@@ -38,6 +38,10 @@ extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *_Non
 extern int pipe2(int ends[_Nonnull 2], int flags);
 extern int syncfs(int fd);
 
+/// pidfd_open(2), pidfd_getfd(2). glibc 2.36.
+extern int pidfd_open(pid_t pid, unsigned int flags);
+extern int pidfd_getfd(int pidfd, int descriptor, unsigned int flags);
+
 /// prctl(2), which is variadic.
 static inline int tidegate_prctl(int option, unsigned long value) { return prctl(option, value, 0, 0, 0); }
 

@@ -8,6 +8,7 @@ import WireGuardNetlink
 struct KernelWireGuard: WireGuardControl {
     /// The kind of its links (`MODULE_ALIAS_RTNL_LINK` of drivers/net/wireguard).
     static let linkKind = "wireguard"
+    let queueLength: UInt32? = nil
 
     private let name: InterfaceName
     private let interfaces: NetworkInterfaces

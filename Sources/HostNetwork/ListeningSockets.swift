@@ -46,19 +46,32 @@ public enum ListeningSockets {
 
     /// The process of each socket, by inode. Those of other PID namespaces are not found, nor any without root.
     public static func owners(of sockets: [BoundSocket]) -> [UInt64: SocketOwner] {
-        var wanted: [String: UInt64] = [:]
-        for socket in sockets where socket.inode != 0 { wanted["socket:[\(socket.inode)]"] = socket.inode }
         var owners: [UInt64: SocketOwner] = [:]
-        guard !wanted.isEmpty else { return owners }
-        for entry in entries(of: "/proc") {
-            guard let pid = pid_t(entry) else { continue }
-            for descriptor in entries(of: "/proc/\(pid)/fd") {
-                guard let target = linkTarget("/proc/\(pid)/fd/\(descriptor)"), let inode = wanted[target], owners[inode] == nil
-                else { continue }
-                owners[inode] = SocketOwner(pid: pid, name: processName(pid))
-            }
+        for holder in holders(of: sockets) where owners[holder.inode] == nil {
+            owners[holder.inode] = SocketOwner(pid: holder.pid, name: processName(holder.pid))
         }
         return owners
+    }
+
+    /// A socket as a process has it: which descriptor of which process, and the socket's inode.
+    struct Holder {
+        let pid: pid_t
+        let descriptor: Int32
+        let inode: UInt64
+    }
+
+    static func holders(of sockets: [BoundSocket]) -> [Holder] {
+        var wanted: [String: UInt64] = [:]
+        for socket in sockets where socket.inode != 0 { wanted["socket:[\(socket.inode)]"] = socket.inode }
+        guard !wanted.isEmpty else { return [] }
+        var holders: [Holder] = []
+        for pid in entries(of: "/proc").compactMap({ pid_t($0) }) {
+            for descriptor in entries(of: "/proc/\(pid)/fd").compactMap({ Int32($0) }) {
+                guard let inode = linkTarget("/proc/\(pid)/fd/\(descriptor)").flatMap({ wanted[$0] }) else { continue }
+                holders.append(Holder(pid: pid, descriptor: descriptor, inode: inode))
+            }
+        }
+        return holders
     }
 
     private static func processName(_ pid: pid_t) -> String {

@@ -71,16 +71,22 @@ public final class NetworkInterfaces {
     }
 
     /// Gives a link exactly these addresses (link-local IPv6 aside), this MTU and these routes of ours, and sets it up.
-    /// - Parameter mtu: bytes.
+    /// - Parameters:
+    ///   - mtu: bytes.
+    ///   - queueLength: packets; nil leaves it as it is.
     /// - Returns: what was changed, in words; empty when all was as it should be.
     func settle(
-        _ name: InterfaceName, addresses wanted: [IPPrefix], mtu: UInt32, routes: [CIDR]
+        _ name: InterfaceName, addresses wanted: [IPPrefix], mtu: UInt32, queueLength: UInt32? = nil, routes: [CIDR]
     ) throws(HostNetworkError) -> [String] {
         guard let link = try link(name) else { throw .noInterface(name) }
         var changes: [String] = []
         if link.mtu != mtu {
             _ = try socket.ask(link.setMTU(mtu))
             changes.append("\(name): MTU \(mtu) (was \(link.mtu))")
+        }
+        if let queueLength, link.queueLength != queueLength {
+            _ = try socket.ask(link.setQueueLength(queueLength))
+            changes.append("\(name): queue of \(queueLength) packets (was \(link.queueLength))")
         }
         changes += try settleAddresses(wanted, on: link, name)
         if !link.isUp {

@@ -1,6 +1,7 @@
 import Glibc
 import NetlinkMessages
 import NetworkTypes
+import RouteNetlink
 import Sodium
 import WireGuardNetlink
 
@@ -15,6 +16,10 @@ struct UserspaceWireGuard: WireGuardControl {
 
     /// How long it may take to start, or to end.
     private static let patience = Duration.seconds(5)
+    private static let socketPatience = Duration.seconds(1)
+
+    /// A tun link has room for 500. 2,000 connections that close at once are some 4,000 packets, and what finds no room is lost.
+    let queueLength: UInt32? = 8192
 
     private var socket: WireGuardGoSocket { WireGuardGoSocket(name: name) }
 
@@ -59,6 +64,19 @@ struct UserspaceWireGuard: WireGuardControl {
         var text = WireGuardSocketText.set(update)
         defer { zero(&text) }
         try check(try socket.ask(text))
+        let mayHaveNewSockets = update.privateKey != nil || update.listenPort != nil
+        if mayHaveNewSockets { try widenSockets() }
+    }
+
+    /// Its UDP sockets come a moment after the link is up, and anew with another port.
+    private func widenSockets() throws(HostNetworkError) {
+        let deadline = ContinuousClock.now + Self.socketPatience
+        while ContinuousClock.now < deadline {
+            let port = try status().listenPort
+            let sockets = try ListeningSockets.read().filter { $0.transport == .udp && $0.port.number == port }
+            guard sockets.isEmpty else { return ReceiveBuffer.widen(sockets) }
+            pause()
+        }
     }
 
     /// wireguard-go ends by itself when its link goes.

@@ -77,7 +77,9 @@ public final class WireGuardDevice {
             try control.create()
             changes.append("\(name): created (\(kind == .kernel ? "the kernel's WireGuard" : "wireguard-go"))")
         }
-        return changes + (try interfaces.settle(name, addresses: addresses, mtu: mtu, routes: routes))
+        return changes
+            + (try interfaces.settle(
+                name, addresses: addresses, mtu: mtu, queueLength: control.queueLength, routes: routes))
     }
 
     /// Sets keys, port and peers. Only what differs is sent: the sessions of peers that stay as they are go on.
@@ -115,6 +117,8 @@ public final class WireGuardDevice {
 
 /// What differs between the two kinds.
 protocol WireGuardControl {
+    /// Packets that may wait for it; nil where none wait in the link.
+    var queueLength: UInt32? { get }
     /// Makes the link.
     func create() throws(HostNetworkError)
     func status() throws(HostNetworkError) -> WireGuardDeviceStatus

@@ -10,6 +10,8 @@ public struct Link: Hashable, Sendable {
     public let kind: String?
     /// Bytes.
     public let mtu: UInt32
+    /// Packets that may wait to be sent (`txqueuelen`); what comes beyond is dropped. Zero for links that keep none waiting.
+    public let queueLength: UInt32
     public let isUp: Bool
     /// By `IPv4Setting`, from 1; empty where the link has no IPv4.
     private let ipv4Settings: [Int32]
@@ -25,6 +27,7 @@ public struct Link: Hashable, Sendable {
         self.name = name
         kind = try attributes[.linkInfo]?.nested()[.linkInfoKind]?.string
         mtu = try attributes[.linkMTU]?.u32() ?? 0
+        queueLength = try attributes[.linkQueueLength]?.u32() ?? 0
         isUp = header.ifi_flags & UInt32(IFF_UP) != 0
         let settings = try attributes[.linkFamilies]?.nested()[.linkIPv4]?.nested()[.linkIPv4Settings]
         ipv4Settings = settings?.array(of: Int32.self) ?? []
@@ -70,6 +73,13 @@ public struct Link: Hashable, Sendable {
             description: "RTM_NEWLINK \(name) mtu \(bytes)")
     }
 
+    public func setQueueLength(_ packets: UInt32) -> NetlinkMessage {
+        NetlinkMessage(
+            type: UInt16(RTM_NEWLINK), flags: [], header: header(),
+            attributes: NetlinkAttributes { $0.put(.linkQueueLength, u32: packets) },
+            description: "RTM_NEWLINK \(name) txqueuelen \(packets)")
+    }
+
     public func setUp() -> NetlinkMessage {
         var header = header()
         header.ifi_flags = UInt32(IFF_UP)
@@ -113,6 +123,7 @@ extension NetlinkAttributeType {
     static let linkIPv4Settings = NetlinkAttributeType(IFLA_INET_CONF)
     static let linkName = NetlinkAttributeType(IFLA_IFNAME)
     static let linkMTU = NetlinkAttributeType(IFLA_MTU)
+    static let linkQueueLength = NetlinkAttributeType(IFLA_TXQLEN)
     static let linkInfo = NetlinkAttributeType(IFLA_LINKINFO)
     static let linkInfoKind = NetlinkAttributeType(IFLA_INFO_KIND)
 }

@@ -77,6 +77,7 @@ class TrafficTests(EndToEnd):
             self.assertEqual(len(held), 2000)
             traffic.echo(held[0], 1000)
             traffic.echo(held[-1], 1000)
+            traffic.finish(held)
         finally:
             traffic.release(held)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 import resource
 import selectors
 import socket
 import struct
 import time
+from collections import Counter
 
 from lab.network import VPS
+from product import traffic
 from product.traffic import eventually
 from registry import OUTSIDE, Seen, fault
 from scenes import DATAGRAMS, OTHER, SECURE, TUNNEL, WEB, ThreeUplinks
@@ -192,6 +195,35 @@ def is_open(one: socket.socket) -> bool:
         return True
     except OSError:
         return False
+
+
+def tunnel_drops(scene: ThreeUplinks) -> Counter[str]:
+    """The packets that found no room at either end of the tunnel, by host: in wireguard-go's sockets and in its link's queue."""
+    drops: Counter[str] = Counter()
+    for host in (scene.machine.namespace, *scene.hosts):
+        names, values = (line.split() for line in host.run(["cat", "/proc/self/net/snmp"]).splitlines() if line.startswith("Udp:"))
+        drops[host.name] += int(values[names.index("RcvbufErrors")])
+        for link in json.loads(host.run(["ip", "-json", "-statistics", "link", "show", "type", "tun"])):
+            drops[host.name] += link["stats64"]["tx"]["dropped"]
+    return drops
+
+
+@fault("a burst of connections", OUTSIDE,
+       injected="2,000 connections to one binding that ask, and then close all at once, five times; 100 datagrams to a UDP binding in the 0.2 s after it",
+       expected=_OTHERS + "; no datagram is lost, and no packet dropped at either end of the tunnel", stage="three")
+def burst(scene: ThreeUplinks) -> Seen:
+    def attack() -> str:
+        before = tunnel_drops(scene)
+        with traffic.Datagrams(scene.client, VPS, DATAGRAMS) as session:
+            lost: list[int] = []
+            for _ in range(5):
+                held = traffic.hold(scene.client, VPS, OTHER, 2000)
+                traffic.finish(held, lambda: lost.append(session.lost(100, pause=0.002)))
+        drops = tunnel_drops(scene) - before
+        assert not any(lost), f"{lost} of 100 datagrams each time were lost; dropped: {dict(drops)}"
+        assert not drops, f"dropped: {dict(drops)}"
+        return f"{100 * len(lost)}"
+    return others_answer(scene, attack, "all {} datagrams came back, nothing was dropped")
 
 
 @fault("SYN flood", OUTSIDE, injected="SYNs from made-up addresses to one binding for 10 s, as fast as the lab sends", expected=_OTHERS, stage="three")

@@ -1,11 +1,13 @@
 import Glibc
-import HostNetwork
 import NetlinkMessages
 import NetworkTypes
+import RouteNetlink
 import Sodium
 import TestNetwork
 import Testing
 import WireGuardNetlink
+
+@testable import HostNetwork
 
 @Suite struct WireGuardDeviceTests {
     private static let program = "/usr/bin/wireguard-go"
@@ -63,6 +65,7 @@ import WireGuardNetlink
         #expect(
             try relay.ensure() == [
                 "\(relay.name): created (wireguard-go)", "\(relay.name): MTU 1380 (was 1420)",
+                "\(relay.name): queue of 8192 packets (was 500)",
                 "\(relay.name): address 10.200.0.1/24 added", "\(relay.name): up",
             ])
         _ = try uplink.ensure()
@@ -77,6 +80,14 @@ import WireGuardNetlink
         #expect(status.receivedBytes > 0 && status.sentBytes > 0)
         let handshake = try #require(status.lastHandshake)
         #expect(abs(handshake - Int64(time(nil))) < 30)
+
+        // Both ends have room for a burst, on their sockets (IPv4 and IPv6) as in their queue.
+        for (end, port) in [(relay, 51821), (uplink, 51822)] {
+            let lengths = try end.namespace.inside {
+                ReceiveBuffer.lengths(of: try ListeningSockets.read().filter { $0.port.number == port })
+            }
+            #expect(lengths == [2 * ReceiveBuffer.wanted, 2 * ReceiveBuffer.wanted])
+        }
 
         // The second time there is nothing to do.
         #expect(try relay.ensure().isEmpty)

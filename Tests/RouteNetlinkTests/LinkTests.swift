@@ -19,10 +19,11 @@ import Testing
 
     @Test func readsALink() throws {
         let datagram: [[UInt8]] = [
-            [72, 0, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+            [80, 0, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
             [0, 0, 0xFE, 0xFF, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],  // index 7, IFF_UP
             [8, 0, 3, 0, 0x77, 0x67, 0x30, 0],  // IFLA_IFNAME wg0
             [8, 0, 4, 0, 0x8C, 5, 0, 0],  // IFLA_MTU 1420
+            [8, 0, 13, 0, 0xF4, 1, 0, 0],  // IFLA_TXQLEN 500
             [16, 0, 18, 0, 8, 0, 1, 0, 0x74, 0x75, 0x6E, 0, 4, 0, 2, 0],  // IFLA_LINKINFO { IFLA_INFO_KIND tun, data }
             [8, 0, 99, 0, 1, 2, 3, 4],  // one nobody knows
         ]
@@ -30,9 +31,13 @@ import Testing
         #expect(link.index == 7)
         #expect(link.name == "wg0")
         #expect(link.mtu == 1420)
+        #expect(link.queueLength == 500)
         #expect(link.kind == "tun")
         #expect(link.isUp)
         #expect(link.ipv4(.forwarding) == nil)
+        let message = link.setQueueLength(8192)
+        #expect(message.description == "RTM_NEWLINK wg0 txqueuelen 8192")
+        #expect(try message.encoded(sequence: 1).suffix(8) == [8, 0, 13, 0, 0, 32, 0, 0])
         #expect(
             try link.setUp().encoded(sequence: 1).suffix(16) == [
                 0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0,  // index, flags and change: IFF_UP

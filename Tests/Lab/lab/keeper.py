@@ -21,6 +21,8 @@ _REBOOT = 133
 # systemd's ENVIRONMENT.md: /proc/sys/net writable, as on any host; the rest of /proc/sys belongs to the machine underneath.
 # Its lock on the root folder would be left behind by SIGKILL, and the instance has one of its own.
 _ENVIRONMENT = {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network", "SYSTEMD_NSPAWN_LOCK": "0"}
+# What nspawn's filter refuses, and a host of one's own does not.
+_SYSTEM_CALLS = "pidfd_getfd"
 # Puts itself into the groups named before `--`, then becomes the program.
 _INTO_GROUPS = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 125; shift; done; shift; exec "$@"'
 
@@ -30,7 +32,7 @@ def nspawn(instance: str, folder: Path) -> list[str]:
     begin = ["--as-pid2"] if (folder / "root" / paths.OWN_INIT).exists() else ["--boot"]
     return ["systemd-nspawn", "--quiet", "--directory", str(folder / "root"), *begin, "--register=no", "--keep-unit",
             f"--machine={name}", "--hostname=vps", f"--network-namespace-path=/run/netns/{name}",
-            "--capability=CAP_NET_ADMIN", "--bind=/dev/net/tun", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
+            "--capability=CAP_NET_ADMIN", f"--system-call-filter={_SYSTEM_CALLS}", "--bind=/dev/net/tun", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
             *([f"/{paths.OWN_INIT}"] if begin == ["--as-pid2"] else [])]
 
 

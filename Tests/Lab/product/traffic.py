@@ -118,6 +118,19 @@ class Datagrams:
         if got != sent:
             raise NotIntact(f"a datagram of {size} bytes came back as {len(got)} other bytes")
 
+    def lost(self, count: int, *, pause: float) -> int:
+        """How many of `count` datagrams, begun that many seconds apart, have no answer."""
+        sent = {b"datagram %d" % number for number in range(count)}
+        for one in sent:
+            self.socket.send(one)
+            time.sleep(pause)
+        try:
+            while sent:
+                sent.discard(self.socket.recv(65536))
+        except TimeoutError:
+            pass
+        return len(sent)
+
     def whoami(self) -> dict:
         self.socket.send(b"whoami")
         return json.loads(self.socket.recv(65536))
@@ -166,6 +179,17 @@ def hold(client: Namespace, address: str, port: int, count: int) -> list[socket.
 def release(held: list[socket.socket]) -> None:
     for connection in held:
         connection.close()
+
+
+def finish(held: list[socket.socket], meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Ends connections all at once, and waits until the other side ended each of them too."""
+    for connection in held:
+        connection.shutdown(socket.SHUT_WR)
+    meanwhile()
+    for connection in held:
+        if rest := connection.recv(1):
+            raise NotIntact(f"got {rest!r} where the end should be")
+    release(held)
 
 
 class HeldConnection:
