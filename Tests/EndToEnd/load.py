@@ -111,8 +111,15 @@ class Crowd:
     """Long-lived connections that must live through what happens meanwhile. `with Crowd(...) as crowd:`"""
 
     def __init__(self, client: Namespace, address: str, port: int, count: int):
-        self.held: list[socket.socket] = traffic.hold(client, address, port, count)
-        self.peers = [traffic.ask(one)["peer"] for one in self.held]
+        self.client, self.address, self.port, self.count = client, address, port, count
+        self.held: list[socket.socket] = []
+        self.renew()
+
+    def renew(self) -> None:
+        """Closes all, and opens as many anew."""
+        traffic.release(self.held)
+        self.held = traffic.hold(self.client, self.address, self.port, self.count)
+        self.peers: list[str] = [traffic.ask(one)["peer"] for one in self.held]
 
     def __enter__(self) -> "Crowd":
         return self

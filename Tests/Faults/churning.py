@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lab.commands import CommandFailed
 from lab.network import BACKEND
+from load import Crowd
 from product import manifests as m
 from product.traffic import eventually
 from scenes import NAME, ThreeUplinks
@@ -21,15 +22,16 @@ _BINDINGS = 12
 
 
 class Churn:
-    """One random step at a time; remembers when requests may be lost, and whose connections may break."""
+    """One random step at a time; remembers when requests may be lost, whose connections may break, and which broke besides."""
 
-    def __init__(self, scene: ThreeUplinks, chance: random.Random):
-        self.scene, self.chance = scene, chance
+    def __init__(self, scene: ThreeUplinks, chance: random.Random, crowd: Crowd):
+        self.scene, self.chance, self.crowd = scene, chance, crowd
+        self.broken: list[str] = []
         self.count: Counter[str] = Counter()
         self.windows: list[tuple[float, float]] = []
         self.may_break: set[str] = set()
         self.kinds = [(self.add, 6), (self.remove, 4), (self.certificate, 2), (self.kill_agent, 2), (self.kill_controller, 1),
-                      (self.kill_uplink, 1), (self.restart_uplink, 1), (self.flush_rules, 1)]
+                      (self.kill_uplink, 1), (self.restart_uplink, 1), (self.kill_envoy, 1), (self.flush_rules, 1)]
 
     @property
     def steps(self) -> int:
@@ -46,6 +48,10 @@ class Churn:
         work()
         self.count[work.__name__.replace("_", " ")] += 1
         time.sleep(self.chance.uniform(0.2, 2))
+
+    def count_broken(self) -> None:
+        """Connections by an uplink that was killed or stopped may be gone."""
+        self.broken += [one for one in self.crowd.broken() if not any(address in one for address in self.may_break)]
 
     def calm(self) -> None:
         """All parts run, and the controller has done its work."""
@@ -97,6 +103,16 @@ class Churn:
         self.scene.uplinks[self.scene.victim].stop(40)
         self.scene.start_uplink(self.scene.victim)
         self.scene.settle(60)
+
+    def kill_envoy(self) -> None:
+        """Its connections break with it: others are held from then on."""
+        self.count_broken()
+        began = time.monotonic()
+        self.scene.on_vps("kill", "-KILL", str(self.scene.envoy()))
+        self.windows.append((began - 1, began + _AFTER_ENVOY))
+        self.scene.back(time.monotonic(), within=_AFTER_ENVOY)
+        self.crowd.renew()
+        self.may_break.clear()
 
     def flush_rules(self) -> None:
         began = time.monotonic()
