@@ -65,16 +65,20 @@ struct UserspaceWireGuard: WireGuardControl {
         defer { zero(&text) }
         try check(try socket.ask(text))
         let mayHaveNewSockets = update.privateKey != nil || update.listenPort != nil
-        if mayHaveNewSockets { try widenSockets() }
+        if mayHaveNewSockets { widenSockets() }
     }
 
-    /// Its UDP sockets come a moment after the link is up, and anew with another port.
-    private func widenSockets() throws(HostNetworkError) {
+    /// Its UDP sockets come a moment after the link is up, and anew with another port. It carries traffic with narrow ones too.
+    private func widenSockets() {
         let deadline = ContinuousClock.now + Self.socketPatience
         while ContinuousClock.now < deadline {
-            let port = try status().listenPort
-            let sockets = try ListeningSockets.read().filter { $0.transport == .udp && $0.port.number == port }
-            guard sockets.isEmpty else { return ReceiveBuffer.widen(sockets) }
+            do throws(HostNetworkError) {
+                let port = try status().listenPort
+                let sockets = try ListeningSockets.read().filter { $0.transport == .udp && $0.port.number == port }
+                guard sockets.isEmpty else { return ReceiveBuffer.widen(sockets) }
+            } catch {
+                return
+            }
             pause()
         }
     }

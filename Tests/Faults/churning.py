@@ -31,7 +31,7 @@ class Churn:
         self.windows: list[tuple[float, float]] = []
         self.may_break: set[str] = set()
         self.kinds = [(self.add, 6), (self.remove, 4), (self.certificate, 2), (self.kill_agent, 2), (self.kill_controller, 1),
-                      (self.kill_uplink, 1), (self.restart_uplink, 1), (self.kill_envoy, 1), (self.flush_rules, 1)]
+                      (self.kill_uplink, 1), (self.restart_uplink, 1), (self.change_replicas, 1), (self.kill_envoy, 1), (self.flush_rules, 1)]
 
     @property
     def steps(self) -> int:
@@ -103,6 +103,20 @@ class Churn:
         self.scene.uplinks[self.scene.victim].stop(40)
         self.scene.start_uplink(self.scene.victim)
         self.scene.settle(60)
+
+    def change_replicas(self) -> None:
+        """The third uplink is wanted no more, and then again."""
+        self.may_break.add(self.scene.victim_address)
+        self.scene.uplinks[self.scene.victim].stop(40)
+        self._want_replicas(2)
+        eventually(lambda: len(self.scene.standalone.status("EdgeNode", "edge").get("uplinks", [])) == 2, within=30)
+        self._want_replicas(3)
+        self.scene.start_uplink(self.scene.victim)
+        self.scene.settle(60)
+
+    def _want_replicas(self, count: int) -> None:
+        self.scene.spec = {"uplink": {"replicas": count}}
+        self.scene.write_node()
 
     def kill_envoy(self) -> None:
         """Its connections break with it: others are held from then on."""
