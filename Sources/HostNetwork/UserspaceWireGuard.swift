@@ -18,8 +18,8 @@ struct UserspaceWireGuard: WireGuardControl {
     private static let patience = Duration.seconds(5)
     private static let socketPatience = Duration.seconds(1)
 
-    /// A tun link has room for 500. 2,000 connections that close at once are some 4,000 packets, and what finds no room is lost.
-    let queueLength: UInt32? = 8192
+    /// A tun link has room for 500, which 2,000 connections that close at once overrun; much more would make others wait.
+    let queueLength: UInt32? = 2048
 
     private var socket: WireGuardGoSocket { WireGuardGoSocket(name: name) }
 

@@ -65,7 +65,7 @@ import WireGuardNetlink
         #expect(
             try relay.ensure() == [
                 "\(relay.name): created (wireguard-go)", "\(relay.name): MTU 1380 (was 1420)",
-                "\(relay.name): queue of 8192 packets (was 500)",
+                "\(relay.name): queue of 2048 packets (was 500)",
                 "\(relay.name): address 10.200.0.1/24 added", "\(relay.name): up",
             ])
         _ = try uplink.ensure()

@@ -35,9 +35,9 @@ import Testing
         #expect(link.kind == "tun")
         #expect(link.isUp)
         #expect(link.ipv4(.forwarding) == nil)
-        let message = link.setQueueLength(8192)
-        #expect(message.description == "RTM_NEWLINK wg0 txqueuelen 8192")
-        #expect(try message.encoded(sequence: 1).suffix(8) == [8, 0, 13, 0, 0, 32, 0, 0])
+        let message = link.setQueueLength(2048)
+        #expect(message.description == "RTM_NEWLINK wg0 txqueuelen 2048")
+        #expect(try message.encoded(sequence: 1).suffix(8) == [8, 0, 13, 0, 0, 8, 0, 0])
         #expect(
             try link.setUp().encoded(sequence: 1).suffix(16) == [
                 0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0,  // index, flags and change: IFF_UP
