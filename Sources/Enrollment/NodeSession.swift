@@ -48,7 +48,7 @@ public actor NodeSession {
     }
 
     /// Makes the VPS what `document` says, pushing the agent and Envoy when it lacks them.
-    /// - Returns: the report; its outcome is `applied`.
+    /// - Returns: the report; its outcome is `applied`, or `needsSecrets`.
     public func apply(_ document: RelayDocument) async throws(EnrollmentError) -> AgentReport {
         let input = try secretJSON(document)
         var report = try await applyPushingAgent(input)
@@ -58,8 +58,11 @@ public actor NodeSession {
         }
         switch report.outcome {
         case .applied: return report
+        case .needsSecrets
+        where !Set(report.missingSecrets ?? []).isDisjoint(with: document.content.envoy.keptSecrets ?? []):
+            return report
         case .refused: throw refusal(report)
-        case .needsAgent, .needsEnvoy, .observed:
+        case .needsSecrets, .needsAgent, .needsEnvoy, .observed:
             throw EnrollmentError(
                 reason: .agentFailed,
                 message: "\(host): the agent still answers \(report.outcome.rawValue) after it got what it asked for",

@@ -44,35 +44,42 @@ public struct EnvoyBinding: Hashable, Sendable {
     public let tunnelPort: Port
     public let transport: Transport
     /// Nil unless TLS ends at the edge.
-    public let material: TLSMaterial?
+    public let certificate: EnvoyCertificate?
 
-    /// - Throws: `EnvoyConfigError` when `name` is no DNS label, or `material` lacks what the TLS mode needs.
+    /// - Throws: `EnvoyConfigError` when `name` is no DNS label, or `certificate` lacks what the TLS mode needs.
     public init(
-        name: String, listenPort: Port, tunnelPort: Port, transport: Transport, material: TLSMaterial? = nil
+        name: String, listenPort: Port, tunnelPort: Port, transport: Transport, certificate: EnvoyCertificate? = nil
     ) throws(EnvoyConfigError) {
         guard isDNSLabel(name) else {
             throw EnvoyConfigError(binding: name, reason: "the name is no DNS label: use a-z, 0-9 and inner hyphens")
         }
         if case .tcp(let options) = transport, let mode = options.tls?.mode {
-            switch mode {
-            case .passthrough: break
-            case .offload where material == nil, .mutual where material == nil:
+            switch (mode, certificate) {
+            case (.passthrough, _): break
+            case (.offload, nil), (.mutual, nil):
                 throw EnvoyConfigError(binding: name, reason: "mode \(mode.name) needs a certificate and its key")
-            case .mutual where material?.certificateAuthority == nil:
+            case (.mutual, .given(let material)) where material.certificateAuthority == nil:
                 throw EnvoyConfigError(binding: name, reason: "mode mutual needs the CA that signs the clients' certificates")
-            case .offload, .mutual: break
+            case (.offload, _), (.mutual, _): break
             }
         }
         self.name = name
         self.listenPort = listenPort
         self.tunnelPort = tunnelPort
         self.transport = transport
-        self.material = material
+        self.certificate = certificate
     }
 
     var hasProxyHeader: Bool { if case .tcp(let options) = transport { options.proxyProtocol != nil } else { false } }
     var tls: TLSOptions? { if case .tcp(let options) = transport { options.tls } else { nil } }
     var `protocol`: TransportProtocol { if case .tcp = transport { .tcp } else { .udp } }
+}
+
+/// What a binding shows its clients.
+public enum EnvoyCertificate: Hashable, Sendable {
+    case given(TLSMaterial)
+    /// What the host has of it already.
+    case kept
 }
 
 /// A certificate as PEM text. Printing it shows no key.

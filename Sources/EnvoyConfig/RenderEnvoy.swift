@@ -8,6 +8,7 @@ public func renderEnvoy(_ input: EnvoyInput) -> EnvoyDocument {
     let byName = bindings.sorted { $0.name < $1.name }
     let uplinks = input.uplinks.sorted { $0.ordinal < $1.ordinal }
     let secrets = byName.flatMap(tlsSecrets)
+    let kept = byName.flatMap(keptSecrets)
     var tlsFiles: [String: TLSFile] = [:]
     for secret in secrets { for file in secret.files { tlsFiles[file.name] = file } }
     return EnvoyDocument(
@@ -22,6 +23,7 @@ public func renderEnvoy(_ input: EnvoyInput) -> EnvoyDocument {
         },
         secrets: secrets.map { EnvoyResource(name: $0.name, json: $0.resource.text) },
         tlsFiles: tlsFiles.values.sorted { $0.name < $1.name },
+        keptSecrets: kept.isEmpty ? nil : kept,
         maxConnections: input.edge.maxConnections,
         drainSeconds: max(1, Int(input.edge.drainTimeout.nanoseconds / 1_000_000_000)))
 }

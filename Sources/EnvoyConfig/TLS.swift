@@ -11,9 +11,19 @@ struct TLSSecret {
 
 private func authorityName(_ binding: EnvoyBinding) -> String { "\(binding.name).ca" }
 
-/// The certificate, and for mode mutual the CA; none where TLS does not end at the edge.
+/// The names of what the host has and shall keep.
+func keptSecrets(_ binding: EnvoyBinding) -> [String] {
+    guard binding.certificate == .kept else { return [] }
+    switch binding.tls?.mode {
+    case nil, .passthrough: return []
+    case .offload: return [binding.name]
+    case .mutual: return [binding.name, authorityName(binding)]
+    }
+}
+
+/// The certificate, and for mode mutual the CA; none where TLS does not end at the edge, or they are kept.
 func tlsSecrets(_ binding: EnvoyBinding) -> [TLSSecret] {
-    guard let mode = binding.tls?.mode, let material = binding.material else { return [] }
+    guard let mode = binding.tls?.mode, case .given(let material) = binding.certificate else { return [] }
     var secrets: [TLSSecret] = []
     func add(_ name: String, _ kind: String, _ value: JSON, _ files: [TLSFile]) {
         let resource = JSON.object([JSON.Member(key: "name", value: .string(name)), JSON.Member(key: kind, value: value)])

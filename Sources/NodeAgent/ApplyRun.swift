@@ -7,9 +7,9 @@ import RouteNetlink
 /// One apply: its steps in order, and the report that grows on the way.
 struct ApplyRun {
     let host: Host
-    let document: RelayDocument
-    /// The document's bytes as they came.
-    let input: [UInt8]
+    private var document: RelayDocument
+    /// The document's bytes, as they came until it is whole.
+    private var input: [UInt8]
     private(set) var report: AgentReport
     /// The document that was in force before; nil for none.
     private var former: RelayDocument?
@@ -32,6 +32,10 @@ struct ApplyRun {
         report.epoch = former?.epoch
         var state = try StateFile(host.paths)
         try checkFence(state.value, owner: document.owner, epoch: document.epoch)
+        guard try completeSecrets() else {
+            report.outcome = .needsSecrets
+            return
+        }
         try Preflight(host: host).check(documentBytes: input.count)
         try makeFolder(host.paths.settings, .secretFolder)
         state.value.owner = document.owner
@@ -81,6 +85,20 @@ struct ApplyRun {
     }
 
     // MARK: steps
+
+    /// Takes what the document keeps from the one that is in force.
+    /// - Returns: false when the controller must do without some.
+    private mutating func completeSecrets() throws(AgentError) -> Bool {
+        let (envoy, missing) = content.envoy.withKeptSecrets(of: former?.content.envoy)
+        guard missing.isEmpty else {
+            report.missingSecrets = missing
+            return false
+        }
+        guard envoy != content.envoy else { return true }
+        document.content.envoy = envoy
+        input = try jsonLine(document)
+        return true
+    }
 
     private mutating func tunnel(_ seen: [SeenUplink]) throws(AgentError) {
         let (key, isNew) = try RelayKey.ensure(host.paths)

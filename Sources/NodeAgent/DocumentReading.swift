@@ -56,7 +56,7 @@ private func check(_ document: RelayDocument) throws(AgentError) {
     }
     let lists: [(String, [String])] = [
         ("listener", envoy.listeners.map(\.name)), ("cluster", envoy.clusters.map(\.name)),
-        ("endpoint", envoy.endpoints.map(\.name)), ("secret", envoy.secrets.map(\.name)),
+        ("endpoint", envoy.endpoints.map(\.name)), ("secret", envoy.secrets.map(\.name) + (envoy.keptSecrets ?? [])),
         ("TLS file", envoy.tlsFiles.map(\.name)),
     ]
     for (kind, names) in lists {

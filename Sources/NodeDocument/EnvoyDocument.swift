@@ -15,9 +15,11 @@ public struct EnvoyDocument: Hashable, Codable, Sendable {
     /// One `ClusterLoadAssignment` each, for `./eds/NAME.json`; the name is the cluster's. UDP alone has them: its sessions would end
     /// with a change of the cluster, while TCP connections outlive it.
     public var endpoints: [EnvoyResource]
-    /// One SDS `Secret` each, for `./sds/NAME.json`; they refer to `tlsFiles`, and hold no key.
+    /// One SDS `Secret` each, for `./sds/NAME.json`; they refer to `tlsFiles`, and hold no key. A binding's are `NAME` and `NAME.ca`.
     public var secrets: [EnvoyResource]
     public var tlsFiles: [TLSFile]
+    /// Names of secrets that stay as the host has them, for the writer has nothing better; they are not in `secrets`. Nil for none.
+    public var keptSecrets: [String]?
     /// Connections held at once; the unit's LimitNOFILE follows from it.
     public var maxConnections: Int
     /// Seconds that connections of a replaced Envoy may live.
@@ -26,7 +28,7 @@ public struct EnvoyDocument: Hashable, Codable, Sendable {
     public init(
         release: EnvoyRelease, bootstrap: String, listeners: [EnvoyListener], clusters: [EnvoyResource],
         endpoints: [EnvoyResource],
-        secrets: [EnvoyResource], tlsFiles: [TLSFile], maxConnections: Int, drainSeconds: Int
+        secrets: [EnvoyResource], tlsFiles: [TLSFile], keptSecrets: [String]? = nil, maxConnections: Int, drainSeconds: Int
     ) {
         self.release = release
         self.bootstrap = bootstrap
@@ -35,8 +37,30 @@ public struct EnvoyDocument: Hashable, Codable, Sendable {
         self.endpoints = endpoints
         self.secrets = secrets
         self.tlsFiles = tlsFiles
+        self.keptSecrets = keptSecrets
         self.maxConnections = maxConnections
         self.drainSeconds = drainSeconds
+    }
+}
+
+extension EnvoyDocument {
+    /// The binding that a secret is of.
+    public static func binding(ofSecret name: String) -> String { String(name.prefix { $0 != "." }) }
+
+    /// The document with the kept secrets, and their files, as `former` has them.
+    /// - Returns: `missing`: those that it has not; then the document is not whole.
+    public func withKeptSecrets(of former: EnvoyDocument?) -> (document: EnvoyDocument, missing: [String]) {
+        guard let keptSecrets else { return (self, []) }
+        var whole = self
+        whole.keptSecrets = nil
+        let kept = keptSecrets.compactMap { name in former?.secrets.first { $0.name == name } }
+        whole.secrets += kept
+        let present = Set(tlsFiles.map(\.name))
+        whole.tlsFiles += (former?.tlsFiles ?? []).filter { file in
+            !present.contains(file.name) && kept.contains { $0.json.contains("/\(file.name)\"") }
+        }
+        let found = Set(kept.map(\.name))
+        return (whole, keptSecrets.filter { !found.contains($0) })
     }
 }
 

@@ -10,6 +10,8 @@ public struct AgentReport: Hashable, Codable, Sendable {
         case needsAgent
         /// All is done but Envoy, whose binary must be pushed with `install-envoy`.
         case needsEnvoy
+        /// Nothing was done: the document keeps secrets that this host does not have, `missingSecrets`.
+        case needsSecrets
         /// Nothing was done, or the last good state was put back; `problems` say why.
         case refused
         /// The state of the host as it is; `status` only.
@@ -40,6 +42,8 @@ public struct AgentReport: Hashable, Codable, Sendable {
     public var tunnelDropped: String?
     /// The bindings for which Envoy has no healthy uplink, by name.
     public var starved: [String]
+    /// Nil unless the outcome is `needsSecrets`.
+    public var missingSecrets: [String]?
 
     public init(
         outcome: Outcome, agentBuild: String, hash: SHA256Digest? = nil, epoch: UInt64? = nil, changes: [String] = [],
@@ -61,6 +65,7 @@ public struct AgentReport: Hashable, Codable, Sendable {
         envoyRestart = nil
         caveats = nil
         tunnelDropped = nil
+        missingSecrets = nil
         self.listeners = listeners
         self.peers = peers
         self.starved = starved

@@ -17,8 +17,9 @@ private struct Accepted {
     var id: BindingID
     var binding: Binding
     var target: IPv4Address
-    var material: TLSMaterial?
+    var certificate: EnvoyCertificate?
     var secret: ObjectName?
+    var problem: String?
 }
 
 private struct Planner {
@@ -55,17 +56,26 @@ private struct Planner {
             conflicts.append(Conflict(binding: id, other: nil, reason: .targetNotFound, message: problem.message))
             return
         }
-        var material: TLSMaterial?
-        let secret = binding.tls?.mode.secretRef?.objectName(in: portBinding.metadata)
-        if let secret {
+        var entry = Accepted(id: id, binding: binding, target: target)
+        if let secret = binding.tls?.mode.secretRef?.objectName(in: portBinding.metadata) {
+            entry.secret = secret
             switch certificate(secret, for: binding) {
-            case .success(let found): material = found
+            case .success(let material): entry.certificate = .given(material)
+            case .failure(let problem) where mayKeepCertificate(binding, of: portBinding):
+                entry.certificate = .kept
+                entry.problem = "\(problem.message). Until then the certificate that was applied before stays in force"
             case .failure(let problem):
                 conflicts.append(Conflict(binding: id, other: nil, reason: .tlsSecretIncomplete, message: problem.message))
                 return
             }
         }
-        accepted.append(Accepted(id: id, binding: binding, target: target, material: material, secret: secret))
+        accepted.append(entry)
+    }
+
+    /// Whether the host may have a certificate for it: it was in the last plan, and the host did not say otherwise.
+    private func mayKeepCertificate(_ binding: Binding, of portBinding: PortBinding) -> Bool {
+        let last = portBinding.status?.bindings.first { $0.name == binding.name }
+        return last?.target != nil && !input.lostCertificates.contains(binding.name)
     }
 
     private struct Problem: Error { var message: String }
@@ -176,7 +186,7 @@ private struct Planner {
             self.tunnelPort = tunnelPort
             envoy = try EnvoyBinding(
                 name: accepted.id.name, listenPort: accepted.binding.listenPort, tunnelPort: tunnelPort,
-                transport: accepted.binding.transport, material: accepted.material)
+                transport: accepted.binding.transport, certificate: accepted.certificate)
         }
 
         var planned: PlannedBinding {
@@ -184,7 +194,8 @@ private struct Planner {
             return PlannedBinding(
                 id: accepted.id, listener: EnvoyListener.conventionalName(binding.protocol, binding.listenPort),
                 listenPort: binding.listenPort,
-                tunnelPort: tunnelPort, target: accepted.target, targetPort: binding.target.port, keySecret: accepted.secret)
+                tunnelPort: tunnelPort, target: accepted.target, targetPort: binding.target.port, keySecret: accepted.secret,
+                problem: accepted.problem)
         }
     }
 

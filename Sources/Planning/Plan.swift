@@ -57,6 +57,8 @@ public struct PlannedBinding: Hashable, Sendable {
     public var targetPort: Port
     /// The Secret whose private key is copied to the VPS; nil where TLS does not end there.
     public var keySecret: ObjectName?
+    /// What is wrong with it although it is served, as its former certificate is; nil for nothing.
+    public var problem: String?
 }
 
 /// Why a binding is not part of the plan.

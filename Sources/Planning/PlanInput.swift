@@ -14,6 +14,8 @@ public struct PlanInput: Sendable {
     public var unreadableServices: [ObjectName: String] = [:]
     /// The TLS Secrets that bindings refer to, checked; one that is missing here does not exist.
     public var certificates: [ObjectName: CertificateSource]
+    /// The bindings whose certificate the host does not have, so that it cannot be kept.
+    public var lostCertificates: Set<String> = []
     /// Public keys by ordinal. A replica without a key is left out; one beyond `spec.uplink.replicas` is on its way out, and
     /// keeps its peer until its key is gone.
     public var uplinkKeys: [Int: WireGuardPublicKey]

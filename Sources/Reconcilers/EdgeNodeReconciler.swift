@@ -90,10 +90,13 @@ public struct EdgeNodeReconciler: Sendable {
 
     // MARK: bringing up
 
-    private func bringUp(_ node: EdgeNode) async throws(StoreError) -> ReconcileOutcome {
+    /// - Parameter lost: the bindings whose certificates the VPS said it does not have.
+    private func bringUp(_ node: EdgeNode, lost: Set<String> = []) async throws(StoreError) -> ReconcileOutcome {
         let begin = ContinuousClock().now
         let name = node.metadata.objectName
-        let plan = makePlan(try await planInput(node))
+        var input = try await planInput(node)
+        input.lostCertificates = lost
+        let plan = makePlan(input)
         let relayHash: SHA256Digest
         do throws(DocumentError) {
             relayHash = try plan.relay.digest()
@@ -107,13 +110,19 @@ public struct EdgeNodeReconciler: Sendable {
         }
         outcome.keysOnEdge = outcomes[name]?.outcome.keysOnEdge ?? []
         let restart = restartRequest(of: node)
+        var missing: Set<String> = []
         do throws(NodeFailure) {
             let report = try await apply(outcome, node: node, restart: restart)
+            missing = Set(report.missingSecrets ?? []).intersection(plan.relay.envoy.keptSecrets ?? [])
             outcome.report = report
             await tell(report, of: node)
             outcome.keysOnEdge = await tellOfKeys(report, plan: plan, before: outcome.keysOnEdge)
         } catch {
             outcome.failure = error
+        }
+        if !missing.isEmpty {
+            // The next plan keeps fewer, so this ends.
+            return try await bringUp(node, lost: lost.union(missing.map(EnvoyDocument.binding(ofSecret:))))
         }
         if let key = outcome.report?.relayPublicKey, key != node.status?.relayPublicKey {
             outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)

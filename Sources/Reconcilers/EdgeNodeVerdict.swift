@@ -143,6 +143,11 @@ private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, servi
         let tail = more > 0 ? " (and \(more) more)" : ""
         return (Verdict(.false, conflict.reason.rawValue, "binding \(conflict.binding): \(conflict.message)\(tail)"), serving)
     }
+    for planned in outcome.plan.planned {
+        guard let problem = planned.problem else { continue }
+        let reason = BindingStatus.Reason.tlsSecretIncomplete.rawValue
+        return (Verdict(.false, reason, "binding \(planned.id): \(problem)"), serving)
+    }
     let reasons: [ListenerReport.State: BindingStatus.Reason] = [
         .portInUse: .portInUse, .rejected: .rejectedByEnvoy, .filtered: .blockedByFirewall,
     ]

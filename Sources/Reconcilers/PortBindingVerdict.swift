@@ -99,7 +99,9 @@ private func bindingVerdict(_ binding: Binding, of portBinding: PortBinding, nod
         case .pending: return verdict(.notYetApplied, listener.message ?? "Envoy has not taken the listener up yet")
         }
     }
-    return uplinkVerdict(planned, facts: facts, report: report)
+    let carried = uplinkVerdict(planned, facts: facts, report: report)
+    guard carried.reason == .applied, let problem = planned.problem else { return carried }
+    return verdict(.tlsSecretIncomplete, problem)
 }
 
 private func uplinkVerdict(_ planned: PlannedBinding, facts: IndexedOutcome, report: AgentReport) -> BindingVerdict {

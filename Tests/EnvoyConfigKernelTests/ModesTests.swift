@@ -30,8 +30,11 @@ import Testing
         defer { stage.remove() }
         let certificates = try CertificateFolder(in: stage)
         var bindings = try Self.bindings(certificates)
-        bindings.append(try Sample.tls("alone", 8445, to: 18443, .offload(Sample.secret), [], bindings[7].material))
-        bindings.append(try Sample.tls("alone-known", 8446, to: 18443, .mutual(Sample.secret), [], bindings[8].material))
+        let alone = try certificates.make("alone", commonName: "alone.test")
+        var known = alone
+        known.certificateAuthority = try certificates.make("client", commonName: "client").certificateChain
+        bindings.append(try Sample.tls("alone", 8445, to: 18443, .offload(Sample.secret), [], alone))
+        bindings.append(try Sample.tls("alone-known", 8446, to: 18443, .mutual(Sample.secret), [], known))
         let document = Sample.document(bindings)
         try stage.write(document, to: "config")
         for hasIPv6 in [true, false] {

@@ -34,7 +34,8 @@ enum Sample {
     ) throws -> EnvoyBinding {
         try EnvoyBinding(
             name: name, listenPort: Port(port), tunnelPort: Port(to),
-            transport: .tcp(TCPOptions(tls: TLSOptions(mode: mode, hostnames: hostnames))), material: material)
+            transport: .tcp(TCPOptions(tls: TLSOptions(mode: mode, hostnames: hostnames))),
+            certificate: material.map { .given($0) })
     }
 
     static let secret = NamespacedReference(name: "tls")

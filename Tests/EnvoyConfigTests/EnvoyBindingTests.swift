@@ -8,7 +8,9 @@ import Testing
         let transport = Transport.tcp(TCPOptions(tls: mode.map { TLSOptions(mode: $0) }))
         let port = try Port(443)
         do {
-            _ = try EnvoyBinding(name: name, listenPort: port, tunnelPort: port, transport: transport, material: material)
+            _ = try EnvoyBinding(
+                name: name, listenPort: port, tunnelPort: port, transport: transport,
+                certificate: material.map { .given($0) })
             return "accepted"
         } catch {
             return error.description

@@ -22,7 +22,7 @@ enum Example {
     {
         try EnvoyBinding(
             name: name, listenPort: Port(port), tunnelPort: Port(tunnelPort ?? port), transport: .tcp(options),
-            material: options.tls?.mode.secretRef == nil ? nil : material)
+            certificate: options.tls?.mode.secretRef == nil ? nil : .given(material))
     }
 
     static func udp(_ name: String, _ port: Int, _ options: UDPOptions = UDPOptions()) throws -> EnvoyBinding {

@@ -53,7 +53,7 @@ import Testing
                 Example.input([
                     try EnvoyBinding(
                         name: "web", listenPort: Port(443), tunnelPort: Port(443), transport: .tcp(tls),
-                        material: TLSMaterial(certificateChain: chain, privateKey: "key\n"))
+                        certificate: .given(TLSMaterial(certificateChain: chain, privateKey: "key\n")))
                 ]))
         }
         #expect(documents[0].listeners == documents[1].listeners)

@@ -1,14 +1,17 @@
 """The clock of day goes wrong. Only a machine with a kernel of its own has one of its own: QEMU, slow, with the kernel's WireGuard.
 
-For a clock at home the message is made by hand by which alone it could do harm.
+Under the controller it is a library that tells it another time. For an uplink's clock the message is made by hand by which alone it could
+do harm: wireguard-go asks the kernel itself.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 import signal
 import socket
 import time
+from datetime import datetime
 
 from initiation import RESPONSE, initiation
 from lab.network import BACKEND, VPS
@@ -16,7 +19,7 @@ from product import manifests as m
 from product import traffic
 from product.traffic import eventually
 from registry import HOST, UPLINKS, Seen, fault, untested
-from scenes import TUNNEL, WEB, OwnKernel, ThreeUplinks
+from scenes import NAME, SECURE, TUNNEL, WEB, OwnKernel, ThreeUplinks
 
 _EXPECTED = "tunnel, TLS and epochs do not depend on it: no request is lost, no held connection breaks, a change is in force each time"
 _SESSION = 180  # seconds after which a session of WireGuard is not used any more (REJECT_AFTER_TIME)
@@ -74,7 +77,53 @@ def clock_steps(scene: OwnKernel) -> Seen:
     return Seen(f"10 held connections live{slow}", gap, 0, load.requests)
 
 
-untested("clock of the controller off by an hour", UPLINKS, expected="certificates that look expired are told as such",
-         why="the clock of day is one for the whole machine, which the lab must not set; TLSSecretTests hand the time in")
+@fault("clock of the controller off by an hour, and stepping back", UPLINKS, stage="three",
+       injected="libfaketime under the controller: an hour ahead, then two hours back, when a certificate is renewed, then right",
+       expected="no request is lost, no held connection breaks, a change is in force each time; the certificate that begins in the future is told as such, "
+       "the former one served, and the new one by itself within 3 minutes after")
+def controller_clock(scene: ThreeUplinks) -> Seen:
+    clock = scene.standalone.folder / "clock"
+
+    def served() -> bytes:
+        return traffic.tls(scene.client, VPS, SECURE, NAME, scene.lab.certificates.root.certificate_text).certificate
+
+    def is_off(seconds: int) -> bool:
+        """By the time in the last line of the log, which is some seconds old."""
+        said = re.findall(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", scene.standalone.log_text(), re.MULTILINE)[-1]
+        return abs(datetime.fromisoformat(f"{said}+00:00").timestamp() - time.time() - seconds) < 60
+
+    clock.write_text("+0")
+    scene.standalone.stop()
+    scene.standalone.start(clock=clock)
+    scene.wait_ready()
+    former = served()
+    try:
+        with scene.open_load() as load, scene.crowd(count=50) as crowd:
+            for number, offset in enumerate((3600, -3600)):
+                clock.write_text(f"{offset:+}")
+                port = 7610 + number
+                scene.standalone.write("added.yaml", m.port_binding("added", "edge", m.tcp("added", port, BACKEND, 7001)))
+                eventually(lambda: traffic.whoami(scene.client, VPS, port), within=20)
+                assert is_off(offset), f"the controller's clock is not {offset} s off"
+                assert served() == former
+                scene.standalone.remove("added.yaml")
+            scene.edge = scene.lab.certificates.issue("edge-early", NAME)
+            scene.write_web()
+            said = scene.standalone.wait_binding("web", "secure", ready=False, within=20)
+            assert "check the clock" in said["message"], said
+            assert served() == former
+            clock.write_text("+0")
+            began = time.monotonic()
+            eventually(lambda: served() != former, within=200, every=1)
+            took = time.monotonic() - began
+            broken = crowd.broken()
+    finally:
+        scene.standalone.stop()
+        scene.standalone.start()
+    assert broken == [], f"held connections broke: {broken[0]}"
+    assert not load.failures, f"{len(load.failures)} of {load.requests} requests lost: {load.failures[0]}"
+    return Seen(f"the binding said: {said['message']}; renewed {took:.0f} s after the clock was right", None, 0, load.requests)
+
+
 untested("kernel WireGuard under the faults of uplinks", UPLINKS, expected="as with wireguard-go",
          why="the machine's kernel has no WireGuard, and its uplinks share that kernel; on a VPS in QEMU it is seen at work above")

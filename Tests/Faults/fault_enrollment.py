@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import time
 from collections import Counter
 
@@ -10,10 +11,11 @@ from interceptor import Interceptor, Strike
 from lab import keys
 from lab.network import BACKEND, VPS
 from product import manifests as m
+from product import traffic
 from product.standalone import Standalone
 from product.traffic import eventually
 from registry import ENROLLMENT, Seen, fault
-from scenes import WEB, Bare, ThreeUplinks
+from scenes import NAME, SECURE, WEB, Bare, ThreeUplinks
 
 _MIB = 1 << 20
 _FAILED = "the VPS is not what it should be"
@@ -173,12 +175,24 @@ def ssh_secret_changed(scene: ThreeUplinks) -> Seen:
 
 
 def through_certificate_trouble(scene: ThreeUplinks, words: str, *objects: dict) -> Seen:
-    """The file of the bindings changes to `objects`, then it is put right."""
+    """The file of the bindings changes to `objects`, the controller is restarted, then the file is put right."""
     bindings = m.port_binding("web", "edge", *web_bindings())
+    authority = scene.lab.certificates.root.certificate_text
+
+    def assert_served() -> None:
+        former = ssl.PEM_cert_to_DER_cert(scene.edge.certificate_text)
+        assert traffic.tls(scene.client, VPS, SECURE, NAME, authority).certificate == former
     with scene.load() as load, scene.crowd(count=50) as crowd:
+        assert_served()
         scene.standalone.write("web.yaml", bindings, *objects)
         said = scene.standalone.wait_binding("web", "secure", ready=False, within=20)
         time.sleep(1)
+        assert_served()
+        since = scene.mark()
+        scene.standalone.stop()
+        scene.standalone.start()
+        scene.told(r"\breconciled\b", since, within=60)
+        assert_served()
         scene.write_web()
         began = time.monotonic()
         scene.standalone.wait_binding("web", "secure", within=30)
@@ -192,10 +206,10 @@ def through_certificate_trouble(scene: ThreeUplinks, words: str, *objects: dict)
 def web_bindings() -> list[dict]:
     """Those of the scene, as ThreeUplinks.write_web writes them."""
     return [m.tcp("web", WEB, BACKEND, 7000), m.tcp("other", 81, BACKEND, 7001), m.udp("datagrams", 53, BACKEND, 7000),
-            m.tcp("secure", 9443, BACKEND, 7000, tls=m.offload("edge-tls"))]
+            m.tcp("secure", SECURE, BACKEND, 7000, tls=m.offload("edge-tls"))]
 
 
-_CERTIFICATE = "the binding names the Secret and what is wrong; other bindings go on; well again once it is right"
+_CERTIFICATE = "the binding names the Secret and what is wrong; the former certificate is served on, also after a restart of the controller; well again once it is right"
 
 
 @fault("TLS Secret deleted", ENROLLMENT, injected="the Secret of a binding in force is gone", expected=_CERTIFICATE, stage="three")

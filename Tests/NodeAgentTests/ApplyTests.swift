@@ -49,6 +49,48 @@ import WireGuardNetlink
         #expect(host.machine.withLock(\.commands).count == 1, "one look at systemd")
     }
 
+    /// As `sampleDocument`, but the writer has lost the Secret of binding `web`.
+    private func keepingDocument(_ names: [String] = ["web"]) throws -> RelayDocument {
+        var document = try sampleDocument()
+        document.content.envoy.secrets = []
+        document.content.envoy.tlsFiles = []
+        document.content.envoy.keptSecrets = names
+        document.hash = try document.content.digest()
+        return document
+    }
+
+    @Test func keepsASecretThatTheDocumentDoesNotHave() throws {
+        let former = try sampleDocument(secret: #"{"name":"web","filename":"./tls/web-0a.key"}"#)
+        _ = try enrolled(former)
+        let keeping = try keepingDocument()
+        // Again and again: what is kept is kept for the next time too.
+        for round in 0..<3 {
+            let report = try host.apply(keeping)
+            #expect(report.outcome == .applied)
+            #expect(report.hash == keeping.hash)
+            #expect(report.changes == [], "round \(round)")
+            #expect(try readFile(host.paths.envoyFiles + "/tls/web-0a.key") == Array("KEY\n".utf8))
+            #expect(try readFile(host.paths.envoyFiles + "/sds/web.json") != nil)
+        }
+        // The Secret is well again, with another certificate.
+        var renewed = former
+        renewed.content.envoy.secrets[0].json = #"{"name":"web","filename":"./tls/web-0b.key"}"#
+        renewed.content.envoy.tlsFiles = [TLSFile(name: "web-0b.key", contents: "NEW\n")]
+        #expect(try host.apply(renewed).outcome == .applied)
+        #expect(try readFile(host.paths.envoyFiles + "/tls/web-0a.key") == nil)
+    }
+
+    @Test func saysWhichSecretsItCannotKeep() throws {
+        #expect(try host.apply(try keepingDocument()).missingSecrets == ["web"])
+        _ = try enrolled(try sampleDocument())
+        let before = try readFile(host.paths.document)
+        let report = try host.apply(try keepingDocument(["web", "web.ca"]))
+        #expect(report.outcome == .needsSecrets)
+        #expect(report.missingSecrets == ["web.ca"])
+        #expect(report.changes == [])
+        #expect(try readFile(host.paths.document) == before)
+    }
+
     @Test(arguments: ["unit", "file", "stray", "tunnel", "stopped", "disabled", "setting", "mode"])
     func driftIsFoundAndRepaired(_ what: String) throws {
         let document = try sampleDocument()

@@ -6,7 +6,7 @@ import Sodium
 func sampleDocument(
     epoch: UInt64 = 1, owner: String = "edge", version: String = "1.40.0", sha256: SHA256Digest? = nil,
     listeners: [EnvoyListener]? = nil,
-    clusters: [String] = ["web", "dns"], restart: String? = nil, build: String = "build1"
+    clusters: [String] = ["web", "dns"], secret: String = #"{"name":"web"}"#, restart: String? = nil, build: String = "build1"
 ) throws -> RelayDocument {
     let relay = try IPv4Address(parsing: "10.200.0.1")
     let key = try publicKey(of: 7)
@@ -15,7 +15,7 @@ func sampleDocument(
         listeners: try listeners ?? [sampleListener("tcp-443", 443, "web"), sampleListener("udp-53", 53, "dns", .udp)],
         clusters: clusters.map { EnvoyResource(name: $0, json: #"{"name":"\#($0)"}"#) },
         endpoints: [EnvoyResource(name: "dns", json: #"{"cluster_name":"dns"}"#)],
-        secrets: [EnvoyResource(name: "web", json: #"{"name":"web"}"#)],
+        secrets: [EnvoyResource(name: "web", json: secret)],
         tlsFiles: [TLSFile(name: "web-0a.key", contents: "KEY\n")],
         maxConnections: 1000, drainSeconds: 5)
     let content = RelayContent(

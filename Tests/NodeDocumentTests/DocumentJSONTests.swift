@@ -28,6 +28,26 @@ import Testing
         #expect(String(decoding: try DocumentJSON.encode(fullUplinkDocument()), as: UTF8.self) == expected)
     }
 
+    @Test func takesWhatItKeepsFromTheFormerDocument() throws {
+        func secret(_ name: String, _ file: String) -> EnvoyResource {
+            EnvoyResource(name: name, json: #"{"name":"\#(name)","filename":"./tls/\#(file)"}"#)
+        }
+        var former = try fullRelayDocument().content.envoy
+        former.secrets = [secret("web", "web-1.key"), secret("my-web", "my-web-1.key"), secret("gone", "gone-1.key")]
+        former.tlsFiles = ["web-1.key", "my-web-1.key", "gone-1.key"].map { TLSFile(name: $0, contents: $0) }
+        var keeping = former
+        keeping.secrets = [secret("my-web", "my-web-2.key")]
+        keeping.tlsFiles = [TLSFile(name: "my-web-2.key", contents: "new")]
+        keeping.keptSecrets = ["web", "web.ca"]
+        let (whole, missing) = keeping.withKeptSecrets(of: former)
+        #expect(missing == ["web.ca"])
+        #expect(whole.secrets.map(\.name) == ["my-web", "web"])
+        #expect(whole.tlsFiles.map(\.name) == ["my-web-2.key", "web-1.key"])
+        #expect(whole.keptSecrets == nil)
+        #expect(keeping.withKeptSecrets(of: nil).missing == ["web", "web.ca"])
+        #expect(EnvoyDocument.binding(ofSecret: "web.ca") == "web")
+    }
+
     @Test func isOneLineWithoutEscapedSlashes() throws {
         let bytes = try DocumentJSON.encode(fullRelayDocument())
         #expect(!bytes.contains(0x0A))

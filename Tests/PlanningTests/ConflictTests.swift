@@ -244,6 +244,41 @@ import Testing
             ])
     }
 
+    /// A PortBinding with a binding of each TLS mode, whose Secrets do not exist.
+    private func withoutSecrets(planned: Bool) throws -> PortBinding {
+        let secret = NamespacedReference(name: "nowhere")
+        var result = portBinding("a", [try tls("off", 1, mode: .offload(secret)), try tls("both", 2, mode: .mutual(secret))])
+        result.status = PortBindingStatus()
+        result.status?.bindings = result.spec.bindings.map { binding in
+            BindingStatus(
+                name: binding.name, address: "203.0.113.10:1", target: planned ? "10.96.0.10:8080" : nil, ready: planned,
+                reason: planned ? .applied : .notYetApplied, message: "")
+        }
+        return result
+    }
+
+    @Test func theCertificateInForceIsKeptWhenItsSecretBreaks() throws {
+        let plan = try plan([withoutSecrets(planned: true)])
+        #expect(plan.conflicts == [])
+        #expect(plan.relay.envoy.keptSecrets == ["both", "both.ca", "off"])
+        #expect(plan.relay.envoy.secrets == [] && plan.relay.envoy.tlsFiles == [])
+        #expect(plan.relay.envoy.listeners.map(\.name) == ["bridge", "tcp-1", "tcp-2"])
+        #expect(
+            plan.planned.map(\.problem)
+                == [String](
+                    repeating: "Secret default/nowhere does not exist; create it or correct tls.secretRef. "
+                        + "Until then the certificate that was applied before stays in force", count: 2))
+    }
+
+    @Test func noCertificateIsKeptForABindingThatHadNone() throws {
+        #expect(try plan([withoutSecrets(planned: false)]).conflicts.map(\.binding.name).sorted() == ["both", "off"])
+        var input = try planInput(edgeNode(), [withoutSecrets(planned: true)])
+        input.lostCertificates = ["both"]
+        let plan = makePlan(input)
+        #expect(plan.relay.envoy.keptSecrets == ["off"])
+        #expect(plan.conflicts.map(\.binding.name) == ["both"])
+    }
+
     @Test func aNameThatEnvoyCannotHaveCostsOnlyItself() throws {
         let plan = try plan([portBinding("a", [try tcp("../x", 80), try tcp("ok", 81)])])
         #expect(plan.planned.map(\.id.name) == ["ok"])

@@ -234,6 +234,33 @@ import Testing
         #expect(await store.takeEvents().isEmpty)
     }
 
+    @Test func keepsWhatWasServedWhenATLSSecretIsGone() async throws {
+        let secret = try freshTLSSecret()
+        let reference = NamespacedReference(name: "web-tls")
+        let binding = portBinding("t", [try tls("off", 443, mode: .offload(reference))])
+        await store.change {
+            $0.secrets[secret.metadata.objectName] = secret
+            $0.bindings[binding.metadata.objectName] = binding
+        }
+        await settle()
+        _ = await bindings.reconcile(binding.metadata.objectName)
+        await store.change { $0.secrets[secret.metadata.objectName] = nil }
+        _ = await reconciler.reconcile(name)
+        #expect(vps.state.withLock { $0.document?.content.envoy.keptSecrets } == ["off"])
+        let synced = await store.nodes[name]?.status?.conditions["ConfigSynced"]
+        #expect(synced?.reason == "TLSSecretIncomplete")
+        #expect(synced?.message.contains("stays in force") == true)
+
+        // A VPS that has none gets the rest of the bindings, at the same reconcile.
+        _ = await bindings.reconcile(binding.metadata.objectName)
+        vps.state.withLock { $0.lacks = ["off"] }
+        _ = journal.take()
+        _ = await reconciler.reconcile(name)
+        #expect(journal.take().count { $0 == "apply" } == 2)
+        #expect(vps.state.withLock { $0.document?.content.envoy.keptSecrets } == nil)
+        #expect(vps.state.withLock { $0.document?.content.envoy.listeners.contains { $0.name == "tcp-443" } } == false)
+    }
+
     // MARK: restart
 
     @Test func restartsEnvoyOnce() async {

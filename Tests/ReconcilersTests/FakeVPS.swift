@@ -22,6 +22,8 @@ final class FakeVPS: Sendable {
         var listenerState = ListenerReport.State.active
         /// Bindings for which Envoy sees no healthy uplink.
         var starved: [String] = []
+        /// Secrets that it does not have, should a document keep them.
+        var lacks: Set<String> = []
     }
 
     let state = Mutex(State())
@@ -52,6 +54,12 @@ final class FakeVPS: Sendable {
         journal.add("apply")
         return try state.withLock { state throws(EnrollmentError) in
             if let failure = state.failure { throw failure }
+            let missing = (document.content.envoy.keptSecrets ?? []).filter(state.lacks.contains)
+            if !missing.isEmpty {
+                var report = AgentReport(outcome: .needsSecrets, agentBuild: document.agentBuild, hash: state.document?.hash)
+                report.missingSecrets = missing
+                return report
+            }
             let isChanged = state.document?.hash != document.hash
             state.document = document
             var report = AgentReport(

@@ -2,6 +2,7 @@ import EdgeAPI
 import Fixtures
 import NetworkTypes
 import NodeDocument
+import Planning
 import Sodium
 import Testing
 
@@ -54,6 +55,19 @@ import Testing
         var node = try edgeNode()
         node.spec.address = try HostAddress(parsing: "2001:db8::1")
         #expect(try status(goodOutcome(), node: node).bindings.first?.address == "[2001:db8::1]:80")
+    }
+
+    @Test func tellsOfACertificateThatIsKept() throws {
+        let outcome = try spoiled { outcome in
+            outcome.plan.planned = outcome.plan.planned.map { planned in
+                var kept = planned
+                kept.problem = planned.id.name == "web" ? "Secret s: gone" : nil
+                return kept
+            }
+        }
+        let web = try #require(try status(outcome).bindings.first)
+        #expect(web.reason == .tlsSecretIncomplete && web.message == "Secret s: gone" && !web.ready)
+        #expect(web.target == "10.96.0.10:8080", "it is served: what is kept now is kept the next time too")
     }
 
     @Test func tellsOfAMissingNode() throws {

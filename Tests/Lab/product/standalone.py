@@ -58,13 +58,14 @@ class Standalone:
 
     # The process
 
-    def start(self, *options: str, log_level: str = "debug") -> "Standalone":
+    def start(self, *options: str, log_level: str = "debug", clock: Path | None = None) -> "Standalone":
+        """`clock`: a file with the seconds by which the controller's clock of day is off, such as `+3600`; followed as it changes."""
         if self.process is not None and self.process.poll() is None:
             raise RuntimeError("it runs already")
         argv = [self.programs.tidegate, "standalone", "--manifests", str(self.manifests), "--state", str(self.state),
                 "--agent-bundle", str(self.programs.agent_bundle), *envoy_options(), "--uplinks", self.uplinks, *options]
         with open(self.log, "ab") as log:
-            self.process = self.lab.home.start(argv, log=log, env={"LOG_FORMAT": "text", "LOG_LEVEL": log_level})
+            self.process = self.lab.home.start(argv, log=log, env={"LOG_FORMAT": "text", "LOG_LEVEL": log_level} | faked(clock))
         return self
 
     def stop(self, timeout: float = 30) -> int:
@@ -128,3 +129,11 @@ class Standalone:
             tail = "\n".join(self.log_text().splitlines()[-25:])
             raise NotSeen(f"{wanted}: {state}\nstatus: {yaml.safe_dump(status)}\nlog ends:\n{tail}")
         time.sleep(0.05)
+
+
+def faked(clock: Path | None) -> dict[str, str]:
+    """The environment of a program whose clock of day is off (libfaketime); timers go on by the real one."""
+    if clock is None:
+        return {}
+    return {"LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "FAKETIME_TIMESTAMP_FILE": str(clock),
+            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
