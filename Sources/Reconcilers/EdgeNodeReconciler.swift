@@ -16,7 +16,7 @@ import Sodium
 public struct EdgeNodeReconciler: Sendable {
     /// How often a healthy node is looked at, for drift.
     public static let resync: Duration = .seconds(180)
-    /// How often one is looked at that is applied but carries no traffic yet.
+    /// How often one is looked at that is applied, but whose uplinks do not all carry traffic yet.
     static let settling: Duration = .seconds(1)
     /// How often in a row that is done; uplinks that are down for longer are looked for less often.
     static let quickLooks = 30

@@ -45,12 +45,12 @@ public struct NodeOutcome: Sendable {
         return result
     }
 
-    /// Whether the configuration is in force from end to end: an uplink holds it and is ready, no listener is still coming up, and no
-    /// uplink is still on its way out.
+    /// Whether the configuration is in force from end to end: every uplink holds it and is ready, no listener is still coming up, and
+    /// no uplink is still on its way out.
     var isSettled: Bool {
-        guard let report, failure == nil else { return false }
+        guard let report, failure == nil, !report.peers.isEmpty else { return false }
         if plan.relay.wireGuard.peers.contains(where: { $0.ordinal >= node.spec.uplink.replicas }) { return false }
-        return report.peers.contains { $0.uplink?.ready == true && $0.uplink?.hash == uplinkHash }
+        return report.peers.allSatisfy { $0.uplink?.ready == true && $0.uplink?.hash == uplinkHash }
             && !report.listeners.contains { $0.state == .pending || $0.state == .filtered } && report.starved.isEmpty
     }
 }

@@ -18,6 +18,22 @@ import Testing
         status(outcome).conditions.map { "\($0.type)=\($0.status.rawValue) \($0.reason)" }
     }
 
+    /// Or the status would say for three minutes that an uplink is missing which came a second later.
+    @Test func isSettledOnceEveryUplinkHoldsTheDocument() throws {
+        var outcome = try goodOutcome()
+        #expect(outcome.isSettled)
+        let uplink = outcome.report?.peers[1].uplink
+        outcome.report?.peers[1].uplink?.ready = false
+        #expect(!outcome.isSettled)
+        outcome.report?.peers[1].uplink = nil
+        #expect(!outcome.isSettled)
+        outcome.report?.peers[1].uplink = uplink
+        outcome.report?.peers[0].uplink?.hash = SHA256.digest(of: "older")
+        #expect(!outcome.isSettled)
+        outcome.report?.peers = []
+        #expect(!outcome.isSettled)
+    }
+
     @Test func tellsThatAllIsWell() throws {
         let outcome = try goodOutcome()
         let status = status(outcome)
