@@ -39,7 +39,8 @@ struct KnownFile: Sendable {
     /// How many of `manifests` are there only because the file is broken now.
     private var kept = 0
     private var signature: Signature?
-    private var goneSince: Int64?
+    /// Not by the clock of day, which may step back.
+    private var goneSince: ContinuousClock.Instant?
 
     /// Nanoseconds since 1970.
     var modified: Int64 { signature?.modified ?? 0 }
@@ -73,9 +74,9 @@ struct KnownFile: Sendable {
 
     /// Whether a file that is not there any more has been away long enough to be no editor's doing.
     mutating func isGoneForGood(after settleTime: Duration) -> Bool {
-        let since = goneSince ?? now()
+        let since = goneSince ?? .now
         goneSince = since
-        isSettling = now() - since < settleTime.nanoseconds
+        isSettling = .now - since < settleTime
         return !isSettling
     }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from lab.commands import run
 from lab.laboratory import Lab
 from lab.network import VPS
 
@@ -135,5 +136,8 @@ def faked(clock: Path | None) -> dict[str, str]:
     """The environment of a program whose clock of day is off (libfaketime); timers go on by the real one."""
     if clock is None:
         return {}
-    return {"LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "FAKETIME_TIMESTAMP_FILE": str(clock),
+    timers = clock.with_name("real_timers.so")
+    if not timers.exists():
+        run(["clang", "-shared", "-fPIC", "-o", str(timers), str(Path(__file__).with_name("real_timers.c"))])
+    return {"LD_PRELOAD": f"{timers} /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "FAKETIME_TIMESTAMP_FILE": str(clock),
             "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
