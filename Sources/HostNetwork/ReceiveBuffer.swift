@@ -27,29 +27,23 @@ enum ReceiveBuffer {
         }
     }
 
-    /// Bytes, as the kernel says it; of the first process that has each socket and may be asked.
-    static func lengths(of sockets: [BoundSocket]) -> [Int32] {
-        ListeningSockets.holders(of: sockets).compactMap { holder in withSocket(of: holder) { length(of: $0) } }
-    }
-
     private static func length(of socket: Int32) -> Int32 {
         var bytes: Int32 = 0
         var size = socklen_t(MemoryLayout<Int32>.size)
         return getsockopt(socket, SOL_SOCKET, SO_RCVBUF, &bytes, &size) == 0 ? bytes : 0
     }
 
-    /// - Returns: nil where it cannot be had.
-    @discardableResult
-    private static func withSocket<Result>(of holder: ListeningSockets.Holder, _ body: (Int32) -> Result) -> Result? {
+    /// Does nothing where the socket cannot be had.
+    private static func withSocket(of holder: ListeningSockets.Holder, _ body: (Int32) -> Void) {
         let process = pidfd_open(holder.pid, 0)
-        guard process >= 0 else { return nil }
+        guard process >= 0 else { return }
         defer { close(process) }
         let socket = pidfd_getfd(process, holder.descriptor, 0)
-        guard socket >= 0 else { return nil }
+        guard socket >= 0 else { return }
         defer { close(socket) }
         // Its process may have closed it meanwhile, and opened something else.
         var found = stat()
-        guard fstat(socket, &found) == 0, UInt64(found.st_ino) == holder.inode else { return nil }
-        return body(socket)
+        guard fstat(socket, &found) == 0, UInt64(found.st_ino) == holder.inode else { return }
+        body(socket)
     }
 }
