@@ -79,6 +79,7 @@ class ClusterPodTests(ClusterTest):
         self.assertIn(f"name web-0 address {pod['status']['podIP']} number 1", said)
         for line in ("CapBnd:\t0000000000001000", "NoNewPrivs:\t1", "root is read-only", "settings are read-only", "no tun", "1"):
             self.assertIn(line, said)
+        self.assertEqual(pod["status"]["containerStatuses"][0]["restartCount"], 0, said)
         self.assertNotEqual(pod["spec"]["nodeName"], self.stage.get("Pod", "web-1")["spec"]["nodeName"])
 
     def test_2_a_touched_pod_sees_its_volume_at_once_and_another_does_not(self) -> None:

@@ -7,8 +7,9 @@ import tempfile
 import unittest
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from unittest import mock
 
-from cluster import proxy, scheduling, statefulsets, volumes
+from cluster import kubelet, proxy, scheduling, statefulsets, volumes
 from cluster.container import capabilities, expanded
 from cluster.nodes import Endpoint, Node
 from lab.namespaces import Namespace
@@ -95,6 +96,49 @@ class SchedulingRules(unittest.TestCase):
         self.assertEqual(self.choose(["node1"], affinity=preferred), "node2")
         self.assertIsNotNone(self.choose(["node1", "node2"], affinity=preferred))
         self.assertIsNone(self.choose(["node1", "node2"], affinity=required))
+
+
+class KubeletRules(unittest.TestCase):
+    """A worker for each pod, seen by what it is told of."""
+
+    def setUp(self) -> None:
+        self.pod = {"metadata": {"namespace": "here", "name": "web-0", "uid": "a"}, "spec": {"nodeName": "node1"}}
+        self.known: dict = {}
+        self.kubelets = kubelet.Kubelets(mock.Mock(), mock.Mock(), [Node(1, Namespace("none", "node1"), {})])
+        self.kubelets.pods = self.known  # type: ignore[assignment]
+        patched = mock.patch.object(kubelet, "PodWorker", side_effect=lambda lab, api, node, pod, *_: mock.Mock(pod=pod))
+        self.begun = patched.start()
+        self.addCleanup(patched.stop)
+
+    def tell(self, pod: dict | None) -> None:
+        key = ("here", "web-0")
+        self.known[key] = pod
+        self.kubelets.changed(key)
+
+    def workers(self) -> list[mock.Mock]:
+        return list(self.kubelets._workers.values())
+
+    def test_a_pod_has_one_worker_which_hears_what_is_new(self) -> None:
+        self.tell(self.pod)
+        self.tell({**self.pod, "status": {}})
+        self.assertEqual(self.begun.call_count, 1)
+        self.workers()[0].observe.assert_called_once_with({**self.pod, "status": {}})
+
+    def test_late_news_of_a_pod_that_has_ended_begins_nothing(self) -> None:
+        self.tell(self.pod)
+        self.kubelets._ended(self.workers()[0])
+        self.tell({**self.pod, "status": {}})
+        self.assertEqual(self.begun.call_count, 1)
+        self.tell(None)
+        self.tell({**self.pod, "metadata": {**self.pod["metadata"], "uid": "b"}})
+        self.assertEqual(self.begun.call_count, 2)
+
+    def test_the_worker_of_a_pod_that_is_another_now_is_told_that_it_is_gone(self) -> None:
+        self.tell(self.pod)
+        former = self.workers()[0]
+        self.tell({**self.pod, "metadata": {**self.pod["metadata"], "uid": "b"}})
+        former.observe.assert_called_once_with(None)
+        self.assertEqual(self.begun.call_count, 2)
 
 
 class VolumeRules(unittest.TestCase):

@@ -27,15 +27,20 @@ class Kubelets:
     def changed(self, key: Key) -> None:
         pod = self.pods.get(key) if self.pods else None
         with self._lock:
-            known = self._workers.get(self._uids.get(key, ""))
-            if known is not None and (pod is None or pod["metadata"]["uid"] != known.pod["metadata"]["uid"]):
-                known.observe(None)
+            uid = pod["metadata"]["uid"] if pod else None
+            begun = self._uids.get(key)
+            worker = self._workers.get(begun or "")
+            if begun not in (None, uid):
                 del self._uids[key]
+                if worker:
+                    worker.observe(None)
             if pod is None:
                 return
-            uid = pod["metadata"]["uid"]
-            if uid in self._workers:
-                self._workers[uid].observe(pod)
+            if begun == uid:
+                # Without a worker, it has ended, and this is late news of its last moments: another worker would take away the
+                # network of the pod that comes after.
+                if worker:
+                    worker.observe(pod)
             elif node := self.nodes.get(pod["spec"].get("nodeName", "")):
                 self._uids[key] = uid
                 self._workers[uid] = PodWorker(self.lab, self.api, node, pod, self.read, self._ended)

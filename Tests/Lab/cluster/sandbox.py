@@ -29,7 +29,8 @@ def main(file: str) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     system.setns(specification["network"], CLONE_NEWNET)
-    system.unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC)
+    # Not the mounts: the child's pivot_root would take this process's root along, and the file `pid` out of its reach.
+    system.unshare(CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC)
     child = os.fork()
     if child == 0:
         try:
@@ -47,6 +48,7 @@ def main(file: str) -> int:
 def become(specification: dict) -> None:
     """Turns this process into the container's first one."""
     system.die_with_parent()
+    system.unshare(CLONE_NEWNS)
     make_root(specification)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
