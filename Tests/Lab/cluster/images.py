@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import tree
-from lab.commands import attempt, run
-from product.programs import programs
+from product.programs import libraries, programs
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -45,13 +44,14 @@ def find(name: str, folder: Path) -> Image | None:
 
 def _made(root: Path, binaries: dict[str, str]) -> Image:
     """An image of these programs of this machine, by their places in it; the first is its entry point."""
-    if not root.exists():
-        with tree.locked("image"):
+    # The first pods of a StatefulSet want it at once.
+    with tree.locked("image"):
+        if not root.exists():
             fresh = root.with_name(root.name + ".new")
             shutil.rmtree(fresh, ignore_errors=True)
             for target, source in binaries.items():
                 _copy(Path(source), fresh, target)
-                for library in _libraries(source):
+                for library in libraries(source):
                     _copy(Path(library).resolve(), fresh, library)
             for name in ("etc", "run", "tmp", "var"):
                 (fresh / name).mkdir(parents=True, exist_ok=True)
@@ -59,14 +59,6 @@ def _made(root: Path, binaries: dict[str, str]) -> Image:
             (fresh / "etc/passwd").write_text("root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n")
             os.rename(fresh, root)
     return Image(root, entrypoint=[next(iter(binaries))], environment={"PATH": _PATH})
-
-
-def _libraries(program: str) -> list[str]:
-    """The shared objects that the program loads, its loader too, as ldd(1) finds them."""
-    if not attempt(["ldd", program]):
-        return []  # a static one
-    words = run(["ldd", program]).split()
-    return sorted({word for word in words if word.startswith("/")})
 
 
 def _copy(source: Path, root: Path, target: str) -> None:
@@ -85,8 +77,8 @@ def _unpacked(layout: Path, root: Path) -> Image:
     while "manifests" in manifest:
         manifest = json.loads(blob(manifest["manifests"][0]["digest"]).read_text())
     config = json.loads(blob(manifest["config"]["digest"]).read_text()).get("config", {})
-    if not root.exists():
-        with tree.locked("image"):
+    with tree.locked("image"):
+        if not root.exists():
             fresh = root.with_name(root.name + ".new")
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(parents=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from . import keys, leftovers, paths, tree
 from .certificates import Authority
 from .machine import Machine, NspawnMachine, known_hosts
-from .network import BACKEND, HOSTS, VPS, Network
+from .network import BACKEND, HOSTS, PLACES, VPS, Network
 from .qemu import QemuMachine
 
 _DISK = 1 << 30
@@ -105,6 +105,14 @@ class Lab:
         self._start(self.backend, "backends", str(self.certificates.folder))
         self._wait_for_backends()
         self.vps.wait_ready()
+
+    def own_kernel(self, role: str) -> QemuMachine:
+        """A host of the home network becomes a QEMU machine with a kernel of its own (slow), switched on and reached by ssh."""
+        machine = QemuMachine(self.instance, PLACES[role])
+        machine.prepare([self.operator_key.public_line], 0)
+        machine.start()
+        machine.wait_ready()
+        return machine
 
     def set_names(self, names: dict[str, str]) -> None:
         """What every host of the lab but the VPS resolves besides its own: names by address. Holds from now on."""

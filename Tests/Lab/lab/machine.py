@@ -59,18 +59,18 @@ def known_hosts(hosts: Path, address: str = VPS, *, kinds: Sequence[str] = ("ed2
     return "".join(keys.known_hosts_line(address, (hosts / f"ssh_host_{kind}_key.pub").read_text()) for kind in kinds)
 
 
-def wait_for_ssh(seen_from: Namespace, console: Path, timeout: float) -> None:
+def wait_for_ssh(seen_from: Namespace, console: Path, timeout: float, address: str = VPS) -> None:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         try:
-            with seen_from.connect(VPS, 22, timeout=2) as connection:
+            with seen_from.connect(address, 22, timeout=2) as connection:
                 if connection.recv(8).startswith(b"SSH-"):
                     return
         except OSError:
             pass
         time.sleep(0.05)
     tail = console.read_text(errors="replace")[-2000:] if console.exists() else "(no console)"
-    raise MachineDidNotStart(f"no ssh banner from {VPS}:22 within {timeout:.0f} s; its console ends with:\n{tail}")
+    raise MachineDidNotStart(f"no ssh banner from {address}:22 within {timeout:.0f} s; its console ends with:\n{tail}")
 
 
 class NspawnMachine:

@@ -15,6 +15,8 @@ exists inside these namespaces only.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from .commands import attempt, run
 from .namespaces import Namespace
 
@@ -32,6 +34,42 @@ HOSTS = {VPS: "vps.example.test", BACKEND: "backend.example.test"}
 
 ROLES = ("client", "internet", "vps", "nat", "home", "uplink1", "uplink2", "backend")
 HOME_HOSTS = {"home": HOME, "uplink1": UPLINKS[0], "uplink2": UPLINKS[1], "backend": BACKEND}
+
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a host is in the network, be it a namespace or a machine with a kernel of its own: its address, the lines for `ip` that
+    configure its eth0, and from whom ssh reaches it."""
+
+    role: str
+    address: str
+    lines: tuple[str, ...]
+    neighbour: str
+
+
+def _home_place(role: str, address: str) -> Place:
+    return Place(role, address, (
+        f"addr add {address}/24 dev eth0",
+        f"addr add 2001:db8:20::{address.rsplit('.', 1)[1]}/64 dev eth0 nodad",
+        "link set eth0 up",
+        "route add default via 192.168.77.1",
+        "route add default via 2001:db8:20::1",
+        # On the backend the whole range is local: every address in it answers, none has to be listed.
+        f"route add local {SERVICES} dev lo" if role == "backend" else f"route add {SERVICES} via {BACKEND}",
+    ), neighbour="nat")
+
+
+PLACES = {place.role: place for place in (
+    Place("vps", VPS, (
+        f"addr add {VPS}/24 dev eth0",
+        f"addr add {VPS6}/64 dev eth0 nodad",
+        "link set eth0 up",
+        "route add default via 198.18.1.1",
+        "route add default via 2001:db8:1::1",
+    ), neighbour="internet"),
+    *(_home_place(role, address) for role, address in HOME_HOSTS.items()),
+)}
 
 # New connections from outside are dropped, as by any home router; established ones and those from inside pass.
 _NAT_RULES = """
@@ -85,20 +123,14 @@ class Network:
             "addr add 2001:db8:1::1/64 dev v0 nodad",
             "link set v0 up",
         ])
-        vps.configure([
-            f"addr add {VPS}/24 dev eth0",
-            f"addr add {VPS6}/64 dev eth0 nodad",
-            "link set eth0 up",
-            "route add default via 198.18.1.1",
-            "route add default via 2001:db8:1::1",
-        ])
+        vps.configure(PLACES["vps"].lines)
 
-    def bridge_vps(self) -> None:
-        """Turns the VPS's namespace into a mere socket for a machine with a kernel of its own, at the device tap0."""
-        vps = self.hosts["vps"]
-        vps.configure(["addr flush dev eth0"])
-        if not attempt(["ip", "-n", vps.name, "link", "show", "tap0"]):
-            vps.configure([
+    def bridge(self, role: str) -> None:
+        """Turns a host's namespace into a mere socket for a machine with a kernel of its own, at the device tap0."""
+        host = self.hosts[role]
+        host.configure(["addr flush dev eth0"])
+        if not attempt(["ip", "-n", host.name, "link", "show", "tap0"]):
+            host.configure([
                 "tuntap add tap0 mode tap",
                 "link add br0 type bridge forward_delay 0",
                 "link set eth0 master br0",
@@ -162,20 +194,11 @@ class Network:
 
     def _home(self) -> None:
         nat = self.hosts["nat"]
-        for role, address in HOME_HOSTS.items():
+        for role in HOME_HOSTS:
             host = self.hosts[role]
             nat.configure([
                 f"link add {role} type veth peer name eth0 netns {host.name}",
                 f"link set {role} master br0",
                 f"link set {role} up",
             ])
-            lines = [
-                f"addr add {address}/24 dev eth0",
-                f"addr add 2001:db8:20::{address.rsplit('.', 1)[1]}/64 dev eth0 nodad",
-                "link set eth0 up",
-                "route add default via 192.168.77.1",
-                "route add default via 2001:db8:20::1",
-            ]
-            # On the backend the whole range is local: every address in it answers, none has to be listed.
-            lines.append(f"route add local {SERVICES} dev lo" if role == "backend" else f"route add {SERVICES} via {BACKEND}")
-            host.configure(lines)
+            host.configure(PLACES[role].lines)

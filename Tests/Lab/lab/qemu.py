@@ -1,4 +1,4 @@
-"""The VPS with a kernel of its own: the same Debian in QEMU, for the kernel's WireGuard and for real reboots.
+"""A host with a kernel of its own: the VPS's Debian in QEMU, for the kernel's WireGuard and for real reboots.
 
 There is no KVM where this runs, so it is slow (about 20 s to sshd): for correctness only.
 """
@@ -20,7 +20,7 @@ from . import keys, paths, tree
 from .commands import CommandFailed, run
 from .machine import MachineDidNotStart, known_hosts, wait_for_ssh, write_identity
 from .namespaces import Namespace
-from .network import VPS, VPS6, Network
+from .network import PLACES, Network, Place
 
 _KERNEL_PACKAGE = "linux-image-cloud-amd64"
 _DISK_MIB = 2048
@@ -36,8 +36,8 @@ mount -t ext4 -o rw /dev/vda /root || exec sh
 mount --move /dev /root/dev; umount /sys /proc
 exec switch_root /root /sbin/init
 """
-# The second disk holds this machine's host keys and authorized_keys.
-_IDENTITY = f"""\
+# The second disk holds this machine's host keys, authorized_keys and network.
+_IDENTITY = """\
 #!/bin/sh
 set -e
 mount -o ro /dev/vdb /mnt
@@ -45,11 +45,7 @@ cp -r /mnt/etc /mnt/root /
 umount /mnt
 chown -R root:root /root /etc/ssh
 ip link set lo up
-ip link set eth0 up
-ip address add {VPS}/24 dev eth0
-ip address add {VPS6}/64 dev eth0 nodad
-ip route add default via 198.18.1.1
-ip route add default via 2001:db8:1::1
+ip -batch /etc/lab-network
 """
 _IDENTITY_UNIT = """\
 [Unit]
@@ -152,14 +148,15 @@ def _make_initramfs(root: Path, version: str, scratch: Path) -> None:
 
 
 class QemuMachine:
-    """Debian on its own kernel. Reached at the same address as the other kind; `exec` goes by ssh."""
+    """Debian on its own kernel, in the place of a host of the lab and at its address; `exec` goes by ssh."""
 
-    def __init__(self, instance: str):
+    def __init__(self, instance: str, place: Place = PLACES["vps"]):
         self.instance = instance
-        self.folder = paths.state(instance) / "vps"
+        self.place = place
+        self.folder = paths.state(instance) / place.role
         self.hosts = self.folder / "host-keys"
-        self.namespace = Namespace(instance, "vps")
-        self.internet = Namespace(instance, "internet")
+        self.namespace = Namespace(instance, place.role)
+        self.neighbour = Namespace(instance, place.neighbour)
         self._process: subprocess.Popen | None = None
 
     @staticmethod
@@ -172,11 +169,12 @@ class QemuMachine:
         made = image()
         identity = self.folder / "identity"
         write_identity(identity / "etc", self.hosts, authorized)
+        (identity / "etc/lab-network").write_text("".join(line + "\n" for line in self.place.lines))
         run(["mke2fs", "-q", "-t", "ext4", "-d", str(identity), str(self.folder / "identity.img"), "4M"])
         run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(made.disk), str(self.folder / "disk.qcow2")])
 
     def start(self) -> None:
-        Network(self.instance).bridge_vps()
+        Network(self.instance).bridge(self.place.role)
         made = image()
         argv = ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", "1024", "-nodefaults",
                 "-display", "none", "-serial", f"file:{self.folder}/console.log", "-kernel", str(made.kernel),
@@ -190,7 +188,7 @@ class QemuMachine:
         (self.folder / "status.json").write_text(json.dumps({"pid": self._process.pid}))
 
     def wait_ready(self, timeout: float = 180) -> None:
-        wait_for_ssh(self.internet, self.folder / "console.log", max(timeout, 180))
+        wait_for_ssh(self.neighbour, self.folder / "console.log", max(timeout, 180), self.place.address)
 
     def stop(self, timeout: float = 90) -> None:
         """Shuts the machine down in an orderly way, and waits for it."""
@@ -214,17 +212,17 @@ class QemuMachine:
             except (CommandFailed, subprocess.TimeoutExpired):
                 pass  # on its way down, or not up yet
             time.sleep(0.5)
-        raise MachineDidNotStart(f"the VPS did not come back within {timeout:.0f} s of its reboot")
+        raise MachineDidNotStart(f"{self.place.role} did not come back within {timeout:.0f} s of its reboot")
 
     def exec(self, command: Sequence[str], *, input: str | bytes | None = None, timeout: float = 60) -> str:
         """Runs a program inside, as root."""
         known = self.folder / "known_hosts"
-        known.write_text(known_hosts(self.hosts))
+        known.write_text(known_hosts(self.hosts, self.place.address))
         operator = keys.SSHKey(paths.state(self.instance) / "keys" / "operator")
         argv = ["ssh", "-i", str(operator.private), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes", "-o",
-                "ConnectTimeout=5", "-o", "ServerAliveInterval=2", f"root@{VPS}", "--", *(shlex.quote(word) for word in command)]
+                "ConnectTimeout=5", "-o", "ServerAliveInterval=2", f"root@{self.place.address}", "--", *(shlex.quote(word) for word in command)]
         try:
-            return self.internet.run(argv, input=input, timeout=timeout)
+            return self.neighbour.run(argv, input=input, timeout=timeout)
         except CommandFailed as error:
             raise CommandFailed(list(command), error.status, error.output) from None
 
@@ -244,7 +242,7 @@ class QemuMachine:
         deadline = time.monotonic() + timeout
         while self._runs():
             if time.monotonic() > deadline:
-                raise MachineDidNotStart(f"waited {timeout:.0f} s for the VPS to end")
+                raise MachineDidNotStart(f"waited {timeout:.0f} s for {self.place.role} to end")
             time.sleep(0.1)
 
     def _runs(self) -> bool:

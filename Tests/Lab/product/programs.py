@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import paths, tree
+from lab.commands import attempt, run
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ def programs() -> Programs:
         if not Path(needed).exists():
             raise FileNotFoundError(f"{needed} is missing: run `make build`")
     return found
+
+
+def libraries(program: str) -> list[str]:
+    """The shared objects that the program loads, its loader too, as ldd(1) finds them."""
+    if not attempt(["ldd", program]):
+        return []  # a static one
+    words = run(["ldd", program]).split()
+    return sorted({word for word in words if word.startswith("/")})
 
 
 def envoy_options() -> list[str]:
