@@ -145,7 +145,7 @@ class Samples:
 
     def _pids(self) -> dict[str, int]:
         process = self.scene.standalone.process
-        found = {f"uplink {ordinal}": self.scene.uplinks[ordinal].process.pid for ordinal in (0, 1)}
+        found = {f"uplink {ordinal}": self.scene.uplinks[ordinal].pid() for ordinal in (0, 1)}
         return found | ({"controller": process.pid} if process is not None else {})
 
     def take(self) -> None:

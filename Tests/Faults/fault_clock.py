@@ -18,7 +18,7 @@ from lab.network import BACKEND, VPS
 from product import manifests as m
 from product import traffic
 from product.traffic import eventually
-from registry import HOST, UPLINKS, Seen, fault, untested
+from registry import HOST, UPLINKS, Seen, fault
 from scenes import NAME, SECURE, TUNNEL, WEB, OwnKernel, ThreeUplinks
 
 _EXPECTED = "tunnel, TLS and epochs do not depend on it: no request is lost, no held connection breaks, a change is in force each time"
@@ -141,7 +141,3 @@ def controller_clock(scene: ThreeUplinks) -> Seen:
     assert broken == [], f"held connections broke: {broken[0]}"
     assert not load.failures, f"{len(load.failures)} of {load.requests} requests lost: {load.failures[0]}"
     return Seen(f"the binding said: {said['message']}; renewed {took:.0f} s after the clock was right", None, 0, load.requests)
-
-
-untested("kernel WireGuard under the faults of uplinks", UPLINKS, expected="as with wireguard-go",
-         why="the machine's kernel has no WireGuard, and its uplinks share that kernel; on a VPS in QEMU it is seen at work above")

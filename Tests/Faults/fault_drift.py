@@ -125,29 +125,29 @@ def document_damaged(scene: ThreeUplinks) -> Seen:
 
 @fault("DNAT table flushed by hand", DRIFT, injected="nft flush ruleset on an uplink", expected=_BY_ITSELF, stage="three", quick=True)
 def table_flushed(scene: ThreeUplinks) -> Seen:
-    return put_right_by_uplink(scene, lambda: scene.victim_host.run(["nft", "flush", "ruleset"]),
-                               lambda: "tidegate" in scene.victim_host.run(["nft", "list", "tables"]))
+    return put_right_by_uplink(scene, lambda: scene.on_victim("nft", "flush", "ruleset"),
+                               lambda: "tidegate" in scene.on_victim("nft", "list", "tables"))
 
 
 @fault("one DNAT entry deleted by hand", DRIFT, injected="nft flush of the map's elements on an uplink", expected=_BY_ITSELF, stage="three")
 def entry_deleted(scene: ThreeUplinks) -> Seen:
-    name = next(line.split()[1] for line in scene.victim_host.run(["nft", "list", "maps"]).splitlines() if line.strip().startswith("map "))
+    name = next(line.split()[1] for line in scene.on_victim("nft", "list", "maps").splitlines() if line.strip().startswith("map "))
 
     def is_right() -> bool:
-        return "elements" in scene.victim_host.run(["nft", "list", "map", "ip", "tidegate", name])
-    return put_right_by_uplink(scene, lambda: scene.victim_host.run(["nft", "flush", "map", "ip", "tidegate", name]), is_right)
+        return "elements" in scene.on_victim("nft", "list", "map", "ip", "tidegate", name)
+    return put_right_by_uplink(scene, lambda: scene.on_victim("nft", "flush", "map", "ip", "tidegate", name), is_right)
 
 
 @fault("wg-uplink deleted by hand", DRIFT, injected="ip link delete wg-uplink on an uplink", expected=_BY_ITSELF, stage="three")
 def uplink_deleted(scene: ThreeUplinks) -> Seen:
-    return put_right_by_uplink(scene, lambda: scene.victim_host.run(["ip", "link", "delete", "wg-uplink"]),
-                               lambda: "wg-uplink" in scene.victim_host.run(["ip", "-o", "address"]))
+    return put_right_by_uplink(scene, lambda: scene.on_victim("ip", "link", "delete", "wg-uplink"),
+                               lambda: "wg-uplink" in scene.on_victim("ip", "-o", "address"))
 
 
 @fault("forwarding turned off by hand", DRIFT, injected="sysctl net.ipv4.ip_forward=0 on an uplink's host", expected=_BY_ITSELF, stage="three")
 def forwarding_off(scene: ThreeUplinks) -> Seen:
-    return put_right_by_uplink(scene, lambda: scene.victim_host.sysctl({"net.ipv4.ip_forward": "0"}),
-                               lambda: scene.victim_host.run(["sysctl", "-n", "net.ipv4.ip_forward"]).strip() == "1")
+    return put_right_by_uplink(scene, lambda: scene.on_victim("sysctl", "-q", "-w", "net.ipv4.ip_forward=0"),
+                               lambda: scene.on_victim("sysctl", "-n", "net.ipv4.ip_forward").strip() == "1")
 
 
 def put_right_by_uplink(scene: ThreeUplinks, break_it, is_right) -> Seen:

@@ -50,6 +50,25 @@ def killed(scene: ThreeUplinks) -> Seen:
     return routed_around(scene, lambda: scene.signal_victim(signal.SIGKILL), scene.revive)
 
 
+@fault("uplink killed while requests are few", GROUP, injected="the same, with 2 requests a second",
+       expected=f"no request that begins {_ROUTED_AROUND} s later or more is lost; one that meets the dead uplink goes by another in the end, and "
+       "none does once the probes have told (15 s)", stage="three")
+def killed_under_few(scene: ThreeUplinks) -> Seen:
+    with scene.open_load(rate=2) as load:
+        time.sleep(2)
+        began = time.monotonic()
+        scene.signal_victim(signal.SIGKILL)
+        time.sleep(25)
+        settled = load.trouble_ended(began)
+    scene.revive()
+    slowest = max((one.took for one in load.troubles), default=0)
+    late = load.lost(since=began + _ROUTED_AROUND)
+    assert not late, f"{len(late)} of {load.requests} requests lost, the last {late[-1].began - began:.1f} s after: {late[-1].failure}"
+    assert settled < 15, f"a request that began {settled:.1f} s after was held up"
+    return Seen(f"the last request it held up began after {settled:.1f} s; {len(load.troubles)} took longer than 1 s, up to {slowest:.1f} s", settled,
+                len(load.lost()), load.requests)
+
+
 @fault("uplink process killed", GROUP, injected="SIGKILL to the uplink alone, its tunnel stays; started again after 15 s",
        expected=_LOST, stage="three")
 def process_killed(scene: ThreeUplinks) -> Seen:
@@ -71,7 +90,7 @@ def frozen(scene: ThreeUplinks) -> Seen:
 @fault("uplink's wireguard-go killed", GROUP, injected="SIGKILL to the wireguard-go of one of 3 uplinks", expected=_LOST, stage="three")
 def wireguard_go_killed(scene: ThreeUplinks) -> Seen:
     def kill() -> None:
-        own = scene.uplinks[scene.victim].process.pid
+        own = scene.uplinks[scene.victim].pid()
         for pid in scene.victims():
             if pid != own:
                 os.kill(pid, signal.SIGKILL)
@@ -211,7 +230,7 @@ def nat_moves(scene: ThreeUplinks) -> Seen:
        expected="back within 10 s of its return; not a single restart", stage="three")
 def black_out(scene: ThreeUplinks) -> Seen:
     internet = scene.lab.internet
-    pids = {ordinal: one.process.pid for ordinal, one in scene.uplinks.items()}
+    pids = {ordinal: one.pid() for ordinal, one in scene.uplinks.items()}
     rules = """table ip fault {
       chain forward {
         type filter hook forward priority 0;
@@ -228,5 +247,5 @@ def black_out(scene: ThreeUplinks) -> Seen:
     took = scene.back(returned, within=40)
     scene.settle(60)
     assert took < 10, f"back after {took:.1f} s"
-    assert all(scene.uplinks[ordinal].process.poll() is None and scene.uplinks[ordinal].process.pid == pid for ordinal, pid in pids.items())
+    assert all(pids.values()) and pids == {ordinal: one.pid() for ordinal, one in scene.uplinks.items()}, "an uplink began anew"
     return Seen(f"traffic {took:.1f} s after the packets pass again; addresses {HOME} and {', '.join(UPLINKS)} all in rotation", took)

@@ -19,7 +19,7 @@ from load import Crowd, OpenLoad, SteadyLoad
 from product import manifests as m
 from product import traffic
 from product.traffic import eventually
-from product.uplinks import RemoteUplink
+from product.uplinks import MachineUplink, RemoteUplink
 from registry import Seen
 
 WEB, OTHER, DATAGRAMS, SECURE = 80, 81, 53, 9443
@@ -29,16 +29,20 @@ ADDRESSES = (HOME, *UPLINKS)
 
 
 class Scene:
-    """A lab and a controller. `machine` is the VPS."""
+    """A lab and a controller."""
 
     def __init__(self, made: stages.Stage):
         self.stage = made
         self.lab, self.standalone = made.lab, made.standalone
-        assert isinstance(self.lab.vps, NspawnMachine)
-        self.machine: NspawnMachine = self.lab.vps
         self.client = self.lab.client
         self._nudges = 0
         self.spec: dict = {}
+
+    @property
+    def machine(self) -> NspawnMachine:
+        """The VPS, where it shares this machine's kernel."""
+        assert isinstance(self.lab.vps, NspawnMachine)
+        return self.lab.vps
 
     # The controller
 
@@ -147,10 +151,12 @@ class Scene:
 class ThreeUplinks(Scene):
     """Enrolled, with an uplink on each of the hosts home, uplink1 and uplink2. The victim is the last."""
 
+    enrollment: float = 120  # seconds
+
     def __init__(self, made: stages.Stage):
         super().__init__(made)
         self.hosts = (self.lab.home, *self.lab.uplinks)
-        self.uplinks: dict[int, RemoteUplink] = {}
+        self.uplinks: dict[int, RemoteUplink | MachineUplink] = {}
         self.spec = {"uplink": {"replicas": 3}}
         self.victim, self.victim_host, self.victim_address = 2, self.lab.uplinks[1], UPLINKS[1]
         self.edge = self.lab.certificates.issue("edge", NAME)
@@ -163,7 +169,7 @@ class ThreeUplinks(Scene):
         else:
             self.standalone.write_text("web.yaml", edge.read_text())
         self.standalone.start()
-        self.standalone.wait("EdgeNode", "edge", "Enrolled", within=120)
+        self.standalone.wait("EdgeNode", "edge", "Enrolled", within=self.enrollment)
         for ordinal in range(3):
             self.start_uplink(ordinal)
         self.settle(60)
@@ -175,11 +181,17 @@ class ThreeUplinks(Scene):
             m.udp("datagrams", DATAGRAMS, BACKEND, 7000), m.tcp("secure", SECURE, BACKEND, 7000, tls=m.offload("edge-tls")))
         self.standalone.write("web.yaml", bindings, *([m.tls_secret("edge-tls", self.edge)] if secret else []))
 
-    def start_uplink(self, ordinal: int) -> RemoteUplink:
-        files = self.standalone.state / "uplinks/default-edge"
-        eventually(lambda: (files / "config/document.json").exists() and (files / "keys" / f"priv-{ordinal}").exists(), within=30)
+    def start_uplink(self, ordinal: int) -> RemoteUplink | MachineUplink:
+        self._wait_for_files(ordinal)
         self.uplinks[ordinal] = RemoteUplink(self.standalone, self.hosts[ordinal], "edge", ordinal)
         return self.uplinks[ordinal]
+
+    def _wait_for_files(self, ordinal: int) -> None:
+        files = self.standalone.state / "uplinks/default-edge"
+        eventually(lambda: (files / "config/document.json").exists() and (files / "keys" / f"priv-{ordinal}").exists(), within=30)
+
+    def on_victim(self, *command: str) -> str:
+        return self.victim_host.run(list(command))
 
     def victims(self) -> list[int]:
         """The processes of the victim's host: the uplink and its wireguard-go."""
@@ -213,6 +225,52 @@ class ThreeUplinks(Scene):
         began = time.monotonic()
         eventually(lambda: self.in_rotation() == set(ADDRESSES), within=within)
         return time.monotonic() - began
+
+
+class KernelUplink(ThreeUplinks):
+    """As ThreeUplinks, but the victim's host is a machine in QEMU, its WireGuard that of its own kernel. SIGKILL to the victim cuts its
+    power, SIGSTOP freezes it."""
+
+    def build(self, *, edge: Path | None = None) -> "KernelUplink":
+        self.victim_machine = self.lab.own_kernel(self.victim_host.role)
+        super().build(edge=edge)
+        shown = self.on_victim("ip", "-details", "link", "show", "wg-uplink")
+        assert "wireguard" in shown, f"not the kernel's WireGuard: {shown}"
+        return self
+
+    def start_uplink(self, ordinal: int) -> RemoteUplink | MachineUplink:
+        if ordinal != self.victim:
+            return super().start_uplink(ordinal)
+        self._wait_for_files(ordinal)
+        self.uplinks[ordinal] = MachineUplink(self.standalone, self.victim_machine, "edge", ordinal)
+        return self.uplinks[ordinal]
+
+    def on_victim(self, *command: str) -> str:
+        return self.victim_machine.exec(list(command))
+
+    def revive(self) -> None:
+        """The machine boots again, and its uplink begins."""
+        self.victim_machine.start()
+        self.victim_machine.wait_ready()
+        self.start_uplink(self.victim)
+
+
+class KernelRelay(ThreeUplinks):
+    """As ThreeUplinks, but the VPS is a machine in QEMU, and the relay that of its own kernel. Fewer requests: its Envoy is slow."""
+
+    enrollment = 400
+
+    def __init__(self, made: stages.Stage):
+        super().__init__(made)
+        self.spec |= {"ssh": {"connectTimeout": "60s"}}
+
+    def build(self, *, edge: Path | None = None) -> "KernelRelay":
+        super().build(edge=edge)
+        assert self.standalone.status("EdgeNode", "edge")["wireGuardKind"] == "kernel"
+        return self
+
+    def open_load(self, port: int = WEB, **options) -> OpenLoad:
+        return super().open_load(port, **({"rate": 20} | options))
 
 
 class Bare(Scene):
@@ -294,18 +352,23 @@ class EndToEndTests:
         return Seen(f"{result.testsRun} {'test' if result.testsRun == 1 else 'tests'} passed (`Tests/EndToEnd/run {words}`)")
 
 
+# Those that are kept from fault to fault.
+_THREE: dict[str, type[ThreeUplinks]] = {"three": ThreeUplinks, "kernel uplink": KernelUplink, "kernel relay": KernelRelay}
+
+
 class Scenes:
     """One scene at a time; the shared one is kept until another is asked for, or a fault left it broken."""
 
     def __init__(self) -> None:
         self._three: ThreeUplinks | None = None
+        self._three_kind = ""
         self._cluster: ClusterScene | None = None
 
     def get(self, kind: str) -> Scene | ClusterScene | OwnKernel | EndToEndTests:
-        if kind == "three":
-            if self._three is None:
+        if kind in _THREE:
+            if self._three is None or self._three_kind != kind:
                 self._close_cluster()
-                self._three = ThreeUplinks(stages.fresh(uplinks="files")).build()
+                self._three, self._three_kind = _THREE[kind](stages.fresh(uplinks="files", kernel_wireguard=kind == "kernel relay")).build(), kind
             return self._three
         self._three = None
         if kind == "cluster":
