@@ -130,9 +130,9 @@ class Churn:
 
     def flush_rules(self) -> None:
         began = time.monotonic()
-        self.scene.victim_host.run(["nft", "flush", "ruleset"])
+        self.scene.on_victim("nft", "flush", "ruleset")
         self.windows.append((began - 5, began + _AFTER_UPLINK))
-        eventually(lambda: "tidegate" in self.scene.victim_host.run(["nft", "list", "tables"]), within=10)
+        eventually(lambda: "tidegate" in self.scene.on_victim("nft", "list", "tables"), within=10)
         self.may_break.add(self.scene.victim_address)
 
 
@@ -143,7 +143,7 @@ class Samples:
         self.scene = scene
         self.seen: dict[str, list[tuple[int, int, int]]] = {}
 
-    def _pids(self) -> dict[str, int]:
+    def _pids(self) -> dict[str, int | None]:
         process = self.scene.standalone.process
         found = {f"uplink {ordinal}": self.scene.uplinks[ordinal].pid() for ordinal in (0, 1)}
         return found | ({"controller": process.pid} if process is not None else {})

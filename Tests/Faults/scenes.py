@@ -361,14 +361,13 @@ class Scenes:
 
     def __init__(self) -> None:
         self._three: ThreeUplinks | None = None
-        self._three_kind = ""
         self._cluster: ClusterScene | None = None
 
     def get(self, kind: str) -> Scene | ClusterScene | OwnKernel | EndToEndTests:
         if kind in _THREE:
-            if self._three is None or self._three_kind != kind:
+            if type(self._three) is not _THREE[kind]:
                 self._close_cluster()
-                self._three, self._three_kind = _THREE[kind](stages.fresh(uplinks="files", kernel_wireguard=kind == "kernel relay")).build(), kind
+                self._three = _THREE[kind](stages.fresh(uplinks="files", kernel_wireguard=kind == "kernel relay")).build()
             return self._three
         self._three = None
         if kind == "cluster":

@@ -214,6 +214,11 @@ class QemuMachine:
             time.sleep(0.5)
         raise MachineDidNotStart(f"{self.place.role} did not come back within {timeout:.0f} s of its reboot")
 
+    def is_running(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is None
+        return Path(f"/proc/{self._pid()}").exists()
+
     def exec(self, command: Sequence[str], *, input: str | bytes | None = None, timeout: float = 60) -> str:
         """Runs a program inside, as root."""
         known = self.folder / "known_hosts"
@@ -240,12 +245,7 @@ class QemuMachine:
 
     def _wait_ended(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while self._runs():
+        while self.is_running():
             if time.monotonic() > deadline:
                 raise MachineDidNotStart(f"waited {timeout:.0f} s for {self.place.role} to end")
             time.sleep(0.1)
-
-    def _runs(self) -> bool:
-        if self._process is not None:
-            return self._process.poll() is None
-        return Path(f"/proc/{self._pid()}").exists()

@@ -56,7 +56,7 @@ class RemoteUplink:
 
 class MachineUplink:
     """One replica, on a machine with a kernel of its own, as a unit of its systemd. What it reads are copies; the document's is kept
-    in step until `kill` or `stop`."""
+    in step until `kill` or `stop`, or the end of the machine."""
 
     def __init__(self, standalone: Standalone, machine: QemuMachine, node: str, ordinal: int, *, namespace: str = "default"):
         self.machine = machine
@@ -87,13 +87,13 @@ class MachineUplink:
         self.machine.exec(["systemctl", "kill", "--signal=KILL", "uplink"])
 
     def _follow(self) -> None:
-        while not self._ended.wait(0.2):
+        while not self._ended.wait(0.2) and self.machine.is_running():
             try:
                 if (now := self.files.config.read_bytes()) != self._copied:
                     self._copy({"document.json": self.files.config}, "config")
                     self._copied = now
             except (OSError, CommandFailed, subprocess.TimeoutExpired):
-                pass  # the machine is away, or the lab ends; tried again
+                pass  # out of reach; tried again
 
     def _copy(self, files: dict[str, Path], folder: str, *, unless_there: bool = False) -> None:
         """Files by their names, into a folder below /opt/uplink, each put in its place whole."""
