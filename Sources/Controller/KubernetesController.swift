@@ -79,6 +79,17 @@ public final class KubernetesController: ServiceLifecycle.Service {
     public var problem: String? { (resources.nodes.problem ?? resources.bindings.problem).map { "\($0)" } }
 
     public func run() async throws {
+        do {
+            try await work()
+        } catch {
+            await sessions.closeAll()
+            throw error
+        }
+        await sessions.closeAll()
+        logger.info("stopped; the VPSes and uplinks go on as they are")
+    }
+
+    private func work() async throws {
         try await withThrowingTaskGroup { group in
             group.addTask { await self.resources.run() }
             group.addTask { await self.events.run() }
@@ -89,8 +100,6 @@ public final class KubernetesController: ServiceLifecycle.Service {
             defer { group.cancelAll() }
             while try await group.next() != nil, !Task.isCancelled, !Task.isShuttingDownGracefully {}
         }
-        await sessions.closeAll()
-        logger.info("stopped; the VPSes and uplinks go on as they are")
     }
 
     private func leadWhenElected() async throws {

@@ -62,7 +62,7 @@ public actor NodeSessions {
     /// Time and execs over SSH since the present session of the EdgeNode began; nil when it has none.
     public func statistics(of name: ObjectName) async -> SSHStatistics? { await links[name]?.statistics() }
 
-    /// Ends every connection; the VPSes stay as they are.
+    /// Ends every connection and returns once they are gone; the VPSes stay as they are.
     public func closeAll() async {
         let all = links.values
         links = [:]

@@ -138,29 +138,39 @@ final class ConnectionThread: Sendable {
     private func run(
         opened: CheckedContinuation<Opening, Never>, connect: () throws(SSHError) -> (Session, HostKey)
     ) {
-        do throws(SSHError) {
-            let (session, key) = try connect()
-            // From here on only commands are cancelled.
-            state.withLock { $0.isCancelledWhileOpening = false }
-            opened.resume(returning: .success(key))
-            finish(serve(session))
-        } catch {
-            finish(error)
-            opened.resume(returning: .failure(error))
-        }
+        let ending = converse(opened: opened, connect: connect)
+        finish(ending.error)
+        ending.tell(ending.error)
     }
 
-    /// - Returns: why the connection ended.
-    private func serve(_ session: Session) -> SSHError {
+    /// Why a connection ended, and how the first to learn of it does.
+    private typealias Ending = (error: SSHError, tell: (SSHError) -> Void)
+
+    /// Connects and runs commands until the connection ends. The session is freed by then, and nobody was told: who is may
+    /// end the process, and OpenSSL, which libssh2 calls, must not be in use while exit(3) cleans it up.
+    private func converse(
+        opened: CheckedContinuation<Opening, Never>, connect: () throws(SSHError) -> (Session, HostKey)
+    ) -> Ending {
+        let (session, key): (Session, HostKey)
+        do throws(SSHError) {
+            (session, key) = try connect()
+        } catch {
+            return (error, { opened.resume(returning: .failure($0)) })
+        }
+        // From here on only commands are cancelled.
+        state.withLock { $0.isCancelledWhileOpening = false }
+        opened.resume(returning: .success(key))
         defer { session.disconnect() }
         do throws(SSHError) {
             while true {
-                while let job = takeJob() { try run(job, in: session) }
-                if state.withLock({ $0.isClosing }) { return endpoint.failure(.closed) }
+                while let job = takeJob() {
+                    if let error = run(job, in: session) { return (error, { job.continuation.resume(returning: .failure($0)) }) }
+                }
+                if state.withLock({ $0.isClosing }) { return (endpoint.failure(.closed), { _ in }) }
                 try session.idle()
             }
         } catch {
-            return error
+            return (error, { _ in })
         }
     }
 
@@ -173,21 +183,19 @@ final class ConnectionThread: Sendable {
         }
     }
 
-    private func run(_ job: Job, in session: Session) throws(SSHError) {
+    /// - Returns: an error that ends the connection; whoever waits for the command is still to be told of it.
+    private func run(_ job: Job, in session: Session) -> SSHError? {
         let outcome: Outcome
         do throws(SSHError) { outcome = .success(try session.execute(job.request)) } catch { outcome = .failure(error) }
-        var fatal: SSHError?
-        if case .failure(let error) = outcome {
-            if case .channelRefused = error.reason {} else { fatal = error }
-        }
         state.withLock {
             $0.running = nil
             $0.cancelled.remove(job.id)
-            // Before the caller learns of it, so that it finds `isAlive` false.
-            if let fatal { $0.ending = Self.aftermath(of: fatal) }
+        }
+        if case .failure(let error) = outcome {
+            guard case .channelRefused = error.reason else { return error }
         }
         job.continuation.resume(returning: outcome)
-        if let fatal { throw fatal }
+        return nil
     }
 
     /// What later callers are told. The reason of one command's failure is not theirs.
@@ -203,7 +211,7 @@ final class ConnectionThread: Sendable {
 
     private func finish(_ error: SSHError) {
         let (queue, waiting) = state.withLock { state in
-            let ending = state.ending ?? Self.aftermath(of: error)
+            let ending = Self.aftermath(of: error)
             state.ending = ending
             defer {
                 state.queue = []

@@ -66,7 +66,7 @@ public final class SSHConnection: Sendable {
         }
     }
 
-    /// Ends the connection, and with it a command that runs. Returns once it is gone.
+    /// Ends the connection, and with it a command that runs. Returns once its session and socket are gone.
     public func close() async {
         thread.requestClose()
         await thread.waitForEnd()

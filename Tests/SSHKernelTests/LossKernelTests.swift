@@ -173,4 +173,29 @@ struct LossKernelTests {
         for _ in 0..<500 where !server.children.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
         #expect(server.children.isEmpty)
     }
+
+    /// Who is told of the end may end the process, which must find OpenSSL unused.
+    @Test func theSessionIsGoneWhenItsEndIsTold() async throws {
+        let server = try TestServer()
+        for _ in 0..<20 {
+            let before = openSockets()
+            let closed = try await server.connect()
+            let failed = try await server.connect()
+            let ours = openSockets().subtracting(before)
+            #expect(ours.count >= 2)
+            await closed.close()
+            let error = await #expect(throws: SSHError.self) {
+                try await failed.execute("echo too much", limits: ExecLimits(output: 1))
+            }
+            #expect(openSockets().isDisjoint(with: ours))
+            #expect(error?.reason == .outputTooLarge(command: "echo too much", limit: 1))
+        }
+    }
+
+    /// As /proc/self/fd names them, by inode.
+    private func openSockets() -> Set<String> {
+        let links = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+        let targets = links.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)") }
+        return Set(targets.filter { $0.hasPrefix("socket:") })
+    }
 }
