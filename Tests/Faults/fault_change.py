@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import shutil
 import ssl
 import tarfile
@@ -21,6 +22,7 @@ from registry import CHANGE, Seen, fault
 from scenes import NAME, OTHER, SECURE, WEB, ThreeUplinks
 
 _NOTHING_LOST = "no held connection breaks, no request fails"
+_STOPS = 40
 
 
 @contextmanager
@@ -178,6 +180,37 @@ def controller_restarted(scene: ThreeUplinks) -> Seen:
         took = time.monotonic() - began
         scene.standalone.remove("added.yaml")
     return nothing_lost(load, crowd, f"a change is in force {took:.1f} s after the start", took)
+
+
+@fault("controller stopped at any moment", CHANGE,
+       injected=f"{_STOPS} times: the controller starts on a changed manifest, and SIGTERM comes up to half a second later (fixed seed)",
+       expected=f"each ends with status 0 within 5 s; the last change is in force after a start; {_NOTHING_LOST}", stage="three")
+def controller_stopped(scene: ThreeUplinks) -> Seen:
+    moments = random.Random(4)
+    slowest = 0.0
+    def lead_to(target: int) -> None:
+        scene.standalone.write("added.yaml", m.port_binding("added", "edge", m.tcp("added", 7301, BACKEND, target)))
+    with traffic_through(scene) as (load, crowd):
+        assert scene.standalone.stop() == 0
+        for round in range(_STOPS):
+            since = scene.mark()
+            lead_to((7000, 7001)[round % 2])
+            scene.standalone.start()
+            # Before this line SIGTERM ends it as it ends any program.
+            scene.told("Starting service lifecycle", since)
+            time.sleep(moments.uniform(0, 0.5))
+            began = time.monotonic()
+            status = scene.standalone.stop()
+            slowest = max(slowest, time.monotonic() - began)
+            assert status == 0, f"stop {round + 1} ended with {status}"
+        lead_to(7000)
+        began = time.monotonic()
+        scene.standalone.start()
+        eventually(lambda: scene.answers(7301)["name"] == "echo", within=20)
+        took = time.monotonic() - began
+        scene.standalone.remove("added.yaml")
+    assert slowest < 5, f"one took {slowest:.1f} s to end"
+    return nothing_lost(load, crowd, f"{_STOPS} ended with 0, the slowest after {slowest:.1f} s", took)
 
 
 def other_build(folder: Path) -> Path:
