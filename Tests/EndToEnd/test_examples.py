@@ -9,7 +9,7 @@ from lab.network import CLIENT, VPS
 from product import manifests as m
 from product import traffic
 from product.traffic import eventually
-from product.uplinks import RemoteUplink
+from product.uplinks import RemoteUplink, UplinkFiles
 from samples import EDGE_NAME, sample
 from stage import EndToEnd, Stage, fresh
 
@@ -93,8 +93,7 @@ class HighAvailabilityExampleTests(Examples):
         binding = [one for one in sample("1-one-port.yaml") if one["kind"] == "PortBinding"]
         stage.standalone.write("example.yaml", *sample("4-high-availability.yaml"), *binding)
         stage.standalone.start()
-        files = stage.standalone.state / "uplinks" / "default-edge-node"
-        eventually(lambda: (files / "config/document.json").exists() and (files / "keys/priv-2").exists(), within=120)
+        eventually(lambda: UplinkFiles(stage.standalone, "edge-node").are_there(2), within=120)
         hosts = [stage.lab.home, *stage.lab.uplinks]
         cls.uplinks = [RemoteUplink(stage.standalone, host, "edge-node", ordinal) for ordinal, host in enumerate(hosts)]
         stage.standalone.wait("PortBinding", "public-web", within=120)

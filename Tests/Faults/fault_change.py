@@ -19,7 +19,7 @@ from product import traffic
 from product.programs import programs
 from product.traffic import eventually
 from registry import CHANGE, Seen, fault
-from scenes import NAME, OTHER, SECURE, WEB, ThreeUplinks
+from scenes import NAME, OTHER, SECURE, ThreeUplinks
 
 _NOTHING_LOST = "no held connection breaks, no request fails"
 _STOPS = 40
@@ -150,7 +150,7 @@ def rolled(scene: ThreeUplinks) -> Seen:
 @fault("uplink key rotated", CHANGE, injected="the private key of one uplink is replaced, and it starts again",
        expected="no request fails; the relay takes the new key", stage="three")
 def key_rotated(scene: ThreeUplinks) -> Seen:
-    key = scene.standalone.state / "uplinks/default-edge/keys" / f"priv-{scene.victim}"
+    key = scene.files.key(scene.victim)
     with traffic_through(scene, apart_from=scene.victim_address) as (load, crowd):
         assert scene.uplinks[scene.victim].stop(40) == 0
         key.unlink()

@@ -19,7 +19,7 @@ from product import manifests as m
 from product import traffic
 from product.traffic import eventually
 from registry import HOST, UPLINKS, Seen, fault
-from scenes import NAME, SECURE, TUNNEL, WEB, OwnKernel, ThreeUplinks
+from scenes import NAME, SECURE, TUNNEL, OwnKernel, ThreeUplinks
 
 _EXPECTED = "tunnel, TLS and epochs do not depend on it: no request is lost, no held connection breaks, a change is in force each time"
 _SESSION = 180  # seconds after which a session of WireGuard is not used any more (REJECT_AFTER_TIME)
@@ -30,8 +30,7 @@ _SESSION = 180  # seconds after which a session of WireGuard is not used any mor
        "and its handshakes are older than that one",
        expected=f"back in rotation once the former session is over ({_SESSION} s), and not an hour later; no request is lost")
 def uplink_clock_was_ahead(scene: ThreeUplinks) -> Seen:
-    keys = scene.standalone.state / "uplinks/default-edge/keys"
-    own = base64.b64decode((keys / f"priv-{scene.victim}").read_text())
+    own = base64.b64decode(scene.files.key(scene.victim).read_text())
     relay = base64.b64decode(scene.standalone.status("EdgeNode", "edge")["relayPublicKey"])
     with scene.open_load() as load:
         scene.signal_victim(signal.SIGKILL)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 
 from product.traffic import eventually
 from registry import DRIFT, Seen, fault
-from scenes import WEB, ThreeUplinks
+from scenes import ThreeUplinks
 
 _REPAIRED = "put right at the controller's next look (at the latest after 3 min); the event DriftRepaired says what was found"
 _BY_ITSELF = "the uplink puts it right within 3 s by itself; the event DriftRepaired says what was found"

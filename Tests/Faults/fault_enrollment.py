@@ -15,7 +15,7 @@ from product import traffic
 from product.standalone import Standalone
 from product.traffic import eventually
 from registry import ENROLLMENT, Seen, fault
-from scenes import NAME, SECURE, WEB, Bare, ThreeUplinks
+from scenes import NAME, SECURE, Bare, ThreeUplinks
 
 _MIB = 1 << 20
 _FAILED = "the VPS is not what it should be"
@@ -176,7 +176,6 @@ def ssh_secret_changed(scene: ThreeUplinks) -> Seen:
 
 def through_certificate_trouble(scene: ThreeUplinks, words: str, *objects: dict) -> Seen:
     """The file of the bindings changes to `objects`, the controller is restarted, then the file is put right."""
-    bindings = m.port_binding("web", "edge", *web_bindings())
     authority = scene.lab.certificates.root.certificate_text
 
     def assert_served() -> None:
@@ -184,7 +183,7 @@ def through_certificate_trouble(scene: ThreeUplinks, words: str, *objects: dict)
         assert traffic.tls(scene.client, VPS, SECURE, NAME, authority).certificate == former
     with scene.load() as load, scene.crowd(count=50) as crowd:
         assert_served()
-        scene.standalone.write("web.yaml", bindings, *objects)
+        scene.standalone.write("web.yaml", scene.web(), *objects)
         said = scene.standalone.wait_binding("web", "secure", ready=False, within=20)
         time.sleep(1)
         assert_served()
@@ -201,12 +200,6 @@ def through_certificate_trouble(scene: ThreeUplinks, words: str, *objects: dict)
     assert re.search(words, said["message"]), said
     assert broken == [] and load.failures == [], f"{broken[:1]} {load.failures[:1]}"
     return Seen(f"the binding said: {said['reason']}: {said['message']}", took, 0, load.requests)
-
-
-def web_bindings() -> list[dict]:
-    """Those of the scene, as ThreeUplinks.write_web writes them."""
-    return [m.tcp("web", WEB, BACKEND, 7000), m.tcp("other", 81, BACKEND, 7001), m.udp("datagrams", 53, BACKEND, 7000),
-            m.tcp("secure", SECURE, BACKEND, 7000, tls=m.offload("edge-tls"))]
 
 
 _CERTIFICATE = "the binding names the Secret and what is wrong; the former certificate is served on, also after a restart of the controller; well again once it is right"

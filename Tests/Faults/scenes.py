@@ -19,7 +19,7 @@ from load import Crowd, OpenLoad, SteadyLoad
 from product import manifests as m
 from product import traffic
 from product.traffic import eventually
-from product.uplinks import MachineUplink, RemoteUplink
+from product.uplinks import MachineUplink, RemoteUplink, UplinkFiles
 from registry import Seen
 
 WEB, OTHER, DATAGRAMS, SECURE = 80, 81, 53, 9443
@@ -157,6 +157,7 @@ class ThreeUplinks(Scene):
         super().__init__(made)
         self.hosts = (self.lab.home, *self.lab.uplinks)
         self.uplinks: dict[int, RemoteUplink | MachineUplink] = {}
+        self.files = UplinkFiles(self.standalone, "edge")
         self.spec = {"uplink": {"replicas": 3}}
         self.victim, self.victim_host, self.victim_address = 2, self.lab.uplinks[1], UPLINKS[1]
         self.edge = self.lab.certificates.issue("edge", NAME)
@@ -175,11 +176,13 @@ class ThreeUplinks(Scene):
         self.settle(60)
         return self
 
-    def write_web(self, *, target: int = 7001, secret: bool = True) -> None:
-        bindings = m.port_binding(
+    def web(self, *, target: int = 7001) -> m.Manifest:
+        return m.port_binding(
             "web", "edge", m.tcp("web", WEB, BACKEND, 7000), m.tcp("other", OTHER, BACKEND, target),
             m.udp("datagrams", DATAGRAMS, BACKEND, 7000), m.tcp("secure", SECURE, BACKEND, 7000, tls=m.offload("edge-tls")))
-        self.standalone.write("web.yaml", bindings, *([m.tls_secret("edge-tls", self.edge)] if secret else []))
+
+    def write_web(self, *, target: int = 7001) -> None:
+        self.standalone.write("web.yaml", self.web(target=target), m.tls_secret("edge-tls", self.edge))
 
     def start_uplink(self, ordinal: int) -> RemoteUplink | MachineUplink:
         self._wait_for_files(ordinal)
@@ -187,8 +190,7 @@ class ThreeUplinks(Scene):
         return self.uplinks[ordinal]
 
     def _wait_for_files(self, ordinal: int) -> None:
-        files = self.standalone.state / "uplinks/default-edge"
-        eventually(lambda: (files / "config/document.json").exists() and (files / "keys" / f"priv-{ordinal}").exists(), within=30)
+        eventually(lambda: self.files.are_there(ordinal), within=30)
 
     def on_victim(self, *command: str) -> str:
         return self.victim_host.run(list(command))

@@ -7,7 +7,7 @@ import threading
 
 from lab.laboratory import Lab
 
-from .api import API, Manifest
+from .api import API
 from .mirror import Key, Mirror
 from .nodes import Node
 from .pod import PodWorker

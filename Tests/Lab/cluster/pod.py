@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from datetime import datetime, timezone
-from pathlib import Path
 
 from lab.laboratory import Lab
 from lab.namespaces import Namespace

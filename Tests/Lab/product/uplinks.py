@@ -19,13 +19,20 @@ from .standalone import Standalone
 _ENVIRONMENT = {"LOG_FORMAT": "text", "LOG_LEVEL": "debug"}
 
 
-class _Files:
+class UplinkFiles:
     """Where standalone keeps what the uplinks of an EdgeNode read."""
 
-    def __init__(self, standalone: Standalone, node: str, namespace: str):
-        self.folder = standalone.state / "uplinks" / f"{namespace}-{node}"
-        self.config = self.folder / "config" / "document.json"
-        self.keys = self.folder / "keys"
+    def __init__(self, standalone: Standalone, node: str, namespace: str = "default"):
+        folder = standalone.state / "uplinks" / f"{namespace}-{node}"
+        self.config = folder / "config" / "document.json"
+        self.keys = folder / "keys"
+
+    def key(self, ordinal: int) -> Path:
+        return self.keys / f"priv-{ordinal}"
+
+    def are_there(self, ordinal: int) -> bool:
+        """Whether this uplink can start."""
+        return self.config.exists() and self.key(ordinal).exists()
 
 
 class RemoteUplink:
@@ -33,7 +40,7 @@ class RemoteUplink:
 
     def __init__(self, standalone: Standalone, host: Namespace, node: str, ordinal: int, *, namespace: str = "default"):
         self.host = host
-        files = _Files(standalone, node, namespace)
+        files = UplinkFiles(standalone, node, namespace)
         name = f"{node}-uplink-{ordinal}"
         with open(standalone.folder / f"{name}.log", "ab") as log:
             self.process: subprocess.Popen = host.start(
@@ -60,10 +67,10 @@ class MachineUplink:
 
     def __init__(self, standalone: Standalone, machine: QemuMachine, node: str, ordinal: int, *, namespace: str = "default"):
         self.machine = machine
-        self.files = _Files(standalone, node, namespace)
+        self.files = UplinkFiles(standalone, node, namespace)
         self._copy({Path(one).name: Path(one) for one in libraries(standalone.programs.uplink)}, "lib", unless_there=True)
         self._copy({"uplink": Path(standalone.programs.uplink)}, "bin", unless_there=True)
-        self._copy({f"priv-{ordinal}": self.files.keys / f"priv-{ordinal}"}, "keys")
+        self._copy({self.files.key(ordinal).name: self.files.key(ordinal)}, "keys")
         self._copied = self.files.config.read_bytes()
         self._copy({"document.json": self.files.config}, "config")
         environment = {"POD_NAME": f"{node}-uplink-{ordinal}", "LD_LIBRARY_PATH": "/opt/uplink/lib", **_ENVIRONMENT}
