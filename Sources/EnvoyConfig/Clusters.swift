@@ -60,14 +60,14 @@ private func attemptTimeout(_ whole: GoDuration) -> GoDuration {
     return max(share, min(whole, Limits.shortestAttempt))
 }
 
-/// Takes out an uplink by which three connections in a row failed: long before its probes have told, and for as long as they may
+/// Takes out an uplink by which two connections in a row failed: long before its probes have told, and for as long as they may
 /// take to, up to a minute. The next probe that it answers puts it back.
 private func outlierDetection(_ probes: HealthCheckSpec) -> JSON {
     let probing = (probes.interval.nanoseconds + probes.timeout.nanoseconds) * (Int64(probes.unhealthyThreshold) + 1)
     let ejection = JSON.duration(min(GoDuration(nanoseconds: probing), .seconds(60)))
     return [
         "base_ejection_time": ejection,
-        "consecutive_local_origin_failure": 3,
+        "consecutive_local_origin_failure": .integer(Limits.failuresToEject),
         "enforcing_consecutive_5xx": 0,
         "enforcing_consecutive_gateway_failure": 0,
         "enforcing_consecutive_local_origin_failure": 100,

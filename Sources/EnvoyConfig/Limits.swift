@@ -17,8 +17,12 @@ enum Limits {
     static let keepaliveProbes = 6
     /// Milliseconds that sent bytes may stay unacknowledged (TCP_USER_TIMEOUT), as long as keepalive lasts.
     static let userTimeout = 180_000
-    /// Attempts to connect, as a rule each by another uplink; they share the time that a binding allows.
-    static let connectAttempts = 3
+    /// Attempts to connect, each by an uplink chosen anew; they share the time that a binding allows. The next one may begin before the
+    /// failure of the last is acted on. So it takes two more than lead to ejection: then a dead uplink is out before the last attempt,
+    /// even if all before met it.
+    static let connectAttempts = failuresToEject + 2
+    /// Connections in a row that fail by an uplink until it is taken out.
+    static let failuresToEject = 2
     /// What an attempt gets at least, if the binding allows as much: the time after which Linux repeats a lost SYN (RFC 6298).
     static let shortestAttempt = GoDuration.seconds(1)
     /// Bytes asked of the kernel for UDP socket buffers; it grants at most net.core.rmem_max and wmem_max.

@@ -7,15 +7,16 @@ import signal
 import time
 
 from lab.commands import run
-from lab.network import HOME, UPLINKS, VPS
+from lab.network import BACKEND, HOME, UPLINKS, VPS
 from load import SteadyLoad
 from product import traffic
 from product.traffic import eventually
 from registry import UPLINKS as GROUP
 from registry import Seen, fault
-from scenes import ADDRESSES, DATAGRAMS, ThreeUplinks
+from scenes import ADDRESSES, DATAGRAMS, WEB, ThreeUplinks
 
 _ROUTED_AROUND = 3  # seconds: the goal
+_LONE_REQUESTS = 16
 _LOST = (f"no request that begins {_ROUTED_AROUND} s later or more is lost or takes longer than 1 s, no connection by the other uplinks "
          "breaks; back in rotation by itself")
 
@@ -67,6 +68,31 @@ def killed_under_few(scene: ThreeUplinks) -> Seen:
     assert settled < 15, f"a request that began {settled:.1f} s after was held up"
     return Seen(f"the last request it held up began after {settled:.1f} s; {len(load.troubles)} took longer than 1 s, up to {slowest:.1f} s", settled,
                 len(load.lost()), load.requests)
+
+
+@fault("uplink leads nowhere and answers probes", GROUP, stage="three",
+       injected=f"one of 2 uplinks in rotation loses its way to the target; {_LONE_REQUESTS} requests, one after the other, each when a probe has put "
+       "that uplink back in rotation",
+       expected="none is lost: two attempts that meet it take it out, and the last of four goes by the other")
+def leads_nowhere(scene: ThreeUplinks) -> Seen:
+    third = 1
+    assert scene.uplinks[third].stop(40) == 0
+    eventually(lambda: len(scene.in_rotation()) == 2, within=20)
+    took = []
+    scene.on_victim("ip", "route", "add", "blackhole", BACKEND)
+    try:
+        for _ in range(_LONE_REQUESTS):
+            began = time.monotonic()
+            traffic.whoami(scene.client, VPS, WEB, timeout=10)
+            took.append(time.monotonic() - began)
+            time.sleep(7 - took[-1])
+    finally:
+        scene.on_victim("ip", "route", "delete", "blackhole", BACKEND)
+        scene.start_uplink(third)
+    scene.settle(60)
+    met = [one for one in took if one > 1]
+    assert len(met) > 1, f"only {len(met)} met it, so this shows nothing"
+    return Seen(f"{len(met)} met it at first, the slowest took {max(met):.1f} s", None, 0, len(took))
 
 
 @fault("uplink process killed", GROUP, injected="SIGKILL to the uplink alone, its tunnel stays; started again after 15 s",
