@@ -62,7 +62,7 @@ test-e2e: build         ## the whole path, in the lab: Tests/EndToEnd/run NAME f
 	@$(PYTHON) Tests/EndToEnd/run
 	@$(PYTHON) Tests/Faults/run --quick
 
-test-faults: build      ## break everything on purpose, into docs/reliability.md (40 minutes; ONLY=word for some of it)
+test-faults: build      ## break everything on purpose, into docs/reliability.md (an hour; ONLY=word for some of it)
 	@echo "faults"
 	@$(PYTHON) Tests/Faults/run --write $(ONLY)
 
