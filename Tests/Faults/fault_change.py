@@ -41,11 +41,16 @@ def nothing_lost(load: SteadyLoad, crowd: Crowd, text: str, recovery: float | No
     return Seen(f"{text}; {len(crowd.held)} held connections live", recovery, 0, load.requests)
 
 
+def write_added(scene: ThreeUplinks, *, target: int = 7001) -> None:
+    """A binding beside the scene's, on port 7301."""
+    scene.standalone.write("added.yaml", m.port_binding("added", "edge", m.tcp("added", 7301, BACKEND, target)))
+
+
 @fault("binding added", CHANGE, injected="a PortBinding is written", expected=f"in force within 2 s; {_NOTHING_LOST}", stage="three", quick=True)
 def added(scene: ThreeUplinks) -> Seen:
     with traffic_through(scene) as (load, crowd):
         began = time.monotonic()
-        scene.standalone.write("added.yaml", m.port_binding("added", "edge", m.tcp("added", 7301, BACKEND, 7001)))
+        write_added(scene)
         eventually(lambda: scene.answers(7301)["name"] == "other", within=10)
         took = time.monotonic() - began
     assert took < 2, f"in force after {took:.1f} s"
@@ -54,7 +59,7 @@ def added(scene: ThreeUplinks) -> Seen:
 
 @fault("binding removed", CHANGE, injected="that PortBinding is removed", expected=f"the port closes; {_NOTHING_LOST}", stage="three", quick=True)
 def removed(scene: ThreeUplinks) -> Seen:
-    scene.standalone.write("added.yaml", m.port_binding("added", "edge", m.tcp("added", 7301, BACKEND, 7001)))
+    write_added(scene)
     eventually(lambda: scene.answers(7301), within=15)
     with traffic_through(scene) as (load, crowd):
         began = time.monotonic()
@@ -175,7 +180,7 @@ def controller_restarted(scene: ThreeUplinks) -> Seen:
         scene.standalone.kill()
         began = time.monotonic()
         scene.standalone.start()
-        scene.standalone.write("added.yaml", m.port_binding("added", "edge", m.tcp("added", 7301, BACKEND, 7001)))
+        write_added(scene)
         eventually(lambda: scene.answers(7301), within=20)
         took = time.monotonic() - began
         scene.standalone.remove("added.yaml")
@@ -188,13 +193,11 @@ def controller_restarted(scene: ThreeUplinks) -> Seen:
 def controller_stopped(scene: ThreeUplinks) -> Seen:
     moments = random.Random(4)
     slowest = 0.0
-    def lead_to(target: int) -> None:
-        scene.standalone.write("added.yaml", m.port_binding("added", "edge", m.tcp("added", 7301, BACKEND, target)))
     with traffic_through(scene) as (load, crowd):
         assert scene.standalone.stop() == 0
         for round in range(_STOPS):
             since = scene.mark()
-            lead_to((7000, 7001)[round % 2])
+            write_added(scene, target=(7000, 7001)[round % 2])
             scene.standalone.start()
             # Before this line SIGTERM ends it as it ends any program.
             scene.told("Starting service lifecycle", since)
@@ -203,7 +206,7 @@ def controller_stopped(scene: ThreeUplinks) -> Seen:
             status = scene.standalone.stop()
             slowest = max(slowest, time.monotonic() - began)
             assert status == 0, f"stop {round + 1} ended with {status}"
-        lead_to(7000)
+        write_added(scene, target=7000)
         began = time.monotonic()
         scene.standalone.start()
         eventually(lambda: scene.answers(7301)["name"] == "echo", within=20)
