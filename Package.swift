@@ -42,6 +42,7 @@ let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", packa
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
@@ -67,6 +68,7 @@ let package = Package(
         .systemLibrary(name: "CLibmnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
         .systemLibrary(name: "CLibsodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
         .systemLibrary(name: "CLibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLinuxHeaders", providers: [.apt(["linux-libc-dev"])]),
         module("NetworkTypes"),
         module("Sodium", ["CLibsodium", "NetworkTypes"]),
@@ -89,7 +91,7 @@ let package = Package(
                 "CLinuxHeaders", "EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium",
                 logging, nioCore, nioPosix, nioSSL,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
+                nioHTTP1,
                 .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
             ]),
         module("Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium"]),
@@ -106,7 +108,7 @@ let package = Package(
         module(
             "Certificates",
             [
-                "EdgeAPI", "EnvoyConfig", "Planning", "Sodium",
+                "EdgeAPI", "EnvoyConfig", "NetworkTypes", "Planning", "Sodium",
                 crypto, cryptoExtras, swiftASN1, x509,
             ]),
         module("UplinkWorkload", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
@@ -121,9 +123,9 @@ let package = Package(
         module(
             "UplinkAgent",
             [
-                "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument",
+                "CLinuxHeaders", "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument",
                 "PrometheusMetrics", "Sodium", "WireGuardNetlink",
-                httpTypes, hummingbirdCore, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
+                logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle, unixSignals,
             ]),
         module(
             "NodeAgent",
@@ -133,7 +135,7 @@ let package = Package(
                 "WireGuardNetlink",
                 logging,
             ]),
-        module("Enrollment", ["EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
+        module("Enrollment", ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
         module(
             "Reconcilers",
             ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "SSH", "Sodium", logging]),
@@ -147,8 +149,8 @@ let package = Package(
         module(
             "Controller",
             [
-                "Certificates", "EdgeAPI", "FileWatching", "Informers", "KubernetesAPI", "NetworkTypes", "NodeDocument",
-                "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Sodium", "UplinkWorkload",
+                "CLinuxHeaders", "Certificates", "EdgeAPI", "FileWatching", "Informers", "KubernetesAPI", "NetworkTypes",
+                "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Sodium", "UplinkWorkload",
                 crypto, httpTypes, hummingbirdCore, logging, nioCore, nioPosix, nioSSL, serviceLifecycle, swiftASN1, x509,
                 .product(name: "HummingbirdHTTP2", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
@@ -173,6 +175,7 @@ let package = Package(
         support("Fixtures", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
         support("TestFiles", []),
         support("TestCertificates", ["EdgeAPI", "Sodium", crypto, swiftASN1, x509]),
+        tests("CasesTests", ["TestFiles", "tidegate"], exclude: ["Corpus"]),
         tests("CRDTests", ["EdgeAPI", "Fixtures", "ManifestStore", "NetworkTypes", "Planning"], exclude: ["Corpus"]),
         tests(
             "CertificatesTests",
@@ -180,7 +183,8 @@ let package = Package(
         tests(
             "ControllerTests",
             [
-                "Controller", "EdgeAPI", "Fixtures", "Informers", "KubernetesAPI", "NetworkTypes", "NodeDocument",
+                "CLinuxHeaders", "Controller", "EdgeAPI", "Fixtures", "Informers", "KubernetesAPI", "NetworkTypes",
+                "NodeDocument",
                 "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "UplinkWorkload",
                 crypto, httpTypes, logging, nioCore, nioPosix, nioSSL, serviceLifecycle, swiftASN1, x509,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
@@ -195,7 +199,7 @@ let package = Package(
         tests(
             "InformersTests",
             ["EdgeAPI", "Informers", "KubernetesAPI", "NetworkTypes", "Sodium", logging, serviceLifecycle]),
-        tests("HostNetworkTests", ["HostNetwork", "NetworkTypes"]),
+        tests("HostNetworkTests", ["HostNetwork", "NetworkTypes", "TestFiles"]),
         tests("KubernetesAPITests", ["EdgeAPI", "KubernetesAPI"], exclude: ["Recorded"]),
         tests(
             "KubernetesClientTests",
@@ -207,8 +211,11 @@ let package = Package(
         tests("NetworkTypesTests", ["Fixtures", "NetworkTypes"]),
         tests(
             "NodeAgentTests",
-            ["NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink", "Sodium", "TestFiles", "WireGuardNetlink", logging]),
-        tests("NodeDocumentTests", ["Fixtures", "NetworkTypes", "NodeDocument", "Sodium"]),
+            [
+                "CLinuxHeaders", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink", "Sodium",
+                "TestFiles", "WireGuardNetlink", logging,
+            ]),
+        tests("NodeDocumentTests", ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Sodium"]),
         tests("PlanningTests", ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
         tests(
             "ReconcilersTests",
@@ -227,8 +234,8 @@ let package = Package(
             "UplinkAgentTests",
             [
                 "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "TestFiles", "UplinkAgent",
-                "WireGuardNetlink",
-                httpTypes,
+                "UplinkWorkload", "WireGuardNetlink",
+                logging, nioCore, nioHTTP1, nioPosix,
             ]),
         tests(
             "UplinkWorkloadTests",
@@ -240,7 +247,8 @@ let package = Package(
         tests(
             "EnrollmentKernelTests", ["Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestNetwork"]),
         tests(
-            "EnvoyConfigKernelTests", ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Planning"],
+            "EnvoyConfigKernelTests",
+            ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeAgent", "NodeDocument", "Planning", "edge-agent"],
             exclude: ["Driver"]),
         tests(
             "HostNetworkKernelTests",
@@ -253,8 +261,9 @@ let package = Package(
         tests(
             "NodeAgentKernelTests",
             [
-                "EdgeAPI", "EnvoyConfig", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink", "Sodium",
-                "TestNetwork", "WireGuardNetlink", logging,
+                "Certificates", "EdgeAPI", "EnvoyConfig", "Fixtures", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument",
+                "Planning", "RouteNetlink", "Sodium", "TestCertificates", "TestNetwork", "WireGuardNetlink", "edge-agent", crypto,
+                logging, x509,
             ]),
         tests("NetlinkKernelTests", ["Netlink", "NetlinkMessages", "RouteNetlink", "TestNetwork"]),
         tests(

@@ -34,6 +34,10 @@ extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *_Non
 #define POSIX_SPAWN_SETSID 0x80
 #endif
 
+struct sockaddr;
+/// accept(2): the new socket's flags.
+extern int accept4(int fd, struct sockaddr *_Nullable address, unsigned int *_Nullable length, int flags);
+
 /// pipe(2), syncfs(2).
 extern int pipe2(int ends[_Nonnull 2], int flags);
 extern int syncfs(int fd);

@@ -21,8 +21,10 @@ public func encodeBase64(_ bytes: some Collection<UInt8>) -> String {
 
 /// Strict standard base64: padding required, no white space, unused bits zero.
 /// - Returns: nil for anything else.
-public func decodeBase64(_ text: String) -> [UInt8]? {
-    let input = Array(text.utf8)
+public func decodeBase64(_ text: String) -> [UInt8]? { decodeBase64(Array(text.utf8)) }
+
+/// The same of characters as bytes, of which no copy is made: they may be a secret.
+public func decodeBase64(_ input: [UInt8]) -> [UInt8]? {
     guard input.count % 4 == 0 else { return nil }
     let padding = input.suffix(2).reversed().prefix { $0 == 0x3D }.count
     var output: [UInt8] = []

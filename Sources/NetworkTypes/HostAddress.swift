@@ -29,6 +29,9 @@ public enum HostAddress: StringValue {
         }
     }
 
+    /// Nil for a name and for IPv6.
+    public var ipv4: IPv4Address? { if case .ip(.v4(let address)) = self { address } else { nil } }
+
     /// As it stands before `:port`: IPv6 in brackets.
     public var bracketed: String {
         if case .ip(.v6(let address)) = self { "[\(address)]" } else { description }

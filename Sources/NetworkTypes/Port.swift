@@ -14,6 +14,9 @@ public struct Port: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     /// Readiness of an uplink: `/ready`, `/healthz`, `/status`, `/metrics`.
     public static let uplinkReadiness = Port(unchecked: 40500)
+    /// Of the kubelet's probes of an uplink pod, at the pod's address only: `/ready` and `/healthz`. It is not reserved: what comes
+    /// through the tunnel to this port is a binding's, and led on before any socket of the pod sees it.
+    public static let uplinkProbes = Port(unchecked: 40501)
     /// The read-only bridge to Envoy's admin interface.
     public static let envoyBridge = Port(unchecked: 40600)
     /// SSH (RFC 4253, section 4.1).

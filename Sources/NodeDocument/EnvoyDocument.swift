@@ -3,8 +3,7 @@ public import Sodium
 
 /// Envoy's whole configuration as separate resources; the agent composes the files (`files(on:leavingOut:)`).
 ///
-/// Every path inside the JSON texts is relative to Envoy's working directory: `./lds.json`, `./cds.json`, `./eds/NAME.json`,
-/// `./sds/NAME.json`, `./tls/FILE`. So a staged folder is validated with the very bytes that will run.
+/// Every path inside the JSON texts is relative to Envoy's working directory: `./sds/NAME.json`, `./tls/FILE`. So a staged folder is validated with the very bytes that will run.
 public struct EnvoyDocument: Hashable, Codable, Sendable {
     public var release: EnvoyRelease
     /// The bootstrap but for its overload manager, JSON. A change of it needs a restart of Envoy.
@@ -12,9 +11,9 @@ public struct EnvoyDocument: Hashable, Codable, Sendable {
     public var listeners: [EnvoyListener]
     /// CDS resources, JSON each.
     public var clusters: [EnvoyResource]
-    /// One `ClusterLoadAssignment` each, for `./eds/NAME.json`; the name is the cluster's. UDP alone has them: its sessions would end
-    /// with a change of the cluster, while TCP connections outlive it.
-    public var endpoints: [EnvoyResource]
+    /// The uplinks and what the prober asks them, from which Envoy gets its endpoints. Nil in a document of a build that left probing to
+    /// Envoy.
+    public var probes: UplinkProbes?
     /// One SDS `Secret` each, for `./sds/NAME.json`; they refer to `tlsFiles`, and hold no key. A binding's are `NAME` and `NAME.ca`.
     public var secrets: [EnvoyResource]
     public var tlsFiles: [TLSFile]
@@ -27,14 +26,14 @@ public struct EnvoyDocument: Hashable, Codable, Sendable {
 
     public init(
         release: EnvoyRelease, bootstrap: String, listeners: [EnvoyListener], clusters: [EnvoyResource],
-        endpoints: [EnvoyResource],
+        probes: UplinkProbes?,
         secrets: [EnvoyResource], tlsFiles: [TLSFile], keptSecrets: [String]? = nil, maxConnections: Int, drainSeconds: Int
     ) {
         self.release = release
         self.bootstrap = bootstrap
         self.listeners = listeners
         self.clusters = clusters
-        self.endpoints = endpoints
+        self.probes = probes
         self.secrets = secrets
         self.tlsFiles = tlsFiles
         self.keptSecrets = keptSecrets

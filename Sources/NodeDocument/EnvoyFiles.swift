@@ -9,16 +9,25 @@ public struct EnvoyHost: Hashable, Sendable {
     public var memoryBytes: Int
     /// Files that a service may have open here at once. Envoy crashes where it gets no socket, so it takes fewer connections then.
     public var openFiles: Int
+    /// Files that a child of the agent may have open at once, such as the Envoy that validates.
+    public var childFiles: Int
+    /// Envoy's worker threads: each has a socket of its own for each listener.
+    public var workers: Int
+    /// Ports that the kernel gives to what this host opens (`net.ipv4.ip_local_port_range`): each UDP session takes one.
+    public var localPorts: Int
+    /// Files that stay open whatever connects (`EnvoyDocument.standingFiles`); connections cannot have them.
+    public var standingFiles = 0
 
-    public init(hasIPv6: Bool, memoryBytes: Int, openFiles: Int = 1 << 20) {
+    public init(
+        hasIPv6: Bool, memoryBytes: Int, openFiles: Int = 1 << 20, childFiles: Int = 1 << 20, workers: Int = 1,
+        localPorts: Int = Self.usualLocalPorts
+    ) {
         self.hasIPv6 = hasIPv6
         self.memoryBytes = memoryBytes
         self.openFiles = openFiles
-    }
-
-    /// The connections that Envoy may hold: each takes two files, and listeners, checks, UDP sessions and logs want some too.
-    public func connections(atMost wanted: Int) -> Int {
-        min(wanted, max(1, (openFiles - min(openFiles / 8, 65536)) / 2))
+        self.childFiles = childFiles
+        self.workers = workers
+        self.localPorts = localPorts
     }
 
     /// The connections of one binding, so that whoever floods it leaves room for the others; the first few are anyone's.
@@ -36,16 +45,17 @@ public struct EnvoyFile: Hashable, Sendable, CustomStringConvertible, CustomRefl
     public enum Kind: Hashable, Sendable {
         /// Read at start only: a change needs a restart.
         case bootstrap
-        case listeners
-        case clusters
-        case endpoints
+        /// For the prober (`UplinkProbes`).
+        case probes
+        /// What each port and binding may hold; Envoy takes changes over at once.
+        case limits
         case secret
         /// A certificate chain or CA.
         case certificate
         case privateKey
     }
 
-    /// Relative to the working directory, such as `lds.json` or `tls/web-0a1b.key`.
+    /// Relative to the working directory, such as `bootstrap.json` or `tls/web-0a1b.key`.
     public var path: String
     public var kind: Kind
     public var contents: String
@@ -58,58 +68,77 @@ extension EnvoyDocument {
     /// Envoy's admin interface seen from its working directory: outside it, so that validating a staged folder never meets the
     /// running Envoy's socket, and the working directory may be read-only. It needs mode 0600 and a folder Envoy's user may write to.
     public static let adminSocket = "../envoy-admin.sock"
+    /// Where the prober tells Envoy of the uplinks (EDS), seen from the same folder.
+    public static let discoverySocket = "../envoy-eds.sock"
+    /// The static cluster of that socket; no DNS label, so no binding's.
+    public static let discoveryCluster = "edge_agent"
+    /// Where the prober tells Envoy of clusters and listeners, and the cluster of that socket.
+    public static let resourceSocket = "../envoy-xds.sock"
+    public static let resourceCluster = "edge_agent_resources"
 
     /// The bootstrap: all that a running Envoy does not take over from a file.
     public func bootstrapFile(on host: EnvoyHost) -> EnvoyFile {
-        EnvoyFile(path: "bootstrap.json", kind: .bootstrap, contents: extended(bootstrap, overloadManager(on: host)))
+        EnvoyFile(
+            path: "bootstrap.json", kind: .bootstrap,
+            contents: extended(bootstrap, "\(Self.limitsSource),\(overloadManager(on: host))"))
     }
 
-    /// All other files, in the order in which to put new ones in place: each before what refers to it.
-    /// - Parameter leavingOut: names of listeners that the host cannot serve.
-    public func files(on host: EnvoyHost, leavingOut: Set<String> = []) -> [EnvoyFile] {
+    /// All other files but those of clusters and listeners, in the order in which to put new ones in place: each before what refers to it.
+    public func files(on host: EnvoyHost) -> [EnvoyFile] {
         var files = tlsFiles.map { file in
             EnvoyFile(
                 path: "tls/\(file.name)", kind: file.name.hasSuffix(".key") ? .privateKey : .certificate, contents: file.contents)
         }
         for secret in secrets {
             files.append(
-                EnvoyFile(path: "sds/\(secret.name).json", kind: .secret, contents: response(.secret, [secret.json])))
+                EnvoyFile(path: "sds/\(secret.name).json", kind: .secret, contents: response(secret: secret.json)))
         }
-        for assignment in endpoints {
-            files.append(
-                EnvoyFile(
-                    path: "eds/\(assignment.name).json", kind: .endpoints, contents: response(.endpoints, [assignment.json])))
-        }
-        files.append(
-            EnvoyFile(path: "cds.json", kind: .clusters, contents: response(.cluster, clusters.lazy.map { capped($0, on: host) }))
-        )
-        let served = listeners.lazy.filter { !leavingOut.contains($0.name) }.map { $0.json(on: host) }
-        files.append(EnvoyFile(path: "lds.json", kind: .listeners, contents: response(.listener, served)))
+        if let probes { files.append(EnvoyFile(path: UplinkProbes.fileName, kind: .probes, contents: probes.text)) }
+        files.append(limits(on: host))
         return files
     }
 
-    /// A bootstrap for `envoy --mode validate`, which reads neither `lds.json` nor `cds.json` nor the certificates that a secret's
+    /// The clusters as Envoy is to have them, the limits of their connections with them; JSON without `@type`.
+    public func clusters(on host: EnvoyHost) -> [EnvoyResource] {
+        clusters.map { EnvoyResource(name: $0.name, json: capped($0, on: host)) }
+    }
+
+    /// The listeners as Envoy is to have them, their addresses with them; JSON without `@type`.
+    /// - Parameter leavingOut: names of listeners that the host cannot serve.
+    public func listeners(on host: EnvoyHost, leavingOut: Set<String> = []) -> [EnvoyResource] {
+        listeners.lazy.filter { !leavingOut.contains($0.name) }.map { EnvoyResource(name: $0.name, json: $0.json(on: host)) }
+    }
+
+    /// A bootstrap for `envoy --mode validate`, which asks for neither listeners nor clusters, and does not read the certificates that a secret's
     /// file names: they all stand in it. To be written beside the other files, and removed after.
     /// - Parameter listeners: whose listeners to check; with fewer at a time, Envoy's refusal tells which one is bad.
+    /// - Parameter clusters: those to check; nil for all.
     /// - Parameter secrets: whose secrets to load: Envoy refuses a key that does not fit its certificate.
     public func validationBootstrap(
-        on host: EnvoyHost, listeners checked: some Collection<EnvoyListener>,
+        on host: EnvoyHost, listeners checked: some Collection<EnvoyListener>, clusters checkedClusters: [EnvoyResource]? = nil,
         secrets checkedSecrets: some Collection<EnvoyResource>
     ) -> String {
         let listeners = checked.map { $0.json(on: host) }
-        let clusters = clusters.map { capped($0, on: host) } + checkedSecrets.map(secretCheck)
+        let clusters =
+            (checkedClusters ?? clusters).map { capped($0, on: host) } + checkedSecrets.map(secretCheck) + [discoveryStub]
         let resources = [
             "\"clusters\":[\(clusters.joined(separator: ","))]",
             "\"listeners\":[\(listeners.joined(separator: ","))]",
             "\"secrets\":[\(checkedSecrets.lazy.map(\.json).joined(separator: ","))]",
         ]
         let node = "\"node\":{\"cluster\":\"tidegate\",\"id\":\"validation\"}"
-        return "{\(node),\(overloadManager(on: host)),\"static_resources\":{\(resources.joined(separator: ","))}}"
+        // Envoy looks whether there is such a source; it does not ask it.
+        let discovery = """
+            "dynamic_resources":{"ads_config":{"api_type":"GRPC","grpc_services":[{"envoy_grpc":{"cluster_name":\
+            "\(Self.discoveryCluster)"}}],"transport_api_version":"V3"}}
+            """
+        let rest = [node, discovery, overloadManager(on: host)].joined(separator: ",")
+        return "{\(rest),\"static_resources\":{\(resources.joined(separator: ","))}}"
     }
 
-    /// The inotify instances that this configuration makes Envoy open, one for each file that it watches: an Envoy that gets none
-    /// aborts. The kernel allows 128 to a user by default (`fs.inotify.max_user_instances`).
-    public var inotifyInstances: Int { 2 + endpoints.count + 2 * secrets.count }
+    /// The inotify instances that this configuration takes, one for each file that Envoy watches and one for the prober: an Envoy that
+    /// gets none aborts. The kernel allows 128 to a user by default (`fs.inotify.max_user_instances`).
+    public var inotifyInstances: Int { 2 + 2 * secrets.count }
 }
 
 extension EnvoyListener {
@@ -128,17 +157,10 @@ extension EnvoyListener {
     }
 }
 
-private enum ResourceType: String {
-    case cluster = "config.cluster.v3.Cluster"
-    case endpoints = "config.endpoint.v3.ClusterLoadAssignment"
-    case listener = "config.listener.v3.Listener"
-    case secret = "extensions.transport_sockets.tls.v3.Secret"
-}
-
-/// A DiscoveryResponse, the form of every watched file.
-private func response(_ type: ResourceType, _ resources: some Sequence<String>) -> String {
-    let typed = resources.map { extended($0, "\"@type\":\"type.googleapis.com/envoy.\(type.rawValue)\"") }
-    return "{\"resources\":[\(typed.joined(separator: ","))]}"
+/// A DiscoveryResponse, the form of every file that Envoy watches.
+private func response(secret json: String) -> String {
+    let type = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+    return "{\"resources\":[\(extended(json, "\"@type\":\"\(type)\""))]}"
 }
 
 /// The JSON object `json` with `members` before its own; it has at least one.
@@ -179,6 +201,16 @@ extension EnvoyDocument {
             "overload_manager":{"actions":[\(actions.joined(separator: ","))],"refresh_interval":"0.25s",\
             "resource_monitors":[\(monitors.joined(separator: ","))]}
             """
+    }
+
+    /// The cluster that the source of endpoints names, in the least form that Envoy takes.
+    private var discoveryStub: String {
+        """
+        {"connect_timeout":"1s","name":"\(Self.discoveryCluster)","type":"STATIC","typed_extension_protocol_options":{\
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions":{"@type":\
+        "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",\
+        "explicit_http_config":{"http2_protocol_options":{}}}}}
+        """
     }
 
     /// A cluster of no use but that its TLS context loads the secret: a client's, which demands neither certificate nor CA.

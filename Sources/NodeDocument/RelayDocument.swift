@@ -9,8 +9,10 @@ public struct RelayDocument: Hashable, Codable, Sendable {
     /// The agent build that understands this document; another answers `needsAgent` and does nothing.
     public var agentBuild: String
     public var owner: Owner
-    /// Rises with each writer; the agent refuses an older one.
+    /// Rises with each writer; the agent refuses an older one, and the same one of another `writer`.
     public var epoch: UInt64
+    /// One term of one process that writes, unlike any other; nil in a document of a build that did not tell.
+    public var writer: String?
     /// Of everything below, SHA-256; equal documents have equal hashes.
     public var hash: SHA256Digest
     public var content: RelayContent
@@ -18,12 +20,14 @@ public struct RelayDocument: Hashable, Codable, Sendable {
     public var restartEnvoy: String?
 
     public init(
-        agentBuild: String, owner: Owner, epoch: UInt64, hash: SHA256Digest, content: RelayContent, restartEnvoy: String? = nil
+        agentBuild: String, owner: Owner, epoch: UInt64, writer: String? = nil, hash: SHA256Digest, content: RelayContent,
+        restartEnvoy: String? = nil
     ) {
         format = Self.currentFormat
         self.agentBuild = agentBuild
         self.owner = owner
         self.epoch = epoch
+        self.writer = writer
         self.hash = hash
         self.content = content
         self.restartEnvoy = restartEnvoy

@@ -40,10 +40,12 @@ public struct AgentReport: Hashable, Codable, Sendable {
     public var peers: [PeerReport]
     /// Why the tunnel's port hears nothing, with what to do, where a firewall of the host drops what comes to it.
     public var tunnelDropped: String?
-    /// The bindings for which Envoy has no healthy uplink, by name.
+    /// The bindings that no uplink which is well forwards, by name; empty while that is not known.
     public var starved: [String]
     /// Nil unless the outcome is `needsSecrets`.
     public var missingSecrets: [String]?
+    /// The bindings that Envoy refuses, by name, and why; what they share with others is served. Nil for none.
+    public var refusedBindings: [String: String]?
 
     public init(
         outcome: Outcome, agentBuild: String, hash: SHA256Digest? = nil, epoch: UInt64? = nil, changes: [String] = [],
@@ -66,6 +68,7 @@ public struct AgentReport: Hashable, Codable, Sendable {
         caveats = nil
         tunnelDropped = nil
         missingSecrets = nil
+        refusedBindings = nil
         self.listeners = listeners
         self.peers = peers
         self.starved = starved
@@ -112,6 +115,8 @@ public struct ListenerReport: Hashable, Codable, Sendable {
         case rejected
         /// Envoy has not said yet.
         case pending
+        /// It is new, and left out until an uplink says that it forwards one of its bindings.
+        case unforwarded
     }
 
     public var name: String
@@ -171,11 +176,14 @@ public struct UplinkReport: Hashable, Codable, Sendable {
     public var repairs: UInt64?
     /// The last of them, in words; nil when there was none.
     public var lastRepair: String?
+    /// That conntrack of the uplink's host is too small for what comes, in words with what to do; nil when it is not.
+    public var crowding: String?
 
     public init(
         ordinal: Int, hash: SHA256Digest?, ready: Bool, reason: String?, handshakeAge: Int?, receivedBytes: UInt64,
         sentBytes: UInt64,
-        wireGuardKind: String?, pathMTU: Int? = nil, targets: [TargetReport], repairs: UInt64? = nil, lastRepair: String? = nil
+        wireGuardKind: String?, pathMTU: Int? = nil, targets: [TargetReport], repairs: UInt64? = nil, lastRepair: String? = nil,
+        crowding: String? = nil
     ) {
         self.ordinal = ordinal
         self.hash = hash
@@ -189,6 +197,7 @@ public struct UplinkReport: Hashable, Codable, Sendable {
         self.targets = targets
         self.repairs = repairs
         self.lastRepair = lastRepair
+        self.crowding = crowding
     }
 }
 

@@ -4,6 +4,9 @@ public import Sodium
 /// What all uplinks of an EdgeNode share; each picks its own part by its ordinal. Holds no secret.
 public struct UplinkDocument: Hashable, Codable, Sendable {
     public static let currentFormat = 1
+    /// Of a document whose forwards stand in `lines` beside its content, one `Forward.line` each, and their endpoints in `endpoints` by
+    /// binding; its hash is of the content with them.
+    public static let packedFormat = 2
     /// The file's name in the ConfigMap and in an uplink's config folder.
     public static let fileName = "document.json"
 
@@ -76,17 +79,30 @@ public struct UplinkReplica: Hashable, Codable, Sendable {
 
 /// What arrives at an uplink's tunnel address on (protocol, tunnelPort) goes on to the target.
 public struct Forward: Hashable, Codable, Sendable {
+    /// Endpoints that one may have.
+    public static let mostEndpoints = 64
+
     public var binding: String
     public var `protocol`: TransportProtocol
     public var tunnelPort: Port
+    /// The only one, or the first of `endpoints`: an uplink of a former release knows no others.
     public var target: IPv4Address
     public var targetPort: Port
+    /// Over which new connections are spread, sorted; nil for the target alone.
+    public var endpoints: [Endpoint]?
 
-    public init(binding: String, protocol: TransportProtocol, tunnelPort: Port, target: IPv4Address, targetPort: Port) {
+    public init(
+        binding: String, protocol: TransportProtocol, tunnelPort: Port, target: IPv4Address, targetPort: Port,
+        endpoints: [Endpoint]? = nil
+    ) {
         self.binding = binding
         self.protocol = `protocol`
         self.tunnelPort = tunnelPort
         self.target = target
         self.targetPort = targetPort
+        self.endpoints = endpoints
     }
+
+    /// All that it leads to.
+    public var targets: [Endpoint] { endpoints ?? [Endpoint(address: target, port: targetPort)] }
 }

@@ -31,7 +31,11 @@ public func fullRelayDocument() throws -> RelayDocument {
                     name: "bridge", protocol: .tcp, port: .envoyBridge, address: try IPv4Address(parsing: "10.200.0.1"),
                     bindings: [], json: "{}"),
             ],
-            clusters: [EnvoyResource(name: "web", json: "{}")], endpoints: [EnvoyResource(name: "web", json: "{}")],
+            clusters: [EnvoyResource(name: "web", json: "{}")],
+            probes: UplinkProbes(
+                intervalMilliseconds: 1000, timeoutMilliseconds: 2000, unhealthyThreshold: 2,
+                uplinks: [ProbedUplink(ordinal: 0, address: try IPv4Address(parsing: "10.200.0.2"))],
+                tunnelPorts: ["web": try Port(443)]),
             secrets: [EnvoyResource(name: "web", json: "{}")], tlsFiles: [TLSFile(name: "web-00.key", contents: "KEY\n")],
             maxConnections: 32768,
             drainSeconds: 900))

@@ -2,6 +2,13 @@ import CLinuxHeaders
 import Foundation
 import Synchronization
 
+/// The path of the wireguard-go that is shipped (deploy/agent/wireguard-go).
+public func shippedWireGuardGo() throws -> String {
+    let top = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    return try run(top.appending(path: "deploy/agent/wireguard-go").path, "--cached").trimmingCharacters(
+        in: .whitespacesAndNewlines)
+}
+
 /// A network namespace of one test, gone with the value: its processes too.
 public final class TestNamespace: Sendable {
     public let name: String
