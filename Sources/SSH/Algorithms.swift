@@ -15,12 +15,16 @@ struct Algorithms {
         // No algorithms but announcements, which libssh2 1.11 makes only when they are named here.
         "ext-info-c", "kex-strict-c-v00@openssh.com",
     ]
+    /// Whether the libssh2 at hand is 1.11 or newer: that signs with RSA and SHA-2, and knows encrypt-then-MAC, GCM and ChaCha20.
+    static var isLibraryNew: Bool { libssh2_version(0x01_0B_00) != nil }
+
     /// libssh2 1.10 has none of the RSA ones; 1.11 does.
     private static let hostKeys = [
         "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256",
     ]
     private static let ciphers = [
-        "aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "aes256-ctr", "aes192-ctr", "aes128-ctr",
+        "aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr", "aes192-ctr",
+        "aes128-ctr",
     ]
     private static let macs = [
         "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512",

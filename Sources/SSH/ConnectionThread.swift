@@ -101,7 +101,7 @@ final class ConnectionThread: Sendable {
 
     private func enqueue(_ job: Job) {
         let refusal: SSHError.Reason? = state.withLock {
-            if $0.cancelled.remove(job.id) != nil { return .cancelled(during: .running(command: "\(job.request.command)")) }
+            if $0.cancelled.remove(job.id) != nil { return .cancelled(during: .running(command: job.request.name)) }
             if let ending = $0.ending { return ending.reason }
             if $0.isClosing { return .closed }
             $0.queue.append(job)
@@ -121,7 +121,7 @@ final class ConnectionThread: Sendable {
             return nil
         }
         waiting?.continuation.resume(
-            returning: .failure(endpoint.failure(.cancelled(during: .running(command: "\(waiting?.request.command ?? "")")))))
+            returning: .failure(endpoint.failure(.cancelled(during: .running(command: waiting?.request.name ?? "")))))
         wake.raise()
     }
 

@@ -34,6 +34,8 @@ public struct KnownHosts: Sendable {
     /// Lines that stand for no key: certificate authorities, whose certificates are not supported, and damaged ones.
     public let ignoredLines: [IgnoredLine]
     private let entries: [KnownHostsEntry]
+    /// Whether no line says anything about a key.
+    public var isEmpty: Bool { entries.isEmpty }
 
     /// - Throws: `InvalidValue` for a `@revoked` line that cannot be read. Other such lines are in `ignoredLines`.
     public init(parsing text: String) throws(InvalidValue) {

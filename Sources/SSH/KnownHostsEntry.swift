@@ -31,6 +31,9 @@ struct KnownHostsEntry: Sendable {
             words = words.dropFirst()
         }
         func unreadable(_ reason: String) -> Reading { marker == .revoked ? .unreadableRevocation(reason) : .ignored(reason) }
+        if words.contains(where: { $0.hasPrefix("SHA256:") || $0.hasPrefix("MD5:") }) {
+            return unreadable("it is a fingerprint, of which the key cannot be told; want the host, the key type and the key")
+        }
         guard words.count >= 3, let host = words.first else {
             return unreadable("want a host, a key type and a key")
         }

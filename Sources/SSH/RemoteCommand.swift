@@ -1,9 +1,25 @@
-/// A command for the far side's shell. It can only be written as a literal without interpolation, and be put together from such,
-/// so no value from outside ever reaches that shell; values travel on standard input.
+/// A number that nobody can have foreseen, as 32 hexadecimal digits: what it stands in was written after it was made.
+public struct Nonce: Sendable, CustomStringConvertible {
+    public let description: String
+
+    public init() {
+        var generator = SystemRandomNumberGenerator()
+        func digits() -> String {
+            let text = String(generator.next() as UInt64, radix: 16)
+            return String(repeating: "0", count: 16 - text.count) + text
+        }
+        description = digits() + digits()
+    }
+}
+
+/// A command for the far side's shell. It can only be written as a literal without interpolation, and be put together from such
+/// and from nonces, so no value from outside ever reaches that shell; values travel on standard input.
 public struct RemoteCommand: ExpressibleByStringLiteral, Sendable, CustomStringConvertible {
     private let text: String
 
     public init(stringLiteral text: StaticString) { self.text = "\(text)" }
+
+    public init(_ nonce: Nonce) { text = "\(nonce)" }
 
     private init(text: String) { self.text = text }
 
@@ -37,6 +53,18 @@ public struct ExecLimits: Equatable, Sendable {
 public enum ExecOutput: Sendable {
     case standardOutput([UInt8])
     case standardError([UInt8])
+}
+
+/// What a command must print before any of its input is sent.
+public struct ReadyMark: Equatable, Sendable {
+    public var text: String
+    /// From the start of the command.
+    public var within: Duration
+
+    public init(text: String, within: Duration) {
+        self.text = text
+        self.within = within
+    }
 }
 
 /// How a command ended.

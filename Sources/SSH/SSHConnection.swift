@@ -42,13 +42,20 @@ public final class SSHConnection: Sendable {
     ///
     /// A command whose connection is cut sees end of file on its input, as if the input were whole: it must know how much
     /// to expect.
+    /// - Parameter name: what errors call the command; nil for its text.
+    /// - Parameter ready: what must be in its standard output before its input is sent; where the command ends before that, nothing is
+    ///   sent at all. Nil to send at once. Not together with `onOutput`.
     /// - Parameter onOutput: called on the connection's thread with each piece as it arrives, instead of collecting it.
     /// - Returns: how the command ended, also when its status is not 0.
     public func execute(
-        _ command: RemoteCommand, input: ByteSource = .empty, limits: ExecLimits = ExecLimits(),
-        onOutput: (@Sendable (ExecOutput) -> Void)? = nil
+        _ command: RemoteCommand, name: String? = nil, input: ByteSource = .empty, ready: ReadyMark? = nil,
+        limits: ExecLimits = ExecLimits(), onOutput: (@Sendable (ExecOutput) -> Void)? = nil
     ) async throws(SSHError) -> ExecResult {
-        try await thread.execute(ExecRequest(command: command, input: input, limits: limits, onOutput: onOutput)).get()
+        try await thread.execute(
+            ExecRequest(
+                command: command, name: name ?? command.description, input: input, ready: ready, limits: limits,
+                onOutput: onOutput)
+        ).get()
     }
 
     /// Whether another command can be tried, as far as this side knows.

@@ -1,7 +1,8 @@
 import NetworkTypes
 import Sodium
 
-/// Who logs in, and with what. What is there is tried in the order key, password, keyboard-interactive.
+/// Who logs in, and with what. What is there is tried in the order key, password; keyboard-interactive in the
+/// place of a password that the server does not take.
 public struct SSHCredentials: Sendable, CustomStringConvertible {
     public let user: String
     public let privateKey: SSHPrivateKey?
@@ -22,6 +23,14 @@ public struct SSHCredentials: Sendable, CustomStringConvertible {
         self.privateKey = privateKey
         self.password = password
     }
+
+    private init(user: String, password: SecretBytes?) {
+        self.user = user
+        privateKey = nil
+        self.password = password
+    }
+
+    var withoutKey: SSHCredentials { SSHCredentials(user: user, password: password) }
 
     public var description: String { "\(user) with \(privateKey.map { _ in "a key" } ?? "no key")" }
 }

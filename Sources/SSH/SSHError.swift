@@ -41,20 +41,26 @@ public struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
         /// The peer took the connection and then fell silent.
         case handshakeTimedOut(after: Duration, heard: Heard)
         case authenticationTimedOut(after: Duration)
-        /// Something else listens on the port; its first words.
+        /// Something else listens on the port: what it seems to be, in words of ours; empty where it said nothing.
         case notSSH(String)
         case noCommonAlgorithm(AlgorithmKind, offered: [String], supported: [String])
         /// No known_hosts line names the host; the line that would, and those nothing was learned from.
         case hostKeyUnknown(HostKey, lineToAdd: String, ignoredLines: [KnownHosts.IgnoredLine])
         case hostKeyChanged(HostKey, lineToAdd: String, pinned: [KnownHosts.PinnedKey])
         case hostKeyRevoked(HostKey, line: Int)
-        /// The names of the methods tried, and of those the server would take; `hints` say what is odd.
-        case authenticationRefused(tried: [String], offered: [String], hints: [String])
+        /// The names of the methods tried, and of those the server would take, nil where it did not say; `hints` say what is odd.
+        case authenticationRefused(tried: [String], offered: [String]?, hints: [String])
+        /// The key, or the password, was taken, and the server wants more: by the methods named. `hints` say what became of that.
+        case secondFactorWanted([String], hints: [String])
         case keyUnreadable(String)
         case connectionLost(during: Step, String)
         /// Nothing came from the peer for that long.
         case idleTimedOut(during: Step, after: Duration)
         case commandTimedOut(command: String, after: Duration)
+        /// Until then the mark of `ExecRequest` had not come, and what had come instead; nothing was sent.
+        case notReady(command: String, after: Duration, said: String)
+        /// The peer sent more than any server has reason to, in words.
+        case excess(during: Step, String)
         /// The server let nothing be run.
         case channelRefused(command: String, String)
         case outputTooLarge(command: String, limit: Int)
@@ -79,10 +85,10 @@ public struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
         // A server that is just starting or stopping hangs up too.
         case .notSSH(""): false
         case .notSSH, .noCommonAlgorithm, .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked, .authenticationRefused,
-            .keyUnreadable, .channelRefused, .outputTooLarge:
+            .secondFactorWanted, .keyUnreadable, .notReady, .channelRefused, .outputTooLarge:
             true
         case .nameUnresolvable, .unreachable, .refused, .connectTimedOut, .handshakeTimedOut, .authenticationTimedOut,
-            .connectionLost, .idleTimedOut, .commandTimedOut, .inputFailed, .cancelled, .closed, .protocolFailure,
+            .connectionLost, .idleTimedOut, .commandTimedOut, .excess, .inputFailed, .cancelled, .closed, .protocolFailure,
             .outOfResources:
             false
         }

@@ -24,9 +24,10 @@ extension SSHError.Reason: CustomStringConvertible {
         case .nameUnresolvable, .unreachable, .refused, .connectTimedOut, .handshakeTimedOut, .authenticationTimedOut,
             .notSSH, .noCommonAlgorithm, .outOfResources:
             connectText
-        case .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked, .authenticationRefused, .keyUnreadable: trustText
-        case .connectionLost, .idleTimedOut, .commandTimedOut, .channelRefused, .outputTooLarge, .inputFailed, .cancelled,
-            .closed, .protocolFailure:
+        case .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked, .authenticationRefused, .secondFactorWanted, .keyUnreadable:
+            trustText
+        case .connectionLost, .idleTimedOut, .commandTimedOut, .notReady, .excess, .channelRefused, .outputTooLarge, .inputFailed,
+            .cancelled, .closed, .protocolFailure:
             sessionText
         }
     }
@@ -59,7 +60,7 @@ extension SSHError.Reason: CustomStringConvertible {
             words.isEmpty
                 ? "the peer closed the connection before any greeting; it may have banned this address or have too many "
                     + "connections open (fail2ban, MaxStartups)"
-                : "the peer is no SSH server, it says \"\(words)\"; check the port"
+                : "the peer is no SSH server but \(words); check the address and the port"
         case .noCommonAlgorithm(let kind, let offered, let supported):
             "no \(kind.rawValue) algorithm in common: the server offers \(names(offered)), this side has "
                 + "\(names(supported)); \(kind.advice)"
@@ -83,8 +84,12 @@ extension SSHError.Reason: CustomStringConvertible {
                     : "; no key of type \(key.type) is known, so compare its fingerprint on the server and add it: ") + line
         case .hostKeyRevoked(let key, let line): "the server's host key \(key) is revoked by line \(line) of known_hosts"
         case .authenticationRefused(let tried, let offered, let hints):
-            "the login was refused: tried \(names(tried)); the server takes \(names(offered)); "
+            "the login was refused: tried \(names(tried)); \(offered.map { "the server takes \(names($0)); " } ?? "")"
                 + (hints + ["check the user, its authorized_keys and sshd's log"]).joined(separator: "; ")
+        case .secondFactorWanted(let offered, let hints):
+            "the first credential was taken, and the server wants a second factor: \(names(offered)); "
+                + (hints + ["exempt this user from it in sshd_config (Match User, AuthenticationMethods publickey)"])
+                .joined(separator: "; ")
         case .keyUnreadable(let detail): "the private key cannot be used: \(detail)"
         default: ""
         }
@@ -96,6 +101,9 @@ extension SSHError.Reason: CustomStringConvertible {
         case .idleTimedOut(let step, let after):
             "nothing came from the peer for \(seconds(after)) while \(step.during); the host or the path to it is gone"
         case .commandTimedOut(let command, let after): "\"\(command)\" did not end within \(seconds(after))"
+        case .notReady(let command, let after, let said):
+            "\"\(command)\" was not begun within \(seconds(after)); the host said \(said.isEmpty ? "nothing" : "\"\(said)\"")"
+        case .excess(let step, let what): "the peer \(what) while \(step.during); the connection was ended"
         case .channelRefused(let command, let detail):
             "the server did not let \"\(command)\" run: \(detail); check MaxSessions, ForceCommand and the login shell"
         case .outputTooLarge(let command, let limit): "\"\(command)\" printed more than \(limit) bytes"
@@ -123,9 +131,15 @@ extension SSHError.AlgorithmKind {
         switch self {
         case .hostKey: "make an ed25519 host key on the server (ssh-keygen -A) and offer it"
         case .keyExchange: "allow curve25519-sha256 on the server (KexAlgorithms)"
-        case .cipher: "allow aes256-ctr on the server (Ciphers)"
-        case .mac: "allow hmac-sha2-256 on the server (MACs)"
+        case .cipher: "allow aes256-ctr on the server (Ciphers)\(newer)"
+        case .mac: "allow hmac-sha2-256 on the server (MACs)\(newer)"
         }
+    }
+
+    private var newer: String {
+        Algorithms.isLibraryNew
+            ? ""
+            : ", or run this with libssh2 1.11 (Debian 13, as the images are), which knows encrypt-then-MAC, GCM and ChaCha20"
     }
 }
 

@@ -72,6 +72,7 @@ struct KeyFileOutline {
         if starts("PuTTY-User-Key-File") {
             throw Self.invalid("it is in PuTTY's format; export it from puttygen as an OpenSSH key")
         }
+        if let damage = PEMDamage(of: bytes) { throw Self.invalid("\(damage)") }
         guard starts("-----BEGIN "), Self.contains(text, "-----END ") else {
             throw Self.invalid("it has no lines -----BEGIN … and -----END …; \(advice)")
         }
@@ -117,12 +118,26 @@ struct KeyFileOutline {
             reader.string() != nil, reader.string() != nil, let count = reader.uint32(), count == 1,
             let publicLength = reader.uint32(), publicLength > 4, let type = reader.name()
         else { throw invalid(damaged) }
+        guard !type.hasPrefix("sk-") else {
+            throw invalid(
+                "it is of type \(type), whose secret stays in a hardware key that somebody must touch; "
+                    + "make a key of its own for Tidegate: ssh-keygen -t ed25519")
+        }
+        guard !unreadableCiphers.contains(cipher) else {
+            throw invalid(
+                "it is encrypted by \(cipher), which libssh2 cannot undo; write it anew: ssh-keygen -p -Z aes256-ctr -f FILE")
+        }
         return KeyFileOutline(kind: type == "ssh-rsa" ? .rsa : .other, isEncrypted: cipher != "none")
     }
 
     /// Characters of base64 for 132 bytes. The type of the public key ends within 125 with the longest names OpenSSH has;
     /// the first private byte of a key that is not encrypted comes after 160 (PROTOCOL.key).
     private static let headLength = 176
+
+    /// What OpenSSH can encrypt keys by and libssh2 not (its crypt.c lists those it knows).
+    private static let unreadableCiphers: Set = [
+        "aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com",
+    ]
 
     private static func contains(_ text: Slice<UnsafeRawBufferPointer>, _ word: String) -> Bool {
         var rest = text

@@ -4,8 +4,9 @@ import NetworkTypes
 struct ServerGreeting {
     /// The line that starts with `SSH-`; nil when there is none.
     let identification: String?
-    /// The first line whatever it is, made safe to print.
-    let firstLine: String
+    /// What a peer that is no SSH server seems to be, in words of ours; empty for one that said nothing. Its own words are told to
+    /// nobody: whoever may name an address would read by them what others hide behind it.
+    let service: String
     /// The algorithms it offers; nil when its KEXINIT has not arrived as a whole.
     let proposal: Proposal?
 
@@ -18,7 +19,7 @@ struct ServerGreeting {
     }
 
     init(reading bytes: [UInt8]) {
-        firstLine = printable(String(decoding: bytes.prefix { $0 != 0x0A && $0 != 0x0D }, as: UTF8.self))
+        service = Self.service(bytes)
         var rest = bytes[...]
         var identification: String?
         while identification == nil, let end = rest.firstIndex(of: 0x0A) {
@@ -29,6 +30,15 @@ struct ServerGreeting {
         }
         self.identification = identification
         proposal = identification == nil ? nil : Self.readProposal(rest)
+    }
+
+    private static func service(_ bytes: [UInt8]) -> String {
+        if bytes.isEmpty { return "" }
+        let known = [
+            ("HTTP/", "a web server"), ("220", "a mail or FTP server"), ("RFB ", "a VNC server"), ("* OK", "an IMAP server"),
+            ("+OK", "a POP3 server"), ("\u{15}\u{3}", "a TLS server"), ("-ERR", "a Redis server"),
+        ]
+        return known.first { bytes.starts(with: $0.0.utf8) }?.1 ?? "something else"
     }
 
     /// A KEXINIT packet (RFC 4253, sections 6 and 7.1).

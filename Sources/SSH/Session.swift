@@ -15,16 +15,24 @@ final class Session {
     let wire: Wire
     /// Freed in `deinit`.
     let handle: OpaquePointer
+    /// What libssh2's callbacks are given; freed after the session.
+    private let context: UnsafeMutablePointer<tidegate_ssh_context>
     let algorithms: Algorithms
     private let interruption: () -> Interruption?
+    /// What another connection may still try where the server hung up on this one.
+    var untried: SSHCredentials?
 
     /// Opened ahead of the next command, so that this costs no round trip then.
     var spareChannel: OpaquePointer?
     /// Whether `libssh2_channel_open_ex` has been called and not yet ended; libssh2 opens one channel at a time.
     var isOpeningChannel = false
     var wantsSpareChannel = true
+    /// Whether a login or a command has used the stack since it was released.
+    var hasUsedStack = true
     /// Nil while no command runs.
     var commandDeadline: (instant: ContinuousClock.Instant, reason: SSHError.Reason)?
+    /// When a command is to be looked at again, whatever comes; nil for no such time.
+    var nextLook: ContinuousClock.Instant?
     /// Nil while nothing is expected from the peer.
     var silentSince: ContinuousClock.Instant?
     private var nextKeepalive = ContinuousClock.Instant.now
@@ -35,12 +43,16 @@ final class Session {
         interruption: @escaping () -> Interruption?
     ) throws(SSHError) {
         guard libraryStart == 0 else { throw endpoint.failure(.outOfResources("libssh2_init: \(libraryStart)")) }
-        // The session holds the wire's address; `deinit` frees the session before the wire goes.
-        guard
-            let handle = tidegate_ssh_session_new(
-                Unmanaged.passUnretained(wire).toOpaque(), receiveBytes, sendBytes, noteDisconnect)
-        else { throw endpoint.failure(.outOfResources("no memory for an SSH session")) }
+        // The context holds the wire's address; `deinit` frees the session before the wire goes.
+        let context = UnsafeMutablePointer<tidegate_ssh_context>.allocate(capacity: 1)
+        context.initialize(to: tidegate_ssh_context(wire: Unmanaged.passUnretained(wire).toOpaque(), held: 0))
+        guard let handle = tidegate_ssh_session_new(context, receiveBytes, sendBytes, noteDisconnect) else {
+            context.deallocate()
+            throw endpoint.failure(.outOfResources("no memory for an SSH session"))
+        }
         self.handle = handle
+        self.context = context
+        wire.held = { context.pointee.held }
         self.wire = wire
         self.endpoint = endpoint
         self.timeouts = timeouts
@@ -52,6 +64,8 @@ final class Session {
         // With the wire shut nothing waits, so this ends; libssh2 frees the channels along.
         wire.shutDown()
         while libssh2_session_free(handle) == LIBSSH2_ERROR_EAGAIN {}
+        wire.held = { 0 }
+        context.deallocate()
     }
 
     /// Tells the peer, if it can be told at once.
@@ -86,7 +100,7 @@ final class Session {
     func wait(_ step: SSHError.Step) throws(SSHError) {
         try checkLimits(step)
         let idleEnd = silentSince.map { max($0, wire.lastReceived) + timeouts.idle }
-        let limit = [commandDeadline?.instant, wire.deadline, idleEnd].compactMap { $0 }.min()
+        let limit = [commandDeadline?.instant, nextLook, wire.deadline, idleEnd].compactMap { $0 }.min()
         let mayKeepAlive = wire.deadline == nil
         let until = [limit, mayKeepAlive ? nextKeepalive : nil].compactMap { $0 }.min() ?? (.now + timeouts.idle)
         let readsWhileIdle = spareChannel != nil || isOpeningChannel
@@ -147,13 +161,18 @@ final class Session {
         case .closedByPeer:
             return endpoint.failure(closed(step, wire.farewell ?? "the peer closed the connection"))
         case .system(let code): return endpoint.failure(closed(step, wire.farewell ?? errnoText(code)))
+        case .flood:
+            return endpoint.failure(.excess(during: step, "sent more than \(Wire.freeBytes >> 20) MiB that nobody asked for"))
+        case .hoard:
+            let limit = "more than \(Wire.heldLimit >> 20) MiB"
+            return endpoint.failure(.excess(during: step, "made this side keep \(limit) of packets that nobody asked for"))
         case nil: break
         }
         if code == LIBSSH2_ERROR_SOCKET_DISCONNECT {
             return endpoint.failure(closed(step, wire.farewell ?? "the peer ended the session"))
         }
         if step == .handshake, let greeting = wire.greeting.map(ServerGreeting.init(reading:)) {
-            if greeting.identification == nil { return endpoint.failure(.notSSH(greeting.firstLine)) }
+            if greeting.identification == nil { return endpoint.failure(.notSSH(greeting.service)) }
             if let proposal = greeting.proposal, let mismatch = algorithms.mismatch(with: proposal) {
                 return endpoint.failure(mismatch)
             }
@@ -169,11 +188,17 @@ final class Session {
         return text.map { printable(String(cString: $0), limit: 200) } ?? ""
     }
 
+    /// Whether the peer ended the session, whatever libssh2 made of that.
+    func isCut(_ code: Int32) -> Bool {
+        wire.failure != nil || wire.farewell != nil
+            || [LIBSSH2_ERROR_SOCKET_DISCONNECT, LIBSSH2_ERROR_SOCKET_RECV, LIBSSH2_ERROR_SOCKET_SEND].contains(code)
+    }
+
     private func closed(_ step: SSHError.Step, _ detail: String) -> SSHError.Reason {
         if step == .handshake, let greeting = wire.greeting.map(ServerGreeting.init(reading:)),
             greeting.identification == nil
         {
-            return .notSSH(greeting.firstLine)
+            return .notSSH(greeting.service)
         }
         return .connectionLost(during: step, detail)
     }
@@ -182,7 +207,7 @@ final class Session {
         guard step == .handshake else { return .authenticationTimedOut(after: timeouts.connect) }
         let bytes = wire.greeting ?? []
         let greeting = ServerGreeting(reading: bytes)
-        if greeting.identification == nil && !bytes.isEmpty { return .notSSH(greeting.firstLine) }
+        if greeting.identification == nil && !bytes.isEmpty { return .notSSH(greeting.service) }
         let heard: SSHError.Heard = bytes.isEmpty ? .nothing : greeting.proposal == nil ? .greeting : .keyExchange
         return .handshakeTimedOut(after: timeouts.connect, heard: heard)
     }
@@ -202,8 +227,9 @@ private let libraryStart: Int32 = libssh2_init(0)
 
 // MARK: libssh2's callbacks; `abstract` points at the pointer to the wire
 
-private func wire(_ abstract: UnsafeMutablePointer<UnsafeMutableRawPointer?>?) -> Wire? {
-    abstract?.pointee.map { Unmanaged<Wire>.fromOpaque($0).takeUnretainedValue() }
+func wire(_ abstract: UnsafeMutablePointer<UnsafeMutableRawPointer?>?) -> Wire? {
+    let context = abstract?.pointee?.assumingMemoryBound(to: tidegate_ssh_context.self)
+    return context?.pointee.wire.map { Unmanaged<Wire>.fromOpaque($0).takeUnretainedValue() }
 }
 
 private let receiveBytes: tidegate_ssh_receive = { _, buffer, count, _, abstract in

@@ -5,7 +5,10 @@ import NetworkTypes
 /// A command as it is handed to the connection's thread.
 struct ExecRequest: Sendable {
     let command: RemoteCommand
+    /// What errors call it.
+    let name: String
     let input: ByteSource
+    let ready: ReadyMark?
     let limits: ExecLimits
     /// Nil to collect the output.
     let onOutput: (@Sendable (ExecOutput) -> Void)?
@@ -15,23 +18,24 @@ extension Session {
     /// Runs a command to its end. Any error but `channelRefused` leaves the session in an unknown state: it is to go.
     func execute(_ request: ExecRequest) throws(SSHError) -> ExecResult {
         let started = ContinuousClock.now
-        let command = request.command.description
         silentSince = started
         if let timeout = request.limits.timeout {
-            commandDeadline = (started + timeout, .commandTimedOut(command: command, after: timeout))
+            commandDeadline = (started + timeout, .commandTimedOut(command: request.name, after: timeout))
         }
         wire.statistics.update { $0.execs += 1 }
         defer {
             silentSince = nil
             commandDeadline = nil
+            nextLook = nil
             wire.statistics.update { $0.execTime += .now - started }
         }
-        let channel = try start(command)
+        let channel = try start(request)
         // Freed on success only: with an error the session goes, and its channels with it.
-        var exchange = Exchange(session: self, channel: channel, request: request)
+        var exchange = Exchange(session: self, channel: channel, request: request, started: started)
         let result = try exchange.run()
-        try free(channel, .running(command: command))
+        try free(channel, .running(command: request.name))
         wantsSpareChannel = true
+        hasUsedStack = true
         return result
     }
 
@@ -59,6 +63,10 @@ extension Session {
             if spareChannel != nil { return }
         }
         if wire.failure != nil { throw failure(.idle, code: LIBSSH2_ERROR_SOCKET_DISCONNECT) }
+        if hasUsedStack, !isOpeningChannel {
+            hasUsedStack = false
+            tidegate_release_stack()
+        }
         try wait(.idle)
     }
 
@@ -89,12 +97,12 @@ extension Session {
         return .refused(code)
     }
 
-    /// A channel on which `command` was started.
-    private func start(_ command: String) throws(SSHError) -> OpaquePointer {
-        let step = SSHError.Step.running(command: command)
+    /// A channel on which the command was started.
+    private func start(_ exec: ExecRequest) throws(SSHError) -> OpaquePointer {
+        let step = SSHError.Step.running(command: exec.name)
         if let spare = spareChannel {
             spareChannel = nil
-            if try request(command, on: spare) { return spare }
+            if try request(exec, on: spare) { return spare }
             // The server had closed it before the command came; nothing was run.
             try free(spare, step)
         }
@@ -110,24 +118,25 @@ extension Session {
                 guard wire.failure == nil, code == LIBSSH2_ERROR_CHANNEL_FAILURE else {
                     throw failure(.openingChannel, code: code)
                 }
-                throw endpoint.failure(.channelRefused(command: command, lastErrorText))
+                throw endpoint.failure(.channelRefused(command: exec.name, lastErrorText))
             case .opened(let channel):
-                if try request(command, on: channel) { return channel }
+                if try request(exec, on: channel) { return channel }
                 try free(channel, step)
-                throw endpoint.failure(.channelRefused(command: command, "it closed the channel"))
+                throw endpoint.failure(.channelRefused(command: exec.name, "it closed the channel"))
             }
         }
     }
 
     /// - Returns: false when the server closed the channel instead of answering.
-    private func request(_ command: String, on channel: OpaquePointer) throws(SSHError) -> Bool {
-        let step = SSHError.Step.running(command: command)
+    private func request(_ exec: ExecRequest, on channel: OpaquePointer) throws(SSHError) -> Bool {
+        let step = SSHError.Step.running(command: exec.name)
+        let command = exec.command.description
         while true {
             let code = libssh2_channel_process_startup(channel, "exec", 4, command, UInt32(command.utf8.count))
             if code == 0 { return true }
             if code == LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED {
                 try free(channel, step)
-                throw endpoint.failure(.channelRefused(command: command, "it refused the request"))
+                throw endpoint.failure(.channelRefused(command: exec.name, "it refused the request"))
             }
             guard code == LIBSSH2_ERROR_EAGAIN else { throw failure(step, code: code) }
             if libssh2_channel_eof(channel) == 1 { return false }
@@ -152,17 +161,23 @@ private struct Exchange: ~Copyable {
     private var isInputDone = false
     private var standardOutput: [UInt8] = []
     private var standardError: [UInt8] = []
+    /// What has not come yet; nil when the input may be sent.
+    private var awaited: (mark: [UInt8], until: ContinuousClock.Instant)?
+    /// Bytes of output in which it does not begin.
+    private var searched = 0
 
     /// Bytes read from the source at once: several of the 32,700 that libssh2 puts in a packet.
     private static let inputSize = 256 << 10
     /// Bytes that may wait for the socket before more is encrypted.
     private static let outboxTarget = 256 << 10
 
-    init(session: Session, channel: OpaquePointer, request: ExecRequest) {
+    init(session: Session, channel: OpaquePointer, request: ExecRequest, started: ContinuousClock.Instant) {
         self.session = session
         self.channel = channel
         self.request = request
-        step = .running(command: request.command.description)
+        step = .running(command: request.name)
+        awaited = request.ready.map { (Array($0.text.utf8), started + $0.within) }
+        session.nextLook = awaited?.until
         source = ByteSourceReader(request.input)
         buffer = InputBuffer(count: request.input.pieces.isEmpty ? 0 : Self.inputSize)
     }
@@ -172,6 +187,7 @@ private struct Exchange: ~Copyable {
             try session.checkLimits(step)
             let received = session.wire.lastReceived
             var progressed = try readOutput()
+            try lookForMark()
             // End of file on all output, then the close that follows the exit status.
             if libssh2_channel_eof(channel) == 1, libssh2_channel_wait_closed(channel) == 0 { break }
             if try writeInput() { progressed = true }
@@ -185,6 +201,23 @@ private struct Exchange: ~Copyable {
         return ExecResult(
             status: signal == nil ? libssh2_channel_get_exit_status(channel) : nil, signal: signal,
             standardOutput: standardOutput, standardError: standardError, inputBytesSent: inputBytesSent)
+    }
+
+    private mutating func lookForMark() throws(SSHError) {
+        guard let (mark, until) = awaited else { return }
+        if standardOutput[searched...].firstRange(of: mark) != nil {
+            awaited = nil
+            session.nextLook = nil
+            return
+        }
+        searched = max(searched, standardOutput.count - mark.count + 1)
+        if ContinuousClock.now >= until, let ready = request.ready {
+            let said = (standardOutput + standardError).prefix(600)
+            throw session.endpoint.failure(
+                .notReady(
+                    command: request.name, after: ready.within, said: printable(String(decoding: said, as: UTF8.self), limit: 300)
+                ))
+        }
     }
 
     private func exitSignal() -> String? {
@@ -214,24 +247,27 @@ private struct Exchange: ~Copyable {
         let count = withUnsafeTemporaryAllocation(byteCount: 32 << 10, alignment: 16) { chunk in
             let count = libssh2_channel_read_ex(
                 channel, stream, chunk.baseAddress?.assumingMemoryBound(to: CChar.self), chunk.count)
-            if count > 0 { take(&self, UnsafeRawBufferPointer(rebasing: chunk[..<count])) }
+            if count > 0 {
+                session.wire.giveBack(count)
+                take(&self, UnsafeRawBufferPointer(rebasing: chunk[..<count]))
+            }
             return count
         }
         if count < 0 && count != Int(LIBSSH2_ERROR_EAGAIN) { throw session.failure(step, code: Int32(count)) }
         if standardOutput.count > request.limits.output || standardError.count > request.limits.output {
             throw session.endpoint.failure(
-                .outputTooLarge(command: request.command.description, limit: request.limits.output))
+                .outputTooLarge(command: request.name, limit: request.limits.output))
         }
         return count > 0
     }
 
     /// - Returns: whether anything was done.
     private mutating func writeInput() throws(SSHError) -> Bool {
-        if isInputDone || session.wire.outboxCount >= Self.outboxTarget { return false }
+        if awaited != nil || isInputDone || session.wire.outboxCount >= Self.outboxTarget { return false }
         if buffer.isEmpty {
             let count: Int
             do { count = try source.read(into: buffer.whole) } catch {
-                throw session.endpoint.failure(.inputFailed(command: request.command.description, error.reason))
+                throw session.endpoint.failure(.inputFailed(command: request.name, error.reason))
             }
             buffer.filled(count)
         }

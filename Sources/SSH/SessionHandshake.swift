@@ -3,12 +3,42 @@ import Glibc
 import NetworkTypes
 
 extension Session {
-    /// From looking the name up to a session that takes commands.
+    /// From looking the name up to a session that takes commands. Where a server allows a single try, and that was not for the key, the
+    /// password gets a connection of its own.
     static func establish(
         _ endpoint: Endpoint, credentials: SSHCredentials, policy: HostKeyPolicy, timeouts: SSHTimeouts,
         statistics: Wire.Statistics, wake: WakeSignal, interruption: @escaping () -> Interruption?
     ) throws(SSHError) -> (Session, HostKey) {
         let deadline = ContinuousClock.now + timeouts.connect
+        func attempt(_ credentials: SSHCredentials) throws(SSHError) -> (Session, HostKey, rest: (SSHCredentials, SSHError)?) {
+            try establish(
+                endpoint, credentials: credentials, policy: policy, timeouts: timeouts, deadline: deadline,
+                statistics: statistics,
+                wake: wake, interruption: interruption)
+        }
+        let (session, key, rest) = try attempt(credentials)
+        guard let rest else { return (session, key) }
+        session.disconnect()
+        do throws(SSHError) {
+            let (session, key, none) = try attempt(rest.0)
+            if none == nil { return (session, key) }
+        } catch {
+            // Of the two refusals that of the key says why there were two.
+            guard case .authenticationRefused(let tried, let offered, let hints) = error.reason,
+                case .authenticationRefused(let before, _, let first) = rest.1.reason
+            else { throw error }
+            throw endpoint.failure(
+                .authenticationRefused(
+                    tried: before + tried, offered: offered, hints: first + hints.filter { !first.contains($0) }))
+        }
+        throw rest.1
+    }
+
+    private static func establish(
+        _ endpoint: Endpoint, credentials: SSHCredentials, policy: HostKeyPolicy, timeouts: SSHTimeouts,
+        deadline: ContinuousClock.Instant, statistics: Wire.Statistics, wake: WakeSignal,
+        interruption: @escaping () -> Interruption?
+    ) throws(SSHError) -> (Session, HostKey, rest: (SSHCredentials, SSHError)?) {
         let socket = try dial(endpoint, timeouts: timeouts, deadline: deadline, wake: wake, interruption: interruption)
         let wire = Wire(socket: socket, wake: wake, statistics: statistics)
         wire.deadline = deadline
@@ -20,9 +50,14 @@ extension Session {
         let key = try session.shakeHands(socket: socket.number)
         // No credential, not even the user's name, goes out before this.
         try session.judge(key, by: policy)
-        try session.authenticate(credentials)
+        do throws(SSHError) {
+            try session.authenticate(credentials)
+        } catch {
+            guard let untried = session.untried else { throw error }
+            return (session, key, (untried, error))
+        }
         session.beginService()
-        return (session, key)
+        return (session, key, nil)
     }
 
     private static func dial(

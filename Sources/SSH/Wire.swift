@@ -14,6 +14,10 @@ final class Wire {
         case system(Int32)
         /// `deadline` passed while the peer kept sending.
         case deadline
+        /// More came than any server has reason to send: `freeBytes` and the output of commands were used up.
+        case flood
+        /// libssh2 holds more for this session than `heldLimit`.
+        case hoard
     }
 
     enum Readiness { case ready, deadline }
@@ -32,6 +36,10 @@ final class Wire {
     var farewell: String?
     /// What prompts of keyboard-interactive are answered with; nil but while that runs.
     var answer: SecretBytes?
+    /// The first prompt of keyboard-interactive that there was no answer to, or that did not take it.
+    var prompt: String?
+    /// Bytes that libssh2 holds for the session.
+    var held: () -> Int = { 0 }
     private var readBudget = 0
     private var outbox: [UInt8] = []
     private var outboxStart = 0
@@ -42,7 +50,16 @@ final class Wire {
     /// What a push of megabytes made it grow to is not kept for the small messages after it.
     private static let keptOutbox = 16 << 10
     /// libssh2 reads for as long as there is something to read; a peer that never stops must not keep it for ever.
-    private static let readBudgetSize = 8 << 20
+    private static let readBudgetSize = 1 << 20
+    /// What may come besides the output of commands: the handshakes, answers, signs of life and the heads of packets. It is used up
+    /// by every byte, given back by each byte of output that a command's limit accounts for, and grows again by `freeBytesPerSecond`.
+    static let freeBytes = 4 << 20
+    private static let freeBytesPerMillisecond = 32
+    /// libssh2 keeps what it has no use for (answers nobody asked for, packets of kinds unknown to it) until the session ends.
+    /// Well-behaved servers leave it far below: a channel's window is 2 MiB, and is emptied after each `readBudgetSize`.
+    static let heldLimit = 4 << 20
+    private var free = Wire.freeBytes
+    private var freeSince = ContinuousClock.now
     /// Room for a greeting and KEXINIT, which is below 4 KiB with today's algorithms.
     private static let greetingLimit = 16 << 10
 
@@ -76,7 +93,17 @@ final class Wire {
     }
 
     /// libssh2 may read again.
-    func renewReadBudget() { readBudget = Self.readBudgetSize }
+    func renewReadBudget() {
+        readBudget = Self.readBudgetSize
+        let now = ContinuousClock.now
+        let milliseconds = Int((now - freeSince) / .milliseconds(1))
+        guard milliseconds > 0 else { return }
+        freeSince = now
+        free = min(Self.freeBytes, free + min(milliseconds, Self.freeBytes) * Self.freeBytesPerMillisecond)
+    }
+
+    /// A command's own limit accounts for so many bytes of what came.
+    func giveBack(_ count: Int) { free = min(Self.freeBytes, free + count) }
 
     /// From now on nothing goes out or comes in.
     func shutDown() { if failure == nil { failure = .system(ECANCELED) } }
@@ -90,10 +117,14 @@ final class Wire {
             failure = .deadline
             return -Int(ETIMEDOUT)
         }
+        if free <= 0 { failure = .flood }
+        if held() > Self.heldLimit { failure = .hoard }
+        if failure != nil { return -Int(ECONNRESET) }
         if readBudget <= 0 { return -Int(EAGAIN) }
         let count = recv(socket.number, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
         if count > 0 {
             readBudget -= count
+            free -= count
             lastReceived = .now
             let turned = sentSinceReceived
             sentSinceReceived = false

@@ -67,8 +67,10 @@ struct HostKeyKernelTests {
 
     @Test func aServerWithNothingInCommonIsExplained() async throws {
         for (configuration, kind, word) in [
+            // What 1.11 speaks with; see `HardenedKernelTests`.
             ("HostKeyAlgorithms rsa-sha2-512,rsa-sha2-256", SSHError.AlgorithmKind.hostKey, "rsa-sha2-512"),
             ("Ciphers chacha20-poly1305@openssh.com", .cipher, "chacha20-poly1305@openssh.com"),
+        ].dropLast(Algorithms.isLibraryNew ? 2 : 0) + [
             ("KexAlgorithms sntrup761x25519-sha512@openssh.com", .keyExchange, "sntrup761x25519-sha512@openssh.com"),
             ("MACs umac-64@openssh.com\nCiphers aes128-ctr", .mac, "umac-64@openssh.com"),
         ] {

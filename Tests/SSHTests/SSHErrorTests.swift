@@ -22,7 +22,7 @@ struct SSHErrorTests {
             (.handshakeTimedOut(after: .seconds(3), heard: .greeting), ["greeted"]),
             (.handshakeTimedOut(after: .seconds(3), heard: .keyExchange), ["key exchange"]),
             (.authenticationTimedOut(after: .seconds(3)), ["login", "3 s"]),
-            (.notSSH("HTTP/1.1 400"), ["no SSH server", "HTTP/1.1 400"]),
+            (.notSSH("a web server"), ["no SSH server but a web server"]),
             (.notSSH(""), ["closed the connection before any greeting"]),
             (
                 .noCommonAlgorithm(.hostKey, offered: ["rsa-sha2-512"], supported: ["ssh-ed25519"]),

@@ -48,6 +48,34 @@ struct SSHPrivateKeyTests {
         #expect(try refusal(damaged.replacing("%", with: "b3BlbnNzaC1rZXktdjEAAAAA")).contains("damaged"))
     }
 
+    @Test func whatBefellAKeyOnItsWayIsNamed() throws {
+        let folder = try ScratchFolder()
+        let key = try String(contentsOfFile: folder.key("k", type: "ed25519").file, encoding: .utf8)
+        #expect(try refusal(key.replacing("\n", with: " ")).contains("folded into one"))
+        #expect(try refusal(key.replacing("\n", with: "\\n")).contains("written out as \\n"))
+        #expect(try refusal(Data(key.utf8).base64EncodedString()).contains("base64 twice"))
+    }
+
+    @Test(arguments: ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"])
+    func aCipherThatLibssh2LacksIsNamed(cipher: String) throws {
+        let folder = try ScratchFolder()
+        let file = try folder.key("k", type: "ed25519", options: ["-Z", cipher], passphrase: "x").file
+        let reason = try refusal(String(contentsOfFile: file, encoding: .utf8), passphrase: SecretBytes(copying: [0x78]))
+        #expect(reason.contains("encrypted by \(cipher)") && reason.contains("ssh-keygen -p -Z aes256-ctr"))
+    }
+
+    /// The head of a key as PROTOCOL.key and PROTOCOL.u2f have it; ssh-keygen makes none without the hardware.
+    @Test(arguments: ["sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"])
+    func aHardwareKeyIsNamed(type: String) throws {
+        func string(_ bytes: [UInt8]) -> [UInt8] { [0, 0, 0, UInt8(bytes.count)] + bytes }
+        let publicKey = string(Array(type.utf8)) + string([UInt8](repeating: 1, count: 32)) + string(Array("ssh:".utf8))
+        let blob =
+            Array("openssh-key-v1\0".utf8) + string(Array("none".utf8)) + string(Array("none".utf8)) + string([]) + [0, 0, 0, 1]
+            + string(publicKey) + [UInt8](repeating: 0, count: 100)
+        let key = "-----BEGIN OPENSSH PRIVATE KEY-----\n\(Data(blob).base64EncodedString())\n-----END OPENSSH PRIVATE KEY-----\n"
+        #expect(try refusal(key).contains("of type \(type), whose secret stays in a hardware key"))
+    }
+
     @Test func aPassphraseWithNULIsRefused() throws {
         let key = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
         #expect(try refusal(key, passphrase: SecretBytes(copying: [65, 0, 66])).contains("NUL"))

@@ -15,7 +15,7 @@ struct ServerGreetingTests {
         let packet = kexInit(["kex-a,kex-b", "ssh-rsa", "aes-in", "aes-out", "mac-in", "mac-out"])
         let greeting = ServerGreeting(reading: Array("A notice\r\nSSH-2.0-Test \u{1}\r\n".utf8) + packet)
         #expect(greeting.identification == "SSH-2.0-Test \\u{1}")
-        #expect(greeting.firstLine == "A notice")
+        #expect(greeting.service == "something else")
         #expect(
             greeting.proposal
                 == .init(keyExchange: ["kex-a", "kex-b"], hostKey: ["ssh-rsa"], cipher: ["aes-in"], mac: ["mac-in"]))
