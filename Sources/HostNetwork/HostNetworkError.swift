@@ -38,7 +38,8 @@ extension HostNetworkError: CustomStringConvertible {
                 + "install the kernel's wireguard module or provide wireguard-go"
         case .noInterface(let name): "there is no interface \(name)"
         case .networkInUse(let network, let interface, let address):
-            "the tunnel's network \(network) overlaps \(address) of interface \(interface); choose another tunnel.network"
+            "the tunnel's network \(network) overlaps \(address) of interface \(interface) on this host; set spec.tunnel.network of the "
+                + "EdgeNode to one that is free there, such as 172.27.0.0/24"
         case .routeInUse(let network, let interface):
             "a route to \(network) already leads through interface \(interface); remove it or choose another tunnel.network"
         case .wireGuardGo(let name, let reason): "wireguard-go for \(name): \(reason)"

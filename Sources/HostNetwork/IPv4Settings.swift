@@ -20,12 +20,6 @@ extension NetworkInterfaces {
         for name in names { _ = try turn(.forwarding, on: false, for: name) }
     }
 
-    /// Lets packets that come by the interface be sent on to 127/8.
-    /// - Returns: whether it was off.
-    public func turnLoopbackRoutingOn(_ name: InterfaceName) throws(HostNetworkError) -> Bool {
-        try turn(.routeLocalnet, on: true, for: name)
-    }
-
     /// - Returns: whether it was otherwise; false too when the interface is gone.
     private func turn(_ setting: IPv4Setting, on: Bool, for name: InterfaceName) throws(HostNetworkError) -> Bool {
         guard let link = try link(name), let value = link.ipv4(setting), (value != 0) != on else { return false }

@@ -43,7 +43,7 @@ public final class NATTable {
 
     /// Whether the kernel's rules, ours or another's, were changed since the last `apply`. One question to the kernel.
     public func isTouched() throws(HostNetworkError) -> Bool {
-        try inOurTerms { () throws(NetlinkError) in try generation() != known?.generation }
+        try inOurTerms { () throws(NetlinkError) in try socket.rulesGeneration() != known?.generation }
     }
 
     /// Whether a table is there that lets nothing but our flows be forwarded; see `UplinkRuleset.forwardsNothingElse`.
@@ -68,8 +68,8 @@ public final class NATTable {
         known = nil
         let isGone = try inOurTerms { () throws(NetlinkError) in
             try retrying { () throws(NetlinkError) in
-                let generation = try self.generation()
-                guard try !table().isEmpty else { return false }
+                let generation = try socket.rulesGeneration()
+                guard try !socket.table(RulesetQueries.table).isEmpty else { return false }
                 try socket.transact(RulesetChange.removal(generation: generation))
                 return true
             }
@@ -91,7 +91,7 @@ public final class NATTable {
             try socket.transact(change.transaction(generation: present.generation))
             if case .update = change.kind {
                 // The next transaction of anyone has the number after ours.
-                known = Known(generation: present.generation &+ 1, state: present.state.updated(to: wanted.forwards))
+                known = Known(generation: present.generation &+ 1, state: present.state.updated(to: wanted))
             }
             return change.kind
         }
@@ -111,35 +111,20 @@ public final class NATTable {
     }
 
     private func present() throws(NetlinkError) -> Known {
-        let generation = try self.generation()
+        let generation = try socket.rulesGeneration()
         if let known, known.generation == generation { return known }
-        let table = try self.table()
+        let table = try socket.table(RulesetQueries.table)
         if table.isEmpty { return Known(generation: generation, state: RulesetState()) }
         let chains = try socket.dump(RulesetQueries.chains)
         let rules = try socket.dump(RulesetQueries.rules)
         let maps = try socket.dump(RulesetQueries.maps)
-        let hasMap = try reading(RulesetQueries.maps) { () throws(MalformedNetlink) in try RulesetState.mapIsThere(in: maps) }
-        let elements = hasMap ? try socket.dump(RulesetQueries.elements) : []
+        let haveMaps = try reading(RulesetQueries.maps) { () throws(MalformedNetlink) in try RulesetState.mapsAreThere(in: maps) }
+        var elements: [NetlinkReply] = []
+        for query in haveMaps ? RulesetQueries.elements : [] { elements += try socket.dump(query) }
         let state = try reading(RulesetQueries.rules) { () throws(MalformedNetlink) in
             try RulesetState(table: table, chains: chains, rules: rules, maps: maps, elements: elements)
         }
         return Known(generation: generation, state: state)
-    }
-
-    /// Empty when there is none.
-    private func table() throws(NetlinkError) -> [NetlinkReply] {
-        do throws(NetlinkError) {
-            return try socket.request(RulesetQueries.table)
-        } catch  where error.errno == ENOENT {
-            return []
-        }
-    }
-
-    private func generation() throws(NetlinkError) -> UInt32 {
-        let replies = try socket.request(RulesetQueries.generation)
-        return try reading(RulesetQueries.generation) { () throws(MalformedNetlink) in
-            try RulesetQueries.generation(in: replies)
-        }
     }
 
     // MARK: Flows
@@ -147,23 +132,14 @@ public final class NATTable {
     private func forgetStaleFlows(_ wanted: UplinkRuleset) throws(NetlinkError) -> Int {
         let replies = try socket.dump(TrackedFlow.query)
         let flows = try reading(TrackedFlow.query) { () throws(MalformedNetlink) in try TrackedFlow.flows(in: replies) }
-        let stale = TrackedFlow.stale(flows, to: wanted.address, forwards: wanted.forwards)
+        let stale = TrackedFlow.stale(
+            flows, to: wanted.address, forwards: wanted.forwards, spreads: wanted.spreads)
         for flow in stale {
             do throws(NetlinkError) {
                 try socket.request(flow.deletion)
             } catch  where error.errno == ENOENT {}
         }
         return stale.count
-    }
-
-    private func reading<Result>(
-        _ query: NetlinkMessage, _ body: () throws(MalformedNetlink) -> Result
-    ) throws(NetlinkError) -> Result {
-        do throws(MalformedNetlink) {
-            return try body()
-        } catch {
-            throw NetlinkError(request: "\(query)", cause: .malformed(error))
-        }
     }
 }
 
@@ -176,4 +152,4 @@ private func inOurTerms<Result>(_ body: () throws(NetlinkError) -> Result) throw
 }
 
 /// ERESTART, which the kernel answers to a transaction for another generation; linux/errno.h has it, glibc's headers do not.
-private let restartNeeded: Int32 = 85
+let restartNeeded: Int32 = 85

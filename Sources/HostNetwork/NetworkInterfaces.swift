@@ -142,12 +142,17 @@ public final class NetworkInterfaces {
         return changes
     }
 
-    /// - Throws: `networkInUse` when another interface has an address inside the network of one of `wanted`.
+    /// - Throws: `networkInUse` when another interface has an address inside the network of one of `wanted`, or one whose network holds
+    ///   it. Under a wider network an interface that has its address already keeps it: who lives with that shall not lose the tunnel.
     func refuseOverlap(_ wanted: [IPPrefix], except name: InterfaceName) throws(HostNetworkError) {
         let names = Dictionary(try links().map { ($0.index, $0.name) }, uniquingKeysWith: { first, _ in first })
-        for other in try addresses() {
+        let all = try addresses()
+        let own = Set(all.filter { names[$0.link] == name.description }.map(\.prefix))
+        for other in all {
             guard let interface = names[other.link], interface != name.description else { continue }
-            for prefix in wanted where prefix.holds(other.prefix) {
+            for prefix in wanted {
+                let isWider = other.prefix.length >= 8 && other.prefix.holds(prefix) && !own.contains(prefix)
+                guard isWider || prefix.holds(other.prefix) else { continue }
                 throw .networkInUse(prefix, interface: interface, address: other.prefix)
             }
         }

@@ -78,15 +78,18 @@ extension TrackedFlow {
         return flows
     }
 
-    /// The UDP flows to `address` that do not go where `forwards` says: to another target, or to none any more. UDP has no
+    /// The UDP flows to `address` that do not go where they are to go: to another target, or to none any more. UDP has no
     /// end, so such a flow would stick to its old target for as long as datagrams come. TCP connections end by themselves.
-    public static func stale(_ flows: [TrackedFlow], to address: IPv4Address, forwards: Forwards) -> [TrackedFlow] {
+    public static func stale(
+        _ flows: [TrackedFlow], to address: IPv4Address, forwards: Forwards, spreads: Spreads = [:]
+    ) -> [TrackedFlow] {
         flows.filter { flow in
             guard flow.transport == ForwardMap.number(of: .udp), flow.destination == address,
                 let port = ForwardMap.port(ForwardMap.bytes(flow.destinationPort))
             else { return false }
-            guard let target = forwards[ForwardKey(.udp, port)] else { return true }
-            return flow.replySource != target.address || flow.replySourcePort != target.port.number
+            let key = ForwardKey(.udp, port)
+            let targets = forwards[key].map { [$0] } ?? spreads[key] ?? []
+            return !targets.contains { flow.replySource == $0.address && flow.replySourcePort == $0.port.number }
         }
     }
 

@@ -31,6 +31,9 @@ public struct ForwardTarget: Hashable, Sendable, CustomStringConvertible {
 
 public typealias Forwards = [ForwardKey: ForwardTarget]
 
+/// Several targets each, over which new connections are spread.
+public typealias Spreads = [ForwardKey: [ForwardTarget]]
+
 /// The map `forwards` of type `inet_proto . inet_service : ipv4_addr . inet_service` as nf_tables stores it: each part of a
 /// concatenation begins on four bytes.
 enum ForwardMap {
@@ -41,7 +44,7 @@ enum ForwardMap {
     static let keyType: UInt32 = 12 << 6 | 13
     static let valueType: UInt32 = 7 << 6 | 13
 
-    /// Elements in one message. At 36 bytes each, this keeps the list well under the 65,535 bytes of an attribute.
+    /// Elements in one message. At 40 bytes each at most, this keeps the list well under the 65,535 bytes of an attribute.
     static let elementsPerMessage = 1500
 
     static func number(of transport: TransportProtocol) -> UInt8 {
@@ -75,7 +78,7 @@ enum ForwardMap {
         return (ForwardKey(transport, port), ForwardTarget(address, targetPort))
     }
 
-    private static func value(_ attribute: ParsedAttribute?) throws(MalformedNetlink) -> ArraySlice<UInt8>? {
+    static func value(_ attribute: ParsedAttribute?, length: UInt32 = length) throws(MalformedNetlink) -> ArraySlice<UInt8>? {
         guard let value = try attribute?.nested()[NetlinkAttributeType(NFTA_DATA_VALUE)]?.payload, value.count == Int(length)
         else {
             return nil

@@ -26,6 +26,8 @@ struct NFTablesExpression: Hashable, Sendable {
         case second = 2
         /// The second four bytes of `first` (`NFT_REG32_01`).
         case firstFromFourthByte = 9
+        /// The third four bytes of it (`NFT_REG32_02`).
+        case firstFromEighthByte = 10
     }
 
     enum Comparison: UInt32 {
@@ -108,12 +110,12 @@ extension NFTablesExpression {
             attributes: [.number(NFTA_CT_KEY, key.rawValue), .number(NFTA_CT_DREG, Register.first.rawValue)] + direction)
     }
 
-    /// The first register AND `mask`.
-    static func mask(_ mask: [UInt8]) -> Self {
+    /// The register AND `mask`.
+    static func mask(_ mask: [UInt8], in register: Register = .first) -> Self {
         Self(
             name: "bitwise",
             attributes: [
-                .number(NFTA_BITWISE_SREG, Register.first.rawValue), .number(NFTA_BITWISE_DREG, Register.first.rawValue),
+                .number(NFTA_BITWISE_SREG, register.rawValue), .number(NFTA_BITWISE_DREG, register.rawValue),
                 .number(NFTA_BITWISE_LEN, UInt32(mask.count)), .value(NFTA_BITWISE_MASK, mask),
                 .value(NFTA_BITWISE_XOR, [UInt8](repeating: 0, count: mask.count)),
             ])

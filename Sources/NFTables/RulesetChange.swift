@@ -8,9 +8,9 @@ public struct RulesetChange: Sendable {
         case none
         /// There was no table.
         case create
-        /// Something other than the map's elements was not ours: the whole table is put in place anew.
+        /// Something other than the maps' elements was not ours: the whole table is put in place anew.
         case rebuild(reason: String)
-        /// Elements of the map only.
+        /// Elements of the maps only.
         case update(added: [ForwardKey], changed: [ForwardKey], removed: [ForwardKey])
     }
 
@@ -34,16 +34,25 @@ public struct RulesetChange: Sendable {
             present.forwards[key].map { $0 != wanted.forwards[key] } ?? false
         }.sorted()
         let added = wanted.forwards.keys.filter { present.forwards[$0] == nil }.sorted()
-        if removed.isEmpty, changed.isEmpty, added.isEmpty {
+        let slots = SpreadMap.elements(wanted.spreads)
+        let oldSlots = present.slots.keys.filter { present.slots[$0] != slots[$0] }.sorted()
+        let newSlots = slots.keys.filter { present.slots[$0] != slots[$0] }.sorted()
+        if removed.isEmpty, changed.isEmpty, added.isEmpty, oldSlots.isEmpty, newSlots.isEmpty {
             kind = .none
             messages = []
-        } else {
-            kind = .update(added: added, changed: changed, removed: removed)
-            // A key with another value is refused, so changed ones go first and come again.
-            messages =
-                NFTablesMessages.deleteElements(removed + changed)
-                + NFTablesMessages.addElements((changed + added).compactMap { key in wanted.forwards[key].map { (key, $0) } })
+            return
         }
+        let (before, after) = (Set(present.slots.keys.map(\.forward)), Set(wanted.spreads.keys))
+        let touched = Set((oldSlots + newSlots).map(\.forward))
+        kind = .update(
+            added: added + after.subtracting(before).sorted(),
+            changed: changed + touched.intersection(before).intersection(after).sorted(),
+            removed: removed + before.subtracting(after).sorted())
+        // A key with another value is refused, so changed ones go first and come again.
+        messages =
+            NFTablesMessages.deleteElements(removed + changed) + NFTablesMessages.deleteElements(oldSlots)
+            + NFTablesMessages.addElements((changed + added).compactMap { key in wanted.forwards[key].map { (key, $0) } })
+            + NFTablesMessages.addElements(newSlots.compactMap { key in slots[key].map { (key, $0) } })
     }
 
     /// The messages between the begin and the end of a transaction.
@@ -57,24 +66,30 @@ public struct RulesetChange: Sendable {
     }
 
     private static func creation(of wanted: UplinkRuleset) -> [NetlinkMessage] {
-        var messages = [NFTablesMessages.createTable(), NFTablesMessages.createMap()]
+        var messages = [NFTablesMessages.createTable()] + NFTablesMessages.createMaps()
         messages += NFTablesMessages.addElements(wanted.forwards.sorted { $0.key < $1.key })
-        for chain in wanted.chains {
-            messages.append(NFTablesMessages.create(chain))
-            messages += chain.rules.map { NFTablesMessages.append($0, to: chain.name) }
-        }
-        return messages
+        messages += NFTablesMessages.addElements(SpreadMap.elements(wanted.spreads).sorted { $0.key < $1.key })
+        return messages + NFTablesMessages.create(wanted.chains, in: UplinkRuleset.table)
     }
 
     /// What of the table, elements aside, is not as wanted; nil when all is.
     private static func difference(_ present: RulesetState, _ wanted: UplinkRuleset) throws(MalformedNetlink) -> String? {
         if present.tableFlags != 0 { return "the table's flags" }
-        let map = RulesetState.FoundMap(
-            name: ForwardMap.name, flags: NFT_SET_MAP.rawValue, keyType: ForwardMap.keyType, keyLength: ForwardMap.length,
-            valueLength: ForwardMap.length)
-        if present.maps != [map] { return "the sets" }
-        if present.foreignElements > 0 { return "elements of map \(ForwardMap.name)" }
-        let chains = wanted.chains
+        let maps: Set = [
+            RulesetState.FoundMap(
+                name: ForwardMap.name, flags: NFT_SET_MAP.rawValue, keyType: ForwardMap.keyType, keyLength: ForwardMap.length,
+                valueLength: ForwardMap.length),
+            RulesetState.FoundMap(
+                name: SpreadMap.name, flags: NFT_SET_MAP.rawValue, keyType: SpreadMap.keyType, keyLength: SpreadMap.keyLength,
+                valueLength: ForwardMap.length),
+        ]
+        if present.maps.count != maps.count || Set(present.maps) != maps { return "the sets" }
+        if present.foreignElements > 0 { return "elements of maps \(ForwardMap.name) and \(SpreadMap.name)" }
+        return try difference(present, wanted.chains)
+    }
+
+    /// What of the chains and their rules is not as wanted; nil when all is.
+    static func difference(_ present: RulesetState, _ chains: [Chain]) throws(MalformedNetlink) -> String? {
         if present.chains.map(\.name).sorted() != chains.map(\.name).sorted() { return "the chains" }
         for chain in chains {
             let expected = RulesetState.FoundChain(

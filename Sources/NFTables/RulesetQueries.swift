@@ -9,25 +9,46 @@ public enum RulesetQueries {
         header: NFTablesMessages.header(family: UInt8(AF_UNSPEC)), description: "NFT_MSG_GETGEN")
 
     /// One request; ENOENT says that there is no table.
-    public static let table = NFTablesMessages.message(NFT_MSG_GETTABLE, "NFT_MSG_GETTABLE") {
-        $0.put(NetlinkAttributeType(NFTA_TABLE_NAME), string: UplinkRuleset.table)
+    public static let table = table(UplinkRuleset.table)
+
+    public static func table(_ table: String) -> NetlinkMessage {
+        NFTablesMessages.message(NFT_MSG_GETTABLE, "NFT_MSG_GETTABLE", table: table) {
+            $0.put(NetlinkAttributeType(NFTA_TABLE_NAME), string: table)
+        }
     }
 
     // Dumps. Kernels differ in which of them they filter by table; the answers are filtered again.
 
-    public static let chains = NFTablesMessages.message(NFT_MSG_GETCHAIN, "NFT_MSG_GETCHAIN") {
-        $0.put(NetlinkAttributeType(NFTA_CHAIN_TABLE), string: UplinkRuleset.table)
+    public static let chains = chains(of: UplinkRuleset.table)
+
+    public static func chains(of table: String) -> NetlinkMessage {
+        NFTablesMessages.message(NFT_MSG_GETCHAIN, "NFT_MSG_GETCHAIN", table: table) {
+            $0.put(NetlinkAttributeType(NFTA_CHAIN_TABLE), string: table)
+        }
     }
-    public static let rules = NFTablesMessages.message(NFT_MSG_GETRULE, "NFT_MSG_GETRULE") {
-        $0.put(NetlinkAttributeType(NFTA_RULE_TABLE), string: UplinkRuleset.table)
+
+    public static let rules = rules(of: UplinkRuleset.table)
+
+    public static func rules(of table: String) -> NetlinkMessage {
+        NFTablesMessages.message(NFT_MSG_GETRULE, "NFT_MSG_GETRULE", table: table) {
+            $0.put(NetlinkAttributeType(NFTA_RULE_TABLE), string: table)
+        }
     }
-    public static let maps = NFTablesMessages.message(NFT_MSG_GETSET, "NFT_MSG_GETSET") {
-        $0.put(NetlinkAttributeType(NFTA_SET_TABLE), string: UplinkRuleset.table)
+
+    public static let maps = maps(of: UplinkRuleset.table)
+
+    public static func maps(of table: String) -> NetlinkMessage {
+        NFTablesMessages.message(NFT_MSG_GETSET, "NFT_MSG_GETSET", table: table) {
+            $0.put(NetlinkAttributeType(NFTA_SET_TABLE), string: table)
+        }
     }
-    /// Only when `maps` told of the map.
-    public static let elements = NFTablesMessages.message(NFT_MSG_GETSETELEM, "NFT_MSG_GETSETELEM \(ForwardMap.name)") {
-        $0.put(NetlinkAttributeType(NFTA_SET_ELEM_LIST_TABLE), string: UplinkRuleset.table)
-        $0.put(NetlinkAttributeType(NFTA_SET_ELEM_LIST_SET), string: ForwardMap.name)
+
+    /// Of each map of ours; only when `maps` told of it.
+    public static let elements = [ForwardMap.name, SpreadMap.name].map { map in
+        NFTablesMessages.message(NFT_MSG_GETSETELEM, "NFT_MSG_GETSETELEM \(map)") {
+            $0.put(NetlinkAttributeType(NFTA_SET_ELEM_LIST_TABLE), string: UplinkRuleset.table)
+            $0.put(NetlinkAttributeType(NFTA_SET_ELEM_LIST_SET), string: map)
+        }
     }
 
     /// Dumps of every chain that IPv4 packets may meet, whosever it is.

@@ -8,9 +8,11 @@ public struct RulesetState: Sendable {
     var chains: [FoundChain] = []
     var rules: [FoundRule] = []
     var maps: [FoundMap] = []
-    /// What the map holds.
+    /// What the map `forwards` holds.
     public internal(set) var forwards: Forwards = [:]
-    /// Elements of the map that no key or target of ours reads as.
+    /// What the map `endpoints` holds.
+    var slots: [SpreadMap.Key: ForwardTarget] = [:]
+    /// Elements of the maps that no key or target of ours reads as.
     var foreignElements = 0
 
     struct FoundChain: Hashable, Sendable {
@@ -38,15 +40,17 @@ public struct RulesetState: Sendable {
     /// No table.
     public init() {}
 
-    /// From the answers to `RulesetQueries`; those of `elements` may be empty when there is no map.
+    /// From the answers to `RulesetQueries`; those of `elements` may be empty when there are no maps.
+    /// - Parameter name: the table's.
     public init(
-        table: [NetlinkReply], chains: [NetlinkReply], rules: [NetlinkReply], maps: [NetlinkReply], elements: [NetlinkReply]
+        _ name: String = UplinkRuleset.table, table: [NetlinkReply], chains: [NetlinkReply], rules: [NetlinkReply],
+        maps: [NetlinkReply], elements: [NetlinkReply]
     ) throws(MalformedNetlink) {
         for reply in table {
             let found = try reply.attributes(after: nfgenmsg.self)
             tableFlags = try found[NetlinkAttributeType(NFTA_TABLE_FLAGS)]?.u32BigEndian() ?? 0
         }
-        for found in try Self.ours(chains, NetlinkAttributeType(NFTA_CHAIN_TABLE)) {
+        for found in try Self.ours(chains, NetlinkAttributeType(NFTA_CHAIN_TABLE), name) {
             let hook = try found[NetlinkAttributeType(NFTA_CHAIN_HOOK)]?.nested()
             self.chains.append(
                 FoundChain(
@@ -56,14 +60,14 @@ public struct RulesetState: Sendable {
                     priority: try hook?[NetlinkAttributeType(NFTA_HOOK_PRIORITY)].map(Self.signed),
                     policy: try found[NetlinkAttributeType(NFTA_CHAIN_POLICY)].map(Self.signed)))
         }
-        for found in try Self.ours(rules, NetlinkAttributeType(NFTA_RULE_TABLE)) {
+        for found in try Self.ours(rules, NetlinkAttributeType(NFTA_RULE_TABLE), name) {
             let expressions = try found[NetlinkAttributeType(NFTA_RULE_EXPRESSIONS)]?.nested()
             self.rules.append(
                 FoundRule(
                     chain: found[NetlinkAttributeType(NFTA_RULE_CHAIN)]?.string ?? "",
                     expressions: expressions.map(Array.init) ?? []))
         }
-        for found in try Self.ours(maps, NetlinkAttributeType(NFTA_SET_TABLE)) {
+        for found in try Self.ours(maps, NetlinkAttributeType(NFTA_SET_TABLE), name) {
             self.maps.append(
                 FoundMap(
                     name: found[NetlinkAttributeType(NFTA_SET_NAME)]?.string ?? "",
@@ -73,11 +77,17 @@ public struct RulesetState: Sendable {
                     valueLength: try found[NetlinkAttributeType(NFTA_SET_DATA_LEN)]?.u32BigEndian() ?? 0))
         }
         for reply in elements {
-            guard let list = try reply.attributes(after: nfgenmsg.self)[NetlinkAttributeType(NFTA_SET_ELEM_LIST_ELEMENTS)] else {
-                continue
-            }
+            let found = try reply.attributes(after: nfgenmsg.self)
+            guard let list = found[NetlinkAttributeType(NFTA_SET_ELEM_LIST_ELEMENTS)] else { continue }
+            let isSpread = found[NetlinkAttributeType(NFTA_SET_ELEM_LIST_SET)]?.string == SpreadMap.name
             for element in try list.nested() {
-                if let (key, target) = try ForwardMap.element(element) {
+                if isSpread {
+                    if let (key, target) = try SpreadMap.element(element) {
+                        slots[key] = target
+                    } else {
+                        foreignElements += 1
+                    }
+                } else if let (key, target) = try ForwardMap.element(element) {
                     forwards[key] = target
                 } else {
                     foreignElements += 1
@@ -89,27 +99,29 @@ public struct RulesetState: Sendable {
     /// Whether there is a table that lets nothing but our flows be forwarded: what we left when we had turned forwarding on.
     public var forwardsNothingElse: Bool { chains.contains { $0.hook == NF_INET_FORWARD.rawValue && $0.policy == NF_DROP } }
 
-    /// This state after a transaction that changed nothing but the map's elements.
-    public func updated(to forwards: Forwards) -> RulesetState {
+    /// This state after a transaction that changed nothing but the maps' elements.
+    public func updated(to wanted: UplinkRuleset) -> RulesetState {
         var state = self
-        state.forwards = forwards
+        state.forwards = wanted.forwards
+        state.slots = SpreadMap.elements(wanted.spreads)
         return state
     }
 
-    /// Whether the map is there, so that its elements can be asked for.
-    public static func mapIsThere(in replies: [NetlinkReply]) throws(MalformedNetlink) -> Bool {
-        try ours(replies, NetlinkAttributeType(NFTA_SET_TABLE)).contains {
-            $0[NetlinkAttributeType(NFTA_SET_NAME)]?.string == ForwardMap.name
+    /// Whether the maps are there, so that their elements can be asked for.
+    public static func mapsAreThere(in replies: [NetlinkReply]) throws(MalformedNetlink) -> Bool {
+        let names = try ours(replies, NetlinkAttributeType(NFTA_SET_TABLE)).map {
+            $0[NetlinkAttributeType(NFTA_SET_NAME)]?.string
         }
+        return names.contains(ForwardMap.name) && names.contains(SpreadMap.name)
     }
 
     private static func ours(
-        _ replies: [NetlinkReply], _ tableName: NetlinkAttributeType
+        _ replies: [NetlinkReply], _ tableName: NetlinkAttributeType, _ name: String = UplinkRuleset.table
     ) throws(MalformedNetlink) -> [ParsedAttributes] {
         var result: [ParsedAttributes] = []
         for reply in replies {
             let found = try reply.attributes(after: nfgenmsg.self)
-            if found[tableName]?.string == UplinkRuleset.table { result.append(found) }
+            if found[tableName]?.string == name { result.append(found) }
         }
         return result
     }

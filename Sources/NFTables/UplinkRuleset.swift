@@ -18,6 +18,8 @@ public struct UplinkRuleset: Hashable, Sendable {
     /// Forwarding was off on this host before us: nothing but our own flows may use it.
     public var forwardsNothingElse: Bool
     public var forwards: Forwards
+    /// Of other keys than `forwards`.
+    public var spreads: Spreads
 
     /// At which addresses of this host :40600 leads to Envoy's read-only bridge on the relay.
     public enum BridgeScope: Hashable, Sendable {
@@ -31,7 +33,7 @@ public struct UplinkRuleset: Hashable, Sendable {
 
     public init(
         interface: String, address: IPv4Address, relay: IPv4Address, bridge: BridgeScope, forwardsNothingElse: Bool,
-        forwards: Forwards
+        forwards: Forwards, spreads: Spreads = [:]
     ) {
         self.interface = interface
         self.address = address
@@ -39,6 +41,7 @@ public struct UplinkRuleset: Hashable, Sendable {
         self.bridge = bridge
         self.forwardsNothingElse = forwardsNothingElse
         self.forwards = forwards
+        self.spreads = spreads
     }
 }
 
@@ -98,6 +101,15 @@ extension UplinkRuleset {
                     .payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2, into: .firstFromFourthByte),
                     .lookup(in: ForwardMap.name), .destinationNAT(port: .firstFromFourthByte),
                 ]),
+            Rule(
+                comment: "bindings to endpoints",
+                expressions: fromTunnel + toTunnelAddress + [
+                    .meta(NFT_META_L4PROTO),
+                    .payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2, into: .firstFromFourthByte),
+                    .payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2, into: .firstFromEighthByte),
+                    .mask(SpreadMap.mask, in: .firstFromEighthByte),
+                    .lookup(in: SpreadMap.name), .destinationNAT(port: .firstFromFourthByte),
+                ]),
             Rule(comment: "readiness", expressions: fromTunnel + toTunnelAddress + toReadiness + [.verdict(NF_ACCEPT)]),
             Rule(comment: "ping", expressions: fromTunnel + toTunnelAddress + isICMP + [.verdict(NF_ACCEPT)]),
             Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(NF_DROP)]),
@@ -135,11 +147,30 @@ extension UplinkRuleset {
             rules: [
                 Rule(comment: "MSS of the path", expressions: fromTunnel + isSYN + NFTablesExpression.clampMSS),
                 Rule(comment: "MSS of the path", expressions: toTunnel + isSYN + NFTablesExpression.clampMSS),
+            ] + neverTargets + [
                 Rule(comment: "bindings", expressions: fromTunnel + isDestinationNATed + [.verdict(NF_ACCEPT)]),
                 Rule(comment: "replies and the bridge", expressions: toTunnel + isDestinationNATed + [.verdict(NF_ACCEPT)]),
                 Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(NF_DROP)]),
                 Rule(comment: "nothing else to the relay", expressions: toTunnel + [.verdict(NF_DROP)]),
             ])
+    }
+
+    /// Whatever the map says, and whoever wrote it: what came through the tunnel goes neither back into it, nor to this host's loopback,
+    /// nor to link-local (where clouds hand out credentials), multicast or reserved addresses (RFC 6890).
+    private var neverTargets: [Rule] {
+        let networks: [(String, network: [UInt8], mask: [UInt8])] = [
+            ("link-local", [169, 254, 0, 0], [0xFF, 0xFF, 0, 0]), ("loopback", [127, 0, 0, 0], [0xFF, 0, 0, 0]),
+            ("multicast, reserved", [224, 0, 0, 0], [0xE0, 0, 0, 0]),
+        ]
+        return [Rule(comment: "never a target: the tunnel", expressions: fromTunnel + toTunnel + [.verdict(NF_DROP)])]
+            + networks.map { name, network, mask in
+                Rule(
+                    comment: "never a target: \(name)",
+                    expressions: fromTunnel + [
+                        .payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4), .mask(mask), .compare(.equal, network),
+                        .verdict(NF_DROP),
+                    ])
+            }
     }
 
     private var input: Chain {
@@ -150,6 +181,12 @@ extension UplinkRuleset {
         return Chain(
             name: "input", type: "filter", hook: NF_INET_LOCAL_IN.rawValue, priority: Priority.filter, policy: NF_ACCEPT,
             rules: [
+                Rule(
+                    comment: "never a target: readiness",
+                    expressions: fromTunnel + isDestinationNATed + toReadiness + [.verdict(NF_DROP)]),
+                Rule(
+                    comment: "never a target: the bridge",
+                    expressions: fromTunnel + isDestinationNATed + isTCP(to: .envoyBridge) + [.verdict(NF_DROP)]),
                 Rule(comment: "bindings to this host", expressions: fromTunnel + isDestinationNATed + [.verdict(NF_ACCEPT)]),
                 Rule(comment: "answers", expressions: fromTunnel + isReply + [.verdict(NF_ACCEPT)]),
                 Rule(comment: "readiness", expressions: fromTunnel + toReadiness + [.verdict(NF_ACCEPT)]),

@@ -17,8 +17,10 @@ import WireGuardNetlink
         let name: InterfaceName
         let key: WireGuardPrivateKey
         let address: String
+        let program: String
 
-        init(_ letter: String, address: String) throws {
+        init(_ letter: String, address: String, program: String = WireGuardDeviceTests.program) throws {
+            self.program = program
             namespace = try TestNamespace("kernel")
             name = try InterfaceName(parsing: "kw\(letter)\(getpid())")
             key = try .generate()
@@ -28,7 +30,7 @@ import WireGuardNetlink
         func open() throws -> WireGuardDevice {
             try WireGuardDevice.open(
                 name, preferring: .userspace,
-                startUserspace: { try WireGuardGo.start(path: WireGuardDeviceTests.program, interface: $0) })
+                startUserspace: { try WireGuardGo.start(WireGuardGo.Program(program), interface: $0) })
         }
 
         func ensure() throws -> [String] {
@@ -56,7 +58,8 @@ import WireGuardNetlink
     }
 
     @Test func twoEndsReachEachOther() throws {
-        let relay = try End("a", address: "10.200.0.1")
+        // One that we ship, and the host's.
+        let relay = try End("a", address: "10.200.0.1", program: shippedWireGuardGo())
         let uplink = try End("b", address: "10.200.0.2")
         defer { for end in [relay, uplink] { _ = try? end.remove() } }
         try relay.namespace.connect(to: uplink.namespace, interfaces: ("v0", "v0"), addresses: ("10.1.0.1/24", "10.1.0.2/24"))
@@ -118,16 +121,30 @@ import WireGuardNetlink
         #expect("\(try #require(error))".contains("an interface v0 of kind veth is there already and is not ours"))
     }
 
-    @Test func refusesANetworkThatAnotherInterfaceHas() throws {
+    /// Inside ours, around ours with an address in it, and around ours.
+    @Test(arguments: ["10.200.0.77/25", "10.200.0.1/16", "10.200.9.1/16"])
+    func refusesANetworkThatAnotherInterfaceHas(other: String) throws {
         let (a, b) = (try TestNamespace("kernel"), try TestNamespace("kernel"))
-        try a.connect(to: b, interfaces: ("v0", "v0"), addresses: ("10.200.0.77/25", "10.200.0.78/25"))
+        try a.connect(to: b, interfaces: ("v0", "v0"), addresses: (other, "10.200.0.78/25"))
         let error = try a.inside {
             let device = try WireGuardDevice.open(try InterfaceName(parsing: "kwx"), preferring: .userspace)
             return #expect(throws: HostNetworkError.self) {
                 try device.ensureInterface(addresses: [try IPPrefix(parsing: "10.200.0.1/24")], mtu: 1420)
             }
         }
-        #expect("\(try #require(error))".contains("overlaps 10.200.0.77/25 of interface v0"))
+        #expect("\(try #require(error))".contains("overlaps \(other) of interface v0"))
+        #expect("\(try #require(error))".contains("set spec.tunnel.network"))
+    }
+
+    /// An update must not take the tunnel of those who live with a wider network, nor may a bridge that comes later.
+    @Test func aWiderNetworkThatComesLaterTakesNothing() throws {
+        let relay = try End("w", address: "10.200.0.1")
+        #expect(try !relay.ensure().isEmpty)
+        let other = try TestNamespace("kernel")
+        try relay.namespace.connect(to: other, interfaces: ("v0", "v0"), addresses: ("10.200.9.1/16", "10.200.9.2/16"))
+        #expect(try relay.ensure() == [])
+        _ = try relay.remove()
+        #expect(throws: HostNetworkError.self) { try relay.ensure() }
     }
 
     @Test func saysWhyThereIsNoDevice() throws {
@@ -137,7 +154,8 @@ import WireGuardNetlink
             let addresses = [try IPPrefix(parsing: "10.200.0.1/24")]
             let bare = try WireGuardDevice.open(name, preferring: .userspace)
             let broken = try WireGuardDevice.open(
-                name, preferring: .userspace, startUserspace: { try WireGuardGo.start(path: "/bin/false", interface: $0) })
+                name, preferring: .userspace,
+                startUserspace: { try WireGuardGo.start(WireGuardGo.Program("/bin/false"), interface: $0) })
             return (
                 #expect(throws: HostNetworkError.self) { try bare.ensureInterface(addresses: addresses, mtu: 1420) },
                 #expect(throws: HostNetworkError.self) { try broken.ensureInterface(addresses: addresses, mtu: 1420) }

@@ -15,11 +15,12 @@ private func forwards(_ count: Int, target: String = "10.96.0.1") throws -> Forw
 }
 
 private func ruleset(
-    _ forwards: Forwards, bridge: UplinkRuleset.BridgeScope = .everyAddress, forwardsNothingElse: Bool = false
+    _ forwards: Forwards, _ spreads: Spreads = [:], bridge: UplinkRuleset.BridgeScope = .everyAddress,
+    forwardsNothingElse: Bool = false
 ) throws -> UplinkRuleset {
     UplinkRuleset(
         interface: "wg-uplink", address: try IPv4Address(parsing: "10.200.0.2"), relay: try IPv4Address(parsing: "10.200.0.1"),
-        bridge: bridge, forwardsNothingElse: forwardsNothingElse, forwards: forwards)
+        bridge: bridge, forwardsNothingElse: forwardsNothingElse, forwards: forwards, spreads: spreads)
 }
 
 @Suite struct NATTableTests {
@@ -38,6 +39,10 @@ private func ruleset(
                 \t\telements = { udp . 1 : 10.96.0.1 . 1 }
                 \t}
 
+                \tmap endpoints {
+                \t\ttype inet_proto . inet_service . inet_service : ipv4_addr . inet_service
+                \t}
+
                 \tchain answers {
                 \t\ttype filter hook prerouting priority mangle; policy accept;
                 \t\tiifname != "wg-uplink" meta l4proto udp ct original ip daddr 10.200.0.2 ip frag-off set ip frag-off & 49151 comment "UDP answers may be fragmented"
@@ -46,6 +51,7 @@ private func ruleset(
                 \tchain prerouting {
                 \t\ttype nat hook prerouting priority dstnat - 1; policy accept;
                 \t\tiifname "wg-uplink" ip daddr 10.200.0.2 dnat ip to meta l4proto . th dport map @forwards comment "bindings"
+                \t\tiifname "wg-uplink" ip daddr 10.200.0.2 dnat ip to meta l4proto . th dport . th sport & 126 map @endpoints comment "bindings to endpoints"
                 \t\tiifname "wg-uplink" ip daddr 10.200.0.2 tcp dport 40500 accept comment "readiness"
                 \t\tiifname "wg-uplink" ip daddr 10.200.0.2 meta l4proto icmp accept comment "ping"
                 \t\tiifname "wg-uplink" drop comment "nothing else of the relay"
@@ -62,6 +68,10 @@ private func ruleset(
                 \t\ttype filter hook forward priority mangle; policy drop;
                 \t\tiifname "wg-uplink" tcp flags syn / syn,rst tcp option maxseg size set rt mtu comment "MSS of the path"
                 \t\toifname "wg-uplink" tcp flags syn / syn,rst tcp option maxseg size set rt mtu comment "MSS of the path"
+                \t\tiifname "wg-uplink" oifname "wg-uplink" drop comment "never a target: the tunnel"
+                \t\tiifname "wg-uplink" ip daddr 169.254.0.0/16 drop comment "never a target: link-local"
+                \t\tiifname "wg-uplink" ip daddr 127.0.0.0/8 drop comment "never a target: loopback"
+                \t\tiifname "wg-uplink" ip daddr 224.0.0.0/3 drop comment "never a target: multicast, reserved"
                 \t\tiifname "wg-uplink" ct status dnat accept comment "bindings"
                 \t\toifname "wg-uplink" ct status dnat accept comment "replies and the bridge"
                 \t\tiifname "wg-uplink" drop comment "nothing else of the relay"
@@ -70,6 +80,8 @@ private func ruleset(
 
                 \tchain input {
                 \t\ttype filter hook input priority filter; policy accept;
+                \t\tiifname "wg-uplink" ct status dnat tcp dport 40500 drop comment "never a target: readiness"
+                \t\tiifname "wg-uplink" ct status dnat tcp dport 40600 drop comment "never a target: the bridge"
                 \t\tiifname "wg-uplink" ct status dnat accept comment "bindings to this host"
                 \t\tiifname "wg-uplink" ct state established,related accept comment "answers"
                 \t\tiifname "wg-uplink" tcp dport 40500 accept comment "readiness"
@@ -130,11 +142,15 @@ private func ruleset(
         "add element ip tidegate forwards { tcp . 9 : 10.1.1.1 . 9 }",
         "add element ip tidegate forwards { sctp . 9 : 10.1.1.1 . 9 }",
         "delete element ip tidegate forwards { tcp . 2 }",
+        "flush map ip tidegate endpoints",
+        "delete element ip tidegate endpoints { tcp . 7 . 126 }",
+        "add element ip tidegate endpoints { tcp . 7 . 125 : 10.1.1.1 . 9 }",
     ])
     func whatSomebodyElseDidIsPutRight(command: String) throws {
         let namespace = try TestNamespace("nft")
         try namespace.execute("nft", "add table inet other; add chain inet other keep { type filter hook input priority 0; }")
-        let wanted = try ruleset(forwards(4))
+        let endpoints = try (1...3).map { ForwardTarget(try IPv4Address(parsing: "10.244.0.\($0)"), try Port(9)) }
+        let wanted = try ruleset(forwards(4), [ForwardKey(.tcp, try Port(7)): endpoints])
         try namespace.inside {
             let table = try NATTable()
             _ = try table.apply(wanted)

@@ -8,10 +8,10 @@ private func target(_ text: String, _ port: Int) throws -> ForwardTarget {
     ForwardTarget(try IPv4Address(parsing: text), try Port(port))
 }
 
-private func ruleset(_ forwards: Forwards) throws -> UplinkRuleset {
+private func ruleset(_ forwards: Forwards, _ spreads: Spreads = [:]) throws -> UplinkRuleset {
     UplinkRuleset(
         interface: "wg-uplink", address: try IPv4Address(parsing: "10.200.0.2"), relay: try IPv4Address(parsing: "10.200.0.1"),
-        bridge: .off, forwardsNothingElse: false, forwards: forwards)
+        bridge: .off, forwardsNothingElse: false, forwards: forwards, spreads: spreads)
 }
 
 @Suite struct RulesetChangeTests {
@@ -61,6 +61,26 @@ private func ruleset(_ forwards: Forwards) throws -> UplinkRuleset {
                 "NFT_MSG_NEWSETELEM (2) in map forwards of table ip tidegate",
             ])
         #expect(try RulesetChange(from: try state(of: ruleset(old)), to: ruleset(old)).kind == .none)
+    }
+
+    /// Of an endpoint that comes or goes only the slots change, and never a rule.
+    @Test func endpointsComeAndGoByTheirSlots() throws {
+        let key = ForwardKey(.tcp, try Port(80))
+        let endpoints = try (1...3).map { try target("10.244.0.\($0)", 8080) }
+        let two = try ruleset([:], [key: Array(endpoints[..<2])])
+        let three = try ruleset([:], [key: endpoints])
+        let change = try RulesetChange(from: try state(of: two), to: three)
+        #expect(change.kind == .update(added: [], changed: [key], removed: []))
+        #expect(change.messages.allSatisfy { $0.description.hasSuffix("in map endpoints of table ip tidegate") })
+        #expect(try RulesetChange(from: try state(of: three), to: three).kind == .none)
+        #expect(
+            try RulesetChange(from: try state(of: three), to: ruleset([:])).kind
+                == .update(added: [], changed: [], removed: [key]))
+        // One that is left alone is a forward like any other.
+        let one = try ruleset([key: endpoints[0]])
+        #expect(try RulesetChange(from: try state(of: two), to: one).kind == .update(added: [key], changed: [], removed: [key]))
+        let slots = SpreadMap.elements([key: endpoints])
+        #expect(endpoints.map { endpoint in slots.values.count { $0 == endpoint } } == [22, 21, 21])
     }
 
     @Test func anotherRuleMeansAnotherTable() throws {

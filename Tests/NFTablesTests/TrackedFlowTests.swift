@@ -32,6 +32,20 @@ import Testing
         #expect(stale == Array(flows[1...4]))
     }
 
+    @Test func aFlowToAnEndpointThatIsStillOneStays() throws {
+        let (a, b) = (try IPv4Address(parsing: "10.244.0.1"), try IPv4Address(parsing: "10.244.0.2"))
+        let spreads: Spreads = [
+            ForwardKey(.udp, try Port(53)): [ForwardTarget(a, try Port(53)), ForwardTarget(b, try Port(53))]
+        ]
+        let flows = [
+            try flow(17, to: "10.200.0.2", 53, answeredBy: "10.244.0.1", 53),
+            try flow(17, to: "10.200.0.2", 53, answeredBy: "10.244.0.2", 53),
+            try flow(17, to: "10.200.0.2", 53, answeredBy: "10.244.0.3", 53),  // an endpoint that is gone
+        ]
+        let stale = TrackedFlow.stale(flows, to: try IPv4Address(parsing: "10.200.0.2"), forwards: [:], spreads: spreads)
+        #expect(stale == [flows[2]])
+    }
+
     @Test func aFlowIsReadAsCtnetlinkSendsIt() throws {
         // IPCTNL_MSG_CT_NEW as nfnetlink_conntrack.h lays it out: both tuples and CTA_ID.
         let tuple: (UInt8, [UInt8], [UInt8], [UInt8], [UInt8]) -> [UInt8] = { type, source, destination, port, otherPort in

@@ -1,0 +1,109 @@
+import CLinuxHeaders
+public import NetlinkMessages
+public import NetworkTypes
+
+/// What a VPS wants of nf_tables, as one table of its own: `ip tidegate_relay`.
+///
+/// The backends believe what comes through the tunnel to be Envoy's: a client that mode mutual has checked, an address in a PROXY header.
+/// So nobody else of this host sends into it, neither its users nor its containers; and nobody but the uplinks speaks to the relay's own
+/// address in it, though Linux takes packets for any of its addresses on any interface.
+public struct RelayRuleset: Hashable, Sendable {
+    public static let table = "tidegate_relay"
+
+    /// The tunnel's interface.
+    public var interface: String
+    /// The relay's in the tunnel.
+    public var address: IPv4Address
+    /// The tunnel's.
+    public var network: CIDR
+    /// The user that Envoy and the prober run as; beside it, root may send, which the agent is.
+    public var envoyUser: UInt32
+
+    public init(interface: String, address: IPv4Address, network: CIDR, envoyUser: UInt32) {
+        self.interface = interface
+        self.address = address
+        self.network = network
+        self.envoyUser = envoyUser
+    }
+
+    /// No rule asks conntrack, which a flood of datagrams would fill.
+    var chains: [Chain] {
+        [
+            // A packet of no socket, such as the kernel's own RST, has no user: the comparison ends its rule.
+            Chain(
+                name: "output", type: "filter", hook: NF_INET_LOCAL_OUT.rawValue, priority: 0, policy: NF_ACCEPT,
+                rules: [
+                    Rule(
+                        comment: "into the tunnel by Envoy and root alone",
+                        expressions: toNetwork + [
+                            .meta(NFT_META_SKUID), .compare(.notEqual, NFTablesExpression.hostOrder(0)),
+                            .meta(NFT_META_SKUID), .compare(.notEqual, NFTablesExpression.hostOrder(envoyUser)),
+                            .verdict(NF_DROP),
+                        ])
+                ]),
+            Chain(
+                name: "forward", type: "filter", hook: NF_INET_FORWARD.rawValue, priority: 0, policy: NF_ACCEPT,
+                rules: [
+                    Rule(
+                        comment: "no container or neighbour sends into the tunnel",
+                        expressions: [.meta(NFT_META_OIFNAME), .compare(.equal, nameBytes), .verdict(NF_DROP)]),
+                    Rule(
+                        comment: "no uplink sends through this host",
+                        expressions: [.meta(NFT_META_IIFNAME), .compare(.equal, nameBytes), .verdict(NF_DROP)]),
+                ]),
+            Chain(
+                name: "input", type: "filter", hook: NF_INET_LOCAL_IN.rawValue, priority: 0, policy: NF_ACCEPT,
+                rules: [
+                    Rule(
+                        comment: "the tunnel address is reached through the tunnel only",
+                        expressions: [
+                            .meta(NFT_META_IIFNAME), .compare(.notEqual, nameBytes),
+                            .meta(NFT_META_IIFNAME), .compare(.notEqual, Self.bytes(of: "lo")),
+                            .payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4), .compare(.equal, address.bytes),
+                            .verdict(NF_DROP),
+                        ])
+                ]),
+        ]
+    }
+
+    private var nameBytes: [UInt8] { Self.bytes(of: interface) }
+
+    /// A name in nf_tables fills `IFNAMSIZ` bytes.
+    private static func bytes(of interface: String) -> [UInt8] {
+        let name = Array(interface.utf8.prefix(Int(IFNAMSIZ) - 1))
+        return name + [UInt8](repeating: 0, count: Int(IFNAMSIZ) - name.count)
+    }
+
+    /// The destination stands at byte 16 of the IPv4 header (RFC 791, section 3.1).
+    private var toNetwork: [NFTablesExpression] {
+        let mask = network.prefixLength == 0 ? 0 : ~UInt32(0) << UInt32(32 - network.prefixLength)
+        return [
+            .payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4), .mask(IPv4Address(number: mask).bytes),
+            .compare(.equal, network.address.bytes),
+        ]
+    }
+}
+
+extension RelayRuleset {
+    /// What of the table is not as wanted: nil when all is, `""` when there is none.
+    public func difference(from present: RulesetState) throws(MalformedNetlink) -> String? {
+        guard let flags = present.tableFlags else { return "" }
+        if flags != 0 { return "the table's flags" }
+        if !present.maps.isEmpty { return "the sets" }
+        return try RulesetChange.difference(present, chains)
+    }
+
+    /// The transaction that puts the table in place.
+    /// - Parameter isThere: whether one is there, which goes then.
+    public func transaction(replacing isThere: Bool, generation: UInt32) -> [NetlinkMessage] {
+        let messages =
+            (isThere ? [NFTablesMessages.deleteTable(Self.table)] : []) + [NFTablesMessages.createTable(Self.table)]
+            + NFTablesMessages.create(chains, in: Self.table)
+        return NFTablesMessages.transaction(messages, generation: generation, table: Self.table)
+    }
+
+    /// The transaction that removes the table.
+    public static func removal(generation: UInt32) -> [NetlinkMessage] {
+        NFTablesMessages.transaction([NFTablesMessages.deleteTable(table)], generation: generation, table: table)
+    }
+}
