@@ -1,13 +1,26 @@
+import EdgeAPI
 import NetworkTypes
 import NodeDocument
 
 /// What may be read of Envoy's admin interface; each with GET alone. Nothing here changes Envoy, and none shows a private key.
-private let readablePaths = [
+private let allPaths = [
     "/certs", "/clusters", "/config_dump", "/listeners", "/memory", "/ready", "/server_info", "/stats", "/stats/prometheus",
 ]
 
-/// The listener on the relay's tunnel address through which uplinks read Envoy's admin interface.
-func bridge(relayAddress: IPv4Address) -> EnvoyListener {
+/// Of these, what Prometheus and probes need: figures, and no word of the configuration.
+private let metricPaths = ["/ready", "/stats/prometheus"]
+
+/// The listener on the relay's tunnel address through which uplinks read Envoy's admin interface; nil for none.
+///
+/// It must answer when the edge is full, so it is under neither the overload manager nor the limit of all connections: it has limits of
+/// its own (`EnvoyDocument.bridgeConnections`), and nobody may hold one of its connections for nothing.
+func bridge(_ access: BridgeAccess, relayAddress: IPv4Address) -> EnvoyListener? {
+    let readablePaths: [String]
+    switch access {
+    case .off: return nil
+    case .metrics: readablePaths = metricPaths
+    case .readOnly: readablePaths = allPaths
+    }
     let get: JSON = ["name": ":method", "string_match": ["exact": "GET"]]
     let allowed = readablePaths.map { path -> JSON in
         [
@@ -30,11 +43,19 @@ func bridge(relayAddress: IPv4Address) -> EnvoyListener {
                         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                         [
                             "codec_type": "HTTP1",
+                            "common_http_protocol_options": [
+                                "idle_timeout": .seconds(Limits.bridgeIdle),
+                                "max_connection_duration": .seconds(Limits.bridgeConnection),
+                                "max_headers_count": 50,
+                            ],
+                            "drain_timeout": "1s",
                             "http_filters": [
                                 .extended("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")
                             ],
+                            "max_request_headers_kb": 8,
                             "path_with_escaped_slashes_action": "REJECT_REQUEST",
-                            "request_timeout": "30s",
+                            "request_headers_timeout": .seconds(Limits.bridgeIdle),
+                            "request_timeout": .seconds(Limits.bridgeIdle),
                             "route_config": [
                                 "name": "bridge",
                                 "validate_clusters": false,
@@ -43,6 +64,7 @@ func bridge(relayAddress: IPv4Address) -> EnvoyListener {
                                 ],
                             ],
                             "stat_prefix": "bridge",
+                            "stream_idle_timeout": .seconds(Limits.bridgeIdle),
                         ])
                 ],
                 "name": "bridge",
@@ -52,6 +74,7 @@ func bridge(relayAddress: IPv4Address) -> EnvoyListener {
         "freebind": true,
         "ignore_global_conn_limit": true,
         "name": "bridge",
+        "per_connection_buffer_limit_bytes": .integer(Limits.connectionBuffer),
     ]
     return EnvoyListener(
         name: "bridge", protocol: .tcp, port: .envoyBridge, address: relayAddress, bindings: [], json: json.text)

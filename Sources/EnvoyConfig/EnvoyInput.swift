@@ -70,7 +70,6 @@ public struct EnvoyBinding: Hashable, Sendable {
         self.certificate = certificate
     }
 
-    var hasProxyHeader: Bool { if case .tcp(let options) = transport { options.proxyProtocol != nil } else { false } }
     var tls: TLSOptions? { if case .tcp(let options) = transport { options.tls } else { nil } }
     var `protocol`: TransportProtocol { if case .tcp = transport { .tcp } else { .udp } }
 }

@@ -35,7 +35,10 @@ enum JSON: Hashable, Sendable {
         case .object(let members):
             output.append(UInt8(ascii: "{"))
             var isFirst = true
-            for member in members.sorted(by: { $0.key < $1.key }) where member.value != .absent {
+            // Most are written down in order; thousands of them are worth the look.
+            let isSorted = zip(members, members.dropFirst()).allSatisfy { $0.key < $1.key }
+            for member in isSorted ? members : members.sorted(by: { $0.key < $1.key }) {
+                if case .absent = member.value { continue }
                 if !isFirst { output.append(UInt8(ascii: ",")) }
                 isFirst = false
                 Self.write(member.key, to: &output)
@@ -49,6 +52,11 @@ enum JSON: Hashable, Sendable {
 
     private static func write(_ text: String, to output: inout [UInt8]) {
         output.append(UInt8(ascii: "\""))
+        if text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
+            output.append(contentsOf: text.utf8)
+            output.append(UInt8(ascii: "\""))
+            return
+        }
         for byte in text.utf8 {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):

@@ -17,6 +17,10 @@ enum Limits {
     static let keepaliveProbes = 6
     /// Milliseconds that sent bytes may stay unacknowledged (TCP_USER_TIMEOUT), as long as keepalive lasts.
     static let userTimeout = 180_000
+    /// Seconds that a client of the bridge may be silent, or take over a request; a scrape may come each five seconds over one connection.
+    static let bridgeIdle = 10
+    /// Seconds that one connection to the bridge may live.
+    static let bridgeConnection = 600
     /// Attempts to connect, each by an uplink chosen anew; they share the time that a binding allows. The next one may begin before the
     /// failure of the last is acted on. So it takes two more than lead to ejection: then a dead uplink is out before the last attempt,
     /// even if all before met it.

@@ -3,8 +3,9 @@ import NetworkTypes
 import NodeDocument
 
 /// One listener a (protocol, port), and the bridge. `bindings` are sorted by port, then protocol, then name.
-func renderListeners(_ bindings: [EnvoyBinding], relayAddress: IPv4Address) -> [EnvoyListener] {
-    var listeners: [EnvoyListener] = [bridge(relayAddress: relayAddress)]
+func renderListeners(_ bindings: [EnvoyBinding], _ input: EnvoyInput) -> [EnvoyListener] {
+    var listeners = [bridge(input.edge.bridge, relayAddress: input.relayAddress)].compactMap { $0 }
+    let waits = input.release.waitsForHandshakes
     var rest = bindings[...]
     while let first = rest.first {
         let group = rest.prefix { $0.listenPort == first.listenPort && $0.protocol == first.protocol }
@@ -13,7 +14,7 @@ func renderListeners(_ bindings: [EnvoyBinding], relayAddress: IPv4Address) -> [
         let json: JSON
         var dualStackJSON: JSON?
         switch first.transport {
-        case .tcp: json = tcpListener(name: name, Array(group))
+        case .tcp: json = tcpListener(name: name, Array(group), waitsForHandshakes: waits)
         case .udp(let options):
             json = udpListener(name: name, first, options, dualStack: false)
             dualStackJSON = udpListener(name: name, first, options, dualStack: true)
@@ -26,13 +27,13 @@ func renderListeners(_ bindings: [EnvoyBinding], relayAddress: IPv4Address) -> [
     return listeners
 }
 
-private func tcpListener(name: String, _ bindings: [EnvoyBinding]) -> JSON {
+private func tcpListener(name: String, _ bindings: [EnvoyBinding], waitsForHandshakes: Bool) -> JSON {
     let needsName = bindings.contains { !($0.tls?.hostnames ?? []).isEmpty || $0.tls?.mode == .passthrough }
     let inspector = JSON.extended(
         "envoy.filters.listener.tls_inspector", "extensions.filters.listener.tls_inspector.v3.TlsInspector",
         ["initial_read_buffer_size": .integer(Limits.clientHelloBuffer)])
     return [
-        "filter_chains": .array(bindings.map(filterChain)),
+        "filter_chains": .array(bindings.map { filterChain($0, waitsForHandshakes: waitsForHandshakes) }),
         "listener_filters": needsName ? [inspector] : .absent,
         "listener_filters_timeout": needsName ? .seconds(Limits.clientHelloTimeout) : .absent,
         "name": .string(name),
@@ -41,7 +42,7 @@ private func tcpListener(name: String, _ bindings: [EnvoyBinding]) -> JSON {
     ]
 }
 
-private func filterChain(_ binding: EnvoyBinding) -> JSON {
+private func filterChain(_ binding: EnvoyBinding, waitsForHandshakes: Bool) -> JSON {
     guard case .tcp(let options) = binding.transport else { return .absent }
     var match: JSON = .absent
     var transportSocket: JSON = .absent
@@ -53,6 +54,8 @@ private func filterChain(_ binding: EnvoyBinding) -> JSON {
         }
         transportSocket = downstreamTLS(binding, tls.mode)
     }
+    // A backend hears of a client only once that one has proven itself: strangers hold none of its connections.
+    let waits = waitsForHandshakes && transportSocket != .absent
     return [
         "filter_chain_match": match,
         "filters": [
@@ -62,7 +65,9 @@ private func filterChain(_ binding: EnvoyBinding) -> JSON {
                     "cluster": .string(binding.name),
                     "idle_timeout": .duration(options.idleTimeout),
                     "max_connect_attempts": .integer(Limits.connectAttempts),
+                    "max_early_data_bytes": waits ? .integer(Limits.connectionBuffer) : .absent,
                     "stat_prefix": .string(binding.name),
+                    "upstream_connect_mode": waits ? "ON_DOWNSTREAM_TLS_HANDSHAKE" : .absent,
                 ])
         ],
         "name": .string(binding.name),
@@ -93,4 +98,13 @@ private func udpListener(name: String, _ binding: EnvoyBinding, _ options: UDPOp
         "socket_options": .udpSocketOptions(dualStack: dualStack),
         "udp_listener_config": ["downstream_socket_config": size],
     ]
+}
+
+extension EnvoyRelease {
+    /// Whether this Envoy can open the connection to an uplink after the client's handshake: since 1.37. It refuses fields that it does
+    /// not know.
+    var waitsForHandshakes: Bool {
+        let parts = version.split(separator: ".").prefix(2).compactMap { Int($0) }
+        return parts.count == 2 && (parts[0], parts[1]) >= (1, 37)
+    }
 }

@@ -14,13 +14,11 @@ public func renderEnvoy(_ input: EnvoyInput) -> EnvoyDocument {
     return EnvoyDocument(
         release: input.release,
         bootstrap: renderBootstrap().text,
-        listeners: renderListeners(bindings, relayAddress: input.relayAddress),
+        listeners: renderListeners(bindings, input),
         clusters: byName.map {
-            EnvoyResource(name: $0.name, json: renderCluster($0, uplinks: uplinks, edge: input.edge).text)
+            EnvoyResource(name: $0.name, json: renderCluster($0).text)
         },
-        endpoints: byName.filter { $0.protocol == .udp }.map {
-            EnvoyResource(name: $0.name, json: renderEndpoints($0, uplinks: uplinks).text)
-        },
+        probes: renderProbes(byName, uplinks: uplinks, check: input.edge.healthCheck),
         secrets: secrets.map { EnvoyResource(name: $0.name, json: $0.resource.text) },
         tlsFiles: tlsFiles.values.sorted { $0.name < $1.name },
         keptSecrets: kept.isEmpty ? nil : kept,

@@ -3,9 +3,6 @@ import NetworkTypes
 
 /// The relative paths that the configuration and the files agree on, seen from Envoy's working directory.
 enum EnvoyPath {
-    static let listeners = "./lds.json"
-    static let clusters = "./cds.json"
-    static func endpoints(_ cluster: String) -> String { "./eds/\(cluster).json" }
     static func secret(_ name: String) -> String { "./sds/\(name).json" }
     static func tls(_ file: String) -> String { "./tls/\(file)" }
 }

@@ -78,8 +78,12 @@ import Testing
         defer { stage.remove() }
         let plain = try Sample.tcp("plain", 8080, to: 18080)
         let more = try [8090, 8091, 8092].map { try Sample.tcp("b\($0)", $0, to: 18090) }
+        var bad = Sample.document([plain] + more)
+        for index in bad.listeners.indices where bad.listeners[index].name == "tcp-8091" {
+            bad.listeners[index].json = #"{"filter_chains":[],"name":"tcp-8091"}"#
+        }
         let seen = try Scenario(
-            "refusals", ["config": Sample.document([plain]), "bad": Sample.document([plain] + more)],
+            "refusals", ["config": Sample.document([plain]), "bad": bad],
             settings: ["backends": Sample.backendPorts], stage: stage)
         #expect(seen["before"] == #""hello""#)
         #expect(seen["held"] == #""hello""#)

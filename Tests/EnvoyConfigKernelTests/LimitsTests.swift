@@ -1,6 +1,7 @@
 import EdgeAPI
 import EnvoyConfig
 import Foundation
+import NetworkTypes
 import Testing
 
 @Suite struct LimitsTests {
@@ -20,6 +21,50 @@ import Testing
         #expect(seen["bridge at the cap"] == #""HTTP/1.1 200 OK""#)
         #expect(seen["update through the bind mount"] == "true")
         #expect(seen["the added"] == #""hello""#)
+    }
+
+    /// One port or binding that is attacked loses its own new clients, and nobody else anything.
+    @Test func attackedPortsLeaveTheOthersTheirPart() throws {
+        let stage = try Stage()
+        defer { stage.remove() }
+        let material = try CertificateFolder(in: stage).make("ended", commonName: "ended")
+        let bindings = [
+            try Sample.tcp("plain", 8080, to: 18080),
+            try Sample.tls("shop", 8443, to: 18081, .passthrough, ["shop.example"]),
+            try Sample.tls("blog", 8443, to: 18082, .passthrough, ["blog.example"]),
+            try Sample.tls("ended", 8444, to: 18443, .offload(Sample.secret), [], material),
+            try Sample.udp("dns", 8053, to: 18053), try Sample.udp("game", 8054, to: 18054),
+        ]
+        let added = bindings + [try Sample.udp("more", 8055, to: 18054)]
+        let seen = try Scenario(
+            "attacks",
+            [
+                "config": Sample.document(bindings, maxConnections: 200),
+                "added": Sample.document(added, maxConnections: 200),
+            ], settings: ["backends": Sample.backendPorts], stage: stage)
+        #expect(seen["session before"] == #""hello""#)
+        #expect(seen["sessions of the attacked"] == "true")
+        #expect(seen["session goes on"] == #""hello""#)
+        #expect(seen["sessions of another"] == "50")
+        #expect(seen["another port"] == "60")
+        #expect(seen["backend before the handshake"] == "0")
+        #expect(seen["after it"] == #""ended""#)
+        #expect(seen["bridge took"] == "12")
+        #expect(seen["bridge after it"] == #""HTTP/1.1 200 OK""#)
+        #expect(seen["update"] == "true")
+        #expect(seen["session after it"] == #""hello""#)
+    }
+
+    /// The runtime's word is Envoy's deed: the same failures take out one of two.
+    @Test(arguments: [1, 2]) func loneUplinkIsNotEjected(_ uplinks: Int) throws {
+        let stage = try Stage()
+        defer { stage.remove() }
+        let document = Sample.document([try Sample.tcp("nobody", 8081, to: 19999)], uplinks: uplinks)
+        let seen = try Scenario(
+            "ejections", ["config": document],
+            settings: ["backends": Sample.backendPorts, "uplinks": Sample.uplinks.prefix(uplinks).map(\.address.description)],
+            stage: stage)
+        #expect(seen["ejected"] == "\(uplinks > 1)")
     }
 
     @Test func twoThousandConnectionsOfOneBinding() throws {

@@ -18,7 +18,7 @@ struct Scenario {
         let driver = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Driver/scenarios.py")
         let result = try Command(
             "/usr/bin/timeout",
-            ["--kill-after=5", "60", "/usr/bin/python3", driver.path(), name, stage.root.path(), Envoy.path()]
+            ["--kill-after=5", "60", "/usr/bin/python3", driver.path(), name, stage.root.path(), Envoy.path(), Envoy.agent]
         ).run()
         guard result.status == 0,
             let facts = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]

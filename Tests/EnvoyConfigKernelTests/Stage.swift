@@ -4,6 +4,8 @@ import Foundation
 import NetworkTypes
 import NodeDocument
 
+@testable import NodeAgent
+
 /// A temporary folder in which an Envoy runs: `config` is its working directory; gone with `remove()`.
 struct Stage {
     let root: URL
@@ -17,10 +19,10 @@ struct Stage {
     func remove() { try? FileManager.default.removeItem(at: root) }
 
     func write(_ document: EnvoyDocument, to folder: String, on host: EnvoyHost = Self.host) throws {
-        for file in document.files(on: host) + [document.bootstrapFile(on: host)] {
-            let url = root.appending(path: folder).appending(path: file.path)
+        for (path, contents) in EnvoyFileSet(document, on: host).files {
+            let url = root.appending(path: folder).appending(path: path)
             try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-            try Data(file.contents.utf8).write(to: url)
+            try Data(contents).write(to: url)
         }
     }
 
@@ -35,6 +37,10 @@ struct Stage {
 }
 
 enum Envoy {
+    /// The agent, whose prober tells Envoy of its uplinks.
+    static let agent = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "edge-agent")
+        .path
+
     /// `TIDEGATE_ENVOY`, or the one that `Tests/Lab/setup` unpacked.
     static func path() throws -> String {
         if let path = ProcessInfo.processInfo.environment["TIDEGATE_ENVOY"] { return path }

@@ -16,8 +16,7 @@ import Testing
     private static let host = EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30)
 
     private static func listeners(hasIPv6: Bool) throws -> String {
-        let files = try document().files(on: EnvoyHost(hasIPv6: hasIPv6, memoryBytes: 1 << 30))
-        return try #require(files.first { $0.kind == .listeners }).contents
+        try document().listeners(on: EnvoyHost(hasIPv6: hasIPv6, memoryBytes: 1 << 30)).map(\.json).joined(separator: "\n")
     }
 
     private static func occurrences(of address: String, in text: String) -> Int {
@@ -44,18 +43,17 @@ import Testing
 
     @Test func listenersLeftOutAreNotWritten() throws {
         let document = try Self.document()
-        let all = document.files(on: Self.host)
-        let some = document.files(on: Self.host, leavingOut: ["tcp-80"])
-        #expect(all.dropLast() == some.dropLast())
-        #expect(try #require(some.last).contents.contains("tcp-80") == false)
-        #expect(try #require(some.last).contents.contains("tcp-443"))
+        let all = document.listeners(on: Self.host)
+        let some = document.listeners(on: Self.host, leavingOut: ["tcp-80"])
+        #expect(all.filter { $0.name != "tcp-80" } == some)
+        #expect(some.map(\.name) == ["bridge", "udp-53", "tcp-443"])
     }
 
     @Test func filesComeAfterWhatTheyReferTo() throws {
         let kinds = try Self.document().files(on: Self.host).map(\.kind)
         #expect(
             kinds == [
-                .certificate, .certificate, .privateKey, .secret, .secret, .endpoints, .clusters, .listeners,
+                .certificate, .certificate, .privateKey, .secret, .secret, .probes, .limits,
             ])
     }
 
@@ -70,17 +68,73 @@ import Testing
 
     @Test func connectionsFollowTheFilesThatTheHostAllows() throws {
         let document = try Self.document()
-        for (files, all, one) in [(1 << 20, 32768, 24576), (20000, 8750, 6562), (1000, 437, 327), (8, 3, 3), (0, 1, 1)] {
+        for (files, all, one) in [(1 << 20, 32768, 24576), (20000, 6562, 4921), (1000, 328, 246), (8, 2, 2), (0, 1, 1)] {
             let host = EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30, openFiles: files)
             #expect(document.bootstrapFile(on: host).contents.contains("\"max_active_downstream_connections\":\(all)}"))
-            let clusters = try #require(document.files(on: host).first { $0.kind == .clusters })
-            #expect(clusters.contents.contains(#""circuit_breakers":{"thresholds":[{"max_connections":\#(one),"#), "\(files)")
+            let limit = #""circuit_breakers":{"thresholds":[{"max_connections":\#(one),"#
+            #expect(document.clusters(on: host).allSatisfy { $0.json.contains(limit) }, "\(files)")
         }
     }
 
+    /// Each port and each UDP binding has its part, and the bridge its own.
+    @Test func limitsAreToldByPortAndBinding() throws {
+        let document = renderEnvoy(
+            Example.input([
+                try Example.tcp("web", 80), try Example.udp("dns", 53), try Example.udp("game", 54), try Example.tcp("mail", 25),
+                try Example.tls("a", 443, .offload(Example.secret), ["a.example"]),
+                try Example.tls("b", 443, .offload(Example.secret), ["b.example"]),
+            ]))
+        let file = try #require(document.files(on: Self.host).first { $0.kind == .limits })
+        let uplinks = try #require(document.probes).uplinks.count
+        for limit in [
+            #""envoy.resource_limits.listener.tcp-80.connection_limit":10922"#,
+            #""envoy.resource_limits.listener.tcp-443.connection_limit":10922"#,
+            #""envoy.resource_limits.listener.bridge.connection_limit":\#(8 + 2 * uplinks)"#,
+            #""circuit_breakers.a.default.max_connections":5461"#, #""circuit_breakers.b.default.max_connections":5461"#,
+            #""circuit_breakers.dns.default.max_connections":11059"#, #""circuit_breakers.game.default.max_connections":11059"#,
+        ] { #expect(file.contents.contains(limit), "\(limit)") }
+        #expect(!file.contents.contains("circuit_breakers.web."))
+        #expect(document.bootstrapFile(on: Self.host).contents.contains(#""path":"./limits.json""#))
+    }
+
+    /// Whoever is alone would be refused for seconds, though it may take connections again.
+    @Test(arguments: 1...3) func aLoneUplinkIsNotTakenOutByFailures(_ count: Int) throws {
+        var input = Example.input([try Example.tcp("web", 80)])
+        input.uplinks = Array(input.uplinks.prefix(count))
+        try #require(input.uplinks.count == min(count, Example.input([]).uplinks.count))
+        let file = try #require(renderEnvoy(input).files(on: Self.host).first { $0.kind == .limits })
+        let switchedOff = #""outlier_detection.enforcing_consecutive_local_origin_failure":0"#
+        #expect(file.contents.contains(switchedOff) == (input.uplinks.count == 1))
+    }
+
+    /// Strangers hold no connection of a backend before they have shaken hands; an older Envoy knows no such thing.
+    @Test(arguments: [("1.40.0", true), ("1.37.0", true), ("2.0.0", true), ("1.36.2", false), ("next", false)])
+    func handshakesComeFirst(_ version: String, _ waits: Bool) throws {
+        var input = Example.input([
+            try Example.tcp("web", 80), try Example.tls("api", 443, .mutual(Example.secret)),
+            try Example.tls("through", 444, .passthrough),
+        ])
+        input.release.version = version
+        for listener in renderEnvoy(input).listeners {
+            let mode = #""upstream_connect_mode":"ON_DOWNSTREAM_TLS_HANDSHAKE""#
+            #expect(listener.json.contains(mode) == (waits && listener.name == "tcp-443"), "\(listener.name)")
+        }
+    }
+
+    @Test func theBridgeShowsWhatItMay() throws {
+        func bridge(_ access: BridgeAccess) -> EnvoyListener? {
+            renderEnvoy(Example.input([], edge: EdgeSpec(bridge: access))).listeners.first { $0.name == "bridge" }
+        }
+        #expect(bridge(.readOnly)?.json.contains("config_dump") == true)
+        let metrics = try #require(bridge(.metrics)).json
+        #expect(!metrics.contains("config_dump") && !metrics.contains(#""path":"/stats""#))
+        #expect(metrics.contains(#""path":"/stats/prometheus""#) && metrics.contains(#""path":"/ready""#))
+        #expect(bridge(.off) == nil)
+    }
+
     @Test func watchedFilesAreCounted() throws {
-        // LDS and CDS, the endpoints of dns, the certificate and the CA of api with their files.
-        #expect(try Self.document().inotifyInstances == 2 + 1 + 2 * 2)
+        // The prober's, the limits, the certificate and the CA of api with their files.
+        #expect(try Self.document().inotifyInstances == 2 + 2 * 2)
     }
 
     @Test func nothingPrintsAKey() throws {

@@ -23,7 +23,7 @@ import Testing
         } else {
             parts.append("\"listeners\":\(list(document.listeners.dropFirst().map { $0.dualStackJSON ?? $0.json }))")
             parts.append("\"clusters\":\(list(document.clusters.map(\.json)))")
-            parts.append("\"endpoints\":\(list(document.endpoints.map(\.json)))")
+            parts.append("\"probes\":\((document.probes?.text ?? "").dropLast())")
             parts.append("\"secrets\":\(list(document.secrets.map(\.json)))")
             parts.append("\"tlsFiles\":\(list(document.tlsFiles.map { "\"\($0.name)\"" }))")
         }

@@ -24,25 +24,27 @@ import Testing
         let files = document.files(on: host) + [document.bootstrapFile(on: host)]
         let paths = Set(files.map(\.path))
         #expect(paths.count == files.count)
-        for file in files where file.path.hasSuffix(".json") {
-            let json = try JSONSerialization.jsonObject(with: Data(file.contents.utf8))
+        let resources = (document.listeners(on: host) + document.clusters(on: host)).map { ($0.name, $0.json) }
+        for (name, text) in resources + files.filter({ $0.path.hasSuffix(".json") }).map({ ($0.path, $0.contents) }) {
+            let json = try JSONSerialization.jsonObject(with: Data(text.utf8))
             for path in Self.paths(in: json) where path.hasPrefix("./") {
-                #expect(paths.contains(String(path.dropFirst(2))), "\(file.path) refers to \(path)")
+                #expect(paths.contains(String(path.dropFirst(2))), "\(name) refers to \(path)")
             }
         }
         #expect(document.clusters.map(\.name) == bindings.map(\.name).sorted())
         #expect(document.listeners.flatMap(\.bindings).sorted() == bindings.map(\.name).sorted())
         #expect(Set(document.listeners.map(\.name)).count == document.listeners.count)
-        #expect(document.endpoints.count == bindings.count { if case .udp = $0.transport { true } else { false } })
+        #expect(document.probes?.tunnelPorts.keys.sorted() == bindings.map(\.name).sorted())
     }
 
-    @Test func replicasChangeNoListenerAndForUDPNoCluster() throws {
+    @Test func replicasChangeTheProbesAlone() throws {
         let bindings = [try Example.tcp("web", 80), try Example.udp("dns", 53)]
         let two = renderEnvoy(Example.input(bindings))
         let three = renderEnvoy(Example.input(bindings, uplinks: [0, 1, 2]))
         #expect(two.listeners == three.listeners)
-        #expect(two.clusters.first { $0.name == "dns" } == three.clusters.first { $0.name == "dns" })
-        #expect(two.endpoints != three.endpoints)
+        #expect(two.clusters == three.clusters)
+        #expect(two.probes != three.probes)
+        #expect(three.probes?.uplinks.map(\.ordinal) == [0, 1, 2])
         #expect(two.bootstrap == three.bootstrap)
     }
 
@@ -67,6 +69,18 @@ import Testing
             renderEnvoy(Example.input([], edge: EdgeSpec(drainTimeout: try GoDuration(parsing: text)))).drainSeconds
         }
         #expect(seconds == [1, 1, 900])
+    }
+
+    /// Each uplink is asked once a second at least; what no prober could keep up with is held at the ends.
+    @Test(arguments: [
+        ("5s", "2s", 1000, 2000), ("500ms", "1s", 500, 1000), ("100ms", "50ms", 100, 100), ("1h", "10m", 1000, 600_000),
+    ])
+    func probesAreQuick(interval: String, timeout: String, milliseconds: Int, patience: Int) throws {
+        let check = HealthCheckSpec(
+            interval: try GoDuration(parsing: interval), timeout: try GoDuration(parsing: timeout), unhealthyThreshold: 3)
+        let probes = try #require(renderEnvoy(Example.input([], edge: EdgeSpec(healthCheck: check))).probes)
+        #expect(probes.intervalMilliseconds == milliseconds && probes.timeoutMilliseconds == patience)
+        #expect(probes.unhealthyThreshold == 3)
     }
 
     private static func paths(in json: Any) -> [String] {

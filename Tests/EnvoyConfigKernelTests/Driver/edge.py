@@ -66,13 +66,15 @@ class UnixHTTP(http.client.HTTPConnection):
 
 
 class Envoy:
-    def __init__(self, binary, root):
-        self.binary, self.root, self.files = binary, Path(root), Path(root) / "config"
-        self.process = None
+    def __init__(self, binary, agent, root):
+        self.binary, self.agent, self.root, self.files = binary, agent, Path(root), Path(root) / "config"
+        self.process = self.prober = None
 
     def start(self, *arguments):
         """Seconds until Envoy says it is live."""
         began = time.monotonic()
+        if not self.prober:
+            self.start_prober()
         with open(self.root / "envoy.log", "ab") as log:
             self.process = subprocess.Popen(
                 [self.binary, "-c", "bootstrap.json", "--concurrency", "2", "--disable-hot-restart", *arguments],
@@ -80,10 +82,20 @@ class Envoy:
         self.wait(lambda: self.admin("/ready")[0] == 200, "Envoy to be live")
         return time.monotonic() - began
 
+    def start_prober(self):
+        with open(self.root / "prober.log", "ab") as log:
+            self.prober = subprocess.Popen([self.agent, "probe-uplinks"], cwd=self.files, stdout=log, stderr=log,
+                                           preexec_fn=die_with_parent)
+
+    def stop_prober(self):
+        self.prober.kill()
+        self.prober.wait()
+
     def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        for process in (self.process, self.prober):
+            if process and process.poll() is None:
+                process.kill()
+                process.wait()
 
     def wait(self, condition, what, seconds=10):
         """Seconds that it took."""
@@ -132,11 +144,13 @@ class Envoy:
         source = self.root / folder
         before = self.updates()
         expected = dict(before)
-        for kind in ("tls", "sds", "eds"):
+        for name in ("probes", "limits"):
+            self.put_file(source / f"{name}.json", f"{name}.json")
+        for kind in ("tls", "sds"):
             for file in sorted((source / kind).glob("*")) if (source / kind).exists() else []:
                 self.put_file(file, kind + "/" + file.name)
         for name in ("cds", "lds"):
-            if self.put_file(source / f"{name}.json", f"{name}.json"):
+            if self.put_file(source / f"{name}.pb", f"{name}.pb"):
                 expected[name] += 1
         return self.wait(lambda: all(count >= expected[name] for name, count in self.updates().items()), "the update to be read", seconds)
 

@@ -1,4 +1,4 @@
-"""`scenarios.py NAME ROOT ENVOY`: plays a scenario against a real Envoy and prints what was seen as one JSON object.
+"""`scenarios.py NAME ROOT ENVOY AGENT`: plays a scenario against a real Envoy and prints what was seen as one JSON object.
 
 ROOT holds `config`, Envoy's working directory, further folders to be put in place during the play, and `settings.json`.
 """
@@ -210,11 +210,6 @@ def refusals(envoy, play):
     envoy.wait(lambda: envoy.healthy("plain") == 2, "plain to be healthy")
     plain = connect(8080)
     facts = {"before": ask(plain)}
-    bad = json.loads((envoy.root / "bad" / "lds.json").read_text())
-    for listener in bad["resources"]:
-        if listener["name"] == "tcp-8091":
-            listener["filter_chains"] = []
-    (envoy.root / "bad" / "lds.json").write_text(json.dumps(bad))
     envoy.put("bad")
     time.sleep(0.3)
     dump = json.loads(envoy.admin("/config_dump?resource=dynamic_listeners")[1])["configs"]
@@ -227,6 +222,29 @@ def refusals(envoy, play):
         "errors": {c.get("name", "?"): c["error_state"].get("details", "") for c in dump if "error_state" in c},
     }
     return facts
+
+
+def forms(envoy, play):
+    """What the prober streams, and the same as JSON files: to Envoy it is one configuration."""
+    def dump():
+        seen = {}
+        for kind, key in (("dynamic_listeners", "listener"), ("dynamic_active_clusters", "cluster")):
+            for one in json.loads(envoy.admin(f"/config_dump?resource={kind}")[1])["configs"]:
+                resource = one.get("active_state", one)[key]
+                seen[f"{key} {resource['name']}"] = resource
+        return seen
+    envoy.start()
+    streamed = dump()
+    envoy.stop()
+    envoy.prober = None
+    bootstrap = json.loads((envoy.files / "bootstrap.json").read_text())
+    for name in ("cds", "lds"):
+        source = {"path_config_source": {"path": f"./{name}.json"}, "resource_api_version": "V3"}
+        bootstrap["dynamic_resources"][f"{name}_config"] = source
+    (envoy.files / "bootstrap.json").write_text(json.dumps(bootstrap))
+    envoy.start()
+    read = dump()
+    return {"names": sorted(streamed), "differ": sorted(name for name in streamed.keys() | read.keys() if streamed.get(name) != read.get(name))}
 
 
 def limits(envoy, play):
@@ -258,6 +276,47 @@ def limits(envoy, play):
     return facts
 
 
+def attacks(envoy, play):
+    """Strangers who say nothing, or too much, to one port; what the others have meanwhile."""
+    envoy.start()
+    for name in ("plain", "ended", "dns", "game"):
+        envoy.wait(lambda: envoy.healthy(name) == 2, f"{name} to be healthy")
+    sessions = [datagram_socket(8053) for _ in range(300)]
+    known = datagram_socket(8053)
+    facts = {"session before": ask(known)}
+    for sock in sessions:
+        sock.send(b"x")
+    time.sleep(0.5)
+    facts["sessions of the attacked"] = 90 <= envoy.stats("^udp.dns.downstream_sess_active$")["udp.dns.downstream_sess_active"] <= 104
+    facts["session goes on"] = ask(known)
+    facts["sessions of another"] = sum(ask(sock) == "hello" for sock in [datagram_socket(8054) for _ in range(50)])
+    silent = [connect(8443) for _ in range(230)]
+    time.sleep(0.3)
+    others = [connect(8080) for _ in range(60)]
+    facts["another port"] = sum(ask(sock) == "hello" for sock in others)
+    for sock in silent + others:
+        sock.close()
+    envoy.wait(lambda: envoy.stats("downstream_(pre_)?cx_active$").get("listener.[__]_8443.downstream_pre_cx_active", 0) == 0, "the silent to go")
+    hellos = [connect(8444) for _ in range(50)]
+    time.sleep(0.5)
+    facts["backend before the handshake"] = envoy.stats("^cluster.ended.upstream_cx_total$")["cluster.ended.upstream_cx_total"]
+    facts["after it"] = tls("ended", 8444, "ended")
+    for sock in hellos:
+        sock.close()
+    bridge = [connect(40600, RELAY) for _ in range(60)]
+    time.sleep(0.5)
+    facts["bridge took"] = envoy.stats("http.bridge.downstream_cx_active$")["http.bridge.downstream_cx_active"]
+    envoy.wait(lambda: envoy.stats("http.bridge.downstream_cx_active$")["http.bridge.downstream_cx_active"] == 0, "the silent to go", 15)
+    with connect(40600, RELAY) as sock:
+        facts["bridge after it"] = ask(sock, b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n").split("\r\n")[0]
+    # More bindings, smaller parts: nothing that is open notices.
+    facts["update"] = envoy.put("added") < 2
+    facts["session after it"] = ask(known)
+    for sock in [*sessions, known, *bridge]:
+        sock.close()
+    return facts
+
+
 def crowd(envoy, play):
     """2,000 connections held at once through one binding, and an uplink that refuses every connection."""
     envoy.start()
@@ -275,11 +334,20 @@ def crowd(envoy, play):
     return facts
 
 
-SCENARIOS = {f.__name__: f for f in (modes, bridge, updates, replicas, refusals, limits, crowd)}
+def ejections(envoy, play):
+    """Uplinks that answer the prober and refuse every connection."""
+    envoy.start()
+    envoy.wait(lambda: envoy.healthy("nobody") == len(play["uplinks"]), "nobody to be healthy")
+    for _ in range(20):
+        ask(connect(8081))
+    return {"ejected": max(envoy.stats("cluster.nobody.outlier_detection.ejections_enforced_total").values()) > 0}
+
+
+SCENARIOS = {f.__name__: f for f in (modes, bridge, updates, replicas, refusals, forms, limits, attacks, crowd, ejections)}
 
 
 def main():
-    name, root, binary = sys.argv[1:]
+    name, root, binary, agent = sys.argv[1:]
     play = json.loads((Path(root) / "settings.json").read_text())
     resource.setrlimit(resource.RLIMIT_NOFILE, (16384, 16384))
     # A mount namespace of our own: mounts made here end with this process.
@@ -292,7 +360,7 @@ def main():
             Path(control).write_text("200")
         play["controls"] = controls
         backends = Backends(namespaces, root, play["backends"] | {"uplinks": dict(zip(play["uplinks"], controls))})
-        envoy = Envoy(binary, root)
+        envoy = Envoy(binary, agent, root)
         facts = SCENARIOS[name](envoy, play)
         print(json.dumps(facts))
     finally:
