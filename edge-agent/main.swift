@@ -17,12 +17,14 @@ let usage = """
                      Run by hand it frees the host for another owner.
       install-envoy  take an Envoy from standard input: a line of JSON, then the program
       run-envoy      what tidegate-envoy.service runs: start Envoy, and again when it dies
+      probe-uplinks  what run-envoy starts beside Envoy: ask the uplinks, and tell Envoy which are well
+      run-wireguard  what tidegate-wireguard.service runs: become the newer of our wireguard-go and the host's
       keep-envoy, keep-wireguard
                      what starts them again on a host without systemd
       restart-envoy  have it hand over to a new Envoy, as systemctl reload tidegate-envoy does
       version        print the build
 
-    Each but the last five prints one JSON report. LOG_LEVEL and LOG_FORMAT set what is said on standard error.
+    Each but the last seven prints one JSON report. LOG_LEVEL and LOG_FORMAT set what is said on standard error.
 
     """
 
@@ -32,6 +34,7 @@ signal(SIGHUP, SIG_IGN)
 umask(0o077)
 // It holds the relay's key and those of TLS bindings.
 forbidDumps()
+raiseOpenFiles()
 
 func environment(_ names: [String]) -> [String: String] {
     var values: [String: String] = [:]
@@ -63,6 +66,8 @@ if command == "version" {
     exit(0)
 }
 let agent = Agent(host: .live(paths: paths, logger: Logger(label: "edge-agent")))
+// What the controller calls, and a person at a terminal does not.
+if ["apply", "install-envoy", "teardown"].contains(command), isatty(STDIN_FILENO) != 1 { CallingConnection.boundSilence() }
 switch command {
 case "status": finish(agent.status())
 case "boot":
@@ -79,6 +84,17 @@ case "run-envoy":
     } catch {
         finish(failing: error.message)
     }
+case "probe-uplinks":
+    do throws(AgentError) {
+        var prober = RunProber(logger: Logger(label: command))
+        try prober.run()
+        exit(0)
+    } catch {
+        finish(failing: error.message)
+    }
+case "run-wireguard":
+    let error = agent.runWireGuard()
+    finish(failing: error.message)
 case "keep-envoy", "keep-wireguard":
     do throws(AgentError) {
         let host = Host.live(paths: paths, logger: Logger(label: command))

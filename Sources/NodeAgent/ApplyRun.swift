@@ -3,6 +3,7 @@ import Logging
 import NetworkTypes
 import NodeDocument
 import RouteNetlink
+import WireGuardNetlink
 
 /// One apply: its steps in order, and the report that grows on the way.
 struct ApplyRun {
@@ -31,7 +32,9 @@ struct ApplyRun {
         report.hash = former?.hash
         report.epoch = former?.epoch
         var state = try StateFile(host.paths)
-        try checkFence(state.value, owner: document.owner, epoch: document.epoch)
+        // Also where it is refused: what the writer must rise above.
+        report.epoch = state.value.owner == nil ? report.epoch : state.value.epoch
+        try checkFence(state.value, owner: document.owner, epoch: document.epoch, writer: document.writer)
         guard try completeSecrets() else {
             report.outcome = .needsSecrets
             return
@@ -40,10 +43,12 @@ struct ApplyRun {
         try makeFolder(host.paths.settings, .secretFolder)
         state.value.owner = document.owner
         state.value.epoch = document.epoch
+        state.value.writer = document.writer
         try state.save()
         try tunnel(state.value.uplinks)
         try settings(&state)
         let account = try account(&state)
+        guardTunnel(account)
         guard try provideEnvoy() else {
             report.outcome = .needsEnvoy
             return
@@ -59,12 +64,16 @@ struct ApplyRun {
         try keep(&state)
         report.outcome = .applied
         let peers = Peers(host: host)
-        report.peers = peers.report(content.wireGuard, device)
+        let word = UplinkWord.read(host.paths)
+        report.starved = word?.starved((content.envoy.probes?.tunnelPorts ?? [:]).keys) ?? []
+        report.peers = peers.report(content.wireGuard, device, word)
         try peers.forgetLost(report.peers, device)
     }
 
     mutating func bootSteps() throws(AgentError) {
         var state = try StateFile(host.paths)
+        // Before there is a tunnel to send into.
+        if let account = try EnvoyAccount.find(host.paths) { guardTunnel(account) }
         try tunnel(state.value.uplinks)
         try settings(&state)
         // The next apply tells of it. Whoever deletes the interface makes wireguard-go start anew, and it comes here.
@@ -128,16 +137,29 @@ struct ApplyRun {
                 }
             }
         } catch {
+            if refusal == nil, error.kind == .wireGuard, let taken = try? tunnelPortTaken() { throw taken }
             throw refusal ?? error
         }
         report.wireGuardKind = result.kind
         note(unitChanges + result.changes)
     }
 
+    /// That somebody else has the tunnel's port; nil for nobody.
+    private func tunnelPortTaken() throws(AgentError) -> AgentError? {
+        let port = content.wireGuard.listenPort
+        guard try host.tunnel.status()?.device.listenPort != port.number else { return nil }
+        let holders = try host.kernel.sockets().filter { $0.transport == .udp && $0.port == port && !$0.isConnected }
+        guard let holder = holders.first else { return nil }
+        let name = host.kernel.owners([holder])[holder.inode]
+        return AgentError(.wireGuard, PortCheck.tunnelMessage(holder, owner: name))
+    }
+
     private mutating func settings(_ state: inout StateFile) throws(AgentError) {
         let result = try KernelSettings(host: host).apply(WantedSettings(content), &state)
         note(result.changes)
         report.problems += result.problems
+        let tracked = [ConnectionTable.countName, ConnectionTable.limitName].map { (try? host.kernel.setting($0)) ?? nil }
+        if let problem = ConnectionTable.problem(count: tracked[0], limit: tracked[1]) { report.problems.append(problem) }
     }
 
     private mutating func account(_ state: inout StateFile) throws(AgentError) -> EnvoyAccount {
@@ -147,6 +169,18 @@ struct ApplyRun {
         let account = try EnvoyAccount.make(host)
         note(["the user \(envoyUser) made"])
         return account
+    }
+
+    /// A host whose kernel has no nf_tables serves all the same, and says so.
+    private mutating func guardTunnel(_ account: EnvoyAccount) {
+        do throws(AgentError) {
+            note(try host.kernel.guardTunnel(content.wireGuard, account.user))
+        } catch {
+            report.caveats =
+                (report.caveats ?? []) + [
+                    "every user and container of the VPS can send into the tunnel, for nf_tables cannot be set there (\(error.message))"
+                ]
+        }
     }
 
     /// - Returns: false when the controller must push the program.
@@ -170,8 +204,9 @@ struct ApplyRun {
 
     private func unitSettings() -> UnitSettings {
         // A limit beyond what the host gives would differ from that of the running Envoy for ever, and forbid hot restarts.
-        let limit = (try? host.envoyHost())?.openFiles ?? 1 << 20
-        return UnitSettings(paths: host.paths, envoy: content.envoy, openFilesLimit: limit, interface: RelayWireGuard.interface)
+        let facts = try? host.envoyHost()
+        return UnitSettings(
+            paths: host.paths, envoy: content.envoy, openFilesLimit: facts?.openFiles ?? 1 << 20, workers: facts?.workers ?? 1)
     }
 
     /// - Returns: Envoy's unit as systemd sees it; nil when it does not know it.
@@ -186,8 +221,11 @@ struct ApplyRun {
     }
 
     private mutating func rollOut(_ account: EnvoyAccount, _ running: UnitState?, _ state: inout StateFile) throws(AgentError) {
-        let envoy = content.envoy
-        let facts = try host.envoyHost()
+        let wanted = content.envoy
+        let served = Set(former?.content.envoy.listeners.map(\.name) ?? []).subtracting(state.value.leftOut)
+        let (envoy, facts, crowdedOut) = wanted.fitting(try host.envoyHost(), served: served)
+        let noRoom = crowdedOut.isEmpty ? nil : Self.noRoom(crowdedOut, of: wanted, facts)
+        if let noRoom { report.problems.append(AgentProblem(kind: .system, message: noRoom)) }
         let connections = facts.connections(atMost: envoy.maxConnections)
         if connections < envoy.maxConnections {
             report.problems.append(
@@ -200,36 +238,64 @@ struct ApplyRun {
         let taken = PortCheck(envoy.listeners, sockets: try host.kernel.sockets(), envoy: account.user).taken
         let owners = taken.isEmpty ? [:] : host.kernel.owners(Array(taken.values))
         let restart = document.restartEnvoy.map { $0 != state.value.restartDone } ?? false
-        let rollout = EnvoyRollout(
+        var rollout = EnvoyRollout(
             host: host, folder: EnvoyFolder(host.paths, group: account.group), document: envoy, former: former?.content.envoy,
             facts: facts,
-            unit: running, launchText: unitSettings().launchText, restartAsked: restart)
+            unit: running, launchText: unitSettings().launchText, restartAsked: restart,
+            forwarding: ForwardingWait(paths: host.paths, served: served))
         let outcome = try rollout.run(omitted: Set(taken.keys), &state)
-        let omitted = Set(taken.keys).union(outcome.rejected.keys).sorted()
+        let omitted = Set(taken.keys).union(outcome.rejected.keys).union(crowdedOut).union(outcome.unforwarded).sorted()
         note(outcome.changes, isDrift: omitted == state.value.leftOut && !restart ? nil : false)
         state.value.leftOut = omitted
+        try take(outcome.refusedBindings, kept: outcome.keptBindings)
         if restart || state.value.restartDone == nil { state.value.restartDone = document.restartEnvoy }
         report.problems += outcome.problems
         report.envoyRestart = outcome.restart
         try clearOldPrograms(outcome.didLaunch ? try host.services.states()[.envoy] : running)
-        // An Envoy that does not answer is a problem told above.
-        report.starved = outcome.starved ?? (try? host.envoy.stats().starved) ?? []
         let left = envoy.listeners.filter { !omitted.contains($0.name) }
         let bound = try boundPorts(left, account, isAccepted: outcome.isAccepted)
         let firewall = FirewallCheck(host: host, tunnel: content.wireGuard.listenPort, listeners: left)
         report.tunnelDropped = firewall.tunnel(content.wireGuard.listenPort)
-        report.listeners = envoy.listeners.map { listener in
-            if let message = outcome.rejected[listener.name] {
-                return ListenerReport(name: listener.name, state: .rejected, message: message)
+        report.listeners = wanted.listeners.map { listener in
+            if let noRoom, crowdedOut.contains(listener.name) {
+                return ListenerReport(name: listener.name, state: .rejected, message: noRoom)
+            }
+            if let refusal = outcome.rejected[listener.name] {
+                return ListenerReport(
+                    name: listener.name, state: refusal.isProven ? .rejected : .pending, message: refusal.message)
             }
             if let socket = taken[listener.name] {
                 let message = PortCheck.message(listener, socket, owner: owners[socket.inode])
                 return ListenerReport(name: listener.name, state: .portInUse, message: message)
             }
+            if outcome.unforwarded.contains(listener.name) {
+                return ListenerReport(name: listener.name, state: .unforwarded, message: ForwardingWait.message)
+            }
             if outcome.isAccepted && bound.contains(listener.name) { return firewall.report(listener) }
             return ListenerReport(
                 name: listener.name, state: .pending, message: "Envoy has not opened the port yet; it waits for its uplinks")
         }
+    }
+
+    /// Tells of the bindings that Envoy refuses. What one of them goes on with is what the next document may keep.
+    private mutating func take(_ refused: [String: EnvoyRefusal], kept: Set<String>) throws(AgentError) {
+        guard !refused.isEmpty else { return }
+        report.refusedBindings = Dictionary(
+            uniqueKeysWithValues: refused.map { name, refusal in
+                let goesOn = kept.contains(name) ? "; the certificate and key that it had before stay in force" : ""
+                return (name, "Envoy refuses it: \(refusal.message)\(goesOn)")
+            })
+        if kept.isEmpty { return }
+        document.content.envoy = content.envoy.leavingOut(kept, former: former?.content.envoy, hopeless: []).document
+        input = try jsonLine(document)
+    }
+
+    /// For people: which listeners, what limit, what to raise.
+    private static func noRoom(_ names: [String], of envoy: EnvoyDocument, _ facts: EnvoyHost) -> String {
+        let some = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "")
+        return "this host lets a service open \(facts.openFiles) files, and a port takes \(facts.workers) of them: "
+            + "\(envoy.listeners.count - names.count) of \(envoy.listeners.count) are served, and not \(some); have its provider raise "
+            + "the limit (RLIMIT_NOFILE, fs.nr_open), or bind fewer ports"
     }
 
     /// The listeners whose ports Envoy has. It opens them a moment after it accepted them.
@@ -239,8 +305,9 @@ struct ApplyRun {
         let deadline = Deadline(milliseconds: isAccepted ? 500 : 0)
         while true {
             let bound = PortCheck(listeners, sockets: try host.kernel.sockets(), envoy: account.user).bound
-            if bound.count == listeners.count || deadline.remaining == nil { return bound }
-            usleep(5000)
+            guard bound.count < listeners.count, let remaining = deadline.remaining else { return bound }
+            // Thousands of sockets take a while to read: a few looks, not a hundred.
+            usleep(UInt32(min(remaining, listeners.count > 500 ? 50 : 5)) * 1000)
         }
     }
 

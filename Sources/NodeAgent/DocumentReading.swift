@@ -56,7 +56,8 @@ private func check(_ document: RelayDocument) throws(AgentError) {
     }
     let lists: [(String, [String])] = [
         ("listener", envoy.listeners.map(\.name)), ("cluster", envoy.clusters.map(\.name)),
-        ("endpoint", envoy.endpoints.map(\.name)), ("secret", envoy.secrets.map(\.name) + (envoy.keptSecrets ?? [])),
+        ("probe", envoy.probes.map { Array($0.tunnelPorts.keys) } ?? []),
+        ("secret", envoy.secrets.map(\.name) + (envoy.keptSecrets ?? [])),
         ("TLS file", envoy.tlsFiles.map(\.name)),
     ]
     for (kind, names) in lists {
@@ -67,7 +68,7 @@ private func check(_ document: RelayDocument) throws(AgentError) {
         }
     }
     // The agent puts members of its own before theirs (`EnvoyDocument.files`).
-    let resources = (envoy.clusters + envoy.endpoints + envoy.secrets).map { ($0.name, $0.json) }
+    let resources = (envoy.clusters + envoy.secrets).map { ($0.name, $0.json) }
     let listeners = envoy.listeners.flatMap { listener in
         [listener.json, listener.dualStackJSON ?? listener.json].map { (listener.name, $0) }
     }
@@ -76,6 +77,12 @@ private func check(_ document: RelayDocument) throws(AgentError) {
     }
     guard (1...10_000_000).contains(envoy.maxConnections) else { throw wrong("maxConnections is \(envoy.maxConnections)") }
     guard (0...86_400).contains(envoy.drainSeconds) else { throw wrong("drainSeconds is \(envoy.drainSeconds)") }
+    if let probes = envoy.probes {
+        guard (100...86_400_000).contains(probes.intervalMilliseconds), (100...86_400_000).contains(probes.timeoutMilliseconds),
+            (1...1000).contains(probes.unhealthyThreshold), Set(probes.uplinks.map(\.ordinal)).count == probes.uplinks.count,
+            probes.uplinks.count <= 253
+        else { throw wrong("its probes are out of range") }
+    }
     // The least an IPv4 link may have (RFC 791, section 3.2) and the most a link can.
     guard (68...65535).contains(document.content.wireGuard.mtu) else { throw wrong("mtu is \(document.content.wireGuard.mtu)") }
     guard document.content.host.kernelMaxSocketBufferBytes >= 0 else { throw wrong("kernelMaxSocketBufferBytes is negative") }

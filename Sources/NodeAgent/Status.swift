@@ -21,7 +21,7 @@ extension Agent {
         observe { () throws(AgentError) in
             let tunnel = try host.tunnel.status()
             report.wireGuardKind = tunnel?.kind
-            report.peers = Peers(host: host).report(content.wireGuard, tunnel?.device)
+            report.peers = Peers(host: host).report(content.wireGuard, tunnel?.device, UplinkWord.read(host.paths))
         }
         report.envoyVersion = EnvoyBinary(paths: host.paths).chosen()
         observe { () throws(AgentError) in

@@ -13,10 +13,13 @@ extension Agent {
             var state = try StateFile(host.paths)
             if state.value.owner != nil { report.epoch = state.value.epoch }
             if let asker, state.value.owner != nil {
-                try checkFence(state.value, owner: asker.owner, epoch: asker.epoch ?? state.value.epoch)
+                try checkFence(
+                    state.value, owner: asker.owner, epoch: asker.epoch ?? state.value.epoch, writer: asker.writer)
             }
             report.changes += try UnitFiles(host: host).removeAll()
             report.changes += try host.tunnel.remove()
+            // What could not be set cannot be removed, and stops nothing.
+            report.changes += (try? host.kernel.unguardTunnel()) ?? []
             report.changes += try KernelSettings(host: host).restoreAll(&state)
             if state.value.madeUser, try EnvoyAccount.find(host.paths) != nil {
                 try EnvoyAccount.remove(host)

@@ -50,7 +50,7 @@ import Testing
         let report = try host.apply(document)
         #expect(report.drift == ["Envoy started"])
         #expect(states(report)["tcp-8001"] == .active)
-        try replaceFile(host.paths.envoyFiles + "/lds.json", Array("{}".utf8), .publicFile)
+        try replaceFile(host.paths.envoyFiles + "/lds.pb", Array("{}".utf8), .publicFile)
         let repaired = try host.apply(document)
         #expect(repaired.drift.contains("Envoy's listeners written"))
         #expect(states(repaired)["tcp-8001"] == .active)
@@ -60,15 +60,21 @@ import Testing
     @Test func wrongListenersAreFoundAmongManyAndTheOthersServed() throws {
         let bindings = try (1...9).map { try tcp("n\($0)", 8000 + $0) }
         let document = try host.document(epoch: 1, bindings) { envoy in
-            for index in envoy.listeners.indices where ["tcp-8003", "tcp-8008"].contains(envoy.listeners[index].name) {
-                envoy.listeners[index].json = "{\"nonsense\":1," + envoy.listeners[index].json.dropFirst()
-                envoy.listeners[index].dualStackJSON = nil
+            for index in envoy.listeners.indices {
+                switch envoy.listeners[index].name {
+                // One that we do not know to tell to Envoy, and one that it refuses.
+                case "tcp-8003":
+                    envoy.listeners[index].json = "{\"nonsense\":1," + envoy.listeners[index].json.dropFirst()
+                case "tcp-8008": envoy.listeners[index].json = "{\"filter_chains\":[],\"name\":\"tcp-8008\"}"
+                default: break
+                }
             }
         }
         let report = try host.apply(document)
         #expect(report.outcome == .applied, "\(report.problems)")
         #expect(report.listeners.filter { $0.state == .rejected }.map(\.name) == ["tcp-8003", "tcp-8008"])
         #expect(report.listeners.first { $0.name == "tcp-8003" }?.message?.contains("nonsense") == true)
+        #expect(report.listeners.first { $0.name == "tcp-8008" }?.message?.contains("no filter chains") == true)
         #expect(try open([8001, 8002, 8004, 8005, 8006, 8007, 8009]))
         #expect(try host.apply(document).changes == [])
     }
@@ -89,19 +95,23 @@ import Testing
         #expect(try open([8001, 8003]))
     }
 
-    @Test func brokenClustersLeaveAllAsItWas() throws {
-        let good = try host.document(epoch: 1, [tcp("a", 8001)])
-        _ = try host.apply(good)
-        let files = try EnvoyFolder(host.paths, group: nil).read().files
-        let report = try host.apply(
-            try host.document(epoch: 2, [tcp("a", 8001), tcp("b", 8002)]) { $0.clusters[0].json = "{\"nonsense\":1}" })
-        #expect(report.outcome == .refused)
-        #expect(report.problems.map(\.kind) == [.envoyRejected])
-        #expect(report.problems.first?.message.contains("nonsense") == true)
-        #expect(report.hash == good.hash)
-        #expect(try EnvoyFolder(host.paths, group: nil).read().files == files)
-        #expect(try open([8001]))
+    @Test func aBrokenClusterCostsOnlyItsBinding() throws {
+        _ = try host.apply(try host.document(epoch: 1, [tcp("a", 8001)]))
+        let document = try host.document(epoch: 2, [tcp("a", 8001), tcp("b", 8002), tcp("c", 8003)]) {
+            $0.clusters[1].json = "{\"nonsense\":1}"
+        }
+        let report = try host.apply(document)
+        #expect(report.outcome == .applied, "\(report.problems)")
+        #expect(states(report) == ["bridge": .active, "tcp-8001": .active, "tcp-8002": .rejected, "tcp-8003": .active])
+        #expect(report.refusedBindings?.keys.sorted() == ["b"])
+        #expect(report.refusedBindings?["b"]?.contains("nonsense") == true, "\(report.refusedBindings ?? [:])")
+        #expect(try open([8001, 8003]))
         #expect(try !open([8002]))
+        let again = try host.apply(document)
+        #expect(again.changes == [] && again.refusedBindings == report.refusedBindings)
+        let repaired = try host.apply(try host.document(epoch: 3, [tcp("a", 8001), tcp("b", 8002), tcp("c", 8003)]))
+        #expect(repaired.refusedBindings == nil)
+        #expect(try open([8001, 8002, 8003]))
     }
 
     @Test func portsOfOthersAreNamedSharedOnesToo() throws {

@@ -19,6 +19,7 @@ final class EnvoyHostFixture: Sendable {
     let root: String
     let paths: HostPaths
     private let envoy = Mutex<Process?>(nil)
+    private let prober = Mutex<Process?>(nil)
     private let version = "1.40.0"
 
     init() throws {
@@ -40,6 +41,10 @@ final class EnvoyHostFixture: Sendable {
     }
 
     deinit {
+        prober.withLock { process in
+            guard let process, process.isRunning else { return }
+            kill(process.processIdentifier, SIGKILL)
+        }
         try? FileManager.default.removeItem(atPath: root)
     }
 
@@ -72,6 +77,11 @@ final class EnvoyHostFixture: Sendable {
                 release: EnvoyRelease(version: version, sha256: nil, url: nil),
                 bindings: bindings))
         edit(&envoy)
+        return try self.document(epoch: epoch, envoy)
+    }
+
+    func document(epoch: UInt64, _ envoy: EnvoyDocument) throws -> RelayDocument {
+        let relay = try IPv4Address(parsing: "10.200.0.1")
         let content = RelayContent(
             wireGuard: RelayWireGuard(
                 listenPort: try Port(51821), address: relay, network: try CIDR(parsing: "10.200.0.0/24"), mtu: 1420, peers: []),
@@ -101,7 +111,7 @@ final class EnvoyHostFixture: Sendable {
             kernel: KernelControl(
                 setting: { _ in nil }, set: { _, _ in }, offloads: { [:] }, setOffloads: { _, _, _ in },
                 sockets: KernelControl.live.sockets, inputDrops: { _ in [:] },
-                owners: KernelControl.live.owners),
+                owners: KernelControl.live.owners, guardTunnel: { _, _ in [] }, unguardTunnel: { [] }),
             envoyHost: { EnvoyHost(hasIPv6: true, memoryBytes: 4 << 30) },
             askEnvoy: { path, limit throws(AgentError) in
                 guard let result = fetch(path, from: [.unixSocket(socket)], milliseconds: 2000, limit: limit).first else {
@@ -151,7 +161,18 @@ final class EnvoyHostFixture: Sendable {
         }
     }
 
+    /// What the supervisor does beside starting Envoy.
+    private func startProber() throws {
+        try prober.withLock { process in
+            if process?.isRunning == true { return }
+            let agent = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "edge-agent")
+            // It ends with the thread that started it: not one of ours, which come and go.
+            process = try namespace.start("env", "-C", paths.envoyFiles, "sh", "-c", "\"$0\" probe-uplinks & wait", agent.path)
+        }
+    }
+
     private func startEnvoy() throws {
+        try startProber()
         let process = try namespace.start(
             "env", "-C", paths.envoyFiles, paths.envoyLink + "/envoy", "--config-path", EnvoyLayout.bootstrap,
             "--disable-hot-restart",

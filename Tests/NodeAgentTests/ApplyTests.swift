@@ -1,3 +1,4 @@
+import Glibc
 import NetworkTypes
 import NodeDocument
 import Synchronization
@@ -36,6 +37,27 @@ import WireGuardNetlink
         #expect(second.hash == document.hash)
         #expect(second.relayPublicKey == first.relayPublicKey)
         #expect(host.machine.withLock(\.settings)["net.core.rmem_max"] == "26214400")
+    }
+
+    /// Whoever takes the table away is told of, and it comes back; it ends with the rest.
+    @Test func theTunnelIsKeptForEnvoyAndRoot() throws {
+        let document = try sampleDocument()
+        _ = try enrolled(document)
+        #expect(host.machine.withLock(\.guardedFor) == getuid(), "the played user of Envoy")
+        host.machine.withLock { $0.guardedFor = nil }
+        #expect(try host.apply(document).drift == ["nftables: made table ip tidegate_relay"])
+        host.machine.withLock { $0.guardedFor = nil }
+        #expect(host.agent.boot().changes.contains("nftables: made table ip tidegate_relay"))
+        #expect(host.agent.teardown([]).changes.contains("nftables: removed table ip tidegate_relay"))
+        #expect(host.machine.withLock(\.guardedFor) == nil)
+    }
+
+    @Test func aKernelWithoutNFTablesServesAndSaysSo() throws {
+        host.machine.withLock { $0.lacksNFTables = true }
+        let report = try enrolled(try sampleDocument())
+        #expect(report.outcome == .applied && report.problems == [])
+        #expect(report.caveats?.contains { $0.contains("nf_tables cannot be set there") } == true)
+        #expect(host.agent.teardown([]).outcome == .applied)
     }
 
     @Test func sameDocumentChangesNothing() throws {
@@ -95,11 +117,11 @@ import WireGuardNetlink
     func driftIsFoundAndRepaired(_ what: String) throws {
         let document = try sampleDocument()
         _ = try enrolled(document)
-        let file = host.paths.envoyFiles + "/cds.json"
+        let file = host.paths.envoyFiles + "/cds.pb"
         switch what {
         case "unit": try replaceFile(host.paths.unit(.envoy), [], .publicFile)
         case "file": try replaceFile(file, [], .publicFile)
-        case "stray": try replaceFile(host.paths.envoyFiles + "/eds/stray.json", [], .publicFile)
+        case "stray": try replaceFile(host.paths.envoyFiles + "/sds/stray.json", [], .publicFile)
         case "tunnel": host.machine.withLock { $0.hasTunnel = false }
         case "stopped": host.machine.withLock { _ = $0.running.remove(UnitName.envoy.rawValue) }
         case "disabled": host.machine.withLock { _ = $0.enabled.remove(UnitName.boot.rawValue) }
@@ -125,7 +147,7 @@ import WireGuardNetlink
     @Test func aRestartThatWasAskedForIsNoDrift() throws {
         _ = try enrolled(try sampleDocument())
         let report = try host.apply(try sampleDocument(restart: "1"))
-        #expect(report.changes == ["Envoy restarted (hot): a restart was asked for"])
+        #expect(report.changes == ["Envoy restarted (hot): the EdgeNode asked for one"])
         #expect(report.drift == [])
     }
 
@@ -183,7 +205,10 @@ import WireGuardNetlink
             sampleListener("tcp-80", 80, "more"),
         ]
         let report = try host.apply(try sampleDocument(epoch: 2, listeners: listeners, clusters: ["web", "dns", "more"]))
-        #expect(report.changes == ["Envoy's clusters written", "Envoy's listeners written"])
+        #expect(
+            report.changes == [
+                "the uplinks' probes written", "Envoy's limits written", "Envoy's clusters written", "Envoy's listeners written",
+            ])
         #expect(report.drift == [])
         #expect(!host.machine.withLock(\.commands).contains { $0.contains("systemctl restart") })
     }
@@ -226,6 +251,26 @@ import WireGuardNetlink
         #expect(after.drift == [], "a port that became free is no drift")
     }
 
+    @Test func theHolderOfTheTunnelsPortIsNamed() throws {
+        let holder = BoundSocket(
+            transport: .udp, address: try IPAddress(parsing: "0.0.0.0"), port: try Port(51821), isConnected: false, uid: 0,
+            inode: 9)
+        host.machine.withLock { machine in
+            machine.foreignSockets = [holder]
+            machine.tunnelFailure = "wg-relay: setting it: Address already in use"
+        }
+        let report = try host.apply(try sampleDocument())
+        #expect(report.outcome == .refused)
+        #expect(
+            report.problems.map(\.message) == [
+                "UDP port 51821, the tunnel's, is taken on the host by nginx (pid 7) at 0.0.0.0:51821; stop it there, or set "
+                    + "spec.tunnel.listenPort of the EdgeNode to another port"
+            ])
+        // Where nobody has it the failure speaks for itself.
+        host.machine.withLock { $0.foreignSockets = [] }
+        #expect(try host.apply(try sampleDocument()).problems.map(\.message) == ["wg-relay: setting it: Address already in use"])
+    }
+
     @Test func aPortBehindTheHostsFirewallIsTold() throws {
         let host = host
         host.machine.withLock { $0.closedPorts = [443, 51821] }
@@ -241,34 +286,88 @@ import WireGuardNetlink
         #expect(after.drift == [] && after.changes == [], "the firewall is left alone")
     }
 
+    /// What no binding can be to blame for.
     @Test func wholeConfigurationRefusedKeepsTheFormerOne() throws {
         let document = try sampleDocument()
         _ = try enrolled(document)
-        let before = try readFile(host.paths.envoyFiles + "/cds.json")
-        host.machine.withLock { $0.refusedText = "broken" }
-        let report = try host.apply(try sampleDocument(epoch: 2, clusters: ["web", "dns", "broken"]))
+        let before = try readFile(host.paths.envoyFiles + "/cds.pb")
+        host.machine.withLock { $0.refusedText = "overload_manager" }
+        let report = try host.apply(try sampleDocument(epoch: 2, clusters: ["web", "dns", "more"]))
         #expect(report.outcome == .refused)
         #expect(report.problems.map(\.kind) == [.envoyRejected])
         #expect(report.hash == document.hash)
-        #expect(try readFile(host.paths.envoyFiles + "/cds.json") == before)
+        #expect(try readFile(host.paths.envoyFiles + "/cds.pb") == before)
+    }
+
+    @Test func aClusterThatIsRefusedCostsOnlyItsBinding() throws {
+        _ = try enrolled(try sampleDocument())
+        host.machine.withLock { $0.refusedText = "broken" }
+        let listeners = try [
+            sampleListener("tcp-443", 443, "web"), sampleListener("udp-53", 53, "dns", .udp),
+            sampleListener("tcp-80", 80, "broken"),
+        ]
+        let report = try host.apply(try sampleDocument(epoch: 2, listeners: listeners, clusters: ["web", "dns", "broken"]))
+        #expect(report.outcome == .applied)
+        #expect(report.listeners.map(\.state) == [.active, .active, .rejected])
+        #expect(report.refusedBindings?.keys.sorted() == ["broken"])
+    }
+
+    @Test func aSecretThatIsRefusedCostsOnlyItsBinding() throws {
+        host.machine.withLock { $0.refusedText = "bad.key" }
+        let json = #"{"filter_chains":[{"name":"web"},{"name":"other"}],"name":"tcp-443"}"#
+        var shared = try sampleListener("tcp-443", 443, "web")
+        shared.bindings = ["web", "other"]
+        shared.json = json
+        let listeners = try [shared, sampleListener("udp-53", 53, "dns", .udp)]
+        let secret = #"{"name":"web","tls_certificate":{"private_key":{"filename":"./tls/bad.key"}}}"#
+        let document = try sampleDocument(listeners: listeners, clusters: ["web", "dns", "other"], secret: secret)
+        let report = try enrolled(document)
+        #expect(report.outcome == .applied, "\(report.problems)")
+        #expect(report.listeners.map(\.state) == [.active, .active])
+        #expect(report.refusedBindings?.keys.sorted() == ["web"])
+        let file = String(decoding: try readFile(host.paths.envoyFiles + "/lds.pb") ?? [], as: UTF8.self)
+        #expect(file.contains("other") && !file.contains("web"), "\(file)")
+        host.machine.withLock { $0.commands = [] }
+        #expect(try host.apply(document).changes == [])
+        #expect(!host.machine.withLock(\.commands).contains { $0.contains("validate") }, "not tried again until it changes")
+    }
+
+    /// Certificates are renewed by machines at night.
+    @Test func aRenewedSecretThatIsRefusedLeavesTheFormerOneInForce() throws {
+        let good = #"{"name":"web","tls_certificate":{"private_key":{"filename":"./tls/web-0a.key"}}}"#
+        _ = try enrolled(try sampleDocument(secret: good))
+        host.machine.withLock { $0.refusedText = "bad.key" }
+        let document = try sampleDocument(
+            epoch: 2, secret: #"{"name":"web","tls_certificate":{"private_key":{"filename":"./tls/bad.key"}}}"#)
+        let bare = { (report: AgentReport) in report.refusedBindings?["web"]?.hasSuffix("stay in force") }
+        for _ in 0..<2 {
+            let report = try host.apply(document)
+            #expect(report.outcome == .applied && bare(report) == true)
+            #expect(report.listeners.map(\.state) == [.active, .active])
+            let file = String(decoding: try readFile(host.paths.envoyFiles + "/sds/web.json") ?? [], as: UTF8.self)
+            #expect(file.contains("web-0a.key") && !file.contains("bad.key"))
+            #expect(try readFile(host.paths.envoyFiles + "/tls/web-0a.key") != nil)
+        }
+        let renewed = #"{"name":"web","tls_certificate":{"private_key":{"filename":"./tls/new.key"}}}"#
+        #expect(try host.apply(try sampleDocument(epoch: 3, secret: renewed)).refusedBindings == nil)
     }
 
     @Test func restartIsDoneOnce() throws {
         _ = try enrolled(try sampleDocument())
         let asked = try sampleDocument(restart: "2026-01-01")
         let report = try host.apply(asked)
-        #expect(report.changes == ["Envoy restarted (hot): a restart was asked for"])
+        #expect(report.changes == ["Envoy restarted (hot): the EdgeNode asked for one"])
         #expect(report.envoyRestart?.hasPrefix("Envoy was restarted hot") == true)
         let again = try host.apply(asked)
         #expect(again.changes == [])
         #expect(again.envoyRestart == nil)
-        #expect(host.machine.withLock(\.commands).contains { $0.hasSuffix("prlimit --pid 4242 --nofile=67536:67536") })
+        #expect(host.machine.withLock(\.commands).contains { $0.hasSuffix("prlimit --pid 4242 --nofile=69286:69286") })
     }
 
     @Test func limitThatIsAsItShouldBeIsLeftAlone() throws {
         _ = try enrolled(try sampleDocument())
         let limits =
-            "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            67536                67536                files\n"
+            "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            69286                69286                files\n"
         try makeFolder(host.folder.path + "/proc/4242", .publicFolder)
         try replaceFile(host.folder.path + "/proc/4242/limits", Array(limits.utf8), .publicFile)
         #expect(try host.apply(try sampleDocument(restart: "1")).envoyRestart != nil)
@@ -287,7 +386,7 @@ import WireGuardNetlink
         _ = try enrolled(try sampleDocument())
         try removeFile(host.paths.envoyRun)
         let report = try host.apply(try sampleDocument(restart: "1"))
-        #expect(report.changes == ["Envoy restarted (plain): a restart was asked for"])
+        #expect(report.changes == ["Envoy restarted (plain): the EdgeNode asked for one"])
         #expect(host.machine.withLock(\.commands).contains { $0.hasSuffix("systemctl restart tidegate-envoy.service") })
     }
 

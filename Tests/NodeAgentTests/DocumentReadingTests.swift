@@ -33,14 +33,14 @@ import Testing
     }
 
     @Test(arguments: [
-        (#""format":1"#, #""format":2"#, "format 2"), (#""port":443"#, #""port":0"#, "content.envoy.listeners[0].port"),
+        (#""format":1"#, #""format":2"#, "format 2"), ("tcp-443 TCP 443", "tcp-443 TCP 0", "content.envoy.packed"),
         (#""epoch":1"#, #""epoch":"x""#, "epoch is not a"), (#""mtu":1420"#, #""mtu":10"#, "mtu is 10"),
         (#""maxConnections":1000"#, #""maxConnections":0"#, "maxConnections is 0"),
         (#""kernelMaxSocketBufferBytes":2"#, #""kernelMaxSocketBufferBytes":-2"#, "negative"),
         (#""version":"1.40.0""#, #""version":"../x""#, "no Envoy version"),
         (#""name":"web-0a.key""#, #""name":"../key""#, "no name of a TLS file"),
-        (#""name":"udp-53""#, #""name":"$(reboot)""#, "no name of a listener"),
-        (#""name":"udp-53""#, #""name":"tcp-443""#, "there twice"),
+        ("udp-53 UDP", "$(reboot) UDP", "no name of a listener"),
+        ("udp-53 UDP", "tcp-443 UDP", "there twice"),
         (#""bootstrap":"{"#, #""bootstrap":"["#, "no object"), (#""hash":""#, #""hash":"zz"#, "hash"),
         (#""mtu":1420,"#, "", "mtu"),
     ]) func namesTheFieldAtFault(_ part: String, _ other: String, _ words: String) throws {

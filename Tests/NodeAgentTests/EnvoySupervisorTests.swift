@@ -83,7 +83,7 @@ import Testing
         var stage = Stage()
         stage.serve()
         _ = stage.askRestart()
-        #expect(stage.handle(.ended(pid: 102, how: "ended with status 1")) == [])
+        #expect(stage.handle(.ended(pid: 102, how: "ended with status 1")) == [.unmark(base: 1010)])
         #expect(stage.outcome == .failed)
         #expect(stage.message.hasPrefix("Envoy 1.40.0 ended with status 1 before it served; the former one serves on"))
         #expect(stage.report.serving?.pid == 101)
@@ -91,7 +91,7 @@ import Testing
         #expect(stage.handle(.tick, after: 500) == [])
         #expect(stage.handle(.tick, after: 500) == [.askAgain])
         #expect(stage.askRestart() == [epoch(1)])
-        #expect(stage.handle(.ended(pid: 103, how: "ended with status 1")) == [])
+        #expect(stage.handle(.ended(pid: 103, how: "ended with status 1")) == [.unmark(base: 1010)])
         #expect(stage.handle(.tick, after: 1900) == [])
         #expect(stage.handle(.tick, after: 100) == [.askAgain])
     }
@@ -101,9 +101,22 @@ import Testing
         stage.serve()
         _ = stage.askRestart()
         #expect(stage.handle(.tick, after: 60_001) == [.terminate(pid: 102)])
-        #expect(stage.handle(.ended(pid: 102, how: "was ended by signal 15")) == [])
+        #expect(stage.handle(.ended(pid: 102, how: "was ended by signal 15")) == [.unmark(base: 1010)])
         #expect(stage.outcome == .failed)
         #expect(stage.message.contains("was not live in time"))
+    }
+
+    @Test func whoeverIsReplacedIsToldNothingNew() {
+        var stage = Stage()
+        stage.serve()
+        #expect(!stage.report.isReplaced(101))
+        _ = stage.askRestart()
+        #expect(stage.report.isReplaced(101) && !stage.report.isReplaced(102))
+        _ = stage.handle(.ended(pid: 102, how: ""))
+        #expect(!stage.report.isReplaced(101), "it serves on")
+        _ = stage.askRestart()
+        _ = stage.handle(.live(pid: 103))
+        #expect(stage.report.isReplaced(101) && !stage.report.isReplaced(103) && !stage.report.isReplaced(1))
     }
 
     @Test func programThatDoesNotRunChangesNothing() {

@@ -30,9 +30,14 @@ final class FakeHost: Sendable {
             "net.ipv4.ip_local_port_range": "32768\t60999", "net.ipv4.ip_local_reserved_ports": "",
         ]
         var foreignSockets: [BoundSocket] = []
+        /// Why the tunnel cannot be made.
+        var tunnelFailure: String?
         /// By the host's firewall.
         var closedPorts: Set<UInt16> = []
         var hasTunnel = false
+        /// Whom the tunnel is kept for beside root.
+        var guardedFor: UInt32?
+        var lacksNFTables = false
         var peers: [WireGuardPeerStatus] = []
         /// The uplinks that answer through the tunnel.
         var answering: Set<IPv4Address> = []

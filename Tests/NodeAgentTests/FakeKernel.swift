@@ -12,6 +12,7 @@ extension FakeHost {
     var tunnel: Tunnel {
         Tunnel(
             ensure: { _, lastEndpoints, _, start throws(AgentError) in
+                if let failure = self.machine.withLock(\.tunnelFailure) { throw AgentError(.wireGuard, failure) }
                 if self.machine.withLock(\.hasTunnel) { return ("userspace", []) }
                 try start()
                 self.machine.withLock { machine in
@@ -44,16 +45,29 @@ extension FakeHost {
                     first
                 }
             },
-            owners: { sockets in Dictionary(sockets.map { ($0.inode, "nginx (pid 7)") }) { first, _ in first } })
+            owners: { sockets in Dictionary(sockets.map { ($0.inode, "nginx (pid 7)") }) { first, _ in first } },
+            guardTunnel: { _, user throws(AgentError) in
+                try self.machine.withLock { machine throws(AgentError) in
+                    if machine.lacksNFTables { throw AgentError(.network, "NFT_MSG_GETGEN: Operation not supported") }
+                    defer { machine.guardedFor = user }
+                    return machine.guardedFor == user ? [] : ["nftables: made table ip tidegate_relay"]
+                }
+            },
+            unguardTunnel: {
+                self.machine.withLock { machine in
+                    defer { machine.guardedFor = nil }
+                    return machine.guardedFor == nil ? [] : ["nftables: removed table ip tidegate_relay"]
+                }
+            })
     }
 
     /// What Envoy would listen on, read from the file it would read.
     private func envoySockets() throws(AgentError) -> [BoundSocket] {
         guard machine.withLock({ $0.running.contains(UnitName.envoy.rawValue) }) else { return [] }
-        let text = String(decoding: try readFile(paths.envoyFiles + "/lds.json") ?? [], as: UTF8.self)
+        let listeners = try resources(EnvoyLayout.listeners)
         var sockets: [BoundSocket] = []
         for (name, transport, number) in [("tcp-443", TransportProtocol.tcp, 443), ("udp-53", .udp, 53), ("tcp-80", .tcp, 80)] {
-            guard text.contains("\"\(name)\"") else { continue }
+            guard listeners?.resources.contains(where: { $0.name == name }) == true else { continue }
             do {
                 sockets.append(
                     BoundSocket(
@@ -72,16 +86,18 @@ extension FakeHost {
         guard machine.withLock({ $0.running.contains(UnitName.envoy.rawValue) }) else {
             throw AgentError(.network, "connecting: No such file or directory")
         }
-        let listeners = String(decoding: try readFile(paths.envoyFiles + "/lds.json") ?? [], as: UTF8.self)
-        let clusters = String(decoding: try readFile(paths.envoyFiles + "/cds.json") ?? [], as: UTF8.self)
+        let listeners = try resources(EnvoyLayout.listeners)
+        let clusters = try resources(EnvoyLayout.clusters)
         return machine.withLock { machine in
-            let refused = machine.unbindable.filter { listeners.contains("\"\($0.key)\"") }
+            let refused = machine.unbindable.filter { entry in
+                listeners?.resources.contains { $0.name == entry.key } == true
+            }
             if path.hasPrefix("/config_dump") {
                 let entries = refused.map { #"{"name":"\#($0.key)","error_state":{"details":"\#($0.value)"}}"# }
                 return HTTPReply(status: 200, body: Array("{\"configs\":[\(entries.joined(separator: ","))]}".utf8))
             }
-            machine.clustersVersion = version(clusters)
-            if refused.isEmpty { machine.listenersVersion = version(listeners) } else { machine.rejections += 1 }
+            machine.clustersVersion = clusters?.version
+            if refused.isEmpty { machine.listenersVersion = listeners?.version } else { machine.rejections += 1 }
             let text = """
                 cluster_manager.cds.version_text: "\(machine.clustersVersion ?? "")"
                 cluster_manager.warming_clusters: 0
@@ -94,7 +110,9 @@ extension FakeHost {
         }
     }
 
-    private func version(_ text: String) -> String? {
-        text.split(separator: "\"").dropFirst(3).first.map(String.init)
+    /// As the prober reads them.
+    private func resources(_ path: String) throws(AgentError) -> ResourceSet? {
+        let bytes = try readFile(paths.envoyFiles + "/" + path)
+        return bytes.flatMap { try? ResourceSet($0) }
     }
 }

@@ -1,3 +1,4 @@
+import CLinuxHeaders
 import Glibc
 import NodeDocument
 import TestFiles
@@ -46,6 +47,78 @@ import Testing
         #expect(try removeTree(folder.path + "/tree"))
         #expect(try !removeTree(folder.path + "/tree"))
         #expect(try readFile(outside.path + "/keep") == [1])
+    }
+
+    /// Envoy's user owns a folder that root removes: nesting, names of any bytes, pipes and sockets cost neither time nor stack.
+    @Test func nothingThatAnotherUserMakesStopsTheRemoval() throws {
+        let tree = folder.path + "/tree"
+        try makeFolder(tree, .publicFolder)
+        var deep = open(tree, O_RDONLY | O_DIRECTORY)
+        for _ in 0..<500 {
+            #expect(mkdirat(deep, "d", 0o755) == 0)
+            let next = openat(deep, "d", O_RDONLY | O_DIRECTORY)
+            close(deep)
+            deep = next
+        }
+        #expect(symlinkat("/etc", deep, "link") == 0)
+        close(deep)
+        #expect(mkfifo(tree + "/pipe", 0o600) == 0)
+        let odd: [CChar] = Array((tree + "/").utf8CString.dropLast()) + [-1, -2, 0]
+        #expect(mkdir(odd, 0o700) == 0)
+        let start = ContinuousClock.now
+        #expect(try removeTree(tree))
+        #expect(start.duration(to: .now) < .seconds(20))
+        #expect(try statusOf(tree) == nil)
+    }
+
+    /// A pipe in the place of a file would hold whoever opens it, with the host's lock.
+    @Test func onlyPlainFilesAreRead() throws {
+        #expect(mkfifo(path, 0o600) == 0)
+        #expect(throws: AgentError.self) { try readFile(path) }
+        #expect(EnvoyRun.read(HostPaths(root: folder.path)) == nil)
+        let paths = HostPaths(root: folder.path)
+        try makeFolder(paths.runtime, .publicFolder)
+        for place in [paths.envoyRun, paths.uplinkWord] { #expect(mkfifo(place, 0o600) == 0) }
+        #expect(EnvoyRun.read(paths) == nil && UplinkWord.read(paths) == nil)
+        // A file that claims to be longer than memory.
+        unlink(paths.envoyRun)
+        try replaceFile(paths.envoyRun, [0x7B], .publicFile)
+        #expect(truncate(paths.envoyRun, 1 << 42) == 0)
+        #expect(EnvoyRun.read(paths) == nil)
+        #expect(throws: AgentError.self) { try readFile("/dev/zero") }
+        #expect(try readFile("/proc/self/limits")?.isEmpty == false)
+    }
+
+    /// In the place of Envoy's socket: a link to one that root alone may open.
+    @Test func aLinkToAnotherSocketIsNotFollowed() throws {
+        let link = folder.path + "/link"
+        let other = folder.path + "/other"
+        let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(listener) }
+        var address = try unixAddress(other)
+        let bound = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        #expect(bound == 0 && listen(listener, 1) == 0)
+        #expect(symlink(other, link) == 0)
+        func reason(_ path: String) -> String {
+            guard case .failure(let error) = fetch("/", from: [.unixSocket(path)], milliseconds: 100, limit: 100).first else {
+                return ""
+            }
+            return error.message
+        }
+        #expect(reason(link).contains("no socket"))
+        #expect(reason(other).contains("did not answer"))
+        try replaceFile(path, [], .publicFile)
+        #expect(reason(path).contains("no socket"))
+    }
+
+    @Test func aVersionThatIsAPathIsRefused() throws {
+        #expect(throws: AgentError.self) {
+            try EnvoyBinary(paths: HostPaths(root: folder.path)).choose("1.40.0/../../../../../tmp/evil")
+        }
     }
 
     @Test func foldersGetTheirMode() throws {

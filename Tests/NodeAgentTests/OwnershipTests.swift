@@ -28,6 +28,34 @@ import Testing
         #expect(try host.apply(try sampleDocument(epoch: 6)).outcome == .needsEnvoy)
     }
 
+    @Test func theSameEpochOfAnotherWriterIsRefused() throws {
+        _ = try host.apply(try sampleDocument(epoch: 6, writer: "a 1"))
+        let late = try host.apply(try sampleDocument(epoch: 6, writer: "b 1"))
+        #expect(late.problems.map(\.kind) == [.staleEpoch])
+        #expect(late.epoch == 6, "what it must rise above")
+        #expect(try host.apply(try sampleDocument(epoch: 6, writer: "a 1")).outcome == .needsEnvoy)
+        #expect(try host.apply(try sampleDocument(epoch: 7, writer: "b 1")).outcome == .needsEnvoy)
+        #expect(try host.apply(try sampleDocument(epoch: 6, writer: "a 1")).problems.map(\.kind) == [.staleEpoch])
+        let document = try sampleDocument(epoch: 7, writer: "a 1")
+        let request = TeardownRequest(owner: document.owner, epoch: 7, writer: "a 1")
+        #expect(host.agent.teardown(try DocumentJSON.encode(request)).problems.map(\.kind) == [.staleEpoch])
+    }
+
+    /// State and documents of a build before this one tell no writer.
+    @Test func aFormerBuildsStateIsTakenOver() throws {
+        _ = try host.apply(try sampleDocument(epoch: 6))
+        #expect(try host.apply(try sampleDocument(epoch: 6, writer: "a 1")).outcome == .needsEnvoy)
+        #expect(try host.apply(try sampleDocument(epoch: 6, writer: "b 1")).problems.map(\.kind) == [.staleEpoch])
+    }
+
+    /// As installations may stand whose epochs were burned: the next number is above what a Lease can count.
+    @Test func anEpochBeyondWhatALeaseCountsIsTaken() throws {
+        _ = try host.apply(try sampleDocument(epoch: 1 << 31))
+        let refused = try host.apply(try sampleDocument(epoch: 1, writer: "a 1"))
+        #expect(refused.epoch == 1 << 31)
+        #expect(try host.apply(try sampleDocument(epoch: (1 << 31) + 1, writer: "a 1")).outcome == .needsEnvoy)
+    }
+
     @Test func anotherBuildIsAskedForBeforeAnythingIsDone() throws {
         let report = try host.apply(try sampleDocument(build: "build2"))
         #expect(report.outcome == .needsAgent)

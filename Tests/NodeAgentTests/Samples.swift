@@ -4,7 +4,7 @@ import Sodium
 
 /// A document with one TCP and one UDP binding.
 func sampleDocument(
-    epoch: UInt64 = 1, owner: String = "edge", version: String = "1.40.0", sha256: SHA256Digest? = nil,
+    epoch: UInt64 = 1, writer: String? = nil, owner: String = "edge", version: String = "1.40.0", sha256: SHA256Digest? = nil,
     listeners: [EnvoyListener]? = nil,
     clusters: [String] = ["web", "dns"], secret: String = #"{"name":"web"}"#, restart: String? = nil, build: String = "build1"
 ) throws -> RelayDocument {
@@ -14,7 +14,10 @@ func sampleDocument(
         release: EnvoyRelease(version: version, sha256: sha256, url: nil), bootstrap: #"{"node":{"id":"tidegate"}}"#,
         listeners: try listeners ?? [sampleListener("tcp-443", 443, "web"), sampleListener("udp-53", 53, "dns", .udp)],
         clusters: clusters.map { EnvoyResource(name: $0, json: #"{"name":"\#($0)"}"#) },
-        endpoints: [EnvoyResource(name: "dns", json: #"{"cluster_name":"dns"}"#)],
+        probes: UplinkProbes(
+            intervalMilliseconds: 1000, timeoutMilliseconds: 2000, unhealthyThreshold: 2,
+            uplinks: [ProbedUplink(ordinal: 0, address: try IPv4Address(parsing: "10.200.0.2"))],
+            tunnelPorts: Dictionary(uniqueKeysWithValues: try clusters.enumerated().map { ($1, try Port(20000 + $0)) })),
         secrets: [EnvoyResource(name: "web", json: secret)],
         tlsFiles: [TLSFile(name: "web-0a.key", contents: "KEY\n")],
         maxConnections: 1000, drainSeconds: 5)
@@ -25,7 +28,7 @@ func sampleDocument(
         host: HostTuning(kernelMaxSocketBufferBytes: 26_214_400, disableNicOffloads: false), envoy: envoy)
     return RelayDocument(
         agentBuild: build, owner: Owner(installation: "i", namespace: "default", name: owner), epoch: epoch,
-        hash: try content.digest(),
+        writer: writer, hash: try content.digest(),
         content: content, restartEnvoy: restart)
 }
 
@@ -34,7 +37,7 @@ func sampleListener(
 ) throws -> EnvoyListener {
     EnvoyListener(
         name: name, protocol: transport, port: try Port(port), address: address, bindings: [binding],
-        json: #"{"name":"\#(name)","cluster":"\#(binding)"}"#)
+        json: #"{"name":"\#(name)","filter_chains":[{"name":"\#(binding)"}]}"#)
 }
 
 func publicKey(of byte: UInt8) throws -> WireGuardPublicKey {

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct UnitsTests {
     private func settings(_ document: EnvoyDocument, limit: Int = 1 << 20) -> UnitSettings {
-        UnitSettings(paths: HostPaths(), envoy: document, openFilesLimit: limit, interface: "wg-relay")
+        UnitSettings(paths: HostPaths(), envoy: document, openFilesLimit: limit)
     }
 
     private func text(_ unit: UnitName, _ settings: UnitSettings) -> String {
@@ -22,7 +22,7 @@ import Testing
     @Test func envoyUnitHasItsLimitsAndNoRightButThePorts() throws {
         let lines = text(.envoy, settings(try sampleDocument().content.envoy)).split(separator: "\n")
         for line in [
-            "User=tidegate-envoy", "LimitNOFILE=67536", "CapabilityBoundingSet=CAP_NET_BIND_SERVICE", "NoNewPrivileges=yes",
+            "User=tidegate-envoy", "LimitNOFILE=69286", "CapabilityBoundingSet=CAP_NET_BIND_SERVICE", "NoNewPrivileges=yes",
             "ProtectSystem=strict", "Restart=always", "BindReadOnlyPaths=/etc/tidegate/envoy:/run/tidegate/config",
             "WorkingDirectory=/run/tidegate/config", "LimitCORE=0",
             "ExecStart=/usr/local/lib/tidegate/edge-agent run-envoy",
@@ -40,6 +40,13 @@ import Testing
             #expect(lines.contains(Substring(line)), "\(line)")
         }
         #expect(lines.count { $0.hasPrefix("CapabilityBoundingSet=CAP_NET_") } == 1)
+    }
+
+    @Test func wireGuardUnitStartsTheNewestAndBoundsItsMemory() throws {
+        let lines = text(.wireGuard, settings(try sampleDocument().content.envoy)).split(separator: "\n")
+        for line in ["ExecStart=/usr/local/lib/tidegate/edge-agent run-wireguard", "Environment=GOMEMLIMIT=160MiB"] {
+            #expect(lines.contains(Substring(line)), "\(line)")
+        }
     }
 
     @Test func bindingsDoNotChangeTheUnit() throws {

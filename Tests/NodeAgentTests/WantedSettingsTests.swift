@@ -44,6 +44,17 @@ import Testing
         #expect(WantedSettings.change(to: wanted, current: current, former: former) == value)
     }
 
+    @Test(
+        arguments: [("2", nil, "1"), ("0", nil, "1"), ("1", nil, nil), ("1", "2", nil), (nil, nil, nil), ("x", nil, nil)]
+            as [(String?, String?, String?)])
+    func oneValueIsWanted(_ current: String?, _ former: String?, _ value: String?) {
+        #expect(WantedSettings.change(to: .exactly(1), current: current, former: former) == value)
+    }
+
+    @Test func portsInTimeWaitAreUsedAgain() throws {
+        #expect(WantedSettings(try sampleDocument().content).values["net.ipv4.tcp_tw_reuse"] == .exactly(1))
+    }
+
     @Test func aListIsNoLongerThanTheKernelTakes() throws {
         let scattered = stride(from: 10_241, to: 65_535, by: 2).map { $0...$0 }
         let value = try #require(WantedSettings.change(to: .including(scattered), current: "", former: nil))

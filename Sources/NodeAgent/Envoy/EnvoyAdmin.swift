@@ -12,14 +12,16 @@ struct EnvoyStats: Hashable, Sendable {
     var clustersRejected = 0
     var activeListeners = 0
     var warmingClusters = 0
-    /// The clusters, which are named as their bindings, that have no healthy uplink, sorted.
-    var starved: [String] = []
 
-    /// Picks exactly the figures above, URL-encoded. One question: Envoy takes 0.1 s over each at 1,000 bindings.
+    /// Picks exactly the figures above, URL-encoded. One question: Envoy takes 0.15 s over each at 1,000 bindings.
     static let path =
         "/stats?filter=%5E(server.state%7Clistener_manager.(lds.(update_rejected%7Cversion_text)%7Ctotal_listeners_active)"
-        + "%7Ccluster_manager.(cds.(update_rejected%7Cversion_text)%7Cwarming_clusters)"
-        + "%7Ccluster.%5B%5E.%5D%2B.membership_healthy)%24"
+        + "%7Ccluster_manager.(cds.(update_rejected%7Cversion_text)%7Cwarming_clusters))%24"
+
+    /// 7 ms at 1,000 bindings.
+    static let versionsPath = "/stats?type=TextReadouts&filter=version_text"
+    /// 40 ms at 1,000 bindings.
+    static let warmingPath = "/stats?type=Gauges&filter=warming_clusters"
 
     /// Reads `/stats` in its text form: `name: value`, texts in quotes.
     init(_ text: String) {
@@ -37,12 +39,9 @@ struct EnvoyStats: Hashable, Sendable {
             case "cluster_manager.cds.update_rejected": clustersRejected = number
             case "listener_manager.total_listeners_active": activeListeners = number
             case "cluster_manager.warming_clusters": warmingClusters = number
-            case let name where value == "0" && name.hasPrefix("cluster.") && name.hasSuffix(".membership_healthy"):
-                starved.append(String(name.dropFirst("cluster.".count).dropLast(".membership_healthy".count)))
             default: break
             }
         }
-        starved.sort()
     }
 }
 
@@ -68,7 +67,7 @@ struct EnvoyDump: Decodable {
         var refusals: [String: String] = [:]
         for entry in configs ?? [] {
             if let name = entry.name, let failure = entry.failure {
-                refusals[name] = printable(failure.details ?? "refused without a reason", limit: 600)
+                refusals[name] = printable(lastingWords(of: failure.details ?? "refused without a reason"), limit: 600)
             }
         }
         return refusals
@@ -95,6 +94,20 @@ struct EnvoyAdmin: Sendable {
         let reply = try get(EnvoyStats.path, 64 << 20)
         guard reply.status == 200 else { throw AgentError(.envoyNotRunning, "Envoy's admin answers \(reply.status) to /stats") }
         return EnvoyStats(reply.text)
+    }
+
+    /// The versions alone, and no other figure: a hundredth of the work of `stats()`, which grows with the bindings.
+    func versions() throws(AgentError) -> EnvoyStats {
+        let reply = try get(EnvoyStats.versionsPath, 1 << 20)
+        guard reply.status == 200 else { throw AgentError(.envoyNotRunning, "Envoy's admin answers \(reply.status) to /stats") }
+        return EnvoyStats(reply.text)
+    }
+
+    /// The clusters that no uplink has answered for yet.
+    func warmingClusters() throws(AgentError) -> Int {
+        let reply = try get(EnvoyStats.warmingPath, 1 << 20)
+        guard reply.status == 200 else { throw AgentError(.envoyNotRunning, "Envoy's admin answers \(reply.status) to /stats") }
+        return EnvoyStats(reply.text).warmingClusters
     }
 
     /// The listeners that Envoy refused, and why.

@@ -1,3 +1,4 @@
+import CLinuxHeaders
 import Glibc
 import NetworkTypes
 import NodeDocument
@@ -77,7 +78,13 @@ struct EnvoyBinary {
     }
 
     /// - Returns: whether the next start runs another program than before.
-    func choose(_ version: String) throws(AgentError) -> Bool { try ensureLink(paths.envoyLink, to: "envoy-" + version) }
+    func choose(_ version: String) throws(AgentError) -> Bool {
+        // Envoy's own user may have told it: no path must lead elsewhere.
+        guard isSafeFileName(version.lowercased()) else {
+            throw AgentError(.system, "\"\(printable(version, limit: 40))\" is no version of Envoy")
+        }
+        return try ensureLink(paths.envoyLink, to: "envoy-" + version)
+    }
 
     /// The version that the link names; nil when there is none.
     func chosen() -> String? {

@@ -1,12 +1,11 @@
 import NetworkTypes
 import NodeDocument
-import Sodium
 
 /// The files of Envoy's folder, by path below it.
 enum EnvoyLayout {
     static let bootstrap = "bootstrap.json"
-    static let clusters = "cds.json"
-    static let listeners = "lds.json"
+    static let clusters = "cds.pb"
+    static let listeners = "lds.pb"
     /// For the supervisor (`EnvoyLaunch`).
     static let launch = "launch.json"
     /// Where Envoys that hand over to each other meet: in the runtime folder, not in the abstract namespace that every user of the host
@@ -15,7 +14,7 @@ enum EnvoyLayout {
     static let hotRestartSocket = "../" + hotRestartPrefix
     /// For `envoy --mode validate`; only ever in a staged folder.
     static let validation = "validate.json"
-    static let folders = ["eds", "sds", "tls"]
+    static let folders = ["sds", "tls"]
 }
 
 /// The files that Envoy shall read, and the versions by which it will say that it took them.
@@ -23,47 +22,85 @@ struct EnvoyFileSet: Hashable, Sendable {
     private(set) var files: [String: [UInt8]] = [:]
     /// The paths but for bootstrap, clusters and listeners, each before what refers to it.
     private(set) var content = [EnvoyLayout.launch]
-    /// The `version_info` of the listeners' file; Envoy shows it once it has accepted the file.
+    /// Of the listeners' file; Envoy shows it once it has accepted all of it.
     private(set) var listenersVersion = ""
     private(set) var clustersVersion = ""
     /// The listeners that are in.
-    let listeners: [EnvoyListener]
+    private(set) var listeners: [EnvoyListener]
+    /// These in the wire format.
+    private var listenerMessages: [[UInt8]] = []
+    private let drainSeconds: Int
+    private let maxConnections: Int
+    /// What cannot be told to Envoy, and why, by name: this build does not know of some field of it. Such a listener is left out.
+    private(set) var unknownListeners: [String: String] = [:]
+    private(set) var unknownClusters: [String: String] = [:]
 
     init(_ document: EnvoyDocument, on host: EnvoyHost, leavingOut omitted: Set<String> = []) {
         listeners = document.listeners.filter { !omitted.contains($0.name) }
+        drainSeconds = document.drainSeconds
+        maxConnections = document.maxConnections
+        for file in [document.bootstrapFile(on: host)] + document.files(on: host) {
+            files[file.path] = Array(file.contents.utf8)
+            if file.kind != .bootstrap { content.append(file.path) }
+        }
+        let clusters: [[UInt8]]
+        (clusters, unknownClusters) = Self.encoded(document.clusters(on: host), .cluster)
+        (files[EnvoyLayout.clusters], clustersVersion) = Self.file(clusters, .cluster)
+        (listenerMessages, unknownListeners) = Self.encoded(document.listeners(on: host, leavingOut: omitted), .listener)
+        writeListeners()
+    }
+
+    /// The same without these listeners: thousands of others are not encoded once more.
+    func leavingOut(_ names: Set<String>) -> EnvoyFileSet {
+        if names.isEmpty { return self }
+        var rest = self
+        let kept = zip(listeners, listenerMessages).filter { !names.contains($0.0.name) }
+        rest.listeners = kept.map(\.0)
+        rest.listenerMessages = kept.map(\.1)
+        rest.writeListeners()
+        return rest
+    }
+
+    private mutating func writeListeners() {
+        (files[EnvoyLayout.listeners], listenersVersion) = Self.file(listenerMessages, .listener)
         let hasUDP = listeners.contains { $0.protocol == .udp }
         files[EnvoyLayout.launch] = Array(
-            "{\"drainSeconds\":\(document.drainSeconds),\"hasUDP\":\(hasUDP),\"maxConnections\":\(document.maxConnections)}\n"
-                .utf8)
-        for file in [document.bootstrapFile(on: host)] + document.files(on: host, leavingOut: omitted) {
-            switch file.kind {
-            case .bootstrap: files[file.path] = Array(file.contents.utf8)
-            case .clusters: (files[file.path], clustersVersion) = versioned(file.contents)
-            case .listeners: (files[file.path], listenersVersion) = versioned(file.contents)
-            case .endpoints, .secret, .certificate, .privateKey:
-                files[file.path] = Array(file.contents.utf8)
-                content.append(file.path)
+            "{\"drainSeconds\":\(drainSeconds),\"hasUDP\":\(hasUDP),\"maxConnections\":\(maxConnections)}\n".utf8)
+    }
+
+    private static func file(_ messages: [[UInt8]], _ type: EnvoyMessage) -> (bytes: [UInt8], version: String) {
+        ResourceSet.file(typeURL: EnvoyEncoder.typePrefix + type.name, messages)
+    }
+
+    private static func encoded(
+        _ resources: [EnvoyResource], _ type: EnvoyMessage
+    ) -> (messages: [[UInt8]], unknown: [String: String]) {
+        var messages: [[UInt8]] = []
+        messages.reserveCapacity(resources.count)
+        var unknown: [String: String] = [:]
+        for resource in resources {
+            do throws(MalformedMessage) {
+                messages.append(try EnvoyEncoder.encode(resource.json, as: type))
+            } catch {
+                unknown[resource.name] = printable(error.reason, limit: 400)
             }
         }
+        return (messages, unknown)
     }
 
     /// The clusters' file with those clusters of `former` that are gone beside the new ones: no listener loses its cluster before it
     /// got its new one.
     /// - Returns: nil when none is gone.
-    static func clustersOfBoth(_ former: EnvoyDocument?, _ document: EnvoyDocument, on host: EnvoyHost) -> [UInt8]? {
+    static func clustersOfBoth(
+        _ former: EnvoyDocument?, _ document: EnvoyDocument, on host: EnvoyHost
+    ) -> (bytes: [UInt8], version: String)? {
         let names = Set(document.clusters.map(\.name))
         let gone = (former?.clusters ?? []).filter { !names.contains($0.name) }
         guard !gone.isEmpty else { return nil }
         var both = document
         both.clusters += gone
-        return both.files(on: host).first { $0.kind == .clusters }.map { versioned($0.contents).0 }
+        return file(encoded(both.clusters(on: host), .cluster).messages, .cluster)
     }
-}
-
-/// A DiscoveryResponse with its `version_info`: equal content has equal versions.
-private func versioned(_ response: String) -> ([UInt8], String) {
-    let version = String(SHA256.digest(of: response).description.prefix(16))
-    return (Array("{\"version_info\":\"\(version)\",\(response.dropFirst())".utf8), version)
 }
 
 /// What has to be done to files.
@@ -95,7 +132,9 @@ struct EnvoyFileChanges: Hashable, Sendable {
         var words: [String] = []
         if bootstrap { words.append("Envoy's bootstrap written") }
         if content.contains(EnvoyLayout.launch) { words.append("how to start Envoy written") }
-        let folders = [("eds/", "endpoints"), ("sds/", "secrets"), ("tls/", "TLS files")]
+        if content.contains(UplinkProbes.fileName) { words.append("the uplinks' probes written") }
+        if content.contains(EnvoyDocument.limitsFile) { words.append("Envoy's limits written") }
+        let folders = [("sds/", "secrets"), ("tls/", "TLS files")]
         for (folder, name) in folders {
             let count = content.count { $0.hasPrefix(folder) }
             if count > 0 { words.append("Envoy's \(name) written: \(count)") }

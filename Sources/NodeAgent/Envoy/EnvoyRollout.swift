@@ -7,7 +7,8 @@ import Sodium
 struct EnvoyRollout {
     let host: Host
     let folder: EnvoyFolder
-    let document: EnvoyDocument
+    /// What is brought about: as it was given, but for the bindings that Envoy refuses.
+    private(set) var document: EnvoyDocument
     /// That was in force until now; nil for none.
     let former: EnvoyDocument?
     let facts: EnvoyHost
@@ -17,11 +18,17 @@ struct EnvoyRollout {
     let launchText: String
     /// Whether a restart is wanted whatever changes.
     let restartAsked: Bool
+    /// Listeners that wait until an uplink forwards one of their bindings: those that are new.
+    let forwarding: ForwardingWait
 
     struct Outcome {
         var changes: [String] = []
         /// Listeners that are not served, and why.
-        var rejected: [String: String] = [:]
+        var rejected: [String: EnvoyRefusal] = [:]
+        /// Bindings that Envoy refuses, and why; the listeners that they share with others are served.
+        var refusedBindings: [String: EnvoyRefusal] = [:]
+        /// Of these, the ones that go on with the certificate and key that they had before.
+        var keptBindings: Set<String> = []
         /// Whether Envoy said that it took the files.
         var isAccepted = false
         /// Whether Envoy was started or restarted.
@@ -29,73 +36,106 @@ struct EnvoyRollout {
         /// How it was restarted and why; nil when it was not.
         var restart: String?
         var problems: [AgentProblem] = []
-        /// The bindings without a healthy uplink; nil when that is still to be asked, after a change.
-        var starved: [String]?
+        /// Listeners left out because no uplink forwards them yet.
+        var unforwarded: Set<String> = []
     }
 
     /// - Parameter omitted: listeners to leave out from the start.
-    func run(omitted: Set<String>, _ state: inout StateFile) throws(AgentError) -> Outcome {
+    mutating func run(omitted: Set<String>, _ state: inout StateFile) throws(AgentError) -> Outcome {
         defer { _ = try? removeTree(folder.staging) }
         var outcome = Outcome()
         var omitted = omitted
+        let given = document
+        var hopeless = Set(state.value.leftOutBindings)
+        let knownBindings = state.value.refusedBindings
+        state.value.refusedBindings = knownBindings.filter { $1.hash == given.hash(ofBinding: $0) }
+        outcome.refusedBindings = state.value.refusedBindings.mapValues { EnvoyRefusal(message: $0.message) }
+        (document, outcome.keptBindings) = given.leavingOut(
+            Set(outcome.refusedBindings.keys), former: former, hopeless: hopeless)
         let known = state.value.refusedListeners
         state.value.refusedListeners = [:]
         for listener in document.listeners {
             guard let past = known[listener.name], past.hash == EnvoyProof.hash(listener, version: document.release.version)
             else { continue }
             state.value.refusedListeners[listener.name] = past
-            outcome.rejected[listener.name] = past.message
+            outcome.rejected[listener.name] = EnvoyRefusal(message: past.message)
             omitted.insert(listener.name)
         }
         if try folder.prepare() { outcome.changes.append("Envoy's folders made or their access set") }
         // A listener that cannot be bound shows only when Envoy tries; then the others go on without it.
-        for _ in 0..<3 {
+        for _ in 0..<5 {
             let wanted = EnvoyFileSet(document, on: facts, leavingOut: omitted)
-            guard let refused = try round(wanted, &outcome, &state) else { return outcome }
-            outcome.rejected.merge(refused) { $1 }
-            omitted.formUnion(refused.keys)
+            guard let refusals = try round(wanted, &outcome, &state) else {
+                finish(&outcome, given, &state)
+                return outcome
+            }
+            outcome.rejected.merge(refusals.listeners) { $1 }
+            omitted.formUnion(refusals.listeners.keys)
+            // Who is refused again with the former secrets has nothing left to go on with.
+            hopeless.formUnion(outcome.keptBindings.intersection(refusals.bindings.keys))
+            outcome.refusedBindings.merge(refusals.bindings) { first, _ in first }
+            (document, outcome.keptBindings) = given.leavingOut(
+                Set(outcome.refusedBindings.keys), former: former, hopeless: hopeless)
         }
         throw AgentError(
-            .envoyRejected, "Envoy refuses one listener after another: \(Self.list(outcome.rejected)); nothing more was tried")
+            .envoyRejected,
+            "Envoy refuses one thing after another: \(Self.list(outcome.rejected.merging(outcome.refusedBindings) { $1 })); "
+                + "nothing more was tried")
     }
 
-    /// - Returns: the listeners to leave out in the next round; nil when Envoy took this one.
+    /// - Returns: what to leave out in the next round; nil when Envoy took this one.
     private func round(
-        _ wanted: EnvoyFileSet, _ outcome: inout Outcome, _ state: inout StateFile
-    ) throws(AgentError) -> [String: String]? {
+        _ everything: EnvoyFileSet, _ outcome: inout Outcome, _ state: inout StateFile
+    ) throws(AgentError) -> EnvoyRefusals? {
+        var wanted = everything
+        // What our own table of Envoy's fields lacks costs no other binding either.
+        if !wanted.unknownClusters.isEmpty || !wanted.unknownListeners.isEmpty {
+            return EnvoyRefusals(
+                listeners: wanted.unknownListeners.mapValues { EnvoyRefusal(message: $0) },
+                bindings: wanted.unknownClusters.mapValues { EnvoyRefusal(message: $0) })
+        }
         let (current, wrongAccess) = try folder.read()
         if !wrongAccess.isEmpty {
             try folder.repairAccess(wrongAccess)
             outcome.changes.append("the access of Envoy's files set: \(wrongAccess.joined(separator: " "))")
+        }
+        var unforwarded = forwarding.now(wanted.listeners)
+        if !unforwarded.isEmpty, EnvoyFileChanges(from: current, to: wanted.leavingOut(unforwarded)).isEmpty {
+            // All else is done: there is nothing to prove until they come.
+            unforwarded = forwarding.wait(wanted.listeners)
+            wanted = wanted.leavingOut(unforwarded)
         }
         let changes = EnvoyFileChanges(from: current, to: wanted)
         if !changes.isEmpty {
             try folder.stage(wanted.files, changed: Self.changedPaths(changes))
             if changes.needsProof {
                 let proof = EnvoyProof(host: host, folder: folder, document: document, facts: facts)
-                let refused = try proof.refused(wanted.listeners)
+                let refused = try proof.refused(
+                    wanted.listeners, former: former, unproven: Set(state.value.leftOut),
+                    unprovenBindings: Set(state.value.leftOutBindings), alsoBootstrap: changes.bootstrap)
                 for listener in wanted.listeners {
-                    guard let message = refused[listener.name] else { continue }
+                    guard let refusal = refused.listeners[listener.name], refusal.isProven else { continue }
                     let hash = EnvoyProof.hash(listener, version: document.release.version)
-                    state.value.refusedListeners[listener.name] = RefusedListener(hash: hash, message: message)
+                    state.value.refusedListeners[listener.name] = RefusedListener(hash: hash, message: refusal.message)
                 }
                 if !refused.isEmpty { return refused }
             }
         }
         let launch = launch(wanted, state.value, didLaunch: outcome.didLaunch)
-        let before = launch == .none ? (try? host.envoy.stats()) : nil
+        let isQuiet = changes.isEmpty && launch == .none
+        // Whoever answers the prober is not asked for its figures, which takes it long.
+        let before = launch != .none || isQuiet || EnvoyWord.ofServing(host.paths) != nil ? nil : (try? host.envoy.stats())
         do throws(AgentError) {
             if !changes.isEmpty {
-                try swap(wanted, changes, isLive: launch == .none)
+                wanted = try swap(wanted, changes, isLive: launch == .none)
+                unforwarded = Set(everything.listeners.map(\.name)).subtracting(wanted.listeners.map(\.name))
                 outcome.changes += changes.words
             }
             try perform(launch, wanted, &outcome, &state)
-            let isQuiet = changes.isEmpty && launch == .none
-            switch try answer(wanted, before: isQuiet ? nil : before, patience: launch == .none ? 3000 : 6000) {
-            case .accepted(let stats):
-                outcome.isAccepted = true
-                if isQuiet { outcome.starved = stats.starved }
-            case .refused(let listeners): return listeners
+            outcome.unforwarded = unforwarded
+            switch try answer(wanted, before: before, patience: launch == .none ? .seconds(3) : .seconds(6)) {
+            case .accepted: outcome.isAccepted = true
+            case .refused(let listeners): return EnvoyRefusals(listeners: listeners.mapValues { EnvoyRefusal(message: $0) })
             case .silent:
                 outcome.problems.append(
                     AgentProblem(
@@ -104,6 +144,8 @@ struct EnvoyRollout {
             }
         } catch {
             guard error.kind == .envoyRejected || error.kind == .envoyNotRunning, !changes.isEmpty else { throw error }
+            // One that starts slowly goes on: each try would begin anew otherwise, and there is nothing to go back to.
+            if error.kind == .envoyNotRunning, current[EnvoyLayout.bootstrap] == nil { throw error }
             let note = try putBack(current, changes, restart: launch != .none)
             throw AgentError(error.kind, "\(error.message); \(note)")
         }
@@ -118,45 +160,50 @@ struct EnvoyRollout {
         return paths
     }
 
-    static func list(_ reasons: [String: String]) -> String {
-        reasons.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: "; ")
-    }
-
     // MARK: swap
 
     /// Moves the staged files into place: what is referred to before what refers to it, and what is gone last.
-    private func swap(_ wanted: EnvoyFileSet, _ changes: EnvoyFileChanges, isLive: Bool) throws(AgentError) {
+    /// - Returns: what is in place: less than wanted where no uplink forwards a new listener in time.
+    private func swap(
+        _ everything: EnvoyFileSet, _ changes: EnvoyFileChanges, isLive: Bool
+    ) throws(AgentError) -> EnvoyFileSet {
         for path in changes.content { try folder.publish(path) }
         if changes.bootstrap { try folder.publish(EnvoyLayout.bootstrap) }
         let both =
             isLive && changes.clusters && changes.listeners ? EnvoyFileSet.clustersOfBoth(former, document, on: facts) : nil
         if changes.clusters {
-            if let both { try folder.publish(both, as: EnvoyLayout.clusters) } else { try folder.publish(EnvoyLayout.clusters) }
+            if let both {
+                try folder.publish(both.bytes, as: EnvoyLayout.clusters)
+            } else {
+                try folder.publish(EnvoyLayout.clusters)
+            }
             // A listener that moves to a new cluster refuses connections while that one warms up.
-            if isLive && changes.listeners { wait(milliseconds: 1000) { $0.warmingClusters == 0 } }
+            if isLive && changes.listeners {
+                let version = both?.version ?? everything.clustersVersion
+                wait(milliseconds: 1000) { () throws(AgentError) in try areWarm(version) }
+            }
         }
-        if changes.listeners { try folder.publish(EnvoyLayout.listeners) }
+        let wanted = changes.listeners ? everything.leavingOut(forwarding.wait(everything.listeners)) : everything
+        if changes.listeners {
+            if wanted.listeners.count == everything.listeners.count {
+                try folder.publish(EnvoyLayout.listeners)
+            } else {
+                try folder.publish(wanted.files[EnvoyLayout.listeners] ?? [], as: EnvoyLayout.listeners)
+            }
+        }
         if both != nil {
-            wait(milliseconds: 1000) { $0.listenersVersion == wanted.listenersVersion }
+            wait(milliseconds: 1000) { () throws(AgentError) in try versions().listeners == wanted.listenersVersion }
             try folder.publish(EnvoyLayout.clusters)
         }
         if isLive && !changes.removed.isEmpty {
-            wait(milliseconds: 1000) {
-                $0.listenersVersion == wanted.listenersVersion && $0.clustersVersion == wanted.clustersVersion
+            wait(milliseconds: 1000) { () throws(AgentError) in
+                let (clusters, listeners) = try versions()
+                return listeners == wanted.listenersVersion && clusters == wanted.clustersVersion
             }
         }
         for path in changes.removed { try folder.remove(path) }
         try folder.finish()
-    }
-
-    /// Looks at Envoy until `isDone`, or the time is over; neither is an error here.
-    private func wait(milliseconds: Int, _ isDone: (EnvoyStats) -> Bool) {
-        let deadline = Deadline(milliseconds: milliseconds)
-        while deadline.remaining != nil {
-            guard let stats = try? host.envoy.stats() else { return }
-            if isDone(stats) { return }
-            usleep(5000)
-        }
+        return wanted
     }
 
     private func putBack(_ current: [String: [UInt8]], _ changes: EnvoyFileChanges, restart: Bool) throws(AgentError) -> String {
@@ -177,7 +224,7 @@ struct EnvoyRollout {
         return "the former configuration was put back"
     }
 
-    // MARK: launch and answer
+    // MARK: launch
 
     private enum Launch: Equatable {
         case none
@@ -192,10 +239,10 @@ struct EnvoyRollout {
     /// - Parameter didLaunch: whether an earlier round started it.
     private func launch(_ wanted: EnvoyFileSet, _ state: HostState, didLaunch: Bool) -> Launch {
         guard didLaunch || unit?.isRunning == true else { return .start }
-        if !didLaunch, let run = EnvoyRun.read(host.paths), run.serving == nil, run.supervisor == unit?.mainPID {
+        if !didLaunch, let run = EnvoyRun.read(host.paths), run.serving == nil, !run.isStarting, run.supervisor == unit?.mainPID {
             return .restart(reason: "none was serving")
         }
-        if restartAsked && !didLaunch { return .restart(reason: "a restart was asked for") }
+        if restartAsked && !didLaunch { return .restart(reason: "the EdgeNode asked for one") }
         if state.envoyStartedWith != fingerprint(wanted) { return .restart(reason: "its bootstrap or limits changed") }
         return .none
     }
@@ -211,46 +258,11 @@ struct EnvoyRollout {
             outcome.changes.append("Envoy started")
         case .restart(let reason):
             let how = try EnvoyRestart(host: host, unit: unit).run()
-            outcome.restart = "\(how.words(drainSeconds: document.drainSeconds)) Asked for because \(reason)."
+            outcome.restart = "\(how.words(drainSeconds: document.drainSeconds)) The cause: \(reason)."
             outcome.changes.append("Envoy restarted (\(how.kind.rawValue)): \(reason)")
         }
         outcome.didLaunch = true
         state.value.envoyStartedWith = fingerprint(wanted)
         try state.save()
-    }
-
-    private enum Answer {
-        case accepted(EnvoyStats)
-        case refused([String: String])
-        case silent
-    }
-
-    private func answer(_ wanted: EnvoyFileSet, before: EnvoyStats?, patience: Int) throws(AgentError) -> Answer {
-        let deadline = Deadline(milliseconds: patience)
-        var complaint = ""
-        while deadline.remaining != nil {
-            do throws(AgentError) {
-                let stats = try host.envoy.stats()
-                complaint = ""
-                if stats.listenersVersion == wanted.listenersVersion && stats.clustersVersion == wanted.clustersVersion {
-                    return .accepted(stats)
-                }
-                if stats.clustersRejected > before?.clustersRejected ?? 0 && stats.clustersVersion != wanted.clustersVersion {
-                    throw AgentError(.envoyRejected, "Envoy refuses the clusters: \(host.services.lastWords(.envoy))")
-                }
-                if stats.listenersRejected > before?.listenersRejected ?? 0 && stats.listenersVersion != wanted.listenersVersion {
-                    let names = Set(wanted.listeners.map(\.name))
-                    let refused = try host.envoy.refusedListeners().filter { names.contains($0.key) }
-                    if !refused.isEmpty { return .refused(refused) }
-                }
-            } catch {
-                if error.kind == .envoyRejected { throw error }
-                complaint = error.message
-            }
-            usleep(5000)
-        }
-        if complaint.isEmpty { return .silent }
-        throw AgentError(
-            .envoyNotRunning, "Envoy does not run or does not answer (\(complaint)): \(host.services.lastWords(.envoy))")
     }
 }

@@ -1,5 +1,6 @@
 import CLinuxHeaders
 import Glibc
+import NetworkTypes
 import NodeDocument
 
 /// A program of the host with its arguments; no shell is ever between.
@@ -48,7 +49,7 @@ public struct CommandResult: Hashable, Sendable {
     /// The last lines of what it said on its failure.
     var complaint: String {
         let text = errors.isEmpty ? output : errors
-        let lines = text.split(separator: "\n").suffix(4).joined(separator: " | ")
+        let lines = lastingWords(of: text.split(separator: "\n").suffix(4).joined(separator: " | "))
         return lines.isEmpty ? "exit status \(status)" : "exit status \(status): \(lines.prefix(1200))"
     }
 }

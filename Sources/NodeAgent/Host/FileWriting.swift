@@ -107,17 +107,6 @@ func removeFile(_ path: String) throws(AgentError) -> Bool {
     throw AgentError(errno: errno, tried: "removing \(path)")
 }
 
-/// Removes a file or a folder with all in it; links are removed, never followed.
-/// - Returns: whether there was one.
-@discardableResult
-func removeTree(_ path: String) throws(AgentError) -> Bool {
-    guard let status = try statusOf(path) else { return false }
-    guard isFolder(status) else { return try removeFile(path) }
-    for name in try namesInFolder(path) { try removeTree(path + "/" + name) }
-    try checked("removing the folder \(path)") { rmdir(path) }
-    return true
-}
-
 /// Points the symbolic link at `path` to `target`, atomically.
 /// - Returns: whether it pointed elsewhere.
 func ensureLink(_ path: String, to target: String) throws(AgentError) -> Bool {

@@ -1,3 +1,4 @@
+import CLinuxHeaders
 import Glibc
 public import NetworkTypes
 import NodeDocument
@@ -36,19 +37,27 @@ func fetch(_ path: String, from targets: [HTTPTarget], milliseconds: Int, limit:
 }
 
 /// One connection: sends its request, then gathers the answer.
-private final class HTTPExchange {
+final class HTTPExchange {
     let target: HTTPTarget
     private(set) var descriptor: Int32 = -1
     private(set) var result: Result<HTTPReply, AgentError>?
     private var unsent: [UInt8]
     private var received: [UInt8] = []
     private let limit: Int
+    /// Of the call that failed; 0 for none. A connection that cannot even begin counts as one without a way.
+    private var errorNumber: Int32 = 0
+
+    /// Whether nothing came of it for want of a way there, as far as this host can tell: nobody answered.
+    var isUnreachable: Bool { [ENETUNREACH, EHOSTUNREACH, ENETDOWN, ETIMEDOUT].contains(errorNumber) }
 
     init(_ target: HTTPTarget, path: String, limit: Int) {
         self.target = target
         self.limit = limit
         unsent = Array("GET \(path) HTTP/1.1\r\nHost: tidegate\r\nConnection: close\r\n\r\n".utf8)
-        do throws(AgentError) { descriptor = try connectTo(target) } catch { result = .failure(error) }
+        do throws(AgentError) { descriptor = try connectTo(target) } catch {
+            result = .failure(error)
+            errorNumber = ENETUNREACH
+        }
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }
@@ -81,9 +90,26 @@ private final class HTTPExchange {
     }
 
     private func fail(_ tried: String, _ code: Int32) {
+        errorNumber = code
         result = .failure(AgentError(errno: code, tried: "\(tried) \(target)", kind: .network))
     }
 }
+
+/// - Throws: `AgentError` when the path is too long for a socket.
+func unixAddress(_ path: String) throws(AgentError) -> sockaddr_un {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    let fits = withUnsafeMutableBytes(of: &address.sun_path) { room in
+        guard path.utf8.count < room.count else { return false }
+        room.copyBytes(from: path.utf8)
+        return true
+    }
+    guard fits else { throw AgentError(.system, "the socket path \(path) is too long") }
+    return address
+}
+
+/// O_PATH of asm-generic/fcntl.h, which needs _GNU_SOURCE: where a file is, without opening it.
+private let placeOnly: Int32 = 0o10000000
 
 /// A connection in progress; it does not wait.
 private func connectTo(_ target: HTTPTarget) throws(AgentError) -> Int32 {
@@ -93,16 +119,21 @@ private func connectTo(_ target: HTTPTarget) throws(AgentError) -> Int32 {
     let result: Int32
     switch target {
     case .unixSocket(let path):
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let fits = withUnsafeMutableBytes(of: &address.sun_path) { room in
-            guard path.utf8.count < room.count else { return false }
-            room.copyBytes(from: path.utf8)
-            return true
-        }
-        guard fits else {
+        // Another user may write to its folder: a link there must not lead root to a socket elsewhere.
+        let place = open(path, placeOnly | O_CLOEXEC | O_NOFOLLOW)
+        defer { if place >= 0 { close(place) } }
+        var status = stat()
+        var address: sockaddr_un
+        do throws(AgentError) {
+            try checked("connecting to \(target)") { place }
+            try checked("connecting to \(target)") { fstat(place, &status) }
+            guard status.st_mode & S_IFMT == S_IFSOCK else {
+                throw AgentError(.network, "connecting to \(target): it is no socket")
+            }
+            address = try unixAddress("/proc/self/fd/\(place)")
+        } catch {
             close(descriptor)
-            throw AgentError(.system, "the socket path \(path) is too long")
+            throw error
         }
         result = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {

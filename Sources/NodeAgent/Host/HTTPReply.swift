@@ -2,9 +2,12 @@
 public struct HTTPReply: Hashable, Sendable {
     public var status: Int
     public var body: [UInt8]
+    /// An uplink's `x-tidegate-status`; nil where there is none.
+    public var statusNumber: UInt64?
 
-    public init(status: Int, body: [UInt8]) {
+    public init(status: Int, body: [UInt8], statusNumber: UInt64? = nil) {
         self.status = status
+        self.statusNumber = statusNumber
         self.body = body
     }
 
@@ -37,6 +40,7 @@ enum HTTPReplyParser {
         }
         var length: Int?
         var isChunked = false
+        var statusNumber: UInt64?
         for line in lines.dropFirst() {
             let parts = line.split(separator: ":", maxSplits: 1)
             guard parts.count == 2 else { continue }
@@ -45,20 +49,23 @@ enum HTTPReplyParser {
             case "content-length":
                 guard let number = decimal(value) else { throw MalformedHTTP(reason: "a bad content-length") }
                 length = number
+            case "x-tidegate-status": statusNumber = value.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 } ? UInt64(value) : nil
             case "transfer-encoding": isChunked = value.lowercased() == "chunked"
             default: break
             }
         }
         let body = bytes[end...]
         if isChunked {
-            return try chunks(body, isAtEnd: isAtEnd).map { HTTPReply(status: status, body: $0) }
+            return try chunks(body, isAtEnd: isAtEnd).map { HTTPReply(status: status, body: $0, statusNumber: statusNumber) }
         }
         if let length {
-            if body.count >= length { return HTTPReply(status: status, body: Array(body.prefix(length))) }
+            if body.count >= length {
+                return HTTPReply(status: status, body: Array(body.prefix(length)), statusNumber: statusNumber)
+            }
             if isAtEnd { throw MalformedHTTP(reason: "it ended after \(body.count) of \(length) bytes") }
             return nil
         }
-        return isAtEnd ? HTTPReply(status: status, body: Array(body)) : nil
+        return isAtEnd ? HTTPReply(status: status, body: Array(body), statusNumber: statusNumber) : nil
     }
 
     /// Digits alone, where `Int` also takes a sign.

@@ -97,6 +97,11 @@ public struct KernelControl: Sendable {
     public var inputDrops: @Sendable ([PublicPort]) throws(AgentError) -> [PublicPort: String]
     /// Who has these sockets, in words such as `nginx (pid 7)`, by inode.
     public var owners: @Sendable ([BoundSocket]) -> [UInt64: String]
+    /// Lets nobody but root and this user, Envoy's, send into the tunnel (`RelayRuleset`).
+    /// - Returns: what was changed, in words.
+    public var guardTunnel: @Sendable (RelayWireGuard, UInt32) throws(AgentError) -> [String]
+    /// Takes that back.
+    public var unguardTunnel: @Sendable () throws(AgentError) -> [String]
 
     public init(
         setting: @escaping @Sendable (String) throws(AgentError) -> String?,
@@ -105,7 +110,9 @@ public struct KernelControl: Sendable {
         setOffloads: @escaping @Sendable ([String], Bool, String) throws(AgentError) -> Void,
         sockets: @escaping @Sendable () throws(AgentError) -> [BoundSocket],
         inputDrops: @escaping @Sendable ([PublicPort]) throws(AgentError) -> [PublicPort: String],
-        owners: @escaping @Sendable ([BoundSocket]) -> [UInt64: String]
+        owners: @escaping @Sendable ([BoundSocket]) -> [UInt64: String],
+        guardTunnel: @escaping @Sendable (RelayWireGuard, UInt32) throws(AgentError) -> [String],
+        unguardTunnel: @escaping @Sendable () throws(AgentError) -> [String]
     ) {
         self.setting = setting
         self.set = set
@@ -114,5 +121,7 @@ public struct KernelControl: Sendable {
         self.sockets = sockets
         self.inputDrops = inputDrops
         self.owners = owners
+        self.guardTunnel = guardTunnel
+        self.unguardTunnel = unguardTunnel
     }
 }

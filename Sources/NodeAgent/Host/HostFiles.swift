@@ -1,3 +1,4 @@
+import CLinuxHeaders
 import Glibc
 import NodeDocument
 
@@ -16,13 +17,17 @@ struct Access: Hashable, Sendable {
     static let publicFolder = Access(mode: 0o755)
 }
 
+/// Never waits, whatever another user put there: a named pipe in a file's place would hold root for ever.
 /// - Returns: nil when there is no such file.
-/// - Throws: `AgentError` also for a link, a folder, and a file of more than `limit` bytes.
+/// - Throws: `AgentError` also for a link, a folder, a pipe or a device, and a file of more than `limit` bytes.
 func readFile(_ path: String, limit: Int = 256 << 20) throws(AgentError) -> [UInt8]? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
     if descriptor < 0 && (errno == ENOENT || errno == ENOTDIR) { return nil }
     try checked("reading \(path)") { descriptor }
     defer { close(descriptor) }
+    var status = stat()
+    try checked("reading \(path)") { fstat(descriptor, &status) }
+    guard isRegularFile(status) else { throw AgentError(.system, "reading \(path): it is no plain file; remove it") }
     return try readAll(descriptor, name: path, limit: limit)
 }
 
@@ -31,8 +36,8 @@ func readFile(_ path: String, limit: Int = 256 << 20) throws(AgentError) -> [UIn
 func readAll(_ descriptor: Int32, name: String, limit: Int) throws(AgentError) -> [UInt8] {
     var status = stat()
     try checked("reading \(name)") { fstat(descriptor, &status) }
-    // Files under /proc say 0, pipes too.
-    var bytes = [UInt8](repeating: 0, count: max(Int(status.st_size) + 1, 4096))
+    // Files under /proc say 0, pipes too. A sparse file may claim more than there is memory.
+    var bytes = [UInt8](repeating: 0, count: max(min(Int(status.st_size), limit) + 1, 4096))
     var count = 0
     while true {
         if count == bytes.count { bytes += [UInt8](repeating: 0, count: bytes.count) }

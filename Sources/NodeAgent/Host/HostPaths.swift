@@ -14,6 +14,8 @@ public struct HostPaths: Hashable, Sendable {
     public var build: String { programs + "/BUILD" }
     public var loader: String { programs + "/ld.so" }
     public var wireGuardGo: String { programs + "/wireguard-go" }
+    /// Where the host may have one of its own.
+    public var hostWireGuardGo: [String] { ["/usr/local/bin", "/usr/bin"].map { "\(root)\($0)/wireguard-go" } }
     /// A link to `envoy-VERSION`; its target is what the next start of Envoy runs.
     public var envoyLink: String { programs + "/envoy" }
     public func envoyFolder(version: String) -> String { programs + "/envoy-" + version }
@@ -40,6 +42,10 @@ public struct HostPaths: Hashable, Sendable {
     public var envoyView: String { runtime + "/config" }
     /// Envoy's admin interface, for root and Envoy's own user alone.
     public var adminSocket: String { runtime + "/envoy-admin.sock" }
+    /// What the prober knows of the uplinks (`UplinkWord`).
+    public var uplinkWord: String { runtime + "/uplinks.json" }
+    /// What the Envoys told the prober of their files (`EnvoyWord`).
+    public var envoyWord: String { runtime + "/envoy-word.json" }
     /// What the supervisor of Envoy says of itself (`EnvoyRun`).
     public var envoyRun: String { runtime + "/envoy.json" }
     /// Where shm_open(3) puts its objects.

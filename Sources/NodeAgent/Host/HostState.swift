@@ -9,6 +9,8 @@ struct HostState: Hashable, Codable, Sendable {
     var owner: Owner?
     /// The highest seen.
     var epoch: UInt64 = 0
+    /// Whose `epoch` is; nil where the document did not tell.
+    var writer: String?
     /// The last `restartEnvoy` that was done.
     var restartDone: String?
     /// Of the bootstrap and limits that the running Envoy was started with.
@@ -23,6 +25,10 @@ struct HostState: Hashable, Codable, Sendable {
     var leftOut: [String] = []
     /// Listeners that `envoy --mode validate` refused, by name; not tried again until they change.
     var refusedListeners: [String: RefusedListener] = [:]
+    /// The same of bindings whose cluster, secrets or part of a shared listener it refused.
+    var refusedBindings: [String: RefusedListener] = [:]
+    /// Bindings that the last apply left out, by name, sorted: the stored document has them, and Envoy does not.
+    var leftOutBindings: [String] = []
     /// Where the uplinks were last seen: without it a relay that was started anew could not dial them, and they would find it silent first.
     var uplinks: [SeenUplink] = []
     /// What `boot` had to put back since the last apply; nil for nothing.
@@ -35,6 +41,7 @@ extension HostState {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         owner = try container.decodeIfPresent(Owner.self, forKey: .owner)
         epoch = try container.decodeIfPresent(UInt64.self, forKey: .epoch) ?? 0
+        writer = try container.decodeIfPresent(String.self, forKey: .writer)
         restartDone = try container.decodeIfPresent(String.self, forKey: .restartDone)
         envoyStartedWith = try container.decodeIfPresent(SHA256Digest.self, forKey: .envoyStartedWith)
         formerSettings = try container.decodeIfPresent([String: String].self, forKey: .formerSettings) ?? [:]
@@ -42,6 +49,8 @@ extension HostState {
         madeUser = try container.decodeIfPresent(Bool.self, forKey: .madeUser) ?? false
         leftOut = try container.decodeIfPresent([String].self, forKey: .leftOut) ?? []
         refusedListeners = try container.decodeIfPresent([String: RefusedListener].self, forKey: .refusedListeners) ?? [:]
+        refusedBindings = try container.decodeIfPresent([String: RefusedListener].self, forKey: .refusedBindings) ?? [:]
+        leftOutBindings = try container.decodeIfPresent([String].self, forKey: .leftOutBindings) ?? []
         uplinks = try container.decodeIfPresent([SeenUplink].self, forKey: .uplinks) ?? []
         putBack = try container.decodeIfPresent([String].self, forKey: .putBack)
     }
@@ -53,9 +62,9 @@ struct SeenUplink: Hashable, Codable, Sendable {
     var endpoint: WireGuardEndpoint
 }
 
-/// A listener that Envoy found wrong.
+/// A listener or binding that Envoy found wrong.
 struct RefusedListener: Hashable, Codable, Sendable {
-    /// Of its text and Envoy's version.
+    /// Of its texts and Envoy's version.
     var hash: SHA256Digest
     /// Envoy's words.
     var message: String

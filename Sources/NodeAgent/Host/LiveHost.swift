@@ -20,7 +20,9 @@ extension Host {
             hasSystemd: { access("/run/systemd/system", F_OK) == 0 },
             tunnel: .live, kernel: .live,
             envoyHost: { () throws(AgentError) in
-                EnvoyHost(hasIPv6: canListenOnIPv6(), memoryBytes: try memoryBytes(), openFiles: try openFilesOfServices())
+                EnvoyHost(
+                    hasIPv6: canListenOnIPv6(), memoryBytes: try memoryBytes(), openFiles: try openFilesOfServices(),
+                    childFiles: OpenFiles.raise(), workers: processors(), localPorts: try localPorts())
             },
             askEnvoy: { path, limit throws(AgentError) in
                 let target = HTTPTarget.unixSocket(paths.adminSocket)
@@ -41,10 +43,21 @@ private func canListenOnIPv6() -> Bool {
     return descriptor >= 0
 }
 
+/// At least as many as Envoy starts worker threads: it starts fewer where it may not use them all.
+func processors() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
 private func memoryBytes() throws(AgentError) -> Int {
     var information = sysinfo()
     try checked("reading the size of the memory") { sysinfo(&information) }
     return Int(information.totalram) * Int(information.mem_unit)
+}
+
+/// How many ports `net.ipv4.ip_local_port_range` spans.
+private func localPorts() throws(AgentError) -> Int {
+    let range = try readLine(of: "/proc/sys/net/ipv4/ip_local_port_range") ?? ""
+    let ends = range.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+    guard ends.count == 2, ends[0] <= ends[1] else { return EnvoyHost.usualLocalPorts }
+    return ends[1] - ends[0] + 1
 }
 
 /// The kernel's `fs.nr_open`, or what process 1 has where nobody may raise limits: in many a container, root and systemd may not.
@@ -162,7 +175,15 @@ extension KernelControl {
         },
         inputDrops: { ports throws(AgentError) in try onNetwork(.network) { () throws(HostNetworkError) in try drops(of: ports) }
         },
-        owners: { sockets in ListeningSockets.owners(of: sockets).mapValues { "\($0)" } })
+        owners: { sockets in ListeningSockets.owners(of: sockets).mapValues { "\($0)" } },
+        guardTunnel: { wireGuard, user throws(AgentError) in
+            let wanted = RelayRuleset(
+                interface: RelayWireGuard.interface, address: wireGuard.address, network: wireGuard.network, envoyUser: user)
+            return try onNetwork(.network) { () throws(HostNetworkError) in try RelayTable.apply(wanted) }
+        },
+        unguardTunnel: { () throws(AgentError) in
+            try onNetwork(.network) { () throws(HostNetworkError) in try RelayTable.remove() }
+        })
 }
 
 /// Clients come over IPv4 wherever the host has it: what is closed to IPv6 alone is no obstacle there.

@@ -11,6 +11,9 @@ struct Spawn {
     /// Whether it leaves this process's session, and lives on after its terminal or SSH connection.
     var startsSession = false
 
+    /// Beside the fixed ones, `NAME=value`.
+    var environment: [String] = []
+
     init(_ command: Command) { self.command = command }
 
     func start() throws(AgentError) -> pid_t {
@@ -35,7 +38,7 @@ struct Spawn {
         let flags = Int32(POSIX_SPAWN_SETSIGDEF) | Int32(POSIX_SPAWN_SETSIGMASK) | (startsSession ? POSIX_SPAWN_SETSID : 0)
         posix_spawnattr_setflags(&attributes, Int16(flags))
         var process: pid_t = 0
-        let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_COLORS=0"]
+        let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_COLORS=0"] + environment
         var argumentPointers: [UnsafeMutablePointer<CChar>?] = ([program] + command.arguments).map { strdup($0) } + [nil]
         var environmentPointers: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
         defer { for text in argumentPointers + environmentPointers { free(text) } }

@@ -10,7 +10,8 @@ struct Peers {
     private static let sessionSeconds = 180
 
     /// - Parameter device: the relay's; nil while there is none.
-    func report(_ wireGuard: RelayWireGuard, _ device: WireGuardDeviceStatus?) -> [PeerReport] {
+    /// - Parameter word: of the prober, which spares the uplinks the question; nil while there is none.
+    func report(_ wireGuard: RelayWireGuard, _ device: WireGuardDeviceStatus?, _ word: UplinkWord?) -> [PeerReport] {
         guard let device else { return [] }
         let now = host.now()
         var reports = wireGuard.peers.map { peer -> PeerReport in
@@ -21,8 +22,19 @@ struct Peers {
                 receivedBytes: status?.receivedBytes ?? 0, sentBytes: status?.sentBytes ?? 0, uplink: nil)
         }
         // Those whose session looks old too: the host's clock may be wrong.
-        let answers = host.askUplinks(zip(wireGuard.peers, reports).filter { $1.handshakeAge != nil }.map(\.0.address))
-        for (index, peer) in wireGuard.peers.enumerated() { reports[index].uplink = answers[peer.address] }
+        let seen = zip(wireGuard.peers, reports).filter { $1.handshakeAge != nil }.map(\.0)
+        let told = Dictionary(
+            seen.compactMap { peer in word?.saying(of: peer).map { (peer.address, $0) } }, uniquingKeysWith: { first, _ in first }
+        )
+        let unknown = seen.map(\.address).filter { told[$0] == nil }
+        let answers = unknown.isEmpty ? [:] : host.askUplinks(unknown)
+        for (index, peer) in wireGuard.peers.enumerated() {
+            switch told[peer.address] {
+            case .report(let report): reports[index].uplink = report
+            case .silence: break
+            case nil: reports[index].uplink = answers[peer.address]
+            }
+        }
         return reports
     }
 

@@ -40,9 +40,21 @@ struct PortCheck {
 
     /// For people: which process to stop, or which port to choose instead.
     static func message(_ listener: EnvoyListener, _ socket: BoundSocket, owner: String?) -> String {
-        let place = if case .v6(let address) = socket.address { "[\(address)]" } else { "\(socket.address)" }
         let holder = owner ?? (socket.inode == 0 ? "the kernel" : "a process of user id \(socket.uid)")
-        return "\(listener.protocol) port \(listener.port) is taken on the host by \(holder) at \(place):\(socket.port); "
+        return "\(listener.protocol) port \(listener.port) is taken on the host by \(holder) at \(place(socket)); "
             + "stop it there, or choose another listenPort"
+    }
+
+    /// The same of the tunnel's port.
+    static func tunnelMessage(_ socket: BoundSocket, owner: String?) -> String {
+        let kernel = "the kernel, as another WireGuard interface is (see wg show)"
+        let holder = owner ?? (socket.inode == 0 ? kernel : "a process of user id \(socket.uid)")
+        return
+            "UDP port \(socket.port), the tunnel's, is taken on the host by \(holder) at \(place(socket)); stop it there, or set "
+            + "spec.tunnel.listenPort of the EdgeNode to another port"
+    }
+
+    private static func place(_ socket: BoundSocket) -> String {
+        if case .v6(let address) = socket.address { "[\(address)]:\(socket.port)" } else { "\(socket.address):\(socket.port)" }
     }
 }

@@ -6,6 +6,8 @@ struct WantedSettings: Hashable, Sendable {
     enum Value: Hashable, Sendable {
         /// A host's own higher value stays.
         case atLeast(Int)
+        /// Nothing else.
+        case exactly(Int)
         /// Two numbers, `low high`; a host's own wider range stays.
         case spanning(ClosedRange<Int>)
         /// Ports and ranges of them, `80,8000-8010`; those of the host stay.
@@ -30,6 +32,9 @@ struct WantedSettings: Hashable, Sendable {
         // Envoy aborts when it gets no inotify instance; the kernel's default is 128 for each user (inotify(7)).
         values["fs.inotify.max_user_instances"] = .atLeast(content.envoy.inotifyInstances + 32)
         values["net.ipv4.ip_local_port_range"] = .spanning(Self.localPorts)
+        // Envoy is the side that closes: after half a minute of new connections its ports wait out TIME_WAIT, and each connect(2) searches
+        // among them, 150 to 250 a second in place of 1,700. The kernel tells old segments by their timestamps (RFC 6191).
+        values["net.ipv4.tcp_tw_reuse"] = .exactly(1)
         // No outgoing connection may sit on a port that is, or will be, a listener's.
         let ports = content.envoy.listeners.map { Int($0.port.number) } + [Int(content.wireGuard.listenPort.number)]
         values["net.ipv4.ip_local_reserved_ports"] = .including(portRanges(ports.filter(Self.localPorts.contains)))
@@ -47,6 +52,9 @@ struct WantedSettings: Hashable, Sendable {
         case .atLeast(let minimum):
             guard let now = Int(current), let own = Int(own) else { return nil }
             let value = max(own, minimum)
+            return value == now ? nil : "\(value)"
+        case .exactly(let value):
+            guard let now = Int(current) else { return nil }
             return value == now ? nil : "\(value)"
         case .spanning(let range):
             guard let now = pair(current), let own = pair(own) else { return nil }

@@ -1,5 +1,6 @@
 import CLinuxHeaders
 import Glibc
+import HostNetwork
 import Logging
 import NodeDocument
 
@@ -10,6 +11,10 @@ public func forbidDumps() {
     var limit = rlimit(rlim_cur: 0, rlim_max: 0)
     setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit)
 }
+
+/// Takes the soft limit of open files to the hard one, for this process and its children: an SSH session gives 1,024, and Envoy crashes
+/// where it gets no file.
+public func raiseOpenFiles() { _ = OpenFiles.raise() }
 
 /// What Envoy's unit does with its process where there is systemd: a folder for its sockets, a read-only view of its files, as many open
 /// files as it may need, and another user with no right but the low ports.
@@ -24,7 +29,6 @@ struct Confinement {
         try removeTree(paths.runtime)
         try makeFolder(paths.runtime, .secretFolder)
         try makeFolder(paths.envoyView, .publicFolder)
-        try checked("giving \(paths.runtime) to \(envoyUser)") { chown(paths.runtime, account.user, account.group) }
         raiseOpenFiles()
         try checked("making a mount namespace (Envoy must not see more of \(paths.settings) than its own)") {
             unshare(CLONE_NEWNS)
@@ -33,6 +37,8 @@ struct Confinement {
         try mounted("showing Envoy its files", paths.envoyFiles, paths.envoyView, UInt(MS_BIND))
         try mounted(
             "showing Envoy its files read-only", nil, paths.envoyView, UInt(MS_BIND) | UInt(MS_REMOUNT) | UInt(MS_RDONLY))
+        // Last: from then on its user may put anything in the place of what is in it.
+        try checked("giving \(paths.runtime) to \(envoyUser)") { chown(paths.runtime, account.user, account.group) }
         try checked("entering \(paths.envoyView)") { chdir(paths.envoyView) }
         try checked("becoming \(envoyUser)") { tidegate_become(account.user, account.group, UInt32(CAP_NET_BIND_SERVICE)) }
     }
@@ -45,7 +51,8 @@ struct Confinement {
     private func raiseOpenFiles() {
         let ceiling = ((try? readLine(of: host.paths.root + "/proc/sys/fs/nr_open")) ?? nil).flatMap { Int($0) } ?? 1 << 20
         let launch = (try? readJSON(EnvoyLaunch.self, from: host.paths.envoyFiles + "/" + EnvoyLayout.launch)) ?? nil
-        let wanted = UnitSettings.openFiles(maxConnections: launch?.maxConnections ?? 32768, limit: ceiling)
+        let wanted = UnitSettings.openFiles(
+            maxConnections: launch?.maxConnections ?? 32768, workers: processors(), limit: ceiling)
         var limit = rlimit(rlim_cur: rlim_t(wanted), rlim_max: rlim_t(wanted))
         if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) != 0 {
             host.logger.warning("the limit of open files stays as it is", metadata: ["wanted": "\(wanted)"])

@@ -1,5 +1,6 @@
 import CLinuxHeaders
 import Glibc
+import HostNetwork
 import Logging
 import NodeDocument
 
@@ -63,14 +64,11 @@ public struct Keeper {
             case .envoy: return try Spawn(Command(host.paths.agent, ["run-envoy"])).start()
             case .wireGuard, .boot:
                 try makeFolder(host.paths.wireGuardSockets, .secretFolder)
-                let paths = host.paths
-                let pid = try Spawn(
-                    Command(
-                        paths.loader,
-                        ["--library-path", paths.programs, paths.wireGuardGo, "--foreground", RelayWireGuard.interface])
-                ).start()
+                var spawn = Spawn(Command(host.paths.agent, ["run-wireguard"]))
+                spawn.environment = WireGuardGo.environment
+                let pid = try spawn.start()
                 // Gives the new interface its addresses and peers.
-                _ = try Spawn(Command(paths.agent, ["boot"])).start()
+                _ = try Spawn(Command(host.paths.agent, ["boot"])).start()
                 return pid
             }
         } catch {

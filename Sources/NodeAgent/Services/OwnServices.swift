@@ -70,7 +70,7 @@ struct OwnServices: Services {
     func lastWords(_ unit: UnitName) -> String {
         let bytes = (try? readFile(paths.log(unit), limit: 16 << 20)) ?? []
         let lines = String(decoding: bytes.suffix(4096), as: UTF8.self).split(separator: "\n").suffix(5)
-        return printable(lines.joined(separator: " | "), limit: 2000)
+        return printable(lastingWords(of: lines.joined(separator: " | ")), limit: 2000)
     }
 
     /// Removes what keepers leave behind, at the end of a teardown.

@@ -1,3 +1,4 @@
+import NetworkTypes
 import NodeDocument
 
 /// What systemd says of a unit (`systemctl show`).
@@ -84,7 +85,7 @@ struct ServiceManager: Sendable {
                 Command(
                     findProgram("journalctl"), ["--unit", unit.rawValue, "--lines=5", "--output=cat", "--no-pager", "--quiet"],
                     timeoutSeconds: 5))
-            return result.output.split(separator: "\n").joined(separator: " | ")
+            return printable(lastingWords(of: result.output.split(separator: "\n").joined(separator: " | ")), limit: 2000)
         } catch {
             return ""
         }

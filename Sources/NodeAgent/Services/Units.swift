@@ -1,3 +1,4 @@
+import HostNetwork
 import NodeDocument
 
 /// The name of the user and the group that Envoy runs as.
@@ -10,22 +11,22 @@ struct UnitSettings: Hashable, Sendable {
     var openFiles: Int
     /// Seconds that the connections of a listener that is gone may live.
     var drainSeconds: Int
-    var interface: String
 
     /// What a running Envoy must be restarted for.
     var launchText: String { "open files \(openFiles), drain \(drainSeconds) s" }
 
     /// - Parameter openFilesLimit: the kernel's `fs.nr_open`; systemd refuses to start what wants more.
-    init(paths: HostPaths, envoy: EnvoyDocument, openFilesLimit: Int, interface: String) {
+    /// - Parameter workers: Envoy's worker threads.
+    init(paths: HostPaths, envoy: EnvoyDocument, openFilesLimit: Int, workers: Int = 1) {
         self.paths = paths
-        openFiles = Self.openFiles(maxConnections: envoy.maxConnections, limit: openFilesLimit)
+        openFiles = Self.openFiles(maxConnections: envoy.maxConnections, workers: workers, limit: openFilesLimit)
         drainSeconds = envoy.drainSeconds
-        self.interface = interface
     }
 
-    /// 65,536 for listeners (a socket for each worker thread), health checks, UDP sessions, files and logs. It must not follow the number
-    /// of listeners: a change of it restarts Envoy.
-    static func openFiles(maxConnections: Int, limit: Int) -> Int { min(maxConnections * 2 + 65536, limit) }
+    /// For connections and UDP sessions, and for listeners, files and logs.
+    static func openFiles(maxConnections: Int, workers: Int = 1, limit: Int) -> Int {
+        min(EnvoyHost.clientFiles(maxConnections: maxConnections) + EnvoyHost.spareFiles(workers: workers), limit)
+    }
 }
 
 extension UnitName {
@@ -98,8 +99,7 @@ private func bootUnit(_ settings: UnitSettings) -> String {
 
 /// wireguard-go in the foreground; whenever it starts, its interface is configured from the stored document.
 private func wireGuardUnit(_ settings: UnitSettings) -> String {
-    let programs = settings.paths.programs
-    return header + """
+    header + """
         [Unit]
         Description=Tidegate: WireGuard in user space, since this kernel has none
         After=systemd-modules-load.service network-pre.target
@@ -108,7 +108,8 @@ private func wireGuardUnit(_ settings: UnitSettings) -> String {
 
         [Service]
         Type=exec
-        ExecStart=\(settings.paths.loader) --library-path \(programs) \(settings.paths.wireGuardGo) --foreground \(settings.interface)
+        ExecStart=\(settings.paths.agent) run-wireguard
+        Environment=\(WireGuardGo.environment.joined(separator: " "))
         ExecStartPost=+\(settings.paths.agent) boot
         Restart=always
         RestartSec=1

@@ -2,7 +2,7 @@ import NetworkTypes
 import NodeDocument
 
 /// What the supervisor of Envoy says of itself, in `/run/tidegate/envoy.json`. Envoy's own user may write that file: what stands in it is
-/// shown, and decides nothing but how long to wait.
+/// shown, and decides nothing but how long to wait, and whom the prober, which is that user too, tells of clusters and listeners.
 struct EnvoyRun: Hashable, Codable, Sendable {
     struct Outcome: Hashable, Codable, Sendable {
         enum Kind: String, Hashable, Codable, Sendable {
@@ -37,10 +37,20 @@ struct EnvoyRun: Hashable, Codable, Sendable {
 
     /// The one that takes new connections; nil while there is none.
     var serving: Process? { processes.last { $0.phase == "serving" } }
+    /// Whether one is not live yet.
+    var isStarting: Bool { processes.contains { $0.phase == "starting" } }
+
+    /// Whether another has taken over from that process, or is about to.
+    func isReplaced(_ pid: Int32) -> Bool {
+        guard let process = processes.first(where: { $0.pid == pid }) else { return false }
+        return process.phase == "draining" || (process.phase == "serving" && isStarting)
+    }
 
     /// - Returns: nil when there is no such file, or none that can be read: then nothing of ours supervises Envoy.
-    static func read(_ paths: HostPaths) -> EnvoyRun? {
-        guard let bytes = try? readFile(paths.envoyRun, limit: 1 << 20) else { return nil }
+    static func read(_ paths: HostPaths) -> EnvoyRun? { read(paths.envoyRun) }
+
+    static func read(_ path: String) -> EnvoyRun? {
+        guard let bytes = try? readFile(path, limit: 1 << 20) else { return nil }
         return try? DocumentJSON.decode(EnvoyRun.self, from: bytes)
     }
 }

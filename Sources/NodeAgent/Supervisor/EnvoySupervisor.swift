@@ -49,6 +49,8 @@ struct EnvoySupervisor: Hashable, Codable, Sendable {
         case askAgain
         /// Nothing of this chain runs any more: remove its shared memory and sockets.
         case clear(base: Int)
+        /// The newest of this chain died before it served: take away the mark that keeps others from starting.
+        case unmark(base: Int)
         case exit
     }
 
@@ -67,7 +69,7 @@ struct EnvoySupervisor: Hashable, Codable, Sendable {
     private var retryAt: Int64?
     private var failures = 0
 
-    /// A new Envoy that is not live by then ends again: it waits two probes for its uplinks at most.
+    /// A new Envoy that is not live by then ends again: it waits two probes for its uplinks at most. `EnvoyRestart` waits a little longer.
     private static let patience: Int64 = 60_000
     /// Between being told to end and being killed.
     private static let mercy: Int64 = 5000
@@ -170,7 +172,7 @@ struct EnvoySupervisor: Hashable, Codable, Sendable {
             let reason =
                 "Envoy \(gone.program.version) \(gone.killAt == nil ? how : "was not live in time and was ended") before it served"
             if gone.epoch > 0 && serving != nil {
-                actions += failedTakeover(reason, now)
+                actions += [.unmark(base: gone.base)] + failedTakeover(reason, now)
             } else if startAt == nil || gone.killAt == nil {
                 if request != nil { finish(.failed, "\(reason); it is tried again") }
                 back(off: now)

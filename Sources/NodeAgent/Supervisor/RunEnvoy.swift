@@ -11,12 +11,17 @@ public struct RunEnvoy {
     private let host: Host
     private var supervisor: EnvoySupervisor
     private var written: EnvoyRun?
+    /// The prober; nil while it does not run.
+    private var prober: pid_t?
+    private var proberDue: Int64 = 0
 
     /// State that a former build left to this one, across exec(2): the Envoys stay the children of this process.
     private static let inheritance = "TIDEGATE_ENVOYS"
     /// Milliseconds between two looks at Envoy, and at the clock when nothing goes on.
     private static let busyInterval: Int64 = 50
     private static let quietInterval: Int64 = 1000
+    /// Between two starts of a prober.
+    private static let proberPause: Int64 = 1000
 
     public init(host: Host) {
         self.host = host
@@ -33,6 +38,8 @@ public struct RunEnvoy {
         signal(SIGHUP, SIG_DFL)
         if getuid() == 0 { try Confinement(host: host).enter() }
         forbidDumps()
+        defer { endProber() }
+        keepProber()
         if let text = getenv(Self.inheritance).map({ String(cString: $0) }) {
             unsetenv(Self.inheritance)
             supervisor = try decodeInheritance(text)
@@ -53,6 +60,7 @@ public struct RunEnvoy {
             default: break
             }
             if try reap() { return }
+            keepProber()
             for process in supervisor.processes where process.phase == .starting && isLive(process) {
                 if try perform(.live(pid: process.pid)) { return }
             }
@@ -79,6 +87,11 @@ public struct RunEnvoy {
         while case let pid = waitpid(-1, &status, WNOHANG), pid > 0 {
             // WIFSIGNALED and WEXITSTATUS of wait(2), which are macros.
             let signal = status & 0x7F
+            if pid == prober {
+                prober = nil
+                host.logger.error("the prober of the uplinks ended and is started again", metadata: ["status": "\(status)"])
+                continue
+            }
             let how = signal == 0 ? "ended with status \(status >> 8 & 0xFF)" : "was ended by signal \(signal)"
             host.logger.notice("an Envoy ended", metadata: ["pid": "\(pid)", "how": "\(how)"])
             if try perform(.ended(pid: pid, how: how)) { return true }
@@ -102,6 +115,7 @@ public struct RunEnvoy {
                 case .kill(let pid): kill(pid, SIGKILL)
                 case .askAgain: try restart()
                 case .clear(let base): clear(base)
+                case .unmark(let base): unmark(base)
                 case .exit: isOver = true
                 }
             }
@@ -110,12 +124,29 @@ public struct RunEnvoy {
         if report != written {
             if let outcome = report.outcome, outcome != written?.outcome || report.restarts != written?.restarts {
                 host.logger.notice(
-                    "restart", metadata: ["outcome": "\(outcome.kind.rawValue)", "message": "\(outcome.message)"])
+                    "restart", metadata: ["outcome": "\(outcome.kind.rawValue)", "details": "\(outcome.message)"])
             }
             try replaceFile(host.paths.envoyRun, try jsonLine(report), .secretFile)
             written = report
         }
         return isOver
+    }
+
+    // MARK: the prober
+
+    /// Starts what tells Envoy of its uplinks, and again when it ended.
+    private mutating func keepProber() {
+        guard prober == nil, now() >= proberDue else { return }
+        proberDue = now() + Self.proberPause
+        do throws(AgentError) {
+            prober = try Spawn(Command(host.paths.agent, ["probe-uplinks"], folder: host.paths.envoyView)).start()
+        } catch {
+            host.logger.error("the prober of the uplinks was not started", metadata: ["reason": "\(error.message)"])
+        }
+    }
+
+    private func endProber() {
+        if let prober { kill(prober, SIGKILL) }
     }
 
     // MARK: Envoy
@@ -202,6 +233,15 @@ public struct RunEnvoy {
         return base
     }
 
+    private func unmark(_ base: Int) {
+        do throws(AgentError) {
+            _ = try HotRestartMemory(path: sharedMemory(base)).forgetInitialization()
+        } catch {
+            host.logger.error(
+                "no further hot restart may be possible until Envoy's unit is restarted", metadata: ["cause": "\(error.message)"])
+        }
+    }
+
     private func clear(_ base: Int) {
         unlink(sharedMemory(base))
         let names = (try? namesInFolder(host.paths.runtime)) ?? []
@@ -227,9 +267,11 @@ public struct RunEnvoy {
     }
 
     /// Goes on as the agent that lies on the disk now, where that is another. Stays what it is when that fails.
-    private func becomeNewBuild() {
+    private mutating func becomeNewBuild() {
         guard AgentBuild.current(host.paths) != host.build, let state = try? jsonLine(supervisor) else { return }
         setenv(Self.inheritance, String(decoding: state, as: UTF8.self), 1)
+        // The new build starts its own.
+        endProber()
         var arguments: [UnsafeMutablePointer<CChar>?] = [strdup(host.paths.agent), strdup("run-envoy"), nil]
         execv(host.paths.agent, &arguments)
         host.logger.error("the new build cannot be run", metadata: ["cause": "\(String(cString: strerror(errno)))"])

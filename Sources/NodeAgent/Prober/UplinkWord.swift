@@ -1,0 +1,102 @@
+import CLinuxHeaders
+import Glibc
+import NetworkTypes
+import NodeDocument
+
+/// What the prober knows of the uplinks, in `/run/tidegate/uplinks.json`. Envoy's own user may write that file: what stands in it is no
+/// more than an uplink could say itself.
+struct UplinkWord: Hashable, Codable, Sendable {
+    struct Entry: Hashable, Codable, Sendable {
+        enum Health: String, Hashable, Codable, Sendable { case unknown, healthy, notReady, silent }
+
+        var ordinal: Int
+        var address: IPv4Address
+        var health: Health
+        /// Its own word; nil while it has none, for as long as it is silent, and from one that does not tell when it changes.
+        var report: UplinkReport?
+        /// Whether it counts as forwarding every binding: it does not say which.
+        var forwardsAll: Bool
+
+        /// Whether it takes connections of the binding.
+        func serves(_ binding: String) -> Bool {
+            health == .healthy && (forwardsAll || report?.targets.contains { $0.binding == binding } == true)
+        }
+    }
+
+    var uplinks: [Entry]
+
+    /// Seconds for which it counts: the prober sets the file's time each second.
+    private static let lifetime: Int64 = 3
+    /// Bytes: 253 uplinks' reports of some hundred bindings, or three of 10,000.
+    static let limit = 64 << 20
+
+    /// - Returns: nil when there is none, or it is old or unreadable: then the uplinks are to be asked.
+    static func read(_ paths: HostPaths) -> UplinkWord? {
+        // Not even opening it may block, whatever stands there.
+        let descriptor = open(paths.uplinkWord, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, isRegularFile(status), status.st_size <= limit, isFresh(status),
+            let bytes = try? readAll(descriptor, name: paths.uplinkWord, limit: limit)
+        else { return nil }
+        return try? DocumentJSON.decode(UplinkWord.self, from: bytes)
+    }
+
+    /// What tells one word from the next without reading it: nil when there is none, or it is old.
+    static func stamp(_ paths: HostPaths) -> UInt64? {
+        guard let status = (try? statusOf(paths.uplinkWord)) ?? nil, isFresh(status) else { return nil }
+        return UInt64(status.st_ino)
+    }
+
+    private static func isFresh(_ status: stat) -> Bool {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return (-1...lifetime).contains(Int64(now.tv_sec) - Int64(status.st_mtim.tv_sec))
+    }
+}
+
+extension UplinkWord {
+    enum Saying: Hashable {
+        case report(UplinkReport)
+        case silence
+    }
+
+    /// - Returns: nil for an uplink that has to be asked.
+    func saying(of peer: RelayPeer) -> Saying? {
+        guard let entry = uplinks.first(where: { $0.ordinal == peer.ordinal && $0.address == peer.address }) else { return nil }
+        switch entry.health {
+        case .unknown: return nil
+        case .silent: return .silence
+        case .healthy, .notReady:
+            guard var report = entry.report else { return nil }
+            // The probes are newer than the report.
+            report.ready = entry.health == .healthy
+            report.reason = report.ready ? nil : report.reason ?? "it answers /ready with 503"
+            return .report(report)
+        }
+    }
+
+    init(_ watch: UplinkWatch) {
+        uplinks = watch.uplinks.map { uplink in
+            let health: Entry.Health =
+                switch uplink.health {
+                case .unknown: .unknown
+                case .healthy: uplink.isKnown ? .healthy : .unknown
+                case .notReady: .notReady
+                case .silent: .silent
+                }
+            return Entry(
+                ordinal: uplink.ordinal, address: uplink.address, health: health,
+                report: health == .silent ? nil : uplink.report, forwardsAll: uplink.isKnown && uplink.forwards == nil)
+        }
+    }
+
+    /// The bindings that no uplink takes connections of, sorted.
+    func starved(_ bindings: some Sequence<String>) -> [String] {
+        let healthy = uplinks.filter { $0.health == .healthy }
+        if healthy.contains(where: \.forwardsAll) { return [] }
+        let served = Set(healthy.flatMap { $0.report?.targets.map(\.binding) ?? [] })
+        return bindings.filter { !served.contains($0) }.sorted()
+    }
+}
