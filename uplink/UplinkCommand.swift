@@ -9,7 +9,36 @@ import UplinkAgent
 @main struct UplinkCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "uplink",
-        abstract: "Dials the relay, and sends on what comes through the tunnel to the targets of the bindings.")
+        abstract: "Dials the relay, and sends on what comes through the tunnel to the targets of the bindings.",
+        subcommands: [RunCommand.self, HealthCommand.self], defaultSubcommand: RunCommand.self)
+}
+
+struct HealthCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "healthz",
+        abstract:
+            "Asks the uplink of this network namespace whether it lives; for a liveness probe, which nobody outside can make fail."
+    )
+
+    @Option(help: "Seconds to wait for the answer.")
+    var timeout = 3
+
+    func validate() throws {
+        if !(1...60).contains(timeout) { throw ValidationError("--timeout: want 1 to 60 seconds, not \(timeout)") }
+    }
+
+    func run() throws {
+        let answer = HealthQuestion.ask(withinSeconds: timeout)
+        print(answer.problem ?? "alive")
+        // On a line of its own: `tidegate standalone` reads it.
+        if let complaint = answer.complaint { print(complaint) }
+        if answer.problem != nil { throw ExitCode.failure }
+    }
+}
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Runs the uplink until SIGTERM; what is done where no other is named.")
 
     @Option(help: "The document of the EdgeNode's uplinks.")
     var config: String
@@ -24,13 +53,16 @@ import UplinkAgent
         help: "Serve /ready, /healthz, /status and /metrics on port 40500 of this address too; 0.0.0.0 is all. May be repeated.")
     var statusAddress: [IPv4Address] = []
 
+    @Option(help: "Serve /ready and /healthz for a kubelet on port 40501 of this address; 0.0.0.0 is all. May be repeated.")
+    var probeAddress: [IPv4Address] = []
+
     @Option(help: "Lead port 40600 of this address to Envoy's read-only bridge; 0.0.0.0 is all. May be repeated.")
     var bridgeAddress: [IPv4Address] = []
 
     @Option(help: "How long established connections may go on after SIGTERM.")
     var drain: GoDuration = .seconds(15)
 
-    @Option(help: "wireguard-go, for kernels without WireGuard. Default: found by PATH.")
+    @Option(help: "wireguard-go, for kernels without WireGuard. Default: the newer of that beside this program and that of PATH.")
     var wireguardGo: String?
 
     func validate() throws {
@@ -54,7 +86,7 @@ import UplinkAgent
         }
         let settings = UplinkSettings(
             documentPath: config, keysPath: keys, ordinal: number, statusAddresses: statusAddress,
-            bridgeAddresses: bridgeAddress, drain: drain, wireguardGo: wireguardGo)
+            probeAddresses: probeAddress, bridgeAddresses: bridgeAddress, drain: drain, wireguardGo: wireguardGo)
         try await Uplink.run(settings, searchPath: environment["PATH"] ?? "", logger: Logger(label: "uplink"))
     }
 

@@ -1,5 +1,15 @@
 import Glibc
 
+/// A point in time by both of the clocks that are needed.
+struct Moment: Hashable, Sendable {
+    /// Seconds since 1970, as WireGuard counts handshakes.
+    var wall: Int64
+    /// Milliseconds that never go back.
+    var steady: Int64
+
+    static var now: Moment { Moment(wall: wallClockSeconds(), steady: steadyMilliseconds()) }
+}
+
 /// Seconds since 1970, as WireGuard counts handshakes.
 func wallClockSeconds() -> Int64 {
     var now = timespec()

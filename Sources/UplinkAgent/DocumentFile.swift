@@ -8,20 +8,46 @@ enum DocumentFile {
     /// Bytes. A ConfigMap holds at most 1 MiB; 65,535 bindings in a file take some 9 MiB.
     static let documentLimit = 16 << 20
     static let keyLimit = 1024
+    /// Of what the kernel says of conntrack, a line a processor.
+    static let statisticsLimit = 1 << 18
 
-    static func readDocument(path: String) throws(UplinkError) -> UplinkDocument {
-        try parse(read(path, limit: documentLimit), path: path)
+    static func read(path: String) throws(UplinkError) -> [UInt8] { try read(path, limit: documentLimit) }
+
+    static func readText(path: String) throws(UplinkError) -> String {
+        // Files of /proc have no length.
+        String(decoding: try read(path, limit: statisticsLimit, expecting: statisticsLimit), as: UTF8.self)
     }
 
     static func parse(_ bytes: [UInt8], path: String) throws(UplinkError) -> UplinkDocument {
-        let document: UplinkDocument
+        var document: UplinkDocument
         do throws(DocumentError) {
             document = try DocumentJSON.decode(UplinkDocument.self, from: bytes)
+            if document.format == UplinkDocument.packedFormat { try unpack(&document, bytes) }
         } catch {
             throw .documentInvalid(path: path, reason: error.message)
         }
         if let flaw = Flaw(in: document) { throw .documentInvalid(path: path, reason: "\(flaw.field): \(flaw.reason)") }
         return document
+    }
+
+    private struct Lines: Decodable {
+        var lines: [String]
+        var endpoints: [String: [Endpoint]]?
+    }
+
+    /// Puts the forwards of a packed document where they are in others.
+    private static func unpack(_ document: inout UplinkDocument, _ bytes: [UInt8]) throws(DocumentError) {
+        let packed = try DocumentJSON.decode(Lines.self, from: bytes)
+        for (index, line) in packed.lines.enumerated() {
+            do throws(InvalidValue) {
+                var forward = try Forward(line: line)
+                forward.endpoints = packed.endpoints?[forward.binding]
+                document.content.forwards.append(forward)
+            } catch {
+                throw DocumentError(message: "lines[\(index)]: \(error)")
+            }
+        }
+        document.format = UplinkDocument.currentFormat
     }
 
     static func readKey(path: String) throws(UplinkError) -> WireGuardPrivateKey {
@@ -35,7 +61,7 @@ enum DocumentFile {
         }
     }
 
-    private static func read(_ path: String, limit: Int) throws(UplinkError) -> [UInt8] {
+    private static func read(_ path: String, limit: Int, expecting least: Int = 0) throws(UplinkError) -> [UInt8] {
         func failure() -> UplinkError { .fileUnreadable(path: path, reason: String(cString: strerror(errno))) }
         // Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -44,7 +70,7 @@ enum DocumentFile {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw failure() }
         guard status.st_mode & S_IFMT == S_IFREG else { throw .fileUnreadable(path: path, reason: "not a regular file") }
-        var bytes = [UInt8](repeating: 0, count: min(max(Int(status.st_size), 0), limit) + 1)
+        var bytes = [UInt8](repeating: 0, count: min(max(Int(status.st_size), least), limit) + 1)
         var length = 0
         while length < bytes.count {
             let count = bytes.withUnsafeMutableBytes {
@@ -114,6 +140,10 @@ private struct Flaw {
             }
             if forward.tunnelPort == .uplinkReadiness, forward.protocol == .tcp {
                 self.init("content.forwards[\(index)].tunnelPort", "\(forward.tunnelPort) is the readiness port")
+                return
+            }
+            if let endpoints = forward.endpoints, !(1...Forward.mostEndpoints).contains(endpoints.count) {
+                self.init("content.forwards[\(index)].endpoints", "want 1 to \(Forward.mostEndpoints), not \(endpoints.count)")
                 return
             }
         }

@@ -10,7 +10,7 @@ import WireGuardNetlink
 /// The `UplinkHost` of the network namespace this process runs in.
 final class LiveHost: Sendable {
     private let bridge: UplinkRuleset.BridgeScope
-    private let wireguardGo: String?
+    private let wireguardGo: [WireGuardGo.Program]
     private let state = Mutex(State())
 
     private struct State {
@@ -23,10 +23,12 @@ final class LiveHost: Sendable {
         /// Whether the setting of the whole host is out of reach, as in a container.
         var forwardsByInterface = false
         var probe: PathProbe?
+        /// Of conntrack's limit; nil while we left it alone.
+        var formerTracking: SysctlChange?
     }
 
-    /// - Parameter wireguardGo: the program; nil where there is none.
-    init(bridge: UplinkRuleset.BridgeScope, wireguardGo: String?) {
+    /// - Parameter wireguardGo: those to choose the newest of.
+    init(bridge: UplinkRuleset.BridgeScope, wireguardGo: [WireGuardGo.Program]) {
         self.bridge = bridge
         self.wireguardGo = wireguardGo
     }
@@ -45,6 +47,7 @@ final class LiveHost: Sendable {
                 }
             },
             probeArrived: { self.state.withLock { $0.probe?.hasArrived ?? false } },
+            widenTracking: { flows throws(UplinkError) in try self.widenTracking(flows) },
             remove: { self.remove() })
     }
 
@@ -61,9 +64,6 @@ final class LiveHost: Sendable {
                 changes += try device.ensureInterface(
                     addresses: [part.prefix], mtu: UInt32(part.mtu))
                 changes += try device.configure(part.wireGuard(endpoint: endpoint))
-                if part.hasLoopbackTarget, try NetworkInterfaces().turnLoopbackRoutingOn(device.name) {
-                    changes.append("\(device.name): routes to 127/8")
-                }
             } catch {
                 // Found again the next time, of whichever kind it is then.
                 state.device = nil
@@ -96,8 +96,7 @@ final class LiveHost: Sendable {
                 return try Sysctl.read(Self.forwarding()) == "0"
             }
             return UplinkHost.Status(
-                kind: device.kind.rawValue, device: status, trackedConnections: Self.number("net.netfilter.nf_conntrack_count"),
-                trackedConnectionsLimit: Self.number("net.netfilter.nf_conntrack_max"), isTouched: isTouched)
+                kind: device.kind.rawValue, device: status, tracking: Self.tracking(), isTouched: isTouched)
         }
     }
 
@@ -105,6 +104,25 @@ final class LiveHost: Sendable {
         try state.withLock { state throws(UplinkError) in
             let device = try self.device(&state)
             try inHostTerms { () throws(HostNetworkError) in try device.forget([peer]) }
+        }
+    }
+
+    private static func tracking() -> TrackingRoom.Look {
+        let counters = TrackingRoom.counters((try? DocumentFile.readText(path: "/proc/net/stat/nf_conntrack")) ?? "")
+        return TrackingRoom.Look(
+            flows: number("net.netfilter.nf_conntrack_count"), limit: number(trackingLimit), evicted: counters.evicted,
+            dropped: counters.dropped)
+    }
+
+    private static let trackingLimit = "net.netfilter.nf_conntrack_max"
+
+    private func widenTracking(_ flows: Int) throws(UplinkError) {
+        try state.withLock { state throws(UplinkError) in
+            let change = try inHostTerms { () throws(HostNetworkError) in
+                try SysctlKey(Self.trackingLimit).flatMap { key throws(HostNetworkError) in try Sysctl.raise(key, to: flows) }
+            }
+            // What stood before the first of our changes. After SIGKILL nobody knows it; a large table that is empty costs nothing.
+            if let change, state.formerTracking == nil { state.formerTracking = change }
         }
     }
 
@@ -130,6 +148,12 @@ final class LiveHost: Sendable {
                 }
             }
             attempt { () throws(UplinkError) in
+                guard let former = state.formerTracking else { return [] }
+                return try inHostTerms { () throws(HostNetworkError) in
+                    try Sysctl.set(former.key, to: former.former).map { ["\($0)"] } ?? []
+                }
+            }
+            attempt { () throws(UplinkError) in
                 let table = try Self.table(&state)
                 return try inHostTerms { () throws(HostNetworkError) in try table.remove() }
             }
@@ -148,13 +172,15 @@ final class LiveHost: Sendable {
 
     private func device(_ state: inout State) throws(UplinkError) -> WireGuardDevice {
         if let device = state.device { return device }
-        let program = wireguardGo
+        let programs = wireguardGo
         let device = try inHostTerms { () throws(HostNetworkError) in
             try WireGuardDevice.open(
                 Self.interface(),
-                startUserspace: program.map { program in
-                    { interface in try WireGuardGo.start(path: program, interface: interface) }
-                })
+                startUserspace: programs.isEmpty
+                    ? nil
+                    : { interface in
+                        if let program = WireGuardGo.newest(of: programs) { try WireGuardGo.start(program, interface: interface) }
+                    })
         }
         state.device = device
         return device
@@ -220,7 +246,14 @@ private func inHostTerms<Result>(_ body: () throws(HostNetworkError) -> Result) 
     }
 }
 
-/// The first program of that name in the folders of `path`, as execvp(3) finds it.
-func findProgram(_ name: String, path: String) -> String? {
-    path.split(separator: ":").map { "\($0)/\(name)" }.first { $0.hasPrefix("/") && access($0, X_OK) == 0 }
+/// The wireguard-go beside this program, and the first in the folders of `path`, as execvp(3) finds it; each only where it is.
+func wireguardPrograms(path: String) -> [WireGuardGo.Program] {
+    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+    let length = max(0, readlink("/proc/self/exe", &buffer, buffer.count))
+    let own = String(decoding: buffer.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let beside = "/" + own.split(separator: "/").dropLast().joined(separator: "/")
+    let isThere = { (folder: String) in folder.hasPrefix("/") && access("\(folder)/wireguard-go", X_OK) == 0 }
+    var folders = [beside].filter(isThere)
+    if let found = path.split(separator: ":").map(String.init).first(where: isThere), found != beside { folders.append(found) }
+    return folders.map { WireGuardGo.Program("\($0)/wireguard-go") }
 }

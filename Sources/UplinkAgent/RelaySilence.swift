@@ -7,6 +7,8 @@
 struct RelaySilence: Sendable {
     /// Seconds without a byte from the relay before something is said. Envoy's checks come every 5 s by default.
     static let patience: Int64 = 3
+    /// The same for one that asks every second: where it has ceased to ask, answers must come before `RelayRhythm.patience` is over.
+    static let shortPatience: Int64 = 1
     /// Seconds without a byte before the session is begun anew, once; something was said each second meanwhile.
     static let renewAfter: Int64 = 6
 
@@ -22,8 +24,9 @@ struct RelaySilence: Sendable {
 
     /// - Parameters:
     ///   - receivedBytes: the device's counter, which begins at zero again when the session is begun anew.
+    ///   - isAskedEachSecond: whether the relay has asked for `/ready` every second; see `RelayRhythm`.
     ///   - now: seconds of any steady clock.
-    mutating func next(receivedBytes: UInt64, now: Int64) -> Step {
+    mutating func next(receivedBytes: UInt64, isAskedEachSecond: Bool = false, now: Int64) -> Step {
         let isHeard = receivedBytes != self.receivedBytes && !(isRenewed && receivedBytes == 0)
         self.receivedBytes = receivedBytes
         guard !isHeard, let since else {
@@ -32,7 +35,7 @@ struct RelaySilence: Sendable {
             return .wait
         }
         let silence = now - since
-        if silence < Self.patience { return .wait }
+        if silence < (isAskedEachSecond ? Self.shortPatience : Self.patience) { return .wait }
         if silence >= Self.renewAfter, !isRenewed {
             isRenewed = true
             return .renew

@@ -5,6 +5,7 @@ import NIOPosix
 import NetworkTypes
 import NodeDocument
 import ServiceLifecycle
+import Synchronization
 
 /// Tells which targets answer, so that a binding whose backend is down is named before its users find out.
 ///
@@ -21,45 +22,56 @@ struct TargetProber: Service {
     private static let pace: Int64 = 100
 
     func run() async throws {
-        await withTaskGroup(of: Void.self) { tasks in
-            var schedule = ProbeSchedule()
-            var forwards: [Forward] = []
-            var nextAlarm: Int64?
-            let events = AsyncStream<Event>.makeStream()
-            tasks.addTask {
-                for await _ in store.probeWakeups.cancelOnGracefulShutdown() { events.continuation.yield(.wake) }
-                events.continuation.finish()
+        var schedule = ProbeSchedule()
+        var forwards: [Forward] = []
+        var nextAlarm: Int64?
+        var nextTake: Int64 = 0
+        let results = Results()
+        for await _ in store.probeWakeups.cancelOnGracefulShutdown() {
+            let now = steadyMilliseconds()
+            if let alarm = nextAlarm, alarm <= now { nextAlarm = nil }
+            // What changes when the next probe is due; to find that out takes a look at every target.
+            var isMoved = nextAlarm == nil
+            for (target, state) in results.take() where schedule.finished(target, fails: state.reachable == false, now: now) {
+                isMoved = note(state, of: target) || isMoved
             }
-            for await event in events.stream {
-                let now = steadyMilliseconds()
-                switch event {
-                case .result(let target, let state):
-                    if schedule.finished(target) { note(state, of: target) }
-                case .wake:
-                    if let alarm = nextAlarm, alarm <= now { nextAlarm = nil }
-                    let current = store.now.forwards
-                    if current != forwards {
-                        forwards = current
-                        forget(schedule.set(Set(current.map(ProbeTarget.init)), now: now))
-                    }
-                    for target in schedule.take(now: now) {
-                        tasks.addTask { events.continuation.yield(.result(target, await probe(target))) }
-                    }
-                    guard let wait = schedule.wait(now: now) else { break }
-                    let alarm = now + max(wait, Self.pace)
-                    if nextAlarm.map({ alarm < $0 }) ?? true {
-                        nextAlarm = alarm
-                        wake(in: alarm - now)
+            let current = store.now.forwards
+            if current != forwards {
+                forwards = current
+                forget(schedule.set(Set(current.flatMap(ProbeTarget.all)), now: now))
+                nextTake = now
+            }
+            if now >= nextTake {
+                isMoved = true
+                nextTake = now + Self.pace
+                for target in schedule.take(now: now) {
+                    probe(target).whenComplete { result in
+                        results.add(target, Self.reachability(result))
+                        store.wakeProber()
                     }
                 }
             }
-            tasks.cancelAll()
+            guard isMoved, let wait = schedule.wait(now: now) else { continue }
+            let alarm = max(now + wait, nextTake)
+            if nextAlarm.map({ alarm < $0 }) ?? true {
+                nextAlarm = alarm
+                wake(in: alarm - now)
+            }
         }
     }
 
-    private enum Event: Sendable {
-        case wake
-        case result(ProbeTarget, Reachability)
+    /// Lent to the closures that wait for connections.
+    private final class Results: Sendable {
+        private let list = Mutex<[(target: ProbeTarget, state: Reachability)]>([])
+
+        func add(_ target: ProbeTarget, _ state: Reachability) { list.withLock { $0.append((target, state)) } }
+
+        func take() -> [(target: ProbeTarget, state: Reachability)] {
+            list.withLock { list in
+                defer { list = [] }
+                return list
+            }
+        }
     }
 
     private func wake(in milliseconds: Int64) {
@@ -67,9 +79,12 @@ struct TargetProber: Service {
         group.next().scheduleTask(in: .milliseconds(milliseconds)) { store.wakeProber() }
     }
 
-    private func note(_ state: Reachability, of target: ProbeTarget) {
-        let before = store.update { $0.reachability.updateValue(state, forKey: target) }
-        guard before != state else { return }
+    /// - Returns: whether that is news.
+    private func note(_ state: Reachability, of target: ProbeTarget) -> Bool {
+        // Nothing is written where nothing is new: a copy that somebody reads would be made a second time.
+        let before = store.now.reachability[target]
+        guard before != state else { return false }
+        store.update { $0.reachability[target] = state }
         let name = "\(target.transport) \(target.address):\(target.port)"
         switch state.reachable {
         case true?: if before != nil { logger.info("target answers again", metadata: ["target": "\(name)"]) }
@@ -77,6 +92,7 @@ struct TargetProber: Service {
             logger.warning("target does not answer", metadata: ["target": "\(name)", "reason": "\(state.message ?? "")"])
         case nil: break
         }
+        return true
     }
 
     private func forget(_ targets: [ProbeTarget]) {
@@ -84,25 +100,35 @@ struct TargetProber: Service {
         store.update { condition in for target in targets { condition.reachability[target] = nil } }
     }
 
-    func probe(_ target: ProbeTarget) async -> Reachability {
+    /// Connects, and leaves again at once; a failure is the answer. No task for it: what asks for millions in its life keeps nothing of
+    /// any.
+    func probe(_ target: ProbeTarget) -> EventLoopFuture<Reachability> {
+        let loop = group.next()
+        let address: SocketAddress
         do {
-            let address = try SocketAddress(ipAddress: "\(target.address)", port: Int(target.port.number))
-            switch target.transport {
-            case .tcp:
-                try await ClientBootstrap(group: group).connectTimeout(Self.timeout).connect(to: address).get().close(
-                    promise: nil)
-                return .answers
-            case .udp:
-                // Connecting a UDP socket sends nothing, but needs a route.
-                try await DatagramBootstrap(group: group).connect(to: address).get().close(promise: nil)
-                return .unknown
-            }
-        } catch let error as IOError {
-            return .fails(String(cString: strerror(error.errnoCode)).lowercased())
-        } catch ChannelError.connectTimeout {
-            return .fails("no answer within \(Self.timeout.nanoseconds / 1_000_000_000) s")
+            address = try SocketAddress(ipAddress: "\(target.address)", port: Int(target.port.number))
         } catch {
-            return .fails("\(error)")
+            return loop.makeFailedFuture(error)
+        }
+        switch target.transport {
+        case .tcp:
+            return ClientBootstrap(group: loop).connectTimeout(Self.timeout).connect(to: address).flatMap { channel in
+                channel.close().map { .answers }.recover { _ in .answers }
+            }
+        case .udp:
+            // Connecting a UDP socket sends nothing, but needs a route.
+            return DatagramBootstrap(group: loop).connect(to: address).flatMap { channel in
+                channel.close().map { .unknown }.recover { _ in .unknown }
+            }
+        }
+    }
+
+    private static func reachability(_ result: Result<Reachability, any Error>) -> Reachability {
+        switch result {
+        case .success(let state): state
+        case .failure(let error as IOError): .fails(String(cString: strerror(error.errnoCode)).lowercased())
+        case .failure(ChannelError.connectTimeout): .fails("no answer within \(timeout.nanoseconds / 1_000_000_000) s")
+        case .failure(let error): .fails("\(error)")
         }
     }
 }

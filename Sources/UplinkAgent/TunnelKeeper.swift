@@ -3,6 +3,7 @@ import NIOPosix
 import NetworkTypes
 import NodeDocument
 import ServiceLifecycle
+import Sodium
 import WireGuardNetlink
 
 /// Keeps the host what the document says: reads it anew when it changes, repairs what others changed, looks the relay's
@@ -22,12 +23,15 @@ struct TunnelKeeper: Service {
 
     private struct Plan {
         var part: UplinkPart?
+        /// Of the document's bytes that `part` was read from.
+        var source: SHA256Digest?
         /// `part` is not in force yet.
         var isPending = false
         /// It was in force once: what is missing of it was taken by others.
         var wasApplied = false
         var endpoint = RelayEndpoint()
         var silence = RelaySilence()
+        var tracking = TrackingRoom()
         var path = PathMTU(limit: 0)
         /// What of `path` is in force.
         var settledPath: Int?
@@ -49,6 +53,7 @@ struct TunnelKeeper: Service {
             var plan = Plan()
             events.send(.filesChanged)
             for await event in events.stream.cancelOnGracefulShutdown() {
+                store.update { $0.lastBeat = steadyMilliseconds() }
                 await take(event, &plan)
                 if let name = lookUp(&plan) { tasks.addTask { await resolve(name) } }
                 await settleIfNeeded(&plan)
@@ -76,14 +81,22 @@ struct TunnelKeeper: Service {
 
     private func reload(_ plan: inout Plan) async {
         let settings = self.settings
+        let known = plan.part
+        let source = plan.source
         let result = await onThread { () throws(UplinkError) in
-            let document = try DocumentFile.readDocument(path: settings.documentPath)
+            let bytes = try DocumentFile.read(path: settings.documentPath)
             let key = try DocumentFile.readKey(path: settings.keyPath)
-            return try UplinkPart(of: document, ordinal: settings.ordinal, privateKey: key, keyPath: settings.keyPath)
+            let digest = SHA256.digest(of: bytes)
+            // Thousands of bindings take long to parse, and this is asked every half minute.
+            if let known, digest == source, key == known.privateKey { return (part: known, source: digest) }
+            let document = try DocumentFile.parse(bytes, path: settings.documentPath)
+            let part = try UplinkPart(of: document, ordinal: settings.ordinal, privateKey: key, keyPath: settings.keyPath)
+            return (part: part, source: digest)
         }
         switch result {
         case .failure(let error): fail(error)
-        case .success(let part):
+        case .success(let (part, source)):
+            plan.source = source
             if part == plan.part {
                 if !plan.isPending { store.update { $0.problem = nil } }
                 return
@@ -118,17 +131,20 @@ struct TunnelKeeper: Service {
             store.update { condition in
                 condition.wireGuardKind = status.kind
                 condition.lastHandshake = relay?.lastHandshake
+                condition.rhythm.count(receivedBytes: relay?.receivedBytes ?? 0, at: steadyMilliseconds())
                 condition.receivedBytes = relay?.receivedBytes ?? 0
                 condition.sentBytes = relay?.sentBytes ?? 0
                 condition.pathMTU = found
-                condition.trackedConnections = status.trackedConnections
-                condition.trackedConnectionsLimit = status.trackedConnectionsLimit
+                condition.trackedConnections = status.tracking.flows
+                condition.trackedConnectionsLimit = status.tracking.limit
             }
+            await keepRoom(status.tracking, &plan)
         }
     }
 
     private func breakSilence(_ part: UplinkPart, _ relay: WireGuardPeerStatus?, _ plan: inout Plan) async {
-        switch plan.silence.next(receivedBytes: relay?.receivedBytes ?? 0, now: now) {
+        let isAskedEachSecond = store.now.rhythm.isKnown
+        switch plan.silence.next(receivedBytes: relay?.receivedBytes ?? 0, isAskedEachSecond: isAskedEachSecond, now: now) {
         case .wait: break
         case .speak: host.speak(part.content.relay.address)
         case .renew:
@@ -140,6 +156,22 @@ struct TunnelKeeper: Service {
                 plan.nextCheck = 0
                 logger.error("cannot begin the session anew", metadata: ["reason": "\(error)"])
             }
+        }
+    }
+
+    /// Says when conntrack is too small, and makes it larger where this process may: in a pod it is the node's.
+    private func keepRoom(_ look: TrackingRoom.Look, _ plan: inout Plan) async {
+        let words = plan.tracking.next(look, now: now)
+        let before = store.update { condition in
+            defer { condition.crowding = words }
+            return condition.crowding
+        }
+        guard let words, let wanted = plan.tracking.wanted, before == nil else { return }
+        let host = self.host
+        switch await onThread({ () throws(UplinkError) in try host.widenTracking(wanted) }) {
+        case .success:
+            logger.notice("raised net.netfilter.nf_conntrack_max", metadata: ["limit": "\(wanted)", "reason": "\(words)"])
+        case .failure(let error): logger.warning("\(words)", metadata: ["reason": "\(error)"])
         }
     }
 
@@ -216,6 +248,11 @@ struct TunnelKeeper: Service {
                 plan.isPending = false
                 store.applied(wanted)
                 logger.info("document applied", metadata: ["hash": "\(wanted.hash)", "changes": "\(words)"])
+                for refused in wanted.refused.prefix(10) {
+                    logger.warning(
+                        "left out: no binding may lead there",
+                        metadata: ["binding": "\(printable(refused.forward.binding))", "reason": "\(refused.reason)"])
+                }
                 await readStatus(&plan)
                 await warnOfObstacles(&plan)
             } else if !changes.isEmpty, !isRepair {
@@ -272,20 +309,4 @@ struct TunnelKeeper: Service {
             return .failure(.host(cause: "the threads for blocking calls have ended"))
         }
     }
-}
-
-/// What the keeper reacts to.
-struct KeeperEvents: Sendable {
-    enum Event: Sendable {
-        case filesChanged
-        case tick
-        /// Empty with the reason.
-        case resolved(HostAddress, [IPAddress], UplinkError?)
-    }
-
-    let stream: AsyncStream<Event>
-    private let source: AsyncStream<Event>.Continuation
-
-    init() { (stream, source) = AsyncStream.makeStream() }
-    func send(_ event: Event) { source.yield(event) }
 }

@@ -1,3 +1,4 @@
+import HostNetwork
 public import Logging
 import NIOCore
 import NIOPosix
@@ -11,31 +12,42 @@ public enum Uplink {
     private static let timeToEnd = Duration.seconds(10)
 
     /// Runs until SIGTERM or SIGINT, and leaves the host as it was.
-    /// - Parameter searchPath: where wireguard-go is looked for unless the settings name it, as in `PATH`.
+    /// - Parameter searchPath: where wireguard-go is looked for beside this program's folder unless the settings name it, as in `PATH`.
     public static func run(_ settings: UplinkSettings, searchPath: String, logger: Logger) async throws {
+        OpenFiles.raise()
         let store = UplinkStore(ordinal: settings.ordinal)
         let events = KeeperEvents()
+        // What relay and kubelet ask waits for nobody else.
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let othersGroup = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         // One for the host, one for names: neither waits for the other.
         let threads = NIOThreadPool(numberOfThreads: 2)
+        let pageThreads = NIOThreadPool(numberOfThreads: 1)
         threads.start()
+        pageThreads.start()
         let live = LiveHost(
-            bridge: settings.bridge, wireguardGo: settings.wireguardGo ?? findProgram("wireguard-go", path: searchPath))
+            bridge: settings.bridge,
+            wireguardGo: settings.wireguardGo.map { [WireGuardGo.Program($0)] } ?? wireguardPrograms(path: searchPath))
         let keeper = TunnelKeeper(
             settings: settings, store: store, host: live.host, threads: threads, events: events, logger: logger)
         let watcher = ConfigWatcher(
             paths: [settings.documentPath, settings.keyPath], store: store, events: events, logger: logger)
-        let prober = TargetProber(store: store, group: group, logger: logger)
+        let prober = TargetProber(store: store, group: othersGroup, logger: logger)
+        let responder = StatusResponder(store: store, pages: StatusPages(store: store, threads: pageThreads))
         let servers = StatusServers(
-            responder: StatusResponder(store: store), store: store, extraAddresses: settings.statusAddresses, group: group,
-            logger: logger)
+            responder: responder, store: store, extraAddresses: settings.statusAddresses, probeAddresses: settings.probeAddresses,
+            group: group, othersGroup: othersGroup, logger: logger)
+        let health = HealthSocket(store: store, group: group, logger: logger)
         let drain = Drain(store: store, duration: settings.drain, logger: logger)
         // They end one by one from the last to the first: the tunnel stays until everything else is done.
         var configuration = ServiceGroupConfiguration(
-            services: [keeper, watcher, prober, servers, drain], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            services: [health, keeper, watcher, prober, servers, drain], gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: logger)
         configuration.maximumGracefulShutdownDuration = settings.drain.duration + timeToEnd
         try await ServiceGroup(configuration: configuration).run()
         try await threads.shutdownGracefully()
+        try await pageThreads.shutdownGracefully()
+        try await othersGroup.shutdownGracefully()
         try await group.shutdownGracefully()
     }
 }

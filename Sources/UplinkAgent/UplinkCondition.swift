@@ -10,8 +10,11 @@ struct UplinkCondition: Sendable {
     let ordinal: Int
     /// In force; nil before the first.
     var hash: SHA256Digest?
-    var forwards: [Forward] = []
+    var forwards: [Forward] = [] { didSet { targetsVersion &+= 1 } }
     var address: IPv4Address?
+    /// The relay's, in the tunnel.
+    var relayAddress: IPv4Address?
+    var rhythm = RelayRhythm()
     /// Of the last attempt to apply; nil when it went well.
     var problem: UplinkError?
     /// Of the last look-up of the relay's name; nil when it went well.
@@ -29,11 +32,17 @@ struct UplinkCondition: Sendable {
     /// Flows in conntrack, and how many fit; nil where the kernel does not say.
     var trackedConnections: Int?
     var trackedConnectionsLimit: Int?
+    /// Whether conntrack is too small for what comes, and what to do; nil when it is not.
+    var crowding: String?
     var counters = Counters()
     /// What was put right last, in words; nil for nothing yet.
     var lastRepair: String?
     /// By target.
-    var reachability: [ProbeTarget: Reachability] = [:]
+    var reachability: [ProbeTarget: Reachability] = [:] { didSet { targetsVersion &+= 1 } }
+    /// Another whenever `targetReports` may be.
+    private(set) var targetsVersion: UInt64 = 0
+    /// When the keeper last took something up, in milliseconds of the steady clock; nil before its start.
+    var lastBeat: Int64?
 
     struct Counters: Hashable, Sendable {
         /// Documents and keys put in force.
@@ -48,16 +57,27 @@ struct UplinkCondition: Sendable {
     /// Seconds; nil when there never was a handshake. A clock set back counts as now.
     func handshakeAge(now: Int64) -> Int64? { lastHandshake.map { max(0, now - $0) } }
 
-    /// Why Envoy must not send traffic here; nil when it may.
-    /// - Parameter now: seconds since 1970.
-    func reasonAgainst(now: Int64) -> String? {
+    /// Why this uplink is not ready; nil when it is.
+    func reasonAgainst(_ now: Moment) -> String? {
+        if let reason = reasonAgainstItself(now) { return reason }
+        guard let silence = rhythm.silence(now: now.steady) else { return nil }
+        return
+            "nothing has come through the tunnel for \(silence / 1000) s, though the relay asks every second: is the VPS up, and UDP "
+            + "to its tunnel port open?"
+    }
+
+    /// The same for the relay when it asks through the tunnel, whose silence is over then.
+    /// - Parameter isHeard: whether it is the relay that asks. Then there was a handshake, though the device was not looked at since: the
+    ///   look comes once a second, and a session that was begun anew had none before.
+    func reasonAgainstItself(_ now: Moment, isHeard: Bool = false) -> String? {
         if isDraining { return "stopping: established connections may end" }
         if case .notListed? = problem { return problem?.description }
         guard hash != nil else { return problem?.description ?? "no document has been applied yet" }
         if case .host? = problem { return problem?.description }
         if case .forwardingOff? = problem { return problem?.description }
         if !watcherLives { return "the watcher of the document and key has ended: changes would not be seen" }
-        guard let age = handshakeAge(now: now) else {
+        if isHeard { return nil }
+        guard let age = handshakeAge(now: now.wall) else {
             if let relayProblem { return "\(relayProblem)" }
             return "no handshake with the relay yet: is UDP to its tunnel port open, and does it know this uplink's key?"
         }
@@ -66,19 +86,47 @@ struct UplinkCondition: Sendable {
         return known + (relayProblem.map { "; \($0)" } ?? "")
     }
 
-    /// - Parameter now: seconds since 1970.
-    func report(now: Int64) -> UplinkReport {
-        let against = reasonAgainst(now: now)
+    /// - Parameter withTargets: false leaves them empty.
+    func report(_ now: Moment, withTargets: Bool = true) -> UplinkReport {
+        let against = reasonAgainst(now)
         var kept: String?
         if against == nil, let problem, let hash { kept = "\(problem); the document \(hash) stays in force" }
         return UplinkReport(
             ordinal: ordinal, hash: hash, ready: against == nil, reason: against ?? kept,
-            handshakeAge: handshakeAge(now: now).map(Int.init), receivedBytes: receivedBytes, sentBytes: sentBytes,
-            wireGuardKind: wireGuardKind, pathMTU: pathMTU,
-            targets: forwards.map { forward in
-                let state = reachability[ProbeTarget(forward)]
-                return TargetReport(binding: forward.binding, reachable: state?.reachable, message: state?.message)
-            }, repairs: counters.repairs, lastRepair: lastRepair)
+            handshakeAge: handshakeAge(now: now.wall).map(Int.init), receivedBytes: receivedBytes, sentBytes: sentBytes,
+            wireGuardKind: wireGuardKind, pathMTU: pathMTU, targets: withTargets ? targetReports : [], repairs: counters.repairs,
+            lastRepair: lastRepair, crowding: crowding)
+    }
+
+    var targetReports: [TargetReport] {
+        forwards.map { forward in
+            let states = ProbeTarget.all(of: forward).map { reachability[$0] ?? .unknown }
+            // One that answers is enough; one that is not known yet may be it.
+            let state = states.first { $0.reachable == true } ?? states.first { $0.reachable == nil } ?? states.first
+            return TargetReport(binding: forward.binding, reachable: state?.reachable, message: state?.message)
+        }
+    }
+
+    /// All that a report says but ages and counters: while it is the same, nobody needs to ask for the report again.
+    func told(_ now: Moment) -> Told {
+        Told(
+            hash: hash, isReady: reasonAgainst(now) == nil, problem: problem, relayProblem: relayProblem, isDraining: isDraining,
+            hasHandshake: lastHandshake != nil, wireGuardKind: wireGuardKind, pathMTU: pathMTU, crowding: crowding,
+            repairs: counters.repairs, targetsVersion: targetsVersion)
+    }
+
+    struct Told: Hashable, Sendable {
+        var hash: SHA256Digest?
+        var isReady: Bool
+        var problem: UplinkError?
+        var relayProblem: UplinkError?
+        var isDraining: Bool
+        var hasHandshake: Bool
+        var wireGuardKind: String?
+        var pathMTU: Int?
+        var crowding: String?
+        var repairs: UInt64
+        var targetsVersion: UInt64
     }
 }
 

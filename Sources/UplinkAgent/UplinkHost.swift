@@ -17,6 +17,8 @@ struct UplinkHost: Sendable {
     var probe: @Sendable (_ relay: IPv4Address, _ bytes: Int) -> Void
     /// Whether the last probe has arrived.
     var probeArrived: @Sendable () -> Bool
+    /// Lets conntrack hold that many flows, until `remove`.
+    var widenTracking: @Sendable (_ flows: Int) throws(UplinkError) -> Void
     /// Removes everything of ours.
     /// - Returns: what was changed, and what could not be.
     var remove: @Sendable () -> (changes: [String], failures: [UplinkError])
@@ -25,9 +27,7 @@ struct UplinkHost: Sendable {
         /// `kernel` or `userspace`.
         var kind: String
         var device: WireGuardDeviceStatus
-        /// Flows in conntrack, and how many fit; nil where the kernel does not say.
-        var trackedConnections: Int?
-        var trackedConnectionsLimit: Int?
+        var tracking: TrackingRoom.Look
         /// Whether firewall rules were changed since the last `settle`, by whomever, or forwarding was turned off.
         var isTouched: Bool
     }

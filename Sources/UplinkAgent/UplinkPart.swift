@@ -7,9 +7,17 @@ import WireGuardNetlink
 
 /// What of a document concerns one uplink, with its key: all that its host shall be.
 struct UplinkPart: Equatable, Sendable {
+    struct Refused: Equatable, Sendable {
+        var forward: Forward
+        var reason: String
+    }
+
     let ordinal: Int
     let hash: SHA256Digest
+    /// Without the forwards that `refused` names.
     let content: UplinkContent
+    /// Forwards to where none may lead, whoever wrote them, with the reason: they are left out, and the others are served.
+    let refused: [Refused]
     let address: IPv4Address
     /// The address with the network's prefix length.
     let prefix: IPPrefix
@@ -36,7 +44,20 @@ struct UplinkPart: Equatable, Sendable {
         }
         self.ordinal = ordinal
         hash = document.hash
-        content = document.content
+        var content = document.content
+        let refused = content.forwards.compactMap { forward in
+            forward.targets.lazy.compactMap {
+                TargetPolicy().obstacle(
+                    to: $0.address, forward.protocol, $0.port, network: document.content.network,
+                    edge: document.content.relay.host.ipv4)
+            }.first.map { Refused(forward: forward, reason: $0) }
+        }
+        if !refused.isEmpty {
+            let gone = Set(refused.map(\.forward))
+            content.forwards.removeAll { gone.contains($0) }
+        }
+        self.content = content
+        self.refused = refused
         address = replica.address
         do throws(InvalidValue) {
             prefix = try IPPrefix(.v4(replica.address), length: document.content.network.prefixLength)
@@ -72,14 +93,18 @@ struct UplinkPart: Equatable, Sendable {
     }
 
     func ruleset(bridge: UplinkRuleset.BridgeScope, forwardsNothingElse: Bool) -> UplinkRuleset {
-        let forwards = content.forwards.map { (ForwardKey($0.protocol, $0.tunnelPort), ForwardTarget($0.target, $0.targetPort)) }
+        var forwards: Forwards = [:]
+        var spreads: Spreads = [:]
+        for forward in content.forwards {
+            let key = ForwardKey(forward.protocol, forward.tunnelPort)
+            guard forwards[key] == nil, spreads[key] == nil else { continue }
+            let targets = forward.targets.map { ForwardTarget($0.address, $0.port) }
+            if targets.count == 1 { forwards[key] = targets[0] } else { spreads[key] = targets }
+        }
         return UplinkRuleset(
             interface: UplinkContent.interface, address: address, relay: content.relay.address, bridge: bridge,
-            forwardsNothingElse: forwardsNothingElse, forwards: Dictionary(forwards) { first, _ in first })
+            forwardsNothingElse: forwardsNothingElse, forwards: forwards, spreads: spreads)
     }
-
-    /// Whether some target is this host itself by a loopback address, which the kernel routes only when asked to.
-    var hasLoopbackTarget: Bool { content.forwards.contains { $0.target.isLoopback } }
 }
 
 extension UplinkSettings {

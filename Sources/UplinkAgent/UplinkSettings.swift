@@ -9,21 +9,25 @@ public struct UplinkSettings: Sendable {
     public var ordinal: Int
     /// Where /ready, /healthz, /status and /metrics are served besides the tunnel address. 0.0.0.0 is every address.
     public var statusAddresses: [IPv4Address]
+    /// Where the kubelet's probes are answered, on a port of their own; 0.0.0.0 is every address.
+    public var probeAddresses: [IPv4Address]
     /// At which addresses :40600 leads to Envoy's read-only bridge; 0.0.0.0 is every address.
     public var bridgeAddresses: [IPv4Address]
     /// Between SIGTERM and the end of the tunnel.
     public var drain: GoDuration
-    /// The program for kernels without WireGuard; nil finds `wireguard-go` by PATH.
+    /// The program for kernels without WireGuard; nil takes the newer of the `wireguard-go` beside this program and that of PATH.
     public var wireguardGo: String?
 
     public init(
         documentPath: String, keysPath: String, ordinal: Int, statusAddresses: [IPv4Address] = [],
-        bridgeAddresses: [IPv4Address] = [], drain: GoDuration = .seconds(15), wireguardGo: String? = nil
+        probeAddresses: [IPv4Address] = [], bridgeAddresses: [IPv4Address] = [], drain: GoDuration = .seconds(15),
+        wireguardGo: String? = nil
     ) {
         self.documentPath = documentPath
         self.keysPath = keysPath
         self.ordinal = ordinal
         self.statusAddresses = statusAddresses
+        self.probeAddresses = probeAddresses
         self.bridgeAddresses = bridgeAddresses
         self.drain = drain
         self.wireguardGo = wireguardGo
@@ -49,6 +53,4 @@ extension IPv4Address {
     /// 0.0.0.0
     static let any = IPv4Address(number: 0)
     var isAny: Bool { self == .any }
-    /// 127.0.0.0/8 (RFC 1122, section 3.2.1.3).
-    var isLoopback: Bool { number >> 24 == 127 }
 }

@@ -4,7 +4,14 @@ import Synchronization
 
 /// The one `UplinkCondition`, shared by the services; every change and every question is one short step under its lock.
 final class UplinkStore: Sendable {
-    private let condition: Mutex<UplinkCondition>
+    private let state: Mutex<State>
+
+    private struct State {
+        var condition: UplinkCondition
+        var told: UplinkCondition.Told?
+        var number: UInt64
+    }
+
     /// The tunnel address in force, each time it changes: where the status is to be served.
     let addresses: AsyncStream<IPv4Address>
     private let addressSource: AsyncStream<IPv4Address>.Continuation
@@ -13,24 +20,41 @@ final class UplinkStore: Sendable {
     private let probeSource: AsyncStream<Void>.Continuation
 
     init(ordinal: Int) {
-        condition = Mutex(UplinkCondition(ordinal: ordinal))
+        // Another one in each life of the process. 2^52: readers may hold it in a double.
+        state = Mutex(State(condition: UplinkCondition(ordinal: ordinal), number: .random(in: 1...1 << 52)))
         (addresses, addressSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         (probeWakeups, probeSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    var now: UplinkCondition { condition.withLock { $0 } }
+    var now: UplinkCondition { state.withLock { $0.condition } }
+
+    /// The condition, and a number that is another whenever a report would say something else; see `UplinkCondition.Told`.
+    func look(_ now: Moment, after change: (inout UplinkCondition) -> Void = { _ in }) -> (
+        condition: UplinkCondition, number: UInt64
+    ) {
+        state.withLock { state in
+            change(&state.condition)
+            let told = state.condition.told(now)
+            if told != state.told {
+                state.told = told
+                state.number += 1
+            }
+            return (state.condition, state.number)
+        }
+    }
 
     func update<Result: Sendable>(_ body: (inout UplinkCondition) -> sending Result) -> Result {
-        condition.withLock { body(&$0) }
+        state.withLock { body(&$0.condition) }
     }
 
     /// `part` is in force.
     func applied(_ part: UplinkPart) {
-        let moved = condition.withLock { condition in
+        let moved = update { condition in
             let moved = condition.address != part.address
             condition.hash = part.hash
-            condition.forwards = part.content.forwards
+            if condition.forwards != part.content.forwards { condition.forwards = part.content.forwards }
             condition.address = part.address
+            condition.relayAddress = part.content.relay.address
             condition.problem = nil
             condition.counters.applies += 1
             return moved

@@ -31,6 +31,7 @@ final class PodSandbox: Sendable {
         let program = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "uplink").path
         try run("mkdir", "\(folder)/rootfs", "\(folder)/empty")
         for file in [program, "/usr/bin/wireguard-go"] { try Self.copy(file, to: "\(folder)/rootfs") }
+        try run("cp", try shippedWireGuardGo(), "\(folder)/rootfs/usr/bin/wireguard-go")
         let template = try Self.part(of: objects.workload().first { $0.resource == .statefulSets }?.value, "spec", "template")
         let pod = Pod(
             template: template, name: objects.names.pod(ordinal: ordinal).name, program: program, network: namespace.name,
@@ -44,6 +45,17 @@ final class PodSandbox: Sendable {
                 "run",
             ]
                 + ["--bundle", folder, name])
+    }
+
+    /// Runs a command in the container, as an exec probe does.
+    func execute(_ command: [String]) throws -> String {
+        let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$0\" \"$@\""
+        return try run(
+            [
+                "unshare", "--mount", "sh", "-c", script, "crun", "--root", "\(folder)/state", "--cgroup-manager", "cgroupfs",
+                "exec", name,
+            ]
+                + command)
     }
 
     deinit {

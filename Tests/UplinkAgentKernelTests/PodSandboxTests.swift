@@ -1,5 +1,6 @@
 import EdgeAPI
 import Foundation
+import KubernetesAPI
 import NetworkTypes
 import NodeDocument
 import TestNetwork
@@ -30,7 +31,17 @@ import UplinkWorkload
 
     /// As the kubelet's probe asks, at the pod's address.
     private func probe(_ path: String) throws -> String {
-        try lab.relay.execute("curl", "-sS", "-m", "2", "-w", "%{http_code}", "http://198.18.0.2:40500\(path)")
+        try lab.relay.execute("curl", "-sS", "-m", "2", "-w", "%{http_code}", "http://198.18.0.2:40501\(path)")
+    }
+
+    /// As the template's probe has it, but for where the program is here.
+    private func liveness(_ pod: PodSandbox) throws -> String {
+        let container = try PodSandbox.part(
+            of: objects.workload().first { $0.resource == .statefulSets }?.value, "spec", "template", "spec")
+        let command =
+            container["containers"]?.items?.first?["livenessProbe"]?["exec"]?["command"]?.items?.compactMap(\.text) ?? []
+        #expect(command.first == "/usr/bin/uplink")
+        return try pod.execute([TunnelLab.program] + command.dropFirst())
     }
 
     private func forwarding(_ interface: String) throws -> String {
@@ -48,10 +59,12 @@ import UplinkWorkload
         let pod = try start()
         try eventually { try lab.ready() == "ready\n200" }
         #expect(try probe("/ready") == "ready\n200")
+        #expect(try liveness(pod) == "alive\n")
         #expect(try lab.uplink.execute("curl", "-sS", "-m", "2", "http://[::1]:40500/healthz") == "alive\n")
         #expect(try lab.tcp(80) == "a 10.96.0.254\nhello\n")
         try eventually { try lab.udp(53) == "a\n" }
-        #expect(try lab.tcp(83) == "local\n")
+        // What listens on the uplink itself is nobody's to publish.
+        #expect(throws: CommandFailure.self) { try lab.tcp(83) }
         #expect(try lab.status().wireGuardKind == "userspace")
         // /proc/sys cannot be written there: forwarding is the interfaces' own, and ours alone.
         #expect(try lab.uplink.execute("sysctl", "-n", "net.ipv4.ip_forward") == "0\n")
@@ -74,7 +87,7 @@ import UplinkWorkload
 
         pod.process.terminate()
         try eventually(within: .seconds(1)) { try probe("/ready").hasSuffix("503") }
-        #expect(try probe("/healthz") == "alive\n200")
+        #expect(try liveness(pod) == "alive\n")
         #expect(try lab.tcp(81).hasPrefix("a "))
         pod.process.waitUntilExit()
         #expect(pod.process.terminationStatus == 0)
@@ -90,7 +103,8 @@ import UplinkWorkload
         try eventually { try probe("/ready").contains("load the kernel's module wireguard") }
         #expect(try probe("/ready").contains("open /dev/net/tun: EPERM"))
         #expect(try probe("/ready").hasSuffix("503"))
-        #expect(try probe("/healthz") == "alive\n200")
+        let words = try liveness(pod)
+        #expect(words.hasPrefix("alive\n") && words.contains("load the kernel's module wireguard"), "\(words)")
         #expect(pod.process.isRunning)
     }
 }

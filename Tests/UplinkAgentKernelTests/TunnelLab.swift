@@ -96,9 +96,16 @@ final class TunnelLab: Sendable {
         if access(documentPath, F_OK) != 0 { try run("ln", "-s", "..data/document.json", documentPath) }
     }
 
+    static let program = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appendingPathComponent(
+        "uplink"
+    )
+    .path
+
+    /// What a liveness probe hears.
+    func health(_ arguments: String...) throws -> String { try uplink.execute([Self.program, "healthz"] + arguments) }
+
     func startUplink(_ arguments: String...) throws -> Process {
-        let program = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appendingPathComponent("uplink")
-            .path
+        let program = Self.program
         let words =
             ["ip", "netns", "exec", uplink.name, "sh", "-c", Self.privateSockets + "exec \"$0\" \"$@\"", program]
             + ["--config", documentPath, "--keys", folder, "--ordinal", "0"] + arguments

@@ -69,12 +69,16 @@ import Testing
         try lab.serve("a", at: TunnelLab.firstTarget)
         try lab.uplink.start("socat", "TCP-LISTEN:7000,fork,reuseaddr", "SYSTEM:echo local")
         try lab.write([
-            lab.forward("web", .tcp, 80, to: TunnelLab.firstTarget, 8080), lab.forward("own", .tcp, 83, to: "127.0.0.1", 7000),
+            lab.forward("web", .tcp, 80, to: TunnelLab.firstTarget, 8080), lab.forward("own", .tcp, 83, to: "10.96.0.254", 7000),
+            lab.forward("loop", .tcp, 84, to: "127.0.0.1", 7000), lab.forward("back", .tcp, 85, to: "10.200.0.1", 7001),
+            lab.forward("ready", .tcp, 86, to: "10.96.0.254", 40500),
         ])
         _ = try lab.startUplink()
         try eventually { try lab.ready() == "ready\n200" }
         #expect(try lab.tcp(80).hasPrefix("a "))
         try eventually { try lab.tcp(83) == "local\n" }
+        // Targets that are none for anybody.
+        for port in 84...86 { #expect(throws: CommandFailure.self) { try lab.tcp(port) } }
         // A hostile relay sends to addresses behind the uplink, and to the uplink's own services.
         try lab.relay.execute("ip", "route", "add", "10.96.0.0/16", "dev", "wg-relay")
         #expect(throws: CommandFailure.self) { try lab.tcp(7000) }

@@ -26,7 +26,7 @@ import Testing
     }
 
     @Test func everyFlawNamesItsField() throws {
-        #expect(try refusal { $0.format = 2 }.contains("format: want 1, not 2"))
+        #expect(try refusal { $0.format = 3 }.contains("format: want 1, not 3"))
         #expect(try refusal { $0.content.mtu = 100 }.contains("content.mtu: "))
         #expect(try refusal { $0.content.persistentKeepalive = -1 }.contains("content.persistentKeepalive: "))
         #expect(
@@ -59,11 +59,11 @@ import Testing
 
     @Test func filesThatAreNoneAreRefused() throws {
         #expect(throws: UplinkError.fileUnreadable(path: "/nonexistent/d", reason: "No such file or directory")) {
-            try DocumentFile.readDocument(path: "/nonexistent/d")
+            try DocumentFile.read(path: "/nonexistent/d")
         }
         // Neither may hold us up, nor fill the memory.
         #expect(throws: UplinkError.fileUnreadable(path: "/dev/zero", reason: "not a regular file")) {
-            try DocumentFile.readDocument(path: "/dev/zero")
+            try DocumentFile.read(path: "/dev/zero")
         }
         #expect(throws: UplinkError.fileUnreadable(path: "/tmp", reason: "not a regular file")) {
             try DocumentFile.readKey(path: "/tmp")

@@ -9,6 +9,10 @@ import Testing
         Set(try range.map { ProbeTarget(try sampleForward("b", .tcp, $0)) })
     }
 
+    private func finish(_ schedule: inout ProbeSchedule, _ targets: some Sequence<ProbeTarget>, fails: Bool = false, now: Int64) {
+        for target in targets { _ = schedule.finished(target, fails: fails, now: now) }
+    }
+
     @Test func newTargetsAreProbedAtOnceAndOthersLater() throws {
         var schedule = ProbeSchedule()
         let gone = schedule.set(try targets(1...2), now: 0)
@@ -18,7 +22,7 @@ import Testing
         let again = schedule.take(now: 0)
         #expect(again.isEmpty)
         for target in first {
-            let counts = schedule.finished(target)
+            let counts = schedule.finished(target, fails: false, now: 10)
             #expect(counts)
         }
         _ = schedule.set(try targets(1...3), now: 100)
@@ -36,24 +40,83 @@ import Testing
         let taken = schedule.take(now: 0)
         let gone = schedule.set([], now: 1)
         #expect(gone == taken)
-        let counts = schedule.finished(try #require(taken.first))
+        let counts = schedule.finished(try #require(taken.first), fails: false, now: 2)
         #expect(!counts)
         #expect(schedule.wait(now: 1) == nil)
     }
 
-    @Test func neitherTooManyAtATimeNorASecond() throws {
+    @Test func aTargetThatFailsIsAskedEverySecond() throws {
         var schedule = ProbeSchedule()
-        _ = schedule.set(try targets(1...5000), now: 0)
-        var started = 0
-        // Every probe is answered at once, for ten minutes.
-        for now in stride(from: Int64(0), to: 600_000, by: 250) {
-            let taken = schedule.take(now: now)
-            #expect(taken.count <= ProbeSchedule.maximumInFlight)
-            started += taken.count
-            for target in taken { _ = schedule.finished(target) }
+        _ = schedule.set(try targets(1...2), now: 0)
+        finish(&schedule, schedule.take(now: 0), fails: true, now: 0)
+        let wait = try #require(schedule.wait(now: 0))
+        #expect((800...1200).contains(wait))
+        let retried = schedule.take(now: 1200)
+        #expect(retried.count == 2)
+    }
+
+    @Test func oneThatIsBackMakesTheOthersDue() throws {
+        var schedule = ProbeSchedule()
+        _ = schedule.set(try targets(1...500), now: 0)
+        var now: Int64 = 0
+        while now < 30_000 {
+            finish(&schedule, schedule.take(now: now), fails: true, now: now)
+            now += 100
         }
-        // The first round comes at once, then each target about every 100 s.
-        let perSecond = Double(started - 5000) / 600
-        #expect((40...60).contains(perSecond), "\(perSecond)")
+        // Each is asked every 20 s; now all answer.
+        var back: Set<ProbeTarget> = []
+        let since = now
+        while back.count < 500 && now < since + 60_000 {
+            let taken = schedule.take(now: now)
+            back.formUnion(taken)
+            finish(&schedule, taken, now: now)
+            now += 100
+        }
+        #expect(now - since <= 11_000, "\(now - since) ms")
+    }
+
+    /// Probes of ten minutes; each is answered, or swallowed for 3 s where it `fails`.
+    private func run(_ count: Int, seconds: Int64 = 600, fails: (Port) -> Bool) throws -> (
+        first: Int64, perSecond: Double, schedule: ProbeSchedule
+    ) {
+        var schedule = ProbeSchedule()
+        _ = schedule.set(try targets(1...count), now: 0)
+        var started = 0
+        var seen: Set<ProbeTarget> = []
+        var first: Int64 = 0
+        var pending: [(target: ProbeTarget, until: Int64)] = []
+        for now in stride(from: Int64(0), to: seconds * 1000, by: 100) {
+            finish(&schedule, pending.filter { $0.until <= now }.map(\.target), fails: true, now: now)
+            pending.removeAll { $0.until <= now }
+            let taken = schedule.take(now: now)
+            started += taken.count
+            if seen.count < count {
+                seen.formUnion(taken)
+                first = now
+            }
+            finish(&schedule, taken.filter { !fails($0.port) }, now: now)
+            pending += taken.filter { fails($0.port) }.map { ($0, now + 3000) }
+            #expect(pending.count <= ProbeSchedule.maximumInFlight)
+        }
+        return (first, Double(started - count) / Double(seconds), schedule)
+    }
+
+    @Test(arguments: [500, 5000]) func neverMoreThanTheBudgetASecond(count: Int) throws {
+        let run = try run(count, seconds: 60) { _ in false }
+        #expect(run.perSecond <= Double(ProbeSchedule.probesPerSecond) + 1, "\(run.perSecond)")
+        #expect(run.first <= Int64(count) * 1000 / Int64(ProbeSchedule.newPerSecond) + 200, "\(run.first) ms")
+    }
+
+    /// Targets that swallow packets take no place of those that answer.
+    @Test func thoseThatFailDoNotHoldUpTheOthers() throws {
+        let run = try run(1000, seconds: 100) { $0.number % 2 == 0 }
+        #expect((15...51).contains(run.perSecond), "\(run.perSecond)")
+    }
+
+    @Test func aNewTargetGoesBeforeThousands() throws {
+        var schedule = try run(5000, seconds: 30) { _ in false }.schedule
+        _ = schedule.set(try targets(1...5001), now: 30_000)
+        let taken = schedule.take(now: 30_000)
+        #expect(taken.contains { $0.port.number == 5001 })
     }
 }

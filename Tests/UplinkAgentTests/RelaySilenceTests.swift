@@ -4,10 +4,12 @@ import Testing
 
 @Suite struct RelaySilenceTests {
     /// What is done at each second, when the device's counter reads so: `.` waits, `s` speaks, `R` renews.
-    private func steps(_ receivedBytes: [UInt64]) -> String {
+    private func steps(_ receivedBytes: [UInt64], isAskedEachSecond: Bool = false) -> String {
         var silence = RelaySilence()
         return receivedBytes.indices.reduce(into: "") { text, second in
-            switch silence.next(receivedBytes: receivedBytes[second], now: Int64(second)) {
+            let step = silence.next(
+                receivedBytes: receivedBytes[second], isAskedEachSecond: isAskedEachSecond, now: Int64(second))
+            switch step {
             case .wait: text += "."
             case .speak: text += "s"
             case .renew: text += "R"
@@ -22,6 +24,11 @@ import Testing
     @Test func aSilentRelayIsSpokenToAndTheSessionBegunAnewOnce() {
         #expect(steps(Array(repeating: 7, count: 12)) == "...sssRsssss")
         #expect(steps(Array(repeating: 7, count: 7) + Array(repeating: 0, count: 5)) == "...sssRsssss")
+    }
+
+    /// Before `RelayRhythm` takes a relay whose prober has ended for a tunnel that has fallen.
+    @Test func aRelayThatUsedToAskIsSpokenToSooner() {
+        #expect(steps(Array(repeating: 7, count: 8), isAskedEachSecond: true) == ".sssssRs")
     }
 
     @Test func aByteBeginsTheWaitAnew() {

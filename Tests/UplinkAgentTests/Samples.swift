@@ -26,3 +26,8 @@ func sampleForward(_ name: String, _ transport: TransportProtocol, _ port: Int, 
         binding: name, protocol: transport, tunnelPort: try Port(port), target: try IPv4Address(parsing: target),
         targetPort: try Port(port))
 }
+
+extension ProbeTarget {
+    /// Of a forward to one target.
+    init(_ forward: Forward) { self.init(forward.protocol, Endpoint(address: forward.target, port: forward.targetPort)) }
+}

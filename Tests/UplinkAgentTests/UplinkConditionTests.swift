@@ -1,4 +1,3 @@
-import HTTPTypes
 import NetworkTypes
 import NodeDocument
 import Sodium
@@ -16,37 +15,68 @@ import Testing
     }
 
     @Test func readyMeansAppliedFreshAndWatched() {
-        #expect(working().reasonAgainst(now: 1180) == nil)
-        #expect(working().reasonAgainst(now: 1181) == "the last handshake with the relay is 181 s old, more than 180 s")
+        #expect(working().reasonAgainst(Moment(wall: 1180, steady: 0)) == nil)
+        #expect(
+            working().reasonAgainst(Moment(wall: 1181, steady: 0))
+                == "the last handshake with the relay is 181 s old, more than 180 s")
         // A clock set back is no reason.
-        #expect(working().reasonAgainst(now: 900) == nil)
+        #expect(working().reasonAgainst(Moment(wall: 900, steady: 0)) == nil)
         var condition = working()
         condition.watcherLives = false
-        #expect(condition.reasonAgainst(now: 1000)?.hasPrefix("the watcher") == true)
+        #expect(condition.reasonAgainst(Moment(wall: 1000, steady: 0))?.hasPrefix("the watcher") == true)
         condition = working()
         condition.lastHandshake = nil
-        #expect(condition.reasonAgainst(now: 1000)?.hasPrefix("no handshake") == true)
+        #expect(condition.reasonAgainst(Moment(wall: 1000, steady: 0))?.hasPrefix("no handshake") == true)
         condition.relayProblem = .relayUnresolvable(name: "relay.example", reason: "Name or service not known")
-        #expect(condition.reasonAgainst(now: 1000)?.hasPrefix("cannot resolve the relay's name relay.example") == true)
+        #expect(
+            condition.reasonAgainst(Moment(wall: 1000, steady: 0))?.hasPrefix("cannot resolve the relay's name relay.example")
+                == true)
         condition = working()
         condition.isDraining = true
-        #expect(condition.reasonAgainst(now: 1000)?.hasPrefix("stopping") == true)
-        #expect(UplinkCondition(ordinal: 0).reasonAgainst(now: 1000) == "no document has been applied yet")
+        #expect(condition.reasonAgainst(Moment(wall: 1000, steady: 0))?.hasPrefix("stopping") == true)
+        #expect(UplinkCondition(ordinal: 0).reasonAgainst(Moment(wall: 1000, steady: 0)) == "no document has been applied yet")
+    }
+
+    /// A session that was begun anew has no handshake until the device is looked at again, a second later.
+    @Test func whoeverIsHeardThroughTheTunnelNeedsNoHandshakeToShow() {
+        var condition = working()
+        condition.lastHandshake = nil
+        let now = Moment(wall: 1000, steady: 0)
+        #expect(condition.reasonAgainstItself(now)?.hasPrefix("no handshake") == true)
+        #expect(condition.reasonAgainstItself(now, isHeard: true) == nil)
+        condition.isDraining = true
+        #expect(condition.reasonAgainstItself(now, isHeard: true)?.hasPrefix("stopping") == true)
     }
 
     @Test func onlyABrokenDocumentLeavesItReady() {
         var condition = working()
         condition.problem = .documentInvalid(path: "d.json", reason: "not valid JSON")
-        #expect(condition.reasonAgainst(now: 1000) == nil)
-        let report = condition.report(now: 1000)
+        #expect(condition.reasonAgainst(Moment(wall: 1000, steady: 0)) == nil)
+        let report = condition.report(Moment(wall: 1000, steady: 0))
         #expect(report.ready)
         #expect(
             report.reason
                 == "the document d.json is invalid: not valid JSON; the document \(SHA256.digest(of: "document")) stays in force")
         for problem in [UplinkError.notListed(ordinal: 1), .host(cause: "h"), .forwardingOff(reason: "r")] {
             condition.problem = problem
-            #expect(condition.reasonAgainst(now: 1000) == "\(problem)")
+            #expect(condition.reasonAgainst(Moment(wall: 1000, steady: 0)) == "\(problem)")
         }
+    }
+
+    @Test func oneEndpointThatAnswersIsEnough() throws {
+        var condition = working()
+        var forward = try sampleForward("web", .tcp, 80, to: "10.244.0.1")
+        let endpoints = try (1...2).map { Endpoint(address: try IPv4Address(parsing: "10.244.0.\($0)"), port: try Port(80)) }
+        forward.endpoints = endpoints
+        condition.forwards = [forward]
+        let probes = ProbeTarget.all(of: forward)
+        func told() -> TargetReport? { condition.targetReports.first }
+        condition.reachability[probes[0]] = .fails("connection refused")
+        #expect(told() == TargetReport(binding: "web", reachable: nil), "the other is not known yet")
+        condition.reachability[probes[1]] = .answers
+        #expect(told() == TargetReport(binding: "web", reachable: true))
+        condition.reachability[probes[1]] = .fails("no route to host")
+        #expect(told() == TargetReport(binding: "web", reachable: false, message: "connection refused"))
     }
 
     @Test func theReportTellsOfEveryBinding() throws {
@@ -57,7 +87,7 @@ import Testing
         condition.reachability[ProbeTarget(condition.forwards[0])] = .fails("connection refused")
         condition.counters.repairs = 2
         condition.lastRepair = "nftables: made table ip tidegate"
-        let report = condition.report(now: 1007)
+        let report = condition.report(Moment(wall: 1007, steady: 0))
         #expect(report.repairs == 2 && report.lastRepair == "nftables: made table ip tidegate")
         #expect(report.handshakeAge == 7)
         #expect(
@@ -66,30 +96,10 @@ import Testing
                 TargetReport(binding: "alias", reachable: false, message: "connection refused"),
                 TargetReport(binding: "dns", reachable: nil),
             ])
-        let metrics = Metrics.text(of: condition, now: 1007)
+        let metrics = Metrics.text(of: condition, Moment(wall: 1007, steady: 0))
         #expect(metrics.contains("\ntidegate_uplink_ready 1\n"))
         #expect(metrics.contains("\ntidegate_uplink_target_reachable{binding=\"web\"} 0\n"))
         #expect(!metrics.contains("binding=\"dns\""))
         #expect(metrics.contains("\ntidegate_uplink_bindings 3\n"))
-    }
-}
-
-@Suite struct StatusResponderTests {
-    private let store = UplinkStore(ordinal: 0)
-
-    @Test(arguments: [
-        ("/ready", 503), ("/healthz", 200), ("/status", 200), ("/metrics", 200), ("/ready?x=1", 503), ("/", 404),
-        ("/../ready", 404),
-    ])
-    func everyPathHasItsAnswer(path: String, status: Int) {
-        #expect(StatusResponder(store: store).answer(method: .get, path: path, now: 0).status.code == status)
-        #expect(StatusResponder(store: store).answer(method: .post, path: path, now: 0).status.code == 405)
-    }
-
-    @Test func theStatusIsAReport() throws {
-        let answer = StatusResponder(store: store).answer(method: .get, path: "/status", now: 0)
-        let report = try DocumentJSON.decode(UplinkReport.self, from: Array(answer.body.utf8))
-        #expect(!report.ready)
-        #expect(report.reason == "no document has been applied yet")
     }
 }

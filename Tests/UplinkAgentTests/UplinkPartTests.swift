@@ -14,11 +14,10 @@ import WireGuardNetlink
     init() throws { key = try WireGuardPrivateKey.generate() }
 
     @Test func anUplinkTakesItsOwnPart() throws {
-        let forwards = [try sampleForward("web", .tcp, 80), try sampleForward("own", .udp, 53, to: "127.0.0.1")]
+        let forwards = [try sampleForward("web", .tcp, 80), try sampleForward("own", .udp, 53, to: "10.96.0.2")]
         let document = try sampleDocument(sampleContent(key.publicKey(), forwards: forwards))
         let part = try UplinkPart(of: document, ordinal: 0, privateKey: key, keyPath: "priv-0")
         #expect(part.prefix.description == "10.200.0.2/24")
-        #expect(part.hasLoopbackTarget)
         let peer = try #require(part.wireGuard(endpoint: nil).peers.first)
         // The relay's own address alone may come in, and be sent to.
         #expect(peer.allowedIPs.map(\.description) == ["10.200.0.1/32"])
@@ -33,8 +32,21 @@ import WireGuardNetlink
         #expect(
             ruleset.forwards == [
                 ForwardKey(.tcp, try Port(80)): ForwardTarget(try IPv4Address(parsing: "10.96.0.1"), try Port(80)),
-                ForwardKey(.udp, try Port(53)): ForwardTarget(try IPv4Address(parsing: "127.0.0.1"), try Port(53)),
+                ForwardKey(.udp, try Port(53)): ForwardTarget(try IPv4Address(parsing: "10.96.0.2"), try Port(53)),
             ])
+    }
+
+    /// One bad forward, of whatever document, costs the others nothing.
+    @Test(arguments: ["127.0.0.1", "169.254.169.254", "10.200.0.1", "224.0.0.1", "255.255.255.255", "203.0.113.10"])
+    func forwardsToWhereNoneMayLeadAreLeftOut(_ target: String) throws {
+        let forwards = [try sampleForward("web", .tcp, 80), try sampleForward("bad", .udp, 53, to: target)]
+        var content = try sampleContent(key.publicKey(), forwards: forwards)
+        content.relay.host = try HostAddress(parsing: "203.0.113.10")
+        let part = try UplinkPart(of: try sampleDocument(content), ordinal: 0, privateKey: key, keyPath: "priv-0")
+        #expect(part.content.forwards.map(\.binding) == ["web"])
+        #expect(part.refused.map(\.forward.binding) == ["bad"])
+        #expect(part.refused.allSatisfy { $0.reason.hasPrefix(target) })
+        #expect(part.ruleset(bridge: .off, forwardsNothingElse: true).forwards.count == 1)
     }
 
     @Test func anotherOrdinalOrKeyIsRefused() throws {

@@ -3,9 +3,8 @@ import PrometheusMetrics
 
 /// The uplink's own metrics in Prometheus' text format.
 enum Metrics {
-    /// - Parameter now: seconds since 1970.
-    static func text(of condition: UplinkCondition, now: Int64) -> String {
-        let report = condition.report(now: now)
+    static func text(of condition: UplinkCondition, _ now: Moment) -> String {
+        let report = condition.report(now)
         var exposition = Exposition()
         func gauge(_ name: String, _ help: String, _ sample: Sample?) {
             exposition.write(MetricFamily(.gauge, "tidegate_uplink_\(name)", help: help), sample.map { [$0] } ?? [])
@@ -30,6 +29,7 @@ enum Metrics {
             gauge("conntrack_entries", "Flows that the host's conntrack holds, those of others too.", Sample(count))
             gauge("conntrack_limit", "Flows that fit; more are dropped (net.netfilter.nf_conntrack_max).", Sample(limit))
         }
+        gauge("conntrack_crowded", "Whether conntrack is too small for what comes.", Sample(condition.crowding != nil))
         gauge(
             "path_mtu_bytes", "What the path carries where that is less than the tunnel's MTU; absent otherwise.",
             condition.pathMTU.map { Sample($0) })

@@ -1,0 +1,97 @@
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import PrometheusMetrics
+
+/// What of a request matters here.
+struct StatusRequest: Sendable {
+    var method: HTTPMethod
+    /// Without the query.
+    var path: String
+    var source: ConnectionSource
+    /// Envoy itself asks, as relays of before had it do: once an interval for each binding.
+    var isEnvoysCheck = false
+
+    init(_ method: HTTPMethod, _ path: String, from source: ConnectionSource = .unknown) {
+        self.method = method
+        self.path = String(path.prefix { $0 != "?" })
+        self.source = source
+    }
+
+    init(_ head: HTTPRequestHead, from source: ConnectionSource) {
+        self.init(head.method, head.uri, from: source)
+        isEnvoysCheck = head.headers.first(name: "User-Agent") == "Envoy/HC"
+    }
+}
+
+struct StatusAnswer: Sendable {
+    var status: HTTPResponseStatus
+    var contentType: String
+    var body: ByteBuffer
+    /// Beside those that every answer has.
+    var fields: [(name: String, value: String)] = []
+
+    init(_ status: HTTPResponseStatus, contentType: String, body: ByteBuffer) {
+        self.status = status
+        self.contentType = contentType
+        self.body = body
+    }
+
+    static func text(_ status: HTTPResponseStatus, _ body: String) -> StatusAnswer {
+        StatusAnswer(status, contentType: "text/plain; charset=utf-8", body: ByteBuffer(string: body + "\n"))
+    }
+}
+
+/// Where a request came in.
+enum StatusDoor: Hashable, Sendable {
+    /// The tunnel address: the relay's prober.
+    case relay
+    /// The kubelet's own port.
+    case kubelet
+    /// Whoever reaches :40500 otherwise: scrapers, people.
+    case others
+}
+
+/// The answers of the status ports.
+struct StatusResponder: Sendable {
+    let store: UplinkStore
+    let pages: StatusPages
+
+    /// A number that changes with all that `/status` says but ages and counters, so that the relay asks for that only when it must.
+    static let statusField = "x-tidegate-status"
+
+    /// `/ready` and `/healthz` are answered at once; the large pages are made on another thread.
+    func answer(_ request: StatusRequest, at door: StatusDoor, on loop: any EventLoop) -> EventLoopFuture<StatusAnswer> {
+        guard request.method == .GET || request.method == .HEAD else {
+            var answer = StatusAnswer.text(.methodNotAllowed, "only GET is answered here")
+            answer.fields = [("Allow", "GET, HEAD")]
+            return loop.makeSucceededFuture(answer)
+        }
+        switch request.path {
+        case "/ready": return loop.makeSucceededFuture(ready(request, at: door, .now))
+        case "/healthz": return loop.makeSucceededFuture(.text(.ok, "alive"))
+        case "/status" where door != .kubelet: return pages.answer(.status, on: loop)
+        case "/metrics" where door != .kubelet: return pages.answer(.metrics, on: loop)
+        default:
+            let paths = door == .kubelet ? "/ready and /healthz" : "/ready, /healthz, /status and /metrics"
+            return loop.makeSucceededFuture(.text(.notFound, "here are \(paths)"))
+        }
+    }
+
+    func ready(_ request: StatusRequest, at door: StatusDoor, _ now: Moment) -> StatusAnswer {
+        let isRelay = door == .relay
+        func isHeard(_ condition: UplinkCondition) -> Bool {
+            isRelay && (condition.relayAddress.map { ConnectionSource($0) == request.source } ?? false)
+        }
+        let look = store.look(now) { condition in
+            // Whoever asks through the tunnel proves that it carries.
+            if isHeard(condition), !request.isEnvoysCheck { condition.rhythm.ask(at: now.steady) }
+        }
+        let reason =
+            isRelay
+            ? look.condition.reasonAgainstItself(now, isHeard: isHeard(look.condition)) : look.condition.reasonAgainst(now)
+        var answer = reason.map { StatusAnswer.text(.serviceUnavailable, $0) } ?? .text(.ok, "ready")
+        answer.fields = [(Self.statusField, "\(look.number)")]
+        return answer
+    }
+}
