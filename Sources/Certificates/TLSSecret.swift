@@ -11,24 +11,25 @@ import X509
 /// Checks a `kubernetes.io/tls` Secret before anything of it is pushed to a host.
 ///
 /// The certificate chain parses, is valid at `now`, and its first certificate belongs to the key; both are of a kind that Envoy
-/// serves; `ca.crt`, where there is one, parses. The reasons name the Secret's key at fault, and never its content.
+/// serves; `ca.crt`, where there is one, parses. The reasons name the Secret's key at fault, and never its content. What is handed on
+/// is what was parsed, written anew: Envoy reads it as it was read here, whatever the text looked like.
 public func readTLSSecret(_ secret: Secret, now: Date) -> CertificateSource {
     do throws(SecretFault) {
         // The key first: it tells best why a kind is not served.
         let key = try privateKey(in: secret)
         let chain = try certificates(in: secret, key: "tls.crt")
         guard let leaf = chain.first else { throw SecretFault("tls.crt holds no certificate") }
-        try checkValidity(of: leaf, now: now)
-        guard key.publicKey == leaf.publicKey else {
+        try checkValidity(of: leaf.certificate, now: now)
+        guard key.publicKey == leaf.certificate.publicKey else {
             throw SecretFault(
                 "tls.key is not the key of the first certificate in tls.crt; put the pair that belongs together there")
         }
-        let hasAuthority = secret.data["ca.crt"].map { $0.count > 0 } ?? false
-        if hasAuthority { _ = try certificates(in: secret, key: "ca.crt") }
+        // cert-manager writes an empty ca.crt for public authorities.
+        let hasAuthority = secret.data["ca.crt"]?.withUnsafeBytes { $0.contains { $0 > 0x20 } } ?? false
+        let authority = hasAuthority ? try certificates(in: secret, key: "ca.crt") : nil
         return .usable(
             TLSMaterial(
-                certificateChain: try text(in: secret, key: "tls.crt"), privateKey: try text(in: secret, key: "tls.key"),
-                certificateAuthority: hasAuthority ? try text(in: secret, key: "ca.crt") : nil))
+                certificateChain: text(chain), privateKey: try text(key), certificateAuthority: authority.map { text($0) }))
     } catch {
         return .unusable(error.message)
     }
@@ -36,8 +37,7 @@ public func readTLSSecret(_ secret: Secret, now: Date) -> CertificateSource {
 
 /// When the first certificate of `tls.crt` ends; nil when it cannot be read.
 public func certificateEnd(of secret: Secret) -> Date? {
-    guard let pem = try? text(in: secret, key: "tls.crt") else { return nil }
-    return try? PEMDocument.parseMultiple(pemString: pem).first.map { try Certificate(pemDocument: $0).notValidAfter }
+    try? certificates(in: secret, key: "tls.crt").first?.certificate.notValidAfter
 }
 
 private struct SecretFault: Error {
@@ -45,50 +45,115 @@ private struct SecretFault: Error {
     init(_ message: String) { self.message = message }
 }
 
-private func text(in secret: Secret, key: String) throws(SecretFault) -> String {
+private struct ParsedCertificate {
+    let certificate: Certificate
+    let der: [UInt8]
+}
+
+private func text(_ certificates: [ParsedCertificate]) -> String {
+    certificates.map { PEMBlock.canonicalText(label: "CERTIFICATE", bytes: $0.der) }.joined()
+}
+
+private func text(_ key: Certificate.PrivateKey) throws(SecretFault) -> String {
+    do {
+        var document = try key.serializeAsPEM()
+        defer { zero(&document.derBytes) }
+        return PEMBlock.canonicalText(label: document.discriminator, bytes: document.derBytes)
+    } catch {
+        throw SecretFault("tls.key cannot be written anew; use ECDSA P-256 or RSA 2048")
+    }
+}
+
+private func blocks(
+    in secret: Secret, key: String, isWanted: @escaping (String) -> Bool
+) throws(SecretFault) -> [PEMBlock] {
     guard let bytes = secret.data[key], bytes.count > 0 else {
         throw SecretFault("\(key) is missing or empty; the Secret should be of type kubernetes.io/tls")
     }
-    guard let text = bytes.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }), !text.utf8.contains(0) else {
-        throw SecretFault("\(key) is not PEM text")
+    do throws(PEMFault) {
+        return try bytes.withUnsafeBytes { text throws(PEMFault) in try readPEM(text, isWanted: isWanted) }
+    } catch {
+        throw SecretFault(error.block.map { "block \($0) of \(key) \(error.message)" } ?? "\(key) \(error.message)")
     }
-    return text
 }
 
-private func certificates(in secret: Secret, key: String) throws(SecretFault) -> [Certificate] {
-    let pem = try text(in: secret, key: key)
-    let documents: [PEMDocument]
-    do {
-        documents = try PEMDocument.parseMultiple(pemString: pem)
-    } catch {
-        throw SecretFault("\(key) is not PEM")
+/// The labels that OpenSSL takes for a certificate (PEM_STRING_X509, X509_OLD and X509_TRUSTED of its pem.h).
+private let certificateLabels: Set = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"]
+
+/// Each certificate once, in the order of the text. Other blocks, such as a key, are passed over, as Envoy does.
+private func certificates(in secret: Secret, key: String) throws(SecretFault) -> [ParsedCertificate] {
+    let blocks = try blocks(in: secret, key: key) { certificateLabels.contains($0) }
+    // Without them more clients would be let in.
+    if key == "ca.crt", blocks.contains(where: { $0.label == "X509 CRL" }) {
+        throw SecretFault("ca.crt holds a list of revoked certificates (X509 CRL), which Tidegate does not check; take it out")
     }
-    guard !documents.isEmpty else { throw SecretFault("\(key) holds no certificate") }
-    var result: [Certificate] = []
-    for (index, document) in documents.enumerated() {
+    var result: [ParsedCertificate] = []
+    var seen: Set<[UInt8]> = []
+    for block in blocks where certificateLabels.contains(block.label) {
+        var der = block.bytes
+        if block.label == "TRUSTED CERTIFICATE", let length = firstElementLength(der[...]) {
+            // What openssl adds says what the certificate is trusted for; with none such it is trusted for all.
+            if key == "ca.crt", limitsTrust(der[length...]) {
+                throw SecretFault(
+                    "block \(block.number) of ca.crt says what it is trusted for, which Tidegate does not check; "
+                        + "write it anew by openssl x509")
+            }
+            der.removeSubrange(length...)
+        }
+        guard seen.insert(der).inserted else { continue }
         do {
-            result.append(try Certificate(pemDocument: document))
+            result.append(ParsedCertificate(certificate: try Certificate(derEncoded: der), der: der))
         } catch {
             // What fails here is garbage, or a key that Swift's X.509 does not know: RSA under 2048 bits, DSA, rare curves.
             throw SecretFault(
-                "block \(index + 1) of \(key) is not an X.509 certificate for an ECDSA key or RSA of 2048 bits or more")
+                "block \(block.number) of \(key) is not an X.509 certificate for an ECDSA key or RSA of 2048 bits or more")
         }
+    }
+    guard !result.isEmpty else {
+        let others = Set(blocks.map(\.label)).sorted().prefix(3).joined(separator: ", ")
+        throw SecretFault("\(key) holds no certificate\(others.isEmpty ? "" : ", but \(others)")")
     }
     return result
 }
 
+/// Bytes of the DER element (X.690, section 8.1) that `der` begins with, its head included; nil for none.
+private func firstElementLength(_ der: ArraySlice<UInt8>) -> Int? {
+    guard der.count >= 2 else { return nil }
+    let first = Int(der[der.startIndex + 1])
+    if first < 0x80 { return first + 2 <= der.count ? first + 2 : nil }
+    let octets = first & 0x7F
+    guard (1...4).contains(octets), der.count >= 2 + octets else { return nil }
+    let length = der[(der.startIndex + 2)..<(der.startIndex + 2 + octets)].reduce(0) { $0 << 8 | Int($1) }
+    return length + 2 + octets <= der.count ? length + 2 + octets : nil
+}
+
+/// Whether `auxiliary`, an X509_CERT_AUX of OpenSSL or nothing, names uses that are trusted (a SEQUENCE) or rejected ([0]).
+private func limitsTrust(_ auxiliary: ArraySlice<UInt8>) -> Bool {
+    guard let length = auxiliary.dropFirst().first else { return false }
+    let head = length < 0x80 ? 2 : 2 + Int(length & 0x7F)
+    guard let tag = auxiliary.dropFirst(head).first else { return false }
+    return tag == 0x30 || tag == 0xA0
+}
+
 private func privateKey(in secret: Secret) throws(SecretFault) -> Certificate.PrivateKey {
-    let pem = try text(in: secret, key: "tls.key")
-    if pem.contains("ENCRYPTED") { throw SecretFault("tls.key is encrypted; store it without a passphrase") }
+    var blocks = try blocks(in: secret, key: "tls.key") { $0.hasSuffix("PRIVATE KEY") && !$0.hasPrefix("ENCRYPTED") }
+    defer { for index in blocks.indices { zero(&blocks[index].bytes) } }
     // The first block that is a key, as BoringSSL picks it: `openssl ecparam -genkey` writes the curve's parameters before.
-    guard let blocks = try? PEMDocument.parseMultiple(pemString: pem),
-        let block = blocks.first(where: { $0.discriminator.hasSuffix("PRIVATE KEY") })
-    else { throw SecretFault("tls.key is not a PEM private key") }
+    guard let index = blocks.firstIndex(where: { $0.label.hasSuffix("PRIVATE KEY") }) else {
+        throw SecretFault("tls.key is not a PEM private key")
+    }
+    if blocks[index].isEncrypted || blocks[index].label.hasPrefix("ENCRYPTED") {
+        throw SecretFault("tls.key is encrypted; store it without a passphrase")
+    }
+    var document = PEMDocument(type: blocks[index].label, derBytes: blocks[index].bytes)
+    // With a second owner what is zeroed would be a copy.
+    blocks[index].bytes = []
+    defer { zero(&document.derBytes) }
     do {
-        let key = try Certificate.PrivateKey(pemDocument: block)
+        let key = try Certificate.PrivateKey(pemDocument: document)
         if isServed(key.publicKey) { return key }
     } catch {
-        if let rsa = try? _RSA.Signing.PrivateKey(unsafePEMRepresentation: block.pemString), rsa.keySizeInBits < 2048 {
+        if let rsa = try? _RSA.Signing.PrivateKey(unsafePEMRepresentation: document.pemString), rsa.keySizeInBits < 2048 {
             throw SecretFault("tls.key is RSA of \(rsa.keySizeInBits) bits, and Envoy wants 2048 or more")
         }
     }

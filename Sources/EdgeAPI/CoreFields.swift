@@ -20,13 +20,18 @@ extension Secret {
         // stringData wins over data of the same key, as in the API server.
         for (key, item) in fields["stringData"].entries("a mapping of texts") ?? [] {
             Self.checkKey(key, of: item)
+            if !item.isPresent {
+                item.log.add(
+                    "is empty: to YAML a text that begins with # is a comment; put it in quotes", path: item.path,
+                    position: item.position, severity: .warning)
+            }
             guard let text = item.isPresent ? item.string() : "" else { continue }
             data[key] = Self.keep(Array(text.utf8), of: item)
         }
         fields.finish()
         guard var metadata else { return nil }
         // kubectl keeps the whole Secret in an annotation (last-applied-configuration).
-        metadata.annotations = [:]
+        metadata.keepOwnersWord()
         self.init(metadata: metadata, data: data)
     }
 
@@ -88,24 +93,33 @@ extension Service {
         guard let fields = field.mapping() else { return nil }
         let metadata = ObjectMeta(fields["metadata"], kind: Self.kind, expected: "a DNS label", where: isDNSLabel)
         let spec = fields["spec"].mapping()
-        let clusterIP = Self.clusterIP(spec)
+        let (clusterIP, absence) = Self.clusterIP(spec)
         let ports = spec?["ports"].sequence()?.compactMap { ServicePort($0) } ?? []
-        guard let metadata else { return nil }
+        guard var metadata else { return nil }
+        metadata.keepOwnersWord()
         self.init(metadata: metadata, clusterIP: clusterIP, ports: ports)
+        self.absence = absence
     }
 
     /// The IPv4 one of `clusterIP` and, with two families, `clusterIPs`. A Service of IPv6 alone has none we can reach.
-    private static func clusterIP(_ spec: FieldMapping?) -> IPv4Address? {
-        guard let spec else { return nil }
+    private static func clusterIP(_ spec: FieldMapping?) -> (IPv4Address?, Absence) {
+        guard let spec else { return (nil, .notGiven) }
+        if spec["type"].string() == "ExternalName" { return (nil, .external(spec["externalName"].string() ?? "")) }
         let fields = [spec["clusterIP"]] + (spec["clusterIPs"].sequence() ?? [])
+        var absence = Absence.notGiven
         for field in fields {
-            guard let text = field.string("an IP address, or None"), !text.isEmpty, text != "None" else { continue }
+            guard let text = field.string("an IP address, or None"), !text.isEmpty else { continue }
+            if text == "None" {
+                absence = .headless
+                continue
+            }
             switch field.parsed(IPAddress.self, "an IP address, or None") {
-            case .v4(let address)?: return address
-            case .v6?, nil: continue
+            case .v4(let address)?: return (address, .notGiven)
+            case .v6?: absence = .onlyIPv6
+            case nil: continue
             }
         }
-        return nil
+        return (nil, absence)
     }
 }
 
@@ -113,10 +127,48 @@ extension ServicePort {
     /// Nil, without a problem, for SCTP.
     init?(_ field: Field) {
         guard let fields = field.mapping() else { return nil }
-        let name = fields["name"].string()
+        // An EndpointSlice has an empty one where a Service has none.
+        let name = fields["name"].string().flatMap { $0.isEmpty ? nil : $0 }
         let transport = fields["protocol"].string() ?? TransportProtocol.tcp.rawValue
         let port = fields["port"].required("the Service's port").port()
         guard let port, let transport = TransportProtocol(rawValue: transport) else { return nil }
         self.init(name: name, protocol: transport, port: port)
+    }
+}
+
+extension EndpointSlice {
+    /// Reads what is ready of a slice; all its other fields are passed over. One of another family than IPv4 holds nothing.
+    public static func decode(_ node: FieldNode) -> Decoded<EndpointSlice> {
+        let log = ProblemLog(unknownFields: .ignored)
+        return log.decoded(EndpointSlice(Field(document: node, log: log)))
+    }
+
+    init?(_ field: Field) {
+        guard let fields = field.mapping() else { return nil }
+        let metadata = fields["metadata"].mapping()
+        let namespace = metadata?["namespace"].string() ?? ""
+        let name = metadata?["labels"].mapping()?[Self.serviceLabel].string()
+        var ready: [IPv4Address] = []
+        if fields["addressType"].string() == "IPv4" {
+            for endpoint in fields["endpoints"].sequence() ?? [] where ready.count < Self.mostAddresses {
+                guard let endpoint = endpoint.mapping() else { continue }
+                // Absent counts as ready (the type's documentation).
+                guard endpoint["conditions"].mapping()?["ready"].bool() ?? true else { continue }
+                // The first stands for all (the type's documentation).
+                let text = endpoint["addresses"].sequence()?.first?.string()
+                guard let address = text.flatMap({ IPv4Address($0) }), isUnicast(address) else { continue }
+                ready.append(address)
+            }
+        }
+        // A port without a number stands for all ports, which is no target.
+        let ports = (fields["ports"].sequence() ?? []).filter { $0.peek("port").isPresent }.compactMap { ServicePort($0) }
+        self.init(service: name.map { ObjectName(namespace: namespace, name: $0) }, ready: ready, ports: ports)
+    }
+}
+
+extension ObjectMeta {
+    /// Of the annotations keeps only whom the owner allows to use the object.
+    fileprivate mutating func keepOwnersWord() {
+        annotations = annotations.filter { $0.key == APIName.allowReferencesAnnotation }
     }
 }

@@ -66,14 +66,28 @@ public struct EdgeSpec: Hashable, Sendable {
     public var maxConnections: Int
     /// How long connections of a replaced Envoy may live; 15 min by default.
     public var drainTimeout: GoDuration
+    /// What uplinks hand on of Envoy's admin interface on :40600.
+    public var bridge: BridgeAccess
 
     public init(
-        healthCheck: HealthCheckSpec = HealthCheckSpec(), maxConnections: Int = 32768, drainTimeout: GoDuration = .seconds(900)
+        healthCheck: HealthCheckSpec = HealthCheckSpec(), maxConnections: Int = 32768, drainTimeout: GoDuration = .seconds(900),
+        bridge: BridgeAccess = .readOnly
     ) {
         self.healthCheck = healthCheck
         self.maxConnections = maxConnections
         self.drainTimeout = drainTimeout
+        self.bridge = bridge
     }
+}
+
+/// What may be read of Envoy through the tunnel; nothing that changes it, ever.
+public enum BridgeAccess: String, Hashable, Sendable, CaseIterable {
+    /// Figures, clusters, listeners and the configuration, as for debugging by curl.
+    case readOnly = "ReadOnly"
+    /// `/stats/prometheus` and `/ready` alone.
+    case metrics = "Metrics"
+    /// Nothing: no port is opened.
+    case off = "Off"
 }
 
 /// Envoy's probes of each uplink's `/ready`.

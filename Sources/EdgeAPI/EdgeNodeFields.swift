@@ -38,8 +38,14 @@ extension EdgeNode {
 extension EdgeNodeSpec {
     init?(_ field: Field) {
         guard let fields = field.mapping() else { return nil }
-        let address = fields["address"].required("the VPS's IP address or DNS name")
-            .parsed(HostAddress.self, "an IP address or DNS name")
+        let addressField = fields["address"].required("the VPS's IP address or DNS name")
+        let address: HostAddress?
+        if let advice = addressField.string("an IP address or DNS name").flatMap(misplacedInAddress) {
+            addressField.mismatch("an IP address or DNS name alone (\(advice))")
+            address = nil
+        } else {
+            address = addressField.parsed(HostAddress.self, "an IP address or DNS name")
+        }
         let ssh = SSHSpec(fields["ssh"].required("how to log in, at least ssh.secretRef"))
         let edge = EdgeSpec(fields["edge"])
         let tunnel = TunnelSpec(fields["tunnel"])
@@ -69,6 +75,7 @@ extension EdgeNodeSpec {
                 ]),
                 "maxConnections": .integer(edge.maxConnections),
                 "drainTimeout": .text(edge.drainTimeout),
+                "bridge": .string(edge.bridge.rawValue),
             ]),
             "tunnel": .fields([
                 "listenPort": .integer(Int(tunnel.listenPort.number)),
@@ -85,11 +92,41 @@ extension EdgeNodeSpec {
     }
 }
 
+/// What `text` holds besides an address, and the field it belongs to; nil for nothing that is known.
+private func misplacedInAddress(_ text: String) -> String? {
+    var rest = text[...]
+    var advice: [String] = []
+    if let scheme = rest.firstRange(of: "://") {
+        advice.append("leave \(printable(String(rest[..<scheme.upperBound]), limit: 20)) out")
+        rest = rest[scheme.upperBound...]
+    }
+    if let sign = rest.lastIndex(of: "@") {
+        advice.append("the user goes into spec.ssh.user")
+        rest = rest[rest.index(after: sign)...]
+    }
+    if let slash = rest.firstIndex(of: "/") {
+        if advice.isEmpty { return nil }
+        rest = rest[..<slash]
+    }
+    let isBracketed = rest.hasPrefix("[") && rest.contains("]")
+    if isBracketed, IPv6Address(String(rest.dropFirst().prefix { $0 != "]" })) != nil {
+        advice.append("an IPv6 address has no brackets here")
+    }
+    // An IPv6 address has more colons than one.
+    let colons = rest.count { $0 == ":" }
+    if let colon = rest.lastIndex(of: ":"), colons == 1 || isBracketed && rest[..<colon].hasSuffix("]"),
+        (1...65535).contains(Int(rest[rest.index(after: colon)...]) ?? 0)
+    {
+        advice.append("the port goes into spec.ssh.port")
+    }
+    return advice.isEmpty ? nil : advice.joined(separator: "; ")
+}
+
 extension SSHSpec {
     init?(_ field: Field) {
         guard let fields = field.mapping() else { return nil }
         let port = fields["port"].port()
-        let user = fields["user"].string("a user name of a-z, 0-9, _ and -", where: isUserName)
+        let user = fields["user"].string(userNameRule, where: isUserName)
         let connectTimeout = fields["connectTimeout"].duration(.milliseconds(100) ... .seconds(600))
         let secretRef = NamespacedReference(
             secret: fields["secretRef"].required("the Secret with privateKey or password, and knownHosts"))
@@ -116,6 +153,7 @@ extension EdgeSpec {
         }
         maxConnections = fields["maxConnections"].integer(1...1_000_000) ?? maxConnections
         drainTimeout = fields["drainTimeout"].duration(.seconds(1) ... .seconds(86400)) ?? drainTimeout
+        bridge = fields["bridge"].choice(BridgeAccess.allCases.map { (name: $0.rawValue, value: $0) }) ?? bridge
         fields.finish()
     }
 }

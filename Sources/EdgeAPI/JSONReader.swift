@@ -4,16 +4,37 @@ extension FieldNode {
     ///   - limit: bytes; a list of the API server may be longer than one object.
     ///   - replacesNUL: whether a NUL character becomes U+FFFD instead of a problem: one object of somebody else's must not make
     ///     a whole list unreadable.
+    ///   - parts: what of it is kept.
     /// - Throws: `SyntaxProblem` at the first place that is no JSON.
     public init(
-        json: [UInt8], limit: Int = SyntaxLimits.documentBytes, replacesNUL: Bool = false
+        json: [UInt8], limit: Int = SyntaxLimits.documentBytes, replacesNUL: Bool = false, parts: JSONParts = .all
     ) throws(SyntaxProblem) {
         guard json.count <= limit else {
             throw SyntaxProblem(position: nil, message: "the document is longer than \(limit) bytes")
         }
         var reader = JSONReader(bytes: json, replacesNUL: replacesNUL)
-        self = try reader.document()
+        self = try reader.document(parts)
     }
+}
+
+/// Which parts of a JSON text are kept. Of what is left out no value is made, so that nobody's long text costs memory.
+public indirect enum JSONParts: Hashable, Sendable {
+    case all
+    case none
+    /// Of a mapping: what is kept of these fields, and whether all others are kept whole.
+    case fields([String: JSONParts], others: Bool)
+    /// Of each element of a sequence.
+    case each(JSONParts)
+
+    fileprivate func part(_ key: String) -> JSONParts {
+        switch self {
+        case .all, .each: .all
+        case .none: .none
+        case .fields(let fields, let others): fields[key] ?? (others ? .all : .none)
+        }
+    }
+
+    fileprivate var element: JSONParts { if case .each(let parts) = self { parts } else { .all } }
 }
 
 private struct JSONReader {
@@ -34,9 +55,9 @@ private struct JSONReader {
 
     private var byte: UInt8? { offset < bytes.count ? bytes[offset] : nil }
 
-    mutating func document() throws(SyntaxProblem) -> FieldNode {
+    mutating func document(_ parts: JSONParts) throws(SyntaxProblem) -> FieldNode {
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { offset = 3 }
-        let node = try value(depth: 0)
+        let node = try value(depth: 0, parts)
         skipSpace()
         guard byte == nil else { throw fail("expected the end of the text after the JSON value") }
         return node
@@ -55,14 +76,14 @@ private struct JSONReader {
         }
     }
 
-    private mutating func value(depth: Int) throws(SyntaxProblem) -> FieldNode {
+    private mutating func value(depth: Int, _ parts: JSONParts) throws(SyntaxProblem) -> FieldNode {
         guard depth <= SyntaxLimits.depth else { throw fail("nested deeper than \(SyntaxLimits.depth) levels") }
         skipSpace()
         let start = position
         guard let byte else { throw fail("the JSON text ends too early") }
         switch byte {
-        case UInt8(ascii: "{"): return FieldNode(try mapping(depth: depth), position: start)
-        case UInt8(ascii: "["): return FieldNode(try sequence(depth: depth), position: start)
+        case UInt8(ascii: "{"): return FieldNode(try mapping(depth: depth, parts), position: start)
+        case UInt8(ascii: "["): return FieldNode(try sequence(depth: depth, parts.element), position: start)
         case UInt8(ascii: "\""): return FieldNode(.string(try string()), position: start)
         case UInt8(ascii: "t"): return FieldNode(try word("true", .bool(true)), position: start)
         case UInt8(ascii: "f"): return FieldNode(try word("false", .bool(false)), position: start)
@@ -77,7 +98,7 @@ private struct JSONReader {
         return content
     }
 
-    private mutating func mapping(depth: Int) throws(SyntaxProblem) -> FieldNode.Content {
+    private mutating func mapping(depth: Int, _ parts: JSONParts) throws(SyntaxProblem) -> FieldNode.Content {
         var entries: [FieldEntry] = []
         offset += 1
         skipSpace()
@@ -93,12 +114,17 @@ private struct JSONReader {
             skipSpace()
             guard byte == UInt8(ascii: ":") else { throw fail("expected : after the key") }
             offset += 1
-            entries.append(FieldEntry(key: key, keyPosition: keyPosition, value: try value(depth: depth + 1)))
+            let part = parts.part(key)
+            if case .none = part {
+                try pass()
+            } else {
+                entries.append(FieldEntry(key: key, keyPosition: keyPosition, value: try value(depth: depth + 1, part)))
+            }
             if try endsAfterElement("}") { return .mapping(entries) }
         }
     }
 
-    private mutating func sequence(depth: Int) throws(SyntaxProblem) -> FieldNode.Content {
+    private mutating func sequence(depth: Int, _ parts: JSONParts) throws(SyntaxProblem) -> FieldNode.Content {
         var nodes: [FieldNode] = []
         offset += 1
         skipSpace()
@@ -107,9 +133,44 @@ private struct JSONReader {
             return .sequence([])
         }
         while true {
-            nodes.append(try value(depth: depth + 1))
+            nodes.append(try value(depth: depth + 1, parts))
             if try endsAfterElement("]") { return .sequence(nodes) }
         }
+    }
+
+    /// Goes to the end of a value. Its brackets and texts are looked at, and nothing else of it.
+    private mutating func pass() throws(SyntaxProblem) {
+        skipSpace()
+        let start = offset
+        var depth = 0
+        while let byte {
+            switch byte {
+            case UInt8(ascii: "\""): try passString()
+            case UInt8(ascii: "{"), UInt8(ascii: "["):
+                depth += 1
+                offset += 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"), UInt8(ascii: ","):
+                if depth == 0 {
+                    guard offset > start else { throw fail("expected a JSON value") }
+                    return
+                }
+                if byte != UInt8(ascii: ",") { depth -= 1 }
+                offset += 1
+            case 0x0A: skipSpace()
+            default: offset += 1
+            }
+        }
+        throw fail("the JSON text ends too early")
+    }
+
+    private mutating func passString() throws(SyntaxProblem) {
+        let opening = position
+        offset += 1
+        while let byte {
+            offset += byte == UInt8(ascii: "\\") ? 2 : 1
+            if byte == UInt8(ascii: "\"") { return }
+        }
+        throw SyntaxProblem(position: opening, message: "the text that begins here never ends")
     }
 
     private mutating func endsAfterElement(_ end: Character) throws(SyntaxProblem) -> Bool {

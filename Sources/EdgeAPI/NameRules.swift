@@ -37,13 +37,29 @@ func annotationProblem(key: String, value: String) -> String? {
         ? nil : "the key is no annotation name: want 1 to 63 letters, digits, -, _ and . after an optional DNS prefix and /"
 }
 
-/// Whether `text` is a user name as useradd(8) takes it: `[a-z_][a-z0-9_-]*[$]?`, at most 32 bytes.
+/// What `isUserName` wants, for people.
+let userNameRule = "a user name: letters, digits, _, . and -, as in admin, first.last, DOMAIN\\user or user@corp.example"
+
+/// Whether `text` is a user name as useradd(8) or a directory has it: `admin`, `first.last`, `DOMAIN\user`, `user@corp.example`,
+/// `host$`; at most 255 bytes (LOGIN_NAME_MAX). It is never an option, and holds nothing by which a shell would do more than read it.
 func isUserName(_ text: String) -> Bool {
-    let bytes = Array(text.utf8)
-    guard (1...32).contains(bytes.count), let first = bytes.first else { return false }
-    func isLower(_ byte: UInt8) -> Bool { byte >= 0x61 && byte <= 0x7A || byte == 0x5F }
-    let body = bytes.count > 1 && bytes.last == 0x24 ? bytes.dropLast() : bytes[...]
-    return isLower(first) && body.allSatisfy { isLower($0) || $0 == 0x2D || ($0 >= 0x30 && $0 <= 0x39) }
+    guard (1...255).contains(text.utf8.count) else { return false }
+    var name = Array(text.utf8)[...]
+    func isName(_ part: ArraySlice<UInt8>) -> Bool {
+        guard let first = part.first, isAlphanumeric(first) || first == 0x5F else { return false }
+        return part.allSatisfy { isAlphanumeric($0) || $0 == 0x5F || $0 == 0x2D || $0 == 0x2E }
+    }
+    if let slash = name.firstIndex(of: UInt8(ascii: "\\")) {
+        guard isName(name[..<slash]) else { return false }
+        name = name[(slash + 1)...]
+    }
+    if let sign = name.firstIndex(of: UInt8(ascii: "@")) {
+        guard isName(name[(sign + 1)...]) else { return false }
+        name = name[..<sign]
+    } else if name.last == UInt8(ascii: "$") {
+        name = name.dropLast()
+    }
+    return isName(name)
 }
 
 /// Whether `text` is a TLS server name that a binding may claim: a lower-case DNS name, or `*.` and one.

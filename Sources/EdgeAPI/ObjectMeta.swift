@@ -61,4 +61,6 @@ public enum APIName {
     public static let restartEnvoyAnnotation = "tunnel.achetronic.com/restart-envoy"
     /// On deletion, leave the VPS as it is.
     public static let skipDeprovisionAnnotation = "tunnel.achetronic.com/skip-deprovision"
+    /// On a Secret or Service: the namespaces whose objects may use it, separated by commas, or `*`.
+    public static let allowReferencesAnnotation = "tunnel.achetronic.com/allow-references-from"
 }

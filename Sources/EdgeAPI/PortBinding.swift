@@ -65,15 +65,40 @@ public enum Transport: Hashable, Sendable {
 
 /// Where a binding leads inside the private network.
 public enum Target: Hashable, Sendable {
-    /// A Service's cluster IP; the port is the Service's.
-    case service(NamespacedReference, port: Port)
+    /// The port is the Service's.
+    case service(NamespacedReference, port: ServicePortReference, resolve: ServiceResolution = .clusterIP)
     case address(IPv4Address, port: Port)
 
-    public var port: Port {
+    public static func service(_ reference: NamespacedReference, port: Port) -> Target {
+        .service(reference, port: .number(port))
+    }
+
+    /// Nil for an address.
+    public var serviceReference: NamespacedReference? {
+        if case .service(let reference, _, _) = self { reference } else { nil }
+    }
+}
+
+/// One of a Service's ports.
+public enum ServicePortReference: Hashable, Sendable, CustomStringConvertible {
+    case number(Port)
+    /// A DNS label with a letter.
+    case name(String)
+
+    public var description: String {
         switch self {
-        case .service(_, let port), .address(_, let port): port
+        case .number(let port): "\(port)"
+        case .name(let name): name
         }
     }
+}
+
+/// What stands for a Service.
+public enum ServiceResolution: String, CaseIterable, Hashable, Sendable {
+    /// Its cluster IP: the cluster's own network spreads the connections.
+    case clusterIP = "ClusterIP"
+    /// Its ready endpoints, over which the uplinks spread new connections: for headless Services, and Services without selector.
+    case endpoints = "Endpoints"
 }
 
 public struct TCPOptions: Hashable, Sendable {

@@ -146,6 +146,8 @@ public struct BindingStatus: Hashable, Codable, Sendable {
         case rejectedByEnvoy = "RejectedByEnvoy"
         case blockedByFirewall = "BlockedByFirewall"
         case targetNotFound = "TargetNotFound"
+        /// No binding may lead there.
+        case targetRefused = "TargetRefused"
         case targetUnreachable = "TargetUnreachable"
         case tlsSecretIncomplete = "TLSSecretIncomplete"
         case uplinksDown = "UplinksDown"

@@ -27,16 +27,37 @@ extension Target {
         guard let fields = field.mapping("a mapping of name, namespace and port") else { return nil }
         let name = fields["name"].required("the Service's name").string("a Service's name, a DNS label", where: isDNSLabel)
         let namespace = fields["namespace"].string("a DNS label", where: isDNSLabel)
-        let port = fields["port"].required("the Service's port").port()
+        let port = servicePort(fields["port"].required("the Service's port, by number or name"))
+        let resolution = fields["resolve"].choice(ServiceResolution.allCases.map { (name: $0.rawValue, value: $0) })
         fields.finish()
         guard let name, let port else { return nil }
-        return .service(NamespacedReference(name: name, namespace: namespace), port: port)
+        return .service(
+            NamespacedReference(name: name, namespace: namespace), port: port, resolve: resolution ?? .clusterIP)
+    }
+
+    private static func servicePort(_ field: Field) -> ServicePortReference? {
+        guard case .string(let text)? = field.node?.content else { return field.port().map { .number($0) } }
+        if !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
+            field.fail("\"\(printable(text))\" is a number in quotes, which would be a port's name; take the quotes off")
+            return nil
+        }
+        let isName = { (text: String) in isDNSLabel(text) && text.utf8.contains { (0x61...0x7A).contains($0) } }
+        return field.string("a port's number, or its name in the Service, a DNS label", where: isName).map { .name($0) }
     }
 
     private static func address(_ field: Field) -> IPv4Address? {
         guard let text = field.string("an IPv4 address") else { return nil }
         if IPv6Address(text) != nil {
-            field.fail("\"\(printable(text))\" is IPv6; targets are IPv4, as the tunnel is. Give the target's IPv4 address")
+            field.fail(
+                "\"\(printable(text))\" is IPv6; targets are IPv4, as the tunnel is. Give the target's IPv4 address; if it has none, "
+                    + "let something that has one pass the connections on, such as socat or nginx on the uplink's host")
+            return nil
+        }
+        if IPv4Address(text) == nil, isDNSName(text.lowercased()), text.contains(where: \.isLetter) {
+            field.fail(
+                "\"\(printable(text))\" is a name; an uplink forwards packets to an address. Give the host's IPv4 address, and keep it "
+                    + "the same (a DHCP reservation); in a cluster, target.service with resolve: Endpoints follows addresses that change"
+            )
             return nil
         }
         guard let address = field.parsed(IPv4Address.self, "an IPv4 address") else { return nil }
@@ -49,16 +70,26 @@ extension Target {
 
     var fieldValue: FieldValue {
         switch self {
-        case .service(let reference, let port):
+        case .service(let reference, let port, let resolution):
             .fields([
                 "service": .fields([
                     "name": .string(reference.name),
                     "namespace": reference.namespace.map { .string($0) },
-                    "port": .integer(Int(port.number)),
+                    "port": port.fieldValue,
+                    "resolve": resolution == .clusterIP ? nil : .string(resolution.rawValue),
                 ])
             ])
         case .address(let address, let port):
             .fields(["address": .text(address), "port": .integer(Int(port.number))])
+        }
+    }
+}
+
+extension ServicePortReference {
+    fileprivate var fieldValue: FieldValue {
+        switch self {
+        case .number(let port): .integer(Int64(port.number))
+        case .name(let name): .string(name)
         }
     }
 }

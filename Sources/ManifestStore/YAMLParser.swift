@@ -100,6 +100,12 @@ final class YAMLParser {
             let line = Int(failed.context_mark.line) + 1
             if line != Int(failed.problem_mark.line) + 1 { message += " that begins at line \(line)" }
         }
+        // An asterisk, an ampersand, an exclamation mark, and those with which nothing may begin.
+        let isSign = ["while scanning an alias", "while scanning an anchor", "while scanning a tag", "while parsing a tag"]
+            .contains(failed.context.map { String(cString: $0) })
+        if isSign || reason.contains("cannot start any token") {
+            message += "; a text that begins with a sign needs quotes, as \"*.example.com\" does"
+        }
         let position = Self.position(failed.problem_mark)
         if isTab(at: position) { message += "; indent with spaces, not with a tab" }
         return SyntaxProblem(position: position, message: message)

@@ -20,7 +20,7 @@ struct Claims {
     /// Takes what `binding` wants.
     /// - Returns: why it cannot have it, and then nothing was taken.
     mutating func take(_ binding: Binding, id: BindingID) -> Conflict? {
-        if let reserved = reservation(of: binding.listenPort) {
+        if let reserved = reservation(of: binding.listenPort, binding.protocol) {
             return Conflict(
                 binding: id, other: nil, reason: .portConflict,
                 message: "listenPort \(binding.listenPort) is reserved for \(reserved); choose another")
@@ -38,11 +38,12 @@ struct Claims {
         return nil
     }
 
-    private func reservation(of port: Port) -> String? {
+    private func reservation(of port: Port, _ transport: TransportProtocol) -> String? {
         switch port {
         case .uplinkReadiness: "the uplinks' readiness"
         case .envoyBridge: "the bridge to Envoy's statistics"
-        case tunnelPort: "the tunnel (spec.tunnel.listenPort)"
+        // WireGuard is UDP: the TCP port of that number is another socket.
+        case tunnelPort where transport == .udp: "the tunnel (spec.tunnel.listenPort)"
         default: nil
         }
     }

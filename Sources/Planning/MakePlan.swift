@@ -16,7 +16,7 @@ public func makePlan(_ input: PlanInput) -> Plan {
 private struct Accepted {
     var id: BindingID
     var binding: Binding
-    var target: IPv4Address
+    var target: ResolvedTarget
     var certificate: EnvoyCertificate?
     var secret: ObjectName?
     var problem: String?
@@ -26,6 +26,7 @@ private struct Planner {
     let input: PlanInput
     private var accepted: [Accepted] = []
     private var conflicts: [Conflict] = []
+    private var mostEndpoints = PlanInput.mostEndpoints
 
     init(input: PlanInput) { self.input = input }
 
@@ -37,6 +38,7 @@ private struct Planner {
         let byAge = mine.sorted {
             ($0.metadata.creationTimestamp, $0.metadata.objectName) < ($1.metadata.creationTimestamp, $1.metadata.objectName)
         }
+        mostEndpoints = input.endpointShare(byAge.lazy.flatMap(\.spec.bindings))
         for portBinding in byAge {
             for binding in portBinding.spec.bindings { accept(binding, of: portBinding, claims: &claims) }
         }
@@ -49,17 +51,27 @@ private struct Planner {
             conflicts.append(conflict)
             return
         }
-        let target: IPv4Address
-        switch resolve(binding, of: portBinding) {
-        case .success(let address): target = address
-        case .failure(let problem):
-            conflicts.append(Conflict(binding: id, other: nil, reason: .targetNotFound, message: problem.message))
+        let target: ResolvedTarget
+        do throws(TargetProblem) {
+            target = try input.resolve(binding, of: portBinding.metadata, most: mostEndpoints)
+        } catch {
+            conflicts.append(Conflict(binding: id, other: nil, reason: .targetNotFound, message: error.message))
+            return
+        }
+        let obstacles = target.endpoints.lazy.compactMap { [input] endpoint in
+            input.targets.obstacle(
+                to: endpoint.address, binding.protocol, endpoint.port, network: input.node.spec.tunnel.network,
+                edge: input.node.spec.address.ipv4)
+        }
+        // Whoever writes EndpointSlices chooses their addresses.
+        if let obstacle = obstacles.first {
+            conflicts.append(Conflict(binding: id, other: nil, reason: .targetRefused, message: "target: \(obstacle)"))
             return
         }
         var entry = Accepted(id: id, binding: binding, target: target)
         if let secret = binding.tls?.mode.secretRef?.objectName(in: portBinding.metadata) {
             entry.secret = secret
-            switch certificate(secret, for: binding) {
+            switch certificate(secret, for: binding, of: portBinding.metadata) {
             case .success(let material): entry.certificate = .given(material)
             case .failure(let problem) where mayKeepCertificate(binding, of: portBinding):
                 entry.certificate = .kept
@@ -80,32 +92,12 @@ private struct Planner {
 
     private struct Problem: Error { var message: String }
 
-    private func resolve(_ binding: Binding, of portBinding: PortBinding) -> Result<IPv4Address, Problem> {
-        switch binding.target {
-        case .address(let address, _): return .success(address)
-        case .service(let reference, let port):
-            let name = reference.objectName(in: portBinding.metadata)
-            guard let service = input.services[name] else {
-                if let reason = input.unreadableServices[name] { return .failure(Problem(message: reason)) }
-                return .failure(Problem(message: "Service \(name) does not exist; create it or correct target.service"))
-            }
-            guard let address = service.clusterIP else {
-                return .failure(
-                    Problem(
-                        message: "Service \(name) has no IPv4 cluster IP (headless?); use a ClusterIP Service or target.address"))
-            }
-            guard service.ports.contains(where: { $0.port == port && $0.protocol == binding.protocol }) else {
-                let known = service.ports.map { "\($0.port)/\($0.protocol)" }.joined(separator: ", ")
-                return .failure(
-                    Problem(
-                        message:
-                            "Service \(name) has no port \(port)/\(binding.protocol); it has \(known.isEmpty ? "none" : known)"))
-            }
-            return .success(address)
+    private func certificate(
+        _ name: ObjectName, for binding: Binding, of owner: ObjectMeta
+    ) -> Result<TLSMaterial, Problem> {
+        if let refusal = input.refusedReferences[NamedFrom(owner.namespace, Secret.kind, name)] {
+            return .failure(Problem(message: "Secret \(name): \(refusal)"))
         }
-    }
-
-    private func certificate(_ name: ObjectName, for binding: Binding) -> Result<TLSMaterial, Problem> {
         switch input.certificates[name] {
         case nil:
             return .failure(Problem(message: "Secret \(name) does not exist; create it or correct tls.secretRef"))
@@ -160,10 +152,12 @@ private struct Planner {
                 kernelMaxSocketBufferBytes: spec.host.kernelMaxSocketBufferBytes, disableNicOffloads: spec.host.disableNicOffloads
             ),
             envoy: envoy)
-        let forwards = planned.map {
-            Forward(
-                binding: $0.accepted.id.name, protocol: $0.accepted.binding.protocol, tunnelPort: $0.tunnelPort,
-                target: $0.accepted.target, targetPort: $0.accepted.binding.target.port)
+        let forwards = planned.compactMap { placed -> Forward? in
+            let endpoints = placed.accepted.target.endpoints
+            guard let first = endpoints.first else { return nil }
+            return Forward(
+                binding: placed.accepted.id.name, protocol: placed.accepted.binding.protocol, tunnelPort: placed.tunnelPort,
+                target: first.address, targetPort: first.port, endpoints: endpoints.count > 1 ? endpoints : nil)
         }
         return Plan(
             relay: relay, planned: planned.map(\.planned),
@@ -194,8 +188,8 @@ private struct Planner {
             return PlannedBinding(
                 id: accepted.id, listener: EnvoyListener.conventionalName(binding.protocol, binding.listenPort),
                 listenPort: binding.listenPort,
-                tunnelPort: tunnelPort, target: accepted.target, targetPort: binding.target.port, keySecret: accepted.secret,
-                problem: accepted.problem)
+                tunnelPort: tunnelPort, targets: accepted.target.endpoints, isSpread: accepted.target.isSpread,
+                keySecret: accepted.secret, problem: accepted.problem)
         }
     }
 

@@ -53,12 +53,27 @@ public struct PlannedBinding: Hashable, Sendable {
     public var listener: String
     public var listenPort: Port
     public var tunnelPort: Port
-    public var target: IPv4Address
-    public var targetPort: Port
+    /// One, or the ready endpoints of a Service; empty while it has none, and then its port stays open and reaches nothing.
+    public var targets: [Endpoint]
+    /// Whether `targets` are a Service's endpoints.
+    public var isSpread: Bool
     /// The Secret whose private key is copied to the VPS; nil where TLS does not end there.
     public var keySecret: ObjectName?
     /// What is wrong with it although it is served, as its former certificate is; nil for nothing.
     public var problem: String?
+
+    /// For people: `10.96.0.10:53`, `10.244.1.7:8080 and 2 more`.
+    public var targetText: String {
+        guard let first = targets.first else { return "no endpoint" }
+        return targets.count == 1 ? "\(first)" : "\(first) and \(targets.count - 1) more"
+    }
+
+    /// Whether what the VPS has of it is the same: a Service's endpoints are the uplinks' matter.
+    public func isSameOnEdge(as other: PlannedBinding) -> Bool {
+        var (a, b) = (self, other)
+        if isSpread && other.isSpread { (a.targets, b.targets) = ([], []) }
+        return a == b
+    }
 }
 
 /// Why a binding is not part of the plan.

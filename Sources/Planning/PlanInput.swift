@@ -10,8 +10,11 @@ public struct PlanInput: Sendable {
     public var portBindings: [PortBinding]
     /// The Services that bindings refer to; one that is missing here does not exist.
     public var services: [ObjectName: Service]
-    /// Why a Service that is missing above could not be read; one that is in neither does not exist.
-    public var unreadableServices: [ObjectName: String] = [:]
+    /// The EndpointSlices of those of them whose endpoints a binding asks for; one that is missing here could not be read.
+    public var slices: [ObjectName: [EndpointSlice]] = [:]
+    /// Why an object above may not be used, or could not be read, by whoever refers to it; by the namespace of the reference, for what one
+    /// may use another may not.
+    public var refusedReferences: [NamedFrom: String] = [:]
     /// The TLS Secrets that bindings refer to, checked; one that is missing here does not exist.
     public var certificates: [ObjectName: CertificateSource]
     /// The bindings whose certificate the host does not have, so that it cannot be kept.
@@ -20,6 +23,8 @@ public struct PlanInput: Sendable {
     /// keeps its peer until its key is gone.
     public var uplinkKeys: [Int: WireGuardPublicKey]
     public var envoyRelease: EnvoyRelease
+    /// Where bindings may lead.
+    public var targets = TargetPolicy()
 
     public init(
         node: EdgeNode, portBindings: [PortBinding], services: [ObjectName: Service],
@@ -32,6 +37,20 @@ public struct PlanInput: Sendable {
         self.certificates = certificates
         self.uplinkKeys = uplinkKeys
         self.envoyRelease = envoyRelease
+    }
+}
+
+/// An object as another names it.
+public struct NamedFrom: Hashable, Sendable {
+    /// Of who refers to it.
+    public var namespace: String
+    public var kind: String
+    public var name: ObjectName
+
+    public init(_ namespace: String, _ kind: String, _ name: ObjectName) {
+        self.namespace = namespace
+        self.kind = kind
+        self.name = name
     }
 }
 

@@ -14,16 +14,16 @@ struct TunnelPorts {
 
     /// - Returns: nil when all 40,000 are taken.
     mutating func assign(_ id: BindingID) -> Port? {
-        let start = hash("\(id.owner.namespace)/\(id.owner.name)/\(id.name)") % 40000
+        let start = stableHash("\(id.owner.namespace)/\(id.owner.name)/\(id.name)") % 40000
         for step in 0..<40000 {
             guard let port = try? Port(20000 + (start + UInt64(step)) % 40000) else { continue }
             if taken.insert(port).inserted { return port }
         }
         return nil
     }
+}
 
-    /// FNV-1a, 64 bits (draft-eastlake-fnv): stable between runs, which Swift's own hashing is not.
-    private func hash(_ text: String) -> UInt64 {
-        text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    }
+/// FNV-1a, 64 bits (draft-eastlake-fnv): stable between runs, which Swift's own hashing is not.
+func stableHash(_ text: String) -> UInt64 {
+    text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
 }

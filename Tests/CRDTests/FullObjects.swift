@@ -30,7 +30,8 @@ func fullPortBinding() throws -> FieldValue {
     let bindings = [
         Binding(
             name: "a", listenPort: try Port(443),
-            target: .service(NamespacedReference(name: "web", namespace: "default"), port: try Port(80)),
+            target: .service(
+                NamespacedReference(name: "web", namespace: "default"), port: .number(try Port(80)), resolve: .endpoints),
             transport: .tcp(TCPOptions(proxyProtocol: .v1, tls: tls))),
         Binding(
             name: "b", listenPort: try Port(53), target: .address(try IPv4Address(parsing: "10.0.0.1"), port: try Port(53)),

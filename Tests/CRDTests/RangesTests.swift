@@ -17,7 +17,8 @@ import Testing
     func numbers(plural: String) throws {
         let (definition, full) = try definitionAndFullObject(plural)
         var count = 0
-        for (path, schema) in definition.fields where schema["type"]?.text == "integer" {
+        for (path, schema) in definition.fields
+        where schema["type"]?.text == "integer" || schema["x-kubernetes-int-or-string"] != nil {
             let probe = Probe(full: full, path: path)
             let least = try #require(schema["minimum"]?.integer, "\(path) has no minimum")
             #expect(try probe.takes(.integer(least)), "\(path): \(least)")

@@ -26,6 +26,26 @@ private func text(_ secret: SecretBytes?) -> String? {
         #expect(text(decoded.value?.data["a"]) == "one")
     }
 
+    /// Somebody else's Secret may have tens of thousands of keys, good and bad, and what they are must not matter.
+    @Test func readsChosenPartsAlone() throws {
+        let text =
+            #"{"metadata": {"name": "s", "managedFields": [{"x": {"y": "]}"}}], "annotations": "#
+            + #"{"tunnel.achetronic.com/allow-references-from": "a", "kubectl.kubernetes.io/last-applied-configuration": "\"all\\"}}, "#
+            + #""data": {"b": "!", "tls.crt": "b25l", "../": "" } , "type": "Opaque"}"#
+        let node = try FieldNode(json: Array(text.utf8), parts: Secret.usedParts)
+        let secret = try #require(Secret.decode(node, unknownFields: .ignored).value)
+        #expect(Array(secret.data.keys) == ["tls.crt"])
+        #expect(secret.metadata.annotations == [APIName.allowReferencesAnnotation: "a"])
+        #expect(Secret.decode(try FieldNode(json: Array(text.utf8)), unknownFields: .ignored).value == nil)
+    }
+
+    @Test(arguments: ["", "}}", #""x"#, "[1, 2}", #""\"#])
+    func whatIsPassedOverMustEnd(text: String) {
+        #expect(throws: SyntaxProblem.self) {
+            try FieldNode(json: Array(#"{"data": {"a": "#.utf8) + Array(text.utf8), parts: Secret.usedParts)
+        }
+    }
+
     /// Every way for a Secret to be wrong, each with the same secret in it.
     @Test(arguments: [
         "{'metadata': {'name': 's'}, 'data': {'a': 'hunter2'}}",
@@ -89,5 +109,43 @@ private func text(_ secret: SecretBytes?) -> String? {
         let decoded = Service.decode(try json("{'metadata': {'name': 's'}, 'spec': {\(spec)}}"))
         #expect(decoded.lines == [])
         #expect(decoded.value?.clusterIP?.description == expected)
+    }
+}
+
+@Suite struct EndpointSliceTests {
+    @Test func whatIsReadyIsKept() throws {
+        let decoded = EndpointSlice.decode(
+            try json(
+                """
+                {'metadata': {'name': 's-x7', 'namespace': 'n', 'labels': {'kubernetes.io/service-name': 's'}},
+                 'addressType': 'IPv4', 'ports': [{'name': 'http', 'port': 8080, 'protocol': 'TCP'}, {'name': '', 'port': 53, 'protocol': 'UDP'},
+                           {'name': 'all', 'protocol': 'TCP'}],
+                 'endpoints': [{'addresses': ['10.244.1.7'], 'conditions': {'ready': true, 'serving': true}, 'nodeName': 'a'},
+                               {'addresses': ['10.244.1.8'], 'conditions': {'ready': false}}, {'addresses': ['10.244.1.9']},
+                               {'addresses': ['127.0.0.1']}, {'addresses': []}]}
+                """))
+        #expect(decoded.lines == [])
+        #expect(decoded.value?.service == ObjectName(namespace: "n", name: "s"))
+        #expect(decoded.value?.ready.map(\.description) == ["10.244.1.7", "10.244.1.9"])
+        #expect(
+            decoded.value?.ports == [
+                ServicePort(name: "http", port: try Port(8080)), ServicePort(protocol: .udp, port: try Port(53)),
+            ])
+    }
+
+    @Test func anotherFamilyHoldsNothing() throws {
+        let text =
+            "{'metadata': {'namespace': 'n'}, 'addressType': 'FQDN', 'endpoints': [{'addresses': ['a.b']}], 'ports': [{'port': 1}]}"
+        let decoded = EndpointSlice.decode(try json(text))
+        #expect(decoded.value?.ready == [] && decoded.value?.service == nil)
+    }
+
+    @Test(arguments: [
+        ("'clusterIP': 'None'", Service.Absence.headless),
+        ("'type': 'ExternalName', 'externalName': 'nas.lan'", .external("nas.lan")),
+        ("'clusterIP': 'fd00::1'", .onlyIPv6), ("'selector': {'app': 'x'}", .notGiven),
+    ])
+    func whyAServiceHasNoAddress(spec: String, expected: Service.Absence) throws {
+        #expect(Service.decode(try json("{'metadata': {'name': 's'}, 'spec': {\(spec)}}")).value?.absence == expected)
     }
 }

@@ -49,10 +49,23 @@ import Testing
         #expect(decoded.lines[0].hasPrefix("spec.address: "))
     }
 
+    @Test(arguments: [
+        ("root@203.0.113.10", "the user goes into spec.ssh.user"), ("203.0.113.10:22", "the port goes into spec.ssh.port"),
+        ("vps.example.com:2222", "the port goes into spec.ssh.port"), ("ssh://203.0.113.10", "leave ssh:// out"),
+        ("ssh://root@vps:22/", "leave ssh:// out; the user goes into spec.ssh.user; the port goes into spec.ssh.port"),
+        ("[2001:db8::1]:22", "an IPv6 address has no brackets here; the port goes into spec.ssh.port"),
+        ("[2001:db8::1]", "an IPv6 address has no brackets here"),
+    ])
+    func whatAnAddressHoldsBesidesIsNamed(text: String, advice: String) throws {
+        let decoded = try edgeNode(spec: "{'address': '\(text)', 'ssh': {'secretRef': {'name': 's'}}}")
+        #expect(
+            decoded.lines == ["spec.address: expected an IP address or DNS name alone (\(advice)), given \"\(text)\""])
+    }
+
     @Test func allMistakesAreToldAtOnce() throws {
         let decoded = try edgeNode(
             spec: """
-                {'adress': 'x', 'ssh': {'port': 70000, 'user': 'Root', 'connectTimeout': 30, 'secretRef': {}},
+                {'adress': 'x', 'ssh': {'port': 70000, 'user': '-Root', 'connectTimeout': 30, 'secretRef': {}},
                  'tunnel': {'network': '10.200.0.1/24', 'mtu': '1420', 'persistentKeepalive': -1},
                  'uplink': {'replicas': 254, 'namespace': 'Tunnel', 'labels': {'a b': 'x', 'c': 5}},
                  'edge': {'healthCheck': {'healthyThreshold': 0, 'interval': '0s'}, 'maxConnections': true},
@@ -62,7 +75,7 @@ import Testing
             decoded.lines == [
                 "spec.address: is required: the VPS's IP address or DNS name",
                 "spec.ssh.port: expected a whole number from 1 to 65535, given the number 70000",
-                "spec.ssh.user: expected a user name of a-z, 0-9, _ and -, given \"Root\"",
+                "spec.ssh.user: expected a user name: letters, digits, _, . and -, as in admin, first.last, DOMAIN\\user or user@corp.example, given \"-Root\"",
                 "spec.ssh.connectTimeout: expected a duration such as 30s, 1h30m or 500ms, given the number 30: a unit is missing",
                 "spec.ssh.secretRef.name: is required: the Secret's name",
                 "spec.edge.healthCheck.interval: expected a duration from 100ms to 1h0m0s, given \"0s\"",

@@ -80,12 +80,34 @@ import Testing
 
     @Test func serviceTargetsTakeTheObjectsNamespace() throws {
         let value = try #require(try binding(target: "{'service': {'name': 's', 'port': 80}}").value)
-        guard case .service(let reference, let port) = value.spec.bindings[0].target else {
+        guard case .service(let reference, let port, let resolution) = value.spec.bindings[0].target else {
             Issue.record("no Service target")
             return
         }
         #expect(reference.objectName(in: value.metadata) == ObjectName(namespace: "default", name: "s"))
-        #expect(port.number == 80)
+        #expect(port == .number(try Port(80)) && resolution == .clusterIP)
+    }
+
+    @Test func aServicesPortMayBeNamedAndItsEndpointsAskedFor() throws {
+        let text = "{'service': {'name': 's', 'port': 'http', 'resolve': 'Endpoints'}}"
+        let value = try #require(try binding(target: text).value)
+        #expect(
+            value.spec.bindings[0].target == .service(NamespacedReference(name: "s"), port: .name("http"), resolve: .endpoints))
+        #expect(PortBinding.decode(FieldNode(value: value.fieldValue)).value == value)
+    }
+
+    /// What no uplink can be told, with the way out.
+    @Test(arguments: [
+        ("{'address': 'nas.lan', 'port': 80}", "is a name; an uplink forwards packets to an address"),
+        ("{'address': 'localhost', 'port': 80}", "is a name; an uplink forwards packets to an address"),
+        ("{'address': '2001:db8::1', 'port': 80}", "is IPv6; targets are IPv4, as the tunnel is"),
+        ("{'service': {'name': 's', 'port': '80'}}", "is a number in quotes, which would be a port's name; take the quotes off"),
+        ("{'service': {'name': 's', 'port': 'HTTP'}}", "expected a port's number, or its name in the Service"),
+    ])
+    func targetsThatCannotBeSayWhatToDo(target: String, words: String) throws {
+        let decoded = try binding(target: target)
+        #expect(decoded.value == nil && decoded.lines.count == 1)
+        #expect(decoded.lines.first?.contains(words) == true, "\(decoded.lines)")
     }
 
     @Test(arguments: [40500, 40600])

@@ -11,7 +11,8 @@ import Testing
     @Test(arguments: [
         ("1-one-port.yaml", ["EdgeNode", "PortBinding"]), ("2-tcp-and-udp.yaml", ["PortBinding"]),
         ("3-tls.yaml", ["PortBinding"]),
-        ("4-high-availability.yaml", ["EdgeNode"]), ("standalone-services.yaml", ["Service", "Service", "Service"]),
+        ("4-high-availability.yaml", ["EdgeNode", "PortBinding"]),
+        ("standalone-services.yaml", ["Service", "Service", "Service"]),
         ("standalone-secrets.yaml", ["Secret", "Secret", "Secret"]),
     ])
     func loadsWithoutProblems(name: String, kinds: [String]) {
@@ -32,12 +33,32 @@ import Testing
         #expect(full.spec.uplink.annotations == ["prometheus.io/scrape": "true"])
         full.spec.uplink = short.spec.uplink
         full.spec.ssh.secretRef.namespace = nil
+        full.spec.address = short.spec.address
         #expect(full.spec == short.spec)
+    }
+
+    /// All of them in one folder, or applied one after the other: none takes another's name, nor another's VPS, nor its port.
+    @Test func standSideBySide() {
+        let all = ["1-one-port.yaml", "2-tcp-and-udp.yaml", "3-tls.yaml", "4-high-availability.yaml"].flatMap {
+            read($0).manifests.map(\.manifest)
+        }
+        var names: Set<String> = []
+        var addresses: Set<String> = []
+        var ports: Set<String> = []
+        for manifest in all {
+            #expect(names.insert("\(manifest.kind) \(manifest.name)").inserted, "\(manifest.name)")
+            if case .edgeNode(let node) = manifest { #expect(addresses.insert("\(node.spec.address)").inserted) }
+            guard case .portBinding(let object) = manifest else { continue }
+            for binding in object.spec.bindings {
+                #expect(ports.insert("\(object.edgeNodeName) \(binding.protocol) \(binding.listenPort)").inserted)
+            }
+        }
     }
 
     @Test func everyReferenceOfTheExamplesIsThere() {
         let names = [
-            "1-one-port.yaml", "2-tcp-and-udp.yaml", "3-tls.yaml", "standalone-services.yaml", "standalone-secrets.yaml",
+            "1-one-port.yaml", "2-tcp-and-udp.yaml", "3-tls.yaml", "4-high-availability.yaml", "standalone-services.yaml",
+            "standalone-secrets.yaml",
         ]
         var snapshot: [String: Set<ObjectName>] = [:]
         for placed in names.flatMap({ read($0).manifests }) {
@@ -49,7 +70,7 @@ import Testing
                 if let secret = binding.tls?.mode.secretRef {
                     #expect(snapshot["Secret"]?.contains(secret.objectName(in: object.metadata)) == true)
                 }
-                if case .service(let service, _) = binding.target {
+                if let service = binding.target.serviceReference {
                     #expect(snapshot["Service"]?.contains(service.objectName(in: object.metadata)) == true)
                 }
             }

@@ -71,7 +71,6 @@ import Testing
 
     @Test(arguments: [
         (40500, "the uplinks' readiness"), (40600, "the bridge to Envoy's statistics"),
-        (51821, "the tunnel (spec.tunnel.listenPort)"),
     ])
     func reservedPortsAreRefused(port: Int, owner: String) throws {
         let plan = try plan([portBinding("a", [try tcp("t", port), try udp("u", port), try tcp("ok", 80)])])
@@ -84,12 +83,18 @@ import Testing
         }
     }
 
-    @Test func theTunnelPortIsThatOfTheNode() throws {
+    /// WireGuard's socket is UDP; HTTPS on the same number is another.
+    @Test func theTunnelPortIsTheNodesAndUDPAlone() throws {
         var node = try edgeNode()
         node.spec.tunnel.listenPort = try Port(443)
-        let plan = makePlan(try planInput(node, [portBinding("a", [try tcp("t", 443), try tcp("u", 51821)])]))
-        #expect(plan.conflicts.map(\.binding.name) == ["t"])
-        #expect(plan.planned.map(\.id.name) == ["u"])
+        let bindings = [try tcp("t", 443), try udp("u", 443), try udp("v", 51821)]
+        let plan = makePlan(try planInput(node, [portBinding("a", bindings)]))
+        #expect(plan.conflicts.map(\.binding.name) == ["u"])
+        #expect(
+            plan.conflicts.map(\.message) == [
+                "listenPort 443 is reserved for the tunnel (spec.tunnel.listenPort); choose another"
+            ])
+        #expect(plan.planned.map(\.id.name) == ["t", "v"])
     }
 
     @Test func aWholePortAndNamesDoNotShare() throws {
@@ -202,11 +207,47 @@ import Testing
         #expect(
             plan.conflicts.map(\.message) == [
                 "Service apps/nowhere does not exist; create it or correct target.service",
-                "Service apps/headless has no IPv4 cluster IP (headless?); use a ClusterIP Service or target.address",
+                "Service apps/headless has no spec.clusterIP: a cluster gives it one, and a manifest from git lacks it; where there is "
+                    + "no cluster, write target.address with the IPv4 address, or spec.clusterIP into the Service",
                 "Service apps/web has no port 81/TCP; it has 80/TCP, 90/UDP",
                 "Service apps/web has no port 90/TCP; it has 80/TCP, 90/UDP",
                 "Service apps/bare has no port 80/TCP; it has none",
             ])
+    }
+
+    /// Addresses that nobody may publish, whichever way they are named, and those of the operator.
+    @Test(arguments: [
+        ("169.254.169.254", 80, "link-local"), ("10.200.0.1", 7000, "the tunnel's own network"), ("127.0.0.1", 80, "loopback"),
+        ("224.0.0.1", 80, "multicast"), ("255.255.255.255", 80, "broadcast"), ("203.0.113.10", 80, "the VPS itself"),
+        ("10.0.0.9", 40500, "the uplinks' own"), ("10.0.0.9", 40600, "the uplinks' own"),
+        ("10.96.0.1", 443, "--deny-target-cidrs"),
+        ("192.168.1.1", 80, "--allow-target-cidrs"),
+    ])
+    func targetsThatAreNobodys(_ address: String, _ port: Int, _ words: String) throws {
+        let bad = Target.address(try IPv4Address(parsing: address), port: try Port(port))
+        let good = Target.address(try IPv4Address(parsing: "10.0.0.9"), port: try Port(80))
+        let shadow = try service("shadow", namespace: "apps", clusterIP: address, [ServicePort(port: try Port(port))])
+        var input = try planInput(
+            edgeNode(),
+            [
+                portBinding(
+                    "a",
+                    [
+                        try tcp("direct", 1, to: bad), try tcp("good", 2, to: good),
+                        try tcp(
+                            "service", 3,
+                            to: .service(NamespacedReference(name: "shadow", namespace: "apps"), port: try Port(port))),
+                    ])
+            ], services: [shadow])
+        input.node.spec.address = try HostAddress(parsing: "203.0.113.10")
+        input.targets = TargetPolicy(
+            denied: [try CIDR(parsing: "10.96.0.1/32")],
+            allowed: [try CIDR(parsing: "10.0.0.0/8"), try CIDR(parsing: "203.0.113.0/24")])
+        let plan = makePlan(input)
+        #expect(plan.planned.map(\.id.name) == ["good"])
+        #expect(plan.conflicts.map(\.reason) == [.targetRefused, .targetRefused])
+        for conflict in plan.conflicts { #expect(conflict.message.contains(words), "\(conflict.message)") }
+        #expect(plan.uplinkWithoutRelayKey.forwards.map(\.binding) == ["good"])
     }
 
     /// Nobody else's traffic may slip in while a target is away.
