@@ -47,7 +47,7 @@ extension Informer {
 
     private func list(limit: Int?, next: String?) async -> Duration {
         do throws(APIError) {
-            let page = try await server.list(resource, selector, limit: limit, next: next)
+            let page = try await server.list(resource, selector, limit: limit, next: next, parts: parts)
             let objects = page.items.compactMap { observe($0) }
             recovered()
             change { $0.take($0.reflector.page(objects, resourceVersion: page.resourceVersion, next: page.next)) }
@@ -67,7 +67,7 @@ extension Informer {
             guard change({ $0.isCurrent(serial) { $0.reflector.opened(now: openedAt) } }) else { return nil }
             isOpen = true
             recovered()
-            var events = WatchEvents(stream)
+            var events = WatchEvents(stream, parts: parts)
             var unreadable = 0
             while true {
                 let event: WatchEvent?

@@ -23,8 +23,11 @@ extension Informer {
     }
 
     /// Names that are kept from now on; others are let go of without a word.
-    func setWanted(_ names: Set<ObjectName>) {
+    /// - Parameter ranks: in which order those that must be read one by one are read: the lower first.
+    func setWanted(_ names: Set<ObjectName>, ranks: [ObjectName: Int] = [:]) {
         change { state in
+            state.ranks = ranks
+            state.errands = []
             let before = state.wanted ?? []
             state.wanted = names
             for name in before.subtracting(names) { _ = state.store.remove(name, resourceVersion: nil) }
@@ -39,10 +42,10 @@ extension Informer {
         var backoff = Backoff()
         while !Task.isCancelled {
             await errands.wait()
-            while let name = state.withLock({ $0.reflector.isCollecting ? nil : $0.uncovered.min() }) {
+            while let name = state.withLock({ $0.reflector.isCollecting ? nil : $0.nextErrand() }) {
                 let answer: FieldNode?
                 do throws(APIError) {
-                    answer = try await server.get(resource, name)
+                    answer = try await server.get(resource, name, parts: parts)
                 } catch {
                     if Task.isCancelled { return }
                     logger.warning(
@@ -65,5 +68,18 @@ extension Informer {
                 }
             }
         }
+    }
+}
+
+extension Informer.State {
+    /// The uncovered name that is to be read next.
+    fileprivate mutating func nextErrand() -> ObjectName? {
+        while let name = errands.last {
+            if uncovered.contains(name) { return name }
+            errands.removeLast()
+        }
+        let ranks = ranks
+        errands = uncovered.sorted { (ranks[$0] ?? 0, $0) > (ranks[$1] ?? 0, $1) }
+        return errands.last
     }
 }

@@ -35,7 +35,11 @@ public final class Informer<Object: Sendable>: ServiceLifecycle.Service {
         var wanted: Set<ObjectName>?
         /// Wanted names that became so after the list that would have told of them: to be read one by one.
         var uncovered: Set<ObjectName> = []
-        /// Those of them that became so while a list is under way.
+        /// The same in reverse of the order in which they are read; empty, or with names that are covered by now, until looked at.
+        var errands: [ObjectName] = []
+        /// What that order is made by.
+        var ranks: [ObjectName: Int] = [:]
+        /// Those of `uncovered` that became so while a list is under way.
         var late: Set<ObjectName> = []
         /// Tells an open watch whether it is still the one that counts.
         var stream = 0
@@ -54,6 +58,8 @@ public final class Informer<Object: Sendable>: ServiceLifecycle.Service {
     let logger: Logger
     /// Leaves it to others to say that the server is away.
     let isQuiet: Bool
+    /// What is kept of an object's JSON before it is decoded.
+    let parts: JSONParts
     let decode: @Sendable (FieldNode) -> Decoded<Object>
     private let notify: @Sendable (Notice) -> Void
     let state: Mutex<State>
@@ -81,7 +87,7 @@ public final class Informer<Object: Sendable>: ServiceLifecycle.Service {
     /// - Parameter wanted: names that are kept; nil for all.
     init(
         _ server: APIServer, _ resource: APIResource, _ selector: APISelector, indexes: [ObjectIndex<Object>] = [],
-        wanted: Set<ObjectName>?, time: TimeSource, logger: Logger, isQuiet: Bool,
+        wanted: Set<ObjectName>?, time: TimeSource, logger: Logger, isQuiet: Bool, parts: JSONParts = .all,
         decode: @escaping @Sendable (FieldNode) -> Decoded<Object>, notify: @escaping @Sendable (Notice) -> Void
     ) {
         self.server = server
@@ -90,6 +96,7 @@ public final class Informer<Object: Sendable>: ServiceLifecycle.Service {
         self.time = time
         self.logger = logger
         self.isQuiet = isQuiet
+        self.parts = parts
         self.decode = decode
         self.notify = notify
         state = Mutex(State(reflector: Reflector(), store: ObjectStore(indexes: indexes), wanted: wanted))
@@ -111,6 +118,10 @@ public final class Informer<Object: Sendable>: ServiceLifecycle.Service {
     /// Those that decode and that the index finds under `key`, in any order.
     public func objects(_ index: ObjectIndex<Object>, _ key: ObjectName) -> [Object] {
         state.withLock { $0.store.objects(index, key) }
+    }
+
+    func observed(_ index: ObjectIndex<Object>, _ key: ObjectName) -> [Observed<Object>] {
+        state.withLock { $0.store.observed(index, key) }
     }
 
     /// Whether the first complete list is there and has been told.

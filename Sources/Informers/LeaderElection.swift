@@ -12,7 +12,8 @@ import Synchronization
 ///   last renewal was sent, also in a process that was stopped and has just woken up; others wait for 15 s from when they saw
 ///   that renewal. What was sent before may still be on its way: that is what the epoch is for.
 /// - **The epoch rises** with each term, whoever leads, as `leaseTransitions` does, and never falls while one leads. After
-///   somebody deleted the Lease it begins anew: `Leadership.raise` lifts it above what a VPS has seen.
+///   somebody deleted the Lease, or wrote the highest count into it, it begins anew: who leads can still `prove` it, and settles
+///   with each VPS for itself (`WriterFence`). Nothing but a term moves it: no number that a VPS tells gets here.
 /// - **The Lease is given back** when the work is done, and only then: the next leader need not wait.
 /// - No date of another machine is trusted, and none of ours matters.
 public final class LeaderElection: Sendable {

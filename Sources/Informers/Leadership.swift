@@ -21,16 +21,16 @@ public struct Leadership: Sendable {
         return epoch
     }
 
-    /// Lifts the epoch above one that was seen elsewhere, as after somebody deleted the Lease; nothing happens when it is above.
-    /// - Returns: the epoch from now on.
-    /// - Throws: `LeadershipError`; `.lost` when the Lease is not ours any more.
-    @discardableResult public func raise(above seen: UInt64) async throws(LeadershipError) -> UInt64 {
-        try await election.raise(above: seen, term: term)
-    }
+    /// Who leads, in which of its terms: unlike that of any other term, also where two have the same epoch.
+    public var writer: String { "\(election.identity) \(term)" }
+
+    /// Asks the API server whether the Lease is still ours.
+    /// - Throws: `LeadershipError`; `.lost` when it is not, or the term is over.
+    public func prove() async throws(LeadershipError) { try await election.prove(term: term) }
 }
 
 extension LeaderElection {
-    /// Writes that meet another's before raising or releasing is given up.
+    /// Writes that meet another's before releasing is given up.
     private static let mostConflicts = 10
 
     /// Takes the Lease from whoever holds it, to have an epoch without standing for election: for a controller that is
@@ -45,8 +45,8 @@ extension LeaderElection {
             let error = await election.attempt(renews: false)
             if let leadership = election.leadership { return leadership }
             if Task.isCancelled { throw .cancelled }
-            guard let error else { throw .epochTooHigh(UInt64(Lease.mostTransitions)) }
-            guard error.isTransient else { throw .lease("\(name)", error) }
+            // Without an error somebody wrote it meanwhile.
+            if let error, !error.isTransient { throw .lease("\(name)", error) }
             await time.sleep(for: election.timing.retryPeriod)
         }
     }
@@ -54,21 +54,13 @@ extension LeaderElection {
     /// The present term; nil when there is none.
     var leadership: Leadership? { elector.withLock { $0.termNumber }.map { Leadership(election: self, term: $0) } }
 
-    func raise(above seen: UInt64, term: Int) async throws(LeadershipError) -> UInt64 {
-        for _ in 0..<Self.mostConflicts {
-            let now = time.now()
-            guard let epoch = elector.withLock({ $0.epoch(at: now, term: term) }) else { throw .lost }
-            if epoch > seen { return epoch }
-            guard case .lease(let lease) = try await use(.read) else { continue }
-            let (readAt, date) = (time.now(), time.date())
-            let step = try elector.withLock { elector throws(LeadershipError) in
-                try elector.raise(above: seen, lease, now: readAt, date: date)
-            }
-            guard case .lease(let lease?) = try await use(step) else { continue }
-            let writtenAt = time.now()
-            elector.withLock { $0.raised(lease, now: writtenAt) }
-        }
-        throw .lease("\(name)", .unreachable("others write it all the time"))
+    func prove(term: Int) async throws(LeadershipError) {
+        let now = time.now()
+        guard elector.withLock({ $0.epoch(at: now, term: term) }) != nil else { throw .lost }
+        guard case .lease(let lease) = try await use(.read) else { throw .lost }
+        let readAt = time.now()
+        let isOurs = elector.withLock { $0.epoch(at: readAt, term: term) != nil && $0.proves(lease, now: readAt) }
+        guard isOurs else { throw .lost }
     }
 
     /// Gives the Lease back, if it is ours.

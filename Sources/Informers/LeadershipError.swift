@@ -4,8 +4,6 @@ public import KubernetesAPI
 public enum LeadershipError: Error, Hashable, Sendable, CustomStringConvertible {
     /// It is over: another may lead by now. End the process; a new one stands for election again.
     case lost
-    /// No Lease can say an epoch that high.
-    case epochTooHigh(UInt64)
     /// The Lease could not be read or written.
     case lease(String, APIError)
     case cancelled
@@ -13,8 +11,6 @@ public enum LeadershipError: Error, Hashable, Sendable, CustomStringConvertible 
     public var description: String {
         switch self {
         case .lost: "leadership is lost: the Lease was not renewed in time, or another holds it; nothing more is written"
-        case .epochTooHigh(let epoch):
-            "the epoch \(epoch) is beyond what a Lease can count; reset the epoch on the VPS that reported it"
         case .lease(let name, let error): "the Lease \(name) cannot be used: \(error)"
         case .cancelled: "cancelled"
         }

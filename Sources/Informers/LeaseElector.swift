@@ -103,17 +103,18 @@ struct LeaseElector: Sendable {
                 self.term = nil
                 return .rest
             }
-            // Higher when an answer to `raise` was lost on its way.
-            self.term?.transitions = max(term.transitions, lease.record.transitions)
+            // Somebody may have written a higher one.
+            self.term?.transitions = max(term.transitions, min(lease.record.transitions, Lease.mostTransitions))
             return .write(renewal(of: lease.record, term, date), onlyAt: lease.resourceVersion)
         }
         // Our own identity, but no term of ours: an answer was lost. It counts as a new term all the same.
         let isFree = lease.record.holder.isEmpty || lease.record.holder == identity
         let duration = lease.record.duration.map { Duration.seconds($0) } ?? timing.leaseDuration
         let hasRunOut = observedAt.map { now >= $0 + duration } ?? false
-        guard isFree || hasRunOut || seizes, lease.record.transitions < Lease.mostTransitions else { return .rest }
-        return .write(
-            record(transitions: lease.record.transitions + 1, acquired: date, date), onlyAt: lease.resourceVersion)
+        guard isFree || hasRunOut || seizes else { return .rest }
+        // Somebody may have written the highest count into it. To begin anew locks nobody out: the fence at each VPS is its own.
+        let transitions = lease.record.transitions < Lease.mostTransitions ? lease.record.transitions + 1 : 0
+        return .write(record(transitions: transitions, acquired: date, date), onlyAt: lease.resourceVersion)
     }
 
     /// Our write, or creation, took effect.
@@ -153,34 +154,14 @@ struct LeaseElector: Sendable {
 
     mutating func end() { term = nil }
 
-    // MARK: Raising the epoch, giving the Lease back
+    // MARK: Proving the term, giving the Lease back
 
-    /// The record that lifts our epoch above another.
-    /// - Parameter lease: as just read; nil when there is none.
-    mutating func raise(above epoch: UInt64, _ lease: Lease?, now: Instant, date: MicroTime) throws(LeadershipError) -> Step {
-        guard leads(at: now), let term else {
-            self.term = nil
-            throw .lost
-        }
-        guard epoch <= UInt64(Lease.mostTransitions) else { throw .epochTooHigh(epoch) }
-        let transitions = max(term.transitions + 1, (lease?.record.transitions ?? 0) + 1, Int64(epoch))
-        guard transitions <= Lease.mostTransitions else { throw .epochTooHigh(epoch) }
-        guard let lease else { return .create(record(transitions: transitions, acquired: term.acquired, date)) }
-        guard lease.record.holder == identity else {
-            self.term = nil
-            throw .lost
-        }
-        var record = renewal(of: lease.record, term, date)
-        record.transitions = transitions
-        return .write(record, onlyAt: lease.resourceVersion)
-    }
-
-    /// Our write that raised the epoch took effect.
-    mutating func raised(_ lease: Lease, now: Instant) {
-        guard leads(at: now), lease.record.holder == identity, let term else { return }
-        observed = lease
-        observedAt = now
-        self.term?.transitions = max(term.transitions, lease.record.transitions)
+    /// Whether a Lease that was just read shows that we still lead; if it does not, our term is over.
+    /// - Parameter lease: nil when there is none.
+    mutating func proves(_ lease: Lease?, now: Instant) -> Bool {
+        if leads(at: now), lease?.record.holder == identity { return true }
+        term = nil
+        return false
     }
 
     /// The record that gives the Lease back (client-go's ReleaseOnCancel): nobody holds it, and it runs out in a second.

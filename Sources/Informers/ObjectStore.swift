@@ -23,11 +23,13 @@ struct ObjectStore<Object: Sendable>: Sendable {
     subscript(name: ObjectName) -> Observed<Object>? { objects[name] }
 
     /// Those that decode. An index that the store was not made with is answered too, by looking at every object.
-    func objects(_ index: ObjectIndex<Object>, _ key: ObjectName) -> [Object] {
+    func objects(_ index: ObjectIndex<Object>, _ key: ObjectName) -> [Object] { observed(index, key).compactMap(\.object) }
+
+    func observed(_ index: ObjectIndex<Object>, _ key: ObjectName) -> [Observed<Object>] {
         guard let table = tables.first(where: { $0.index.name == index.name }) else {
-            return objects.values.compactMap(\.object).filter { index.keys($0).contains(key) }
+            return objects.values.filter { $0.object.map { index.keys($0).contains(key) } ?? false }
         }
-        return table.entries[key]?.compactMap { objects[$0]?.object } ?? []
+        return table.entries[key]?.compactMap { objects[$0] } ?? []
     }
 
     /// Takes an object as a watch or a single read told of it; one that is older than what is known is passed over.

@@ -42,6 +42,8 @@ extension APIResource {
         group: APIName.group, version: APIName.version, kind: PortBinding.kind, plural: "portbindings")
     public static let secrets = APIResource(group: "", version: "v1", kind: "Secret", plural: "secrets")
     public static let services = APIResource(group: "", version: "v1", kind: "Service", plural: "services")
+    public static let endpointSlices = APIResource(
+        group: "discovery.k8s.io", version: "v1", kind: EndpointSlice.kind, plural: "endpointslices")
     public static let configMaps = APIResource(group: "", version: "v1", kind: "ConfigMap", plural: "configmaps")
     public static let pods = APIResource(group: "", version: "v1", kind: "Pod", plural: "pods")
     public static let namespaces = APIResource(
@@ -51,6 +53,9 @@ extension APIResource {
         group: "policy", version: "v1", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets")
     public static let leases = APIResource(group: "coordination.k8s.io", version: "v1", kind: "Lease", plural: "leases")
     public static let events = APIResource(group: "events.k8s.io", version: "v1", kind: "Event", plural: "events")
+    /// Of the Gateway API; clusters without it have none.
+    public static let referenceGrants = APIResource(
+        group: "gateway.networking.k8s.io", version: "v1beta1", kind: "ReferenceGrant", plural: "referencegrants")
     public static let tokenReviews = APIResource(
         group: "authentication.k8s.io", version: "v1", kind: "TokenReview", plural: "tokenreviews", isNamespaced: false)
     public static let subjectAccessReviews = APIResource(

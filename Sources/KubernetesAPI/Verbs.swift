@@ -50,10 +50,13 @@ extension APIServer {
     /// Bytes; far above an object (etcd keeps 1.5 MiB) and a page of a list.
     public static let answerLimit = 64 << 20
 
+    /// - Parameter parts: what is kept of the object.
     /// - Returns: nil when there is none.
-    public func get(_ resource: APIResource, _ name: ObjectName) async throws(APIError) -> FieldNode? {
+    public func get(
+        _ resource: APIResource, _ name: ObjectName, parts: JSONParts = .all
+    ) async throws(APIError) -> FieldNode? {
         do throws(APIError) {
-            return try await object(APIRequest(.get, resource.path(namespace: name.namespace, name: name.name)))
+            return try await object(APIRequest(.get, resource.path(namespace: name.namespace, name: name.name)), parts: parts)
         } catch  where error.isNotFound {
             return nil
         }
@@ -63,14 +66,18 @@ extension APIServer {
     ///   - limit: objects in a page; nil for all at once.
     ///   - next: from the page before.
     ///   - resourceVersion: nil reads the newest; "0" takes what a cache of the server holds.
+    ///   - parts: what is kept of each object.
     public func list(
-        _ resource: APIResource, _ selector: APISelector, limit: Int? = nil, next: String? = nil, resourceVersion: String? = nil
+        _ resource: APIResource, _ selector: APISelector, limit: Int? = nil, next: String? = nil,
+        resourceVersion: String? = nil, parts: JSONParts = .all
     ) async throws(APIError) -> APIPage {
         var query = selector.query
         if let limit { query.append(("limit", "\(limit)")) }
         if let next { query.append(("continue", next)) }
         if let resourceVersion, next == nil { query.append(("resourceVersion", resourceVersion)) }
-        let node = try await object(APIRequest(.get, resource.path(namespace: selector.namespace), query: query))
+        let node = try await object(
+            APIRequest(.get, resource.path(namespace: selector.namespace), query: query),
+            parts: parts == .all ? .all : .fields(["items": .each(parts)], others: true))
         guard let items = node["items"]?.items, let version = node["metadata"]?["resourceVersion"]?.text else {
             throw .malformed("a list of \(resource.plural) without items or resourceVersion")
         }
@@ -155,10 +162,10 @@ extension APIServer {
         }
     }
 
-    private func object(_ request: APIRequest) async throws(APIError) -> FieldNode {
+    private func object(_ request: APIRequest, parts: JSONParts = .all) async throws(APIError) -> FieldNode {
         let body = try await answer(request)
         do throws(SyntaxProblem) {
-            return try FieldNode(json: body, limit: Self.answerLimit, replacesNUL: true)
+            return try FieldNode(json: body, limit: Self.answerLimit, replacesNUL: true, parts: parts)
         } catch {
             throw .malformed("\(request.method.rawValue) \(request.path): \(error)")
         }

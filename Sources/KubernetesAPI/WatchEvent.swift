@@ -16,12 +16,16 @@ public enum WatchEvent: Hashable, Sendable {
     /// The annotation of the bookmark that ends the initial events (KEP-3157).
     static let initialEventsEnd = "k8s.io/initial-events-end"
 
-    /// - Parameter line: one JSON text, as `WatchFramer` gives it.
+    /// - Parameters:
+    ///   - line: one JSON text, as `WatchFramer` gives it.
+    ///   - parts: what is kept of the object.
     /// - Throws: `.malformed` for anything that is no event.
-    public init(line: [UInt8]) throws(APIError) {
+    public init(line: [UInt8], parts: JSONParts = .all) throws(APIError) {
         let node: FieldNode
         do throws(SyntaxProblem) {
-            node = try FieldNode(json: line, limit: line.count, replacesNUL: true)
+            node = try FieldNode(
+                json: line, limit: line.count, replacesNUL: true,
+                parts: parts == .all ? .all : .fields(["object": parts], others: true))
         } catch {
             throw .malformed("an event of a watch: \(error)")
         }
@@ -59,16 +63,19 @@ public struct WatchEvents: Sendable {
     private var framer: WatchFramer
     /// In reverse order.
     private var waiting: [[UInt8]] = []
+    private let parts: JSONParts
 
-    public init(_ stream: APIStream, eventLimit: Int = WatchFramer.eventLimit) {
+    /// - Parameter parts: what is kept of each object.
+    public init(_ stream: APIStream, eventLimit: Int = WatchFramer.eventLimit, parts: JSONParts = .all) {
         self.stream = stream
+        self.parts = parts
         framer = WatchFramer(limit: eventLimit)
     }
 
     /// - Returns: nil when the server ended the watch in good order.
     public mutating func next() async throws(APIError) -> WatchEvent? {
         while true {
-            if let line = waiting.popLast() { return try WatchEvent(line: line) }
+            if let line = waiting.popLast() { return try WatchEvent(line: line, parts: parts) }
             guard let piece = try await stream.next() else {
                 try framer.finish()
                 return nil

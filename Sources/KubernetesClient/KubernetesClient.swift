@@ -29,7 +29,8 @@ public final class KubernetesClient: Sendable {
     }
 
     public let access: ClusterAccess
-    private let transport: Transport
+    /// Each with connections of its own, so that no number of watches keeps a request waiting, and nothing at all the Lease.
+    private let (requests, watches, lease): (Transport, Transport, Transport)
     private let ownEventLoops: MultiThreadedEventLoopGroup?
 
     /// Reads the files that `access` names; no connection is made, no program run.
@@ -41,21 +42,32 @@ public final class KubernetesClient: Sendable {
         let credentials = try CredentialSource(access, logger: logger)
         let own = eventLoops == nil ? MultiThreadedEventLoopGroup(numberOfThreads: 1) : nil
         ownEventLoops = own
-        transport = Transport(
-            access, options: options, credentials: credentials,
-            eventLoops: eventLoops ?? own ?? MultiThreadedEventLoopGroup.singleton)
+        func transport(_ connections: Int) -> Transport {
+            Transport(
+                access, options: options, credentials: credentials,
+                eventLoops: eventLoops ?? own ?? MultiThreadedEventLoopGroup.singleton, connections: connections)
+        }
+        requests = transport(256)
+        // Each watch holds a connection.
+        watches = transport(4096)
+        lease = transport(4)
     }
 
     /// The seam that everything else talks through.
-    public var server: APIServer {
+    public var server: APIServer { Self.server(requests, watches) }
+
+    /// The same on connections that nobody else uses: for the Lease, which must be renewed whatever else is asked.
+    public var leaseServer: APIServer { Self.server(lease, lease) }
+
+    private static func server(_ requests: Transport, _ watches: Transport) -> APIServer {
         APIServer(
-            answer: { [transport] request throws(APIError) in try await transport.answer(request) },
-            stream: { [transport] request throws(APIError) in try await transport.stream(request) })
+            answer: { request throws(APIError) in try await requests.answer(request) },
+            stream: { request throws(APIError) in try await watches.stream(request) })
     }
 
     /// Ends all requests and closes all connections.
     public func shutdown() async {
-        await transport.shutdown()
+        for transport in [requests, watches, lease] { await transport.shutdown() }
         // Nothing of it is used any more; there is nothing to do about an error.
         try? await ownEventLoops?.shutdownGracefully()
     }

@@ -20,9 +20,10 @@ struct Transport: Sendable {
     let diagnosis: TLSDiagnosis
     private let gate = Gate()
 
+    /// - Parameter connections: at once; who needs one more waits.
     init(
         _ access: ClusterAccess, options: KubernetesClient.Options, credentials: CredentialSource,
-        eventLoops: any EventLoopGroup
+        eventLoops: any EventLoopGroup, connections: Int
     ) {
         self.access = access
         self.options = options
@@ -31,7 +32,7 @@ struct Transport: Sendable {
         var named = access.server
         if let name = access.tlsServerName { named.host = name }
         base = named.description
-        client = HTTPClient(eventLoopGroup: eventLoops, configuration: .kubernetes(access, options))
+        client = HTTPClient(eventLoopGroup: eventLoops, configuration: .kubernetes(access, options, connections: connections))
     }
 
     /// When it returns, nothing runs on the event loops any more.

@@ -4,10 +4,9 @@ internal import NIOCore
 internal import NIOHTTPCompression
 
 extension HTTPClient.Configuration {
-    static func kubernetes(_ access: ClusterAccess, _ options: KubernetesClient.Options) -> Self {
+    static func kubernetes(_ access: ClusterAccess, _ options: KubernetesClient.Options, connections: Int) -> Self {
         var pool = ConnectionPool(idleTimeout: .seconds(60))
-        // Each watch holds a connection.
-        pool.concurrentHTTP1ConnectionsPerHostSoftLimit = 4096
+        pool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
         // Informers and reconciles come back with a backoff of their own, and want to know at once.
         pool.retryConnectionEstablishment = false
         var configuration = HTTPClient.Configuration(

@@ -163,37 +163,44 @@ import Testing
         #expect(bench.holder == "thief")
     }
 
-    @Test func raisesItsEpoch() async throws {
+    @Test func provesThatItLeads() async throws {
         let bench = Bench()
         let work = Work()
         let run = start(bench.election("me"), work)
         await eventually { work.hasBegun }
         let leadership = try #require(work.leadership.withLock { $0 })
-        #expect(try await leadership.raise(above: 0) == 1)
-        #expect(try await leadership.raise(above: 41) == 42)
-        #expect(bench.transitions == 41 && work.epoch == 42)
-        // Renewing goes on as if nothing had been.
-        let before = bench.spec?["renewTime"]?.text
-        await bench.pass(.seconds(2))
-        await eventually { bench.spec?["renewTime"]?.text != before }
-        #expect(work.epoch == 42 && bench.transitions == 41)
-        // The Lease was deleted.
-        bench.shelf.remove("leases", Self.name)
-        #expect(try await leadership.raise(above: 50) == 51)
-        #expect(bench.holder == "me" && bench.transitions == 50)
-        await #expect(throws: LeadershipError.epochTooHigh(1 << 40)) { try await leadership.raise(above: 1 << 40) }
+        try await leadership.prove()
+        #expect(work.epoch == 1 && bench.transitions == 0)
         bench.shelf.refuse { _ in Shelf.error(403, "Forbidden") }
         await #expect(throws: LeadershipError.lease("edge/tidegate", Shelf.error(403, "Forbidden"))) {
-            try await leadership.raise(above: 60)
+            try await leadership.prove()
         }
         bench.shelf.refuse { _ in nil }
         bench.hold("thief", transitions: 70)
-        await #expect(throws: LeadershipError.lost) { try await leadership.raise(above: 60) }
-        await #expect(throws: LeadershipError.lost) { try await leadership.raise(above: 60) }
+        await #expect(throws: LeadershipError.lost) { try await leadership.prove() }
+        bench.hold("me", transitions: 71)
+        await #expect(throws: LeadershipError.lost) { try await leadership.prove() }
         #expect(throws: LeadershipError.lost) { try leadership.currentEpoch() }
         work.end()
         _ = await run.result
-        #expect(bench.holder == "thief")
+    }
+
+    @Test func aDeletedLeaseProvesNothing() async throws {
+        let bench = Bench()
+        let time = bench.time.source()
+        let leadership = try await LeaderElection.seize(
+            bench.shelf.server, Self.name, identity: "me", time: time, logger: bench.logs.logger)
+        bench.shelf.remove("leases", Self.name)
+        await #expect(throws: LeadershipError.lost) { try await leadership.prove() }
+    }
+
+    @Test func leadsWithALeaseThatWasBurned() async throws {
+        let bench = Bench()
+        bench.hold("gone", transitions: Lease.mostTransitions)
+        let leadership = try await LeaderElection.seize(
+            bench.shelf.server, Self.name, identity: "me", time: bench.time.source(), logger: bench.logs.logger)
+        #expect(leadership.epoch == 1 && bench.transitions == 0)
+        try await leadership.prove()
     }
 
     @Test func seizesTheLease() async throws {
@@ -209,8 +216,9 @@ import Testing
         #expect(first.epoch == 1)
         let second = try await seize("second")
         #expect(second.epoch == 2 && bench.holder == "second")
-        #expect(try await second.raise(above: 9) == 10)
-        await #expect(throws: LeadershipError.lost) { try await first.raise(above: 9) }
+        try await second.prove()
+        await #expect(throws: LeadershipError.lost) { try await first.prove() }
+        #expect(first.writer != second.writer)
         #expect(first.epoch == nil)
         // While the server is away it waits.
         bench.shelf.refuse { _ in .unreachable("away") }
@@ -218,7 +226,7 @@ import Testing
         await eventually { bench.time.naps.contains(.seconds(2)) }
         bench.shelf.refuse { _ in nil }
         bench.time.advance(by: .seconds(2))
-        #expect(try await third.epoch == 11)
+        #expect(try await third.epoch == 3)
         bench.shelf.refuse { _ in Shelf.error(403, "Forbidden") }
         await #expect(throws: LeadershipError.lease("edge/tidegate", Shelf.error(403, "Forbidden"))) {
             try await seize("fourth")
@@ -255,8 +263,9 @@ import Testing
         run = start(election, second)
         await eventually { second.hasBegun }
         #expect(second.epoch == 2 && old.epoch == nil)
-        await #expect(throws: LeadershipError.lost) { try await old.raise(above: 9) }
-        #expect(second.epoch == 2)
+        await #expect(throws: LeadershipError.lost) { try await old.prove() }
+        let new = try #require(second.leadership.withLock { $0 })
+        #expect(second.epoch == 2 && new.writer != old.writer)
         second.end()
         try await run.value
     }

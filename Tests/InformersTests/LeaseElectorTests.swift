@@ -164,27 +164,23 @@ import Testing
         #expect(record(elector.read(lease("me", 3, transitions: 0), now: start + .seconds(2), date: date))?.transitions == 4)
     }
 
-    @Test func raisesItsEpoch() throws {
-        var elector = leading()
-        func raise(_ epoch: UInt64, _ lease: Lease?) throws -> Lease.Record? {
-            record(try elector.raise(above: epoch, lease, now: start, date: date))
+    @Test func provesItsTerm() {
+        func proves(_ elector: inout LeaseElector, _ lease: Lease?, _ now: LeaseElector.Instant) -> Bool {
+            elector.proves(lease, now: now)
         }
-        let raised = try raise(41, lease("me", 5, transitions: 4))
-        #expect(raised?.transitions == 41 && raised?.holder == "me")
-        elector.raised(lease("me", 6, transitions: 41), now: start)
-        #expect(elector.epoch(at: start) == 42)
-        // An answer to a renewal that was sent before arrives after it.
-        _ = elector.wrote(lease("me", 5, transitions: 4), now: start)
-        #expect(elector.epoch(at: start) == 42)
-        #expect(try raise(7, nil)?.transitions == 42)
-        #expect(throws: LeadershipError.epochTooHigh(1 << 31)) { try raise(1 << 31, lease("me", 6)) }
-        #expect(throws: LeadershipError.epochTooHigh(UInt64.max)) { try raise(.max, nil) }
-        #expect(throws: LeadershipError.lost) { try raise(50, lease("other", 7)) }
+        var elector = leading()
+        #expect(proves(&elector, lease("me", 9, transitions: 4), start))
+        #expect(elector.epoch(at: start) == 5)
+        #expect(!proves(&elector, nil, start))
         #expect(elector.epoch(at: start) == nil)
-        #expect(throws: LeadershipError.lost) { try raise(50, lease("me", 7)) }
+        elector = leading()
+        #expect(!proves(&elector, lease("other", 7), start))
+        #expect(!proves(&elector, lease("me", 7), start), "a term that is over stays so")
+        elector = leading()
+        #expect(!proves(&elector, lease("me", 5, transitions: 4), start + .seconds(10)))
     }
 
-    @Test func takesOverARaiseWhoseAnswerWasLost() {
+    @Test func keepsACountThatSomebodyRaised() {
         var elector = leading()
         _ = elector.begin(renews: true, now: start + .seconds(2), date: date)
         _ = elector.failed(.status(APIStatus(code: 409, message: "m")), now: start + .seconds(2))
@@ -211,9 +207,12 @@ import Testing
         #expect(elector.ends == nil)
     }
 
-    @Test func neverCountsBeyondWhatALeaseHolds() {
+    @Test func beginsAnewBeyondWhatALeaseHolds() {
         var elector = LeaseElector(identity: "me")
-        #expect(elector.read(lease("", 5, transitions: Lease.mostTransitions), now: start, date: date) == .rest)
+        let most = elector.read(lease("", 5, transitions: Lease.mostTransitions), now: start, date: date)
+        #expect(record(most)?.transitions == 0)
+        let last = elector.read(lease("", 6, transitions: Lease.mostTransitions - 1), now: start, date: date)
+        #expect(record(last)?.transitions == Lease.mostTransitions)
     }
 
     @Test func spreadsTheTriesOfThoseWhoWait() {

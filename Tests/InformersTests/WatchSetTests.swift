@@ -15,7 +15,8 @@ import Testing
         init(mostNames: Int = 2) {
             let changed = changed
             set = WatchSet(
-                shelf.server, Thing.resource, mostNames: mostNames, time: time.source(), logger: Notes().logger,
+                shelf.server, Thing.resource, limits: WatchLimits(mostNames: mostNames), time: time.source(),
+                logger: Notes().logger,
                 decode: Thing.decode
             ) { changed.append($0.name) }
         }
@@ -256,6 +257,29 @@ import Testing
                 #expect(bench.word(name) == word)
             }
             await eventually { bench.set.watchCount == 1 }
+        }
+    }
+
+    /// Objects of one namespace that name things in a thousand made-up ones: one watch of all, or some few where that is forbidden.
+    @Test(arguments: [true, false]) func aThousandMadeUpNamespacesCostLittle(mayWatchAll: Bool) async {
+        let shelf = Shelf()
+        let time = ManualTime()
+        let set = WatchSet(
+            shelf.server, Thing.resource, limits: WatchLimits(mostNames: 0, mostForeign: 16, mostNamespaces: 32),
+            time: time.source(), logger: Notes().logger, decode: Thing.decode)
+        if !mayWatchAll { shelf.refuse { $0 == "stream things" || $0 == "list things" ? Shelf.error(403, "Forbidden") : nil } }
+        shelf.put("real", in: "alice", word: "1")
+        var hostile: Set<ObjectName> = []
+        for number in 0..<1000 { hostile.insert(thingName("x", in: "made-up-\(number)")) }
+        let wanted = hostile
+        await alongside({ await set.run() }) {
+            set.want(wishes: ["mallory": wanted, "alice": [thingName("real", in: "alice")]])
+            await eventually { if case .known = set.get(thingName("real", in: "alice")) { true } else { false } }
+            #expect(shelf.openWatches <= (mayWatchAll ? 1 : 17))
+            #expect(set.watchCount <= 18)
+            guard !mayWatchAll else { return }
+            let refused = wanted.count { if case .forbidden(let why) = set.get($0) { why.contains("name fewer") } else { false } }
+            #expect(refused == 1000 - 16)
         }
     }
 }
