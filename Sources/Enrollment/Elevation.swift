@@ -11,7 +11,9 @@ struct NodeLogin: Sendable {
 
     var isRoot: Bool { user == "root" }
     /// A line of sudoers.
-    var sudoRule: String { "\(user) ALL=(ALL) NOPASSWD: ALL" }
+    var sudoRule: String { "\(sudoersUser) ALL=(ALL) NOPASSWD: ALL" }
+    /// sudoers(5) wants a backslash before these ("Other special characters and reserved words").
+    var sudoersUser: String { user.map { $0 == "\\" || $0 == "@" ? "\\\($0)" : "\($0)" }.joined() }
 }
 
 /// How a login comes to run commands as root. None is taken before the host was asked on the same connection.
@@ -36,16 +38,16 @@ enum Elevation: Sendable {
         return .secret(password) + .bytes(Self.afterPassword) + input
     }
 
-    /// Whether it was sudo that ended the command, and not the command.
-    func isRefused(_ result: ExecResult) -> Bool {
+    /// Whether it was sudo that did not let the command begin.
+    func isRefused(_ answer: ShellAnswer) -> Bool {
         if case .none = self { return false }
-        return result.status == 1 && result.standardOutput.isEmpty
-            && String(decoding: result.standardError, as: UTF8.self).contains("sudo: ")
+        return answer.result.status == 1 && !answer.hasBegun
+            && String(decoding: answer.standardError, as: UTF8.self).contains("sudo: ")
     }
 
     /// - Throws: `EnrollmentError` where sudo took the command's input away with the password, as sudo-rs 0.2.5 does, which reads ahead.
-    func check(_ result: ExecResult, login: NodeLogin) throws(EnrollmentError) {
-        guard case .sudoWithPassword = self, result.status == Self.inputIsGone, result.standardOutput.isEmpty else { return }
+    func check(_ answer: ShellAnswer, login: NodeLogin) throws(EnrollmentError) {
+        guard case .sudoWithPassword = self, answer.result.status == Self.inputIsGone, !answer.hasBegun else { return }
         throw EnrollmentError(
             reason: .sudoRefused,
             message:
@@ -70,40 +72,41 @@ enum ElevationProbe {
     /// Answers one word; what sudo says is on standard error. Its input is the password as a line, or nothing.
     ///
     /// sudo's `-k` leaves cached credentials out of account, with which the answer would hold for some minutes only.
-    static let command: RemoteCommand = ("exec /bin/sh -c" as RemoteCommand).passing(
-        """
+    static let command: RemoteCommand = """
         export LC_ALL=C
         [ "$(id -u)" != 0 ] || { echo root; exit 0; }
         command -v sudo >/dev/null || { echo missing; exit 0; }
         ! sudo -k -n -- /bin/sh -c : </dev/null >/dev/null 2>&1 || { echo free; exit 0; }
         ! sudo -k -S -p '' -- /bin/sh -c : >/dev/null || { echo password; exit 0; }
         echo refused
-        """)
+        """
 
     static func input(_ password: SecretBytes?) -> ByteSource { password.map { .secret($0) + .bytes([0x0A]) } ?? .empty }
 
     /// - Throws: `EnrollmentError` that says what to change.
-    static func elevation(_ result: ExecResult, login: NodeLogin) throws(EnrollmentError) -> Elevation {
-        let words = lastWords(result.standardError)
+    static func elevation(_ answer: ShellAnswer, login: NodeLogin) throws(EnrollmentError) -> Elevation {
+        let words = lastWords(answer.standardError)
         func fault(_ reason: EnrollmentError.Reason, _ text: String) -> EnrollmentError {
             EnrollmentError(reason: reason, message: "\(login.host): \(text)", followUp: .waiting)
         }
         let user = login.user
         let rule = login.sudoRule
-        switch String(decoding: result.standardOutput, as: UTF8.self) {
-        case "root\n": return .none
-        case "free\n": return .sudo
-        case "password\n":
+        let lines = String(decoding: answer.output.suffix(2000), as: UTF8.self).split(whereSeparator: \.isNewline)
+        switch lines.last {
+        case "root": return .none
+        case "free": return .sudo
+        case "password":
             if let password = login.sudoPassword { return .sudoWithPassword(password) }
             // Where an empty password will do.
             return .sudo
-        case "missing\n":
+        case "missing":
             throw fault(.sudoRefused, "the SSH user \(user) is not root, and the host has no sudo: install it, or log in as root")
-        case "refused\n":
+        case "refused":
             if words.contains("must have a tty") {
                 throw fault(
                     .sudoRefused,
-                    "sudo runs nothing without a terminal: add the line 'Defaults:\(user) !requiretty' to sudoers (\(words))")
+                    "sudo runs nothing without a terminal: add the line 'Defaults:\(login.sudoersUser) !requiretty' to sudoers (\(words))"
+                )
             }
             if login.sudoPassword == nil {
                 throw fault(
@@ -119,11 +122,8 @@ enum ElevationProbe {
             }
             throw fault(.sudoRefused, "sudo lets \(user) run nothing as root: add the line '\(rule)' to sudoers (\(words))")
         default:
-            let said = words.isEmpty ? lastWords(result.standardOutput) : words
             throw fault(
-                .agentFailed,
-                "no plain command runs for the SSH user \(user): \(said.isEmpty ? "the host said nothing" : said); "
-                    + "give the account the shell /bin/sh")
+                .agentFailed, "the question whether \(user) may become root \(answer.ending)\(words.isEmpty ? "" : ": \(words)")")
         }
     }
 

@@ -7,7 +7,11 @@ public struct EnrollmentError: Error, Hashable, Sendable, CustomStringConvertibl
         case hostKeyUnknown = "HostKeyUnknown"
         case hostKeyChanged = "HostKeyChanged"
         case authenticationFailed = "AuthenticationFailed"
+        /// The login runs no command of ours.
+        case loginUnusable = "LoginUnusable"
         case connectionLost = "ConnectionLost"
+        /// A step on the VPS did not end in its time.
+        case timedOut = "TimedOut"
         case sudoPasswordMissing = "SudoPasswordMissing"
         case sudoPasswordWrong = "SudoPasswordWrong"
         case sudoRefused = "SudoRefused"

@@ -35,6 +35,13 @@ public enum EnvoySource: Hashable, Sendable {
         self = .file(path: text, length: length, digest)
     }
 
+    var isDownloaded: Bool {
+        switch self {
+        case .url: true
+        case .file: false
+        }
+    }
+
     /// What documents say of it.
     public func release(version: String) -> EnvoyRelease {
         switch self {

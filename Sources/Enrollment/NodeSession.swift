@@ -6,13 +6,15 @@ import Sodium
 
 /// One VPS: a kept SSH connection, and the agent's protocol over it.
 ///
-/// Every call may be repeated. A reconcile with nothing to do is one exec on the kept connection.
+/// Every call may be repeated, and ends: each step on the host has a deadline of its own, whatever the host goes on saying. A reconcile
+/// with nothing to do is one exec on the kept connection.
 public actor NodeSession {
-    private let login: NodeLogin
-    private var host: HostAddress { login.host }
-    private let bundle: AgentBundle
-    private let envoy: EnvoySource
-    private let logger: Logger
+    let login: NodeLogin
+    var host: HostAddress { login.host }
+    let bundle: AgentBundle
+    let envoy: EnvoySource
+    let logger: Logger
+    private let patience: Duration
     private let connect: @Sendable () async throws(SSHError) -> NodeChannel
     private let onLoss: @Sendable () -> Void
     private var connection: NodeChannel?
@@ -21,13 +23,19 @@ public actor NodeSession {
     private var isRunning = false
     /// On `connection`.
     private var elevation = Elevation.none
+    /// On `connection` the login was seen to run what it is asked to.
+    private var isProven = false
+    /// Of the last document that was applied: its Envoy is there, and its bindings may still be reported on.
+    private var applied: (version: String, bounds: ReportBounds)?
     private var past = SSHStatistics()
 
     /// - Parameter onLoss: called when the VPS ends the kept connection, or is gone, while nothing runs on it.
     public init(
         target: NodeTarget, bundle: AgentBundle, envoy: EnvoySource, logger: Logger, onLoss: @escaping @Sendable () -> Void = {}
     ) {
-        self.init(login: target.login, bundle: bundle, envoy: envoy, logger: logger, onLoss: onLoss) { () throws(SSHError) in
+        self.init(
+            login: target.login, bundle: bundle, envoy: envoy, logger: logger, patience: target.timeouts.connect, onLoss: onLoss
+        ) { () throws(SSHError) in
             NodeChannel(
                 try await SSHConnection.connect(
                     to: target.host, port: target.port, credentials: target.credentials, hostKeyPolicy: target.hostKeyPolicy,
@@ -35,14 +43,16 @@ public actor NodeSession {
         }
     }
 
+    /// - Parameter patience: how long a login may take to its first command.
     init(
-        login: NodeLogin, bundle: AgentBundle, envoy: EnvoySource, logger: Logger, onLoss: @escaping @Sendable () -> Void = {},
-        connect: @escaping @Sendable () async throws(SSHError) -> NodeChannel
+        login: NodeLogin, bundle: AgentBundle, envoy: EnvoySource, logger: Logger, patience: Duration = .seconds(30),
+        onLoss: @escaping @Sendable () -> Void = {}, connect: @escaping @Sendable () async throws(SSHError) -> NodeChannel
     ) {
         self.login = login
         self.bundle = bundle
         self.envoy = envoy
         self.logger = logger
+        self.patience = patience
         self.onLoss = onLoss
         self.connect = connect
     }
@@ -51,13 +61,20 @@ public actor NodeSession {
     /// - Returns: the report; its outcome is `applied`, or `needsSecrets`.
     public func apply(_ document: RelayDocument) async throws(EnrollmentError) -> AgentReport {
         let input = try secretJSON(document)
-        var report = try await applyPushingAgent(input)
+        let bounds = ReportBounds(of: document.content)
+        let version = document.content.envoy.release.version
+        let step = AgentStep(
+            verb: .apply, input: input, bounds: applied.map { bounds.widened(by: $0.bounds) } ?? bounds,
+            patience: StepTime.apply(downloads: envoy.isDownloaded && applied?.version != version))
+        var report = try await running(step)
         if report.outcome == .needsEnvoy {
-            try await pushEnvoy(version: document.content.envoy.release.version)
-            report = try decode(try await run(NodeCommand.apply, .secret(input), doing: "apply"))
+            try await pushEnvoy(version: version)
+            report = try decode(try await run(step.order), step.bounds)
         }
         switch report.outcome {
-        case .applied: return report
+        case .applied:
+            applied = (version, bounds)
+            return report
         case .needsSecrets
         where !Set(report.missingSecrets ?? []).isDisjoint(with: document.content.envoy.keptSecrets ?? []):
             return report
@@ -70,12 +87,14 @@ public actor NodeSession {
         }
     }
 
-    /// Removes all of ours from the VPS. A VPS without the agent has nothing of ours.
+    /// Removes all of ours from the VPS.
+    /// - Returns: nil where the host said that there is nothing of ours.
     public func teardown(_ request: TeardownRequest) async throws(EnrollmentError) -> AgentReport? {
-        let input = try secretJSON(request)
-        let result = try await run(NodeCommand.teardown, .secret(input), doing: "teardown")
-        if let status = result.status, NodeCommand.notFound.contains(status) { return nil }
-        let report = try decode(result)
+        let step = AgentStep(
+            verb: .teardown, input: try secretJSON(request), bounds: .ofTeardown, patience: StepTime.teardown)
+        let answer = try await run(step.order)
+        if answer.status == 0, answer.isLine(NodeCommand.absent) { return nil }
+        let report = try await report(answer, of: step)
         if report.outcome == .refused { throw refusal(report) }
         return report
     }
@@ -89,102 +108,35 @@ public actor NodeSession {
     /// Execs, round trips and bytes since the session began, over all its connections.
     public var statistics: SSHStatistics { connection.map { past + $0.statistics() } ?? past }
 
-    // MARK: steps
-
-    private func applyPushingAgent(_ input: SecretBytes) async throws(EnrollmentError) -> AgentReport {
-        let result = try await run(NodeCommand.apply, .secret(input), doing: "apply")
-        if !cannotRun(result), !isOfAnotherBuild(result) {
-            let report = try decode(result)
-            if report.outcome != .needsAgent { return report }
-        }
-        logger.info("pushing the agent", metadata: ["build": "\(bundle.build)"])
-        let header = ByteSource.bytes(Array("\(bundle.blocks) \(bundle.sha256)\n".utf8))
-        let pushed = try await run(
-            NodeCommand.installAgentAndApply, header + bundle.source + .secret(input), doing: "the push of the agent")
-        let words = String(decoding: pushed.standardError.suffix(600), as: UTF8.self)
-        if pushed.status == NodeCommand.hostIsUnfit, let sentence = words.split(separator: NodeCommand.unfitMark).last {
-            throw EnrollmentError(
-                reason: .unsupportedHost, message: "\(host): \(printable(String(sentence.filter { !$0.isNewline }), limit: 400))",
-                followUp: .stalled)
-        }
-        if pushed.status == NodeCommand.installFailed || pushed.standardOutput.isEmpty {
-            let words = printable(String(words.suffix(400)), limit: 400)
-            throw EnrollmentError(
-                reason: NodeCommand.meansDiskFull(words) ? .diskFull : .agentInstallFailed,
-                message: "\(host): the agent could not be installed: \(words.isEmpty ? "the host said nothing" : words)",
-                followUp: .retry)
-        }
-        return try decode(pushed)
-    }
-
-    /// Whether there is no agent, or one that does not start, as a push that was cut may leave it.
-    private func cannotRun(_ result: ExecResult) -> Bool {
-        guard let status = result.status else { return result.standardOutput.isEmpty }
-        return NodeCommand.notFound.contains(status)
-    }
-
-    /// Whether the report says so; the rest of it may then be in words that this controller does not know.
-    private func isOfAnotherBuild(_ result: ExecResult) -> Bool {
-        struct Identity: Decodable { var agentBuild: String }
-        guard let identity = try? DocumentJSON.decode(Identity.self, from: result.standardOutput) else { return false }
-        return identity.agentBuild != bundle.build
-    }
-
-    private func pushEnvoy(version: String) async throws(EnrollmentError) {
-        guard case .file(let path, let length, let digest) = envoy else {
-            throw EnrollmentError(
-                reason: .envoyInstallFailed,
-                message:
-                    "\(host): the host could not download Envoy \(version); see the agent's problem, or give --envoy-source a file to push",
-                followUp: .retry)
-        }
-        logger.info("pushing Envoy", metadata: ["version": "\(version)", "bytes": "\(length)"])
-        var header: [UInt8]
-        do {
-            header = try DocumentJSON.encode(EnvoyInstallHeader(version: version, sha256: digest, length: length))
-        } catch {
-            throw EnrollmentError(reason: .envoyInstallFailed, message: error.message, followUp: .stalled)
-        }
-        header.append(0x0A)
-        let result = try await run(NodeCommand.installEnvoy, .bytes(header) + .file(path: path), doing: "the push of Envoy")
-        let report = try decode(result)
-        if report.outcome == .refused { throw refusal(report) }
-    }
+    // MARK: commands
 
     /// Runs a command as root on the kept connection, or on a new one; tries once more when the kept one turns out to be dead, or
     /// sudo to have changed its mind.
-    private func run(_ command: RemoteCommand, _ input: ByteSource, doing step: String) async throws(EnrollmentError)
-        -> ExecResult
-    {
+    func run(_ order: HostOrder) async throws(EnrollmentError) -> ShellAnswer {
         let isKept = connection?.isAlive() == true
         do throws(Obstacle) {
-            let result = try await attempt(command, input)
-            guard isKept, elevation.isRefused(result) else { return result }
+            let answer = try await attempt(order)
+            guard isKept, elevation.isRefused(answer) else { return answer }
             await drop()
         } catch {
             await drop()
-            guard isKept, error.isLostConnection else { throw error.inOurTerms(doing: step) }
+            guard isKept, error.isLostConnection else { throw error.inOurTerms(doing: order.name) }
         }
         do throws(Obstacle) {
-            return try await attempt(command, input)
+            return try await attempt(order)
         } catch {
             await drop()
-            throw error.inOurTerms(doing: step)
+            throw error.inOurTerms(doing: order.name)
         }
     }
 
-    private func attempt(_ command: RemoteCommand, _ input: ByteSource) async throws(Obstacle) -> ExecResult {
+    private func attempt(_ order: HostOrder) async throws(Obstacle) -> ShellAnswer {
         isRunning = true
         defer { isRunning = false }
         let channel = try await connected()
-        let result: ExecResult
-        do throws(SSHError) {
-            result = try await channel.execute(elevation.command(command), elevation.input(input))
-        } catch {
-            throw .connection(error)
-        }
-        do throws(EnrollmentError) { try elevation.check(result, login: login) } catch { throw .host(error) }
-        return result
+        let answer = try await exchange(order, as: elevation, on: channel)
+        do throws(EnrollmentError) { try elevation.check(answer, login: login) } catch { throw .host(error) }
+        return answer
     }
 
     private func connected() async throws(Obstacle) -> NodeChannel {
@@ -192,23 +144,43 @@ public actor NodeSession {
         await drop()
         logger.debug("connecting", metadata: ["host": "\(host)"])
         let new: NodeChannel
-        let answer: ExecResult?
+        do throws(SSHError) { new = try await connect() } catch { throw .connection(error) }
+        connection = new
+        generation += 1
+        isProven = false
+        elevation = .none
+        new.onEnd { [weak self, generation] in await self?.ended(generation) }
+        guard !login.isRoot else { return new }
+        let password = login.sudoPassword
+        let answer = try await exchange(
+            HostOrder(name: "sudo", command: ElevationProbe.command, patience: StepTime.probe) { ElevationProbe.input(password) },
+            as: .none, on: new)
+        do throws(EnrollmentError) { elevation = try ElevationProbe.elevation(answer, login: login) } catch { throw .host(error) }
+        return new
+    }
+
+    /// Sends nothing to a login that did not show on this connection that it runs what it is asked to, nor what is big or final.
+    private func exchange(_ order: HostOrder, as elevation: Elevation, on channel: NodeChannel) async throws(Obstacle)
+        -> ShellAnswer
+    {
+        let exchange = ShellExchange(order.command, elevation: elevation)
+        let result: ExecResult
         do throws(SSHError) {
-            new = try await connect()
-            connection = new
-            generation += 1
-            new.onEnd { [weak self, generation] in await self?.ended(generation) }
-            answer = login.isRoot ? nil : try await new.execute(ElevationProbe.command, ElevationProbe.input(login.sudoPassword))
+            result = try await channel.execute(
+                ChannelCommand(
+                    command: exchange.login, name: order.name, input: exchange.input(order.input()),
+                    ready: isProven && !order.isWeighty ? nil : exchange.ready(within: patience),
+                    limits: ExecLimits(output: order.outputBytes, timeout: order.patience)))
         } catch {
+            if case .notReady(_, let after, let said) = error.reason {
+                throw .host(LoginTrouble(login: login, words: said, ending: .waits(after)).error)
+            }
             throw .connection(error)
         }
-        elevation = .none
-        do throws(EnrollmentError) {
-            if let answer { elevation = try ElevationProbe.elevation(answer, login: login) }
-        } catch {
-            throw .host(error)
-        }
-        return new
+        let answer = exchange.answer(result)
+        guard answer.hasShell else { throw .host(LoginTrouble(login: login, result: result).error) }
+        isProven = true
+        return answer
     }
 
     /// A command that runs tells of the loss by its failure.
@@ -225,8 +197,6 @@ public actor NodeSession {
         await connection.close()
     }
 
-    // MARK: words
-
     private func secretJSON(_ value: some Encodable) throws(EnrollmentError) -> SecretBytes {
         do {
             var bytes = try DocumentJSON.encode(value)
@@ -236,45 +206,34 @@ public actor NodeSession {
                 reason: .documentRefused, message: "the document cannot be written: \(error)", followUp: .stalled)
         }
     }
+}
 
-    private func decode(_ result: ExecResult) throws(EnrollmentError) -> AgentReport {
-        do {
-            return try DocumentJSON.decode(AgentReport.self, from: result.standardOutput)
-        } catch {
-            let ending = result.signal.map { "was killed by SIG\($0)" } ?? "ended with status \(result.status ?? -1)"
-            let words = printable(String(decoding: result.standardError.suffix(400), as: UTF8.self), limit: 400)
-            throw EnrollmentError(
-                reason: .agentFailed,
-                message: "\(host): the agent gave no report (\(error)) and \(ending)\(words.isEmpty ? "" : ": " + words)",
-                followUp: .retry)
-        }
-    }
+/// A command, what it reads, and what it may take.
+struct HostOrder: Sendable {
+    /// In errors: `apply`, `the push of Envoy`.
+    var name: String
+    var command: RemoteCommand
+    var patience: Duration
+    /// Bytes that it may print, what a login prints before it left aside.
+    var outputBytes = 64 << 10
+    /// What it reads is big, or what it does is final.
+    var isWeighty = false
+    /// Asked for anew with each try.
+    var input: @Sendable () -> ByteSource
+}
 
-    private func refusal(_ report: AgentReport) -> EnrollmentError {
-        // The cause comes last; what the agent met before and bore stands behind it.
-        let problem = report.problems.last ?? AgentProblem(kind: .system, message: "the agent refused and gave no reason")
-        let others = report.problems.dropLast().map(\.message).joined(separator: "; ")
-        let reason: EnrollmentError.Reason
-        var followUp = EnrollmentError.FollowUp.retry
-        switch problem.kind {
-        case .foreignOwner: (reason, followUp) = (.foreignOwner, .stalled)
-        case .staleEpoch: (reason, followUp) = (.staleEpoch, .stalled)
-        case .unsupportedHost: (reason, followUp) = (.unsupportedHost, .stalled)
-        case .badDocument: (reason, followUp) = (.documentRefused, .stalled)
-        case .diskFull: reason = .diskFull
-        case .busy: reason = .busy
-        case .envoyInstall: reason = .envoyInstallFailed
-        case .envoyRejected, .envoyNotRunning, .wireGuard, .network, .system: reason = .agentFailed
-        }
-        return EnrollmentError(
-            reason: reason, message: "\(host): \(problem.message)" + (others.isEmpty ? "" : " (besides: \(others))"),
-            followUp: followUp, epochSeen: reason == .staleEpoch ? report.epoch : nil)
-    }
+/// What one command takes to run on a channel.
+struct ChannelCommand: Sendable {
+    var command: RemoteCommand
+    var name: String
+    var input: ByteSource
+    var ready: ReadyMark?
+    var limits: ExecLimits
 }
 
 /// A connection as a session uses it: commands, one after the other.
 struct NodeChannel: Sendable {
-    var execute: @Sendable (RemoteCommand, ByteSource) async throws(SSHError) -> ExecResult
+    var execute: @Sendable (ChannelCommand) async throws(SSHError) -> ExecResult
     var isAlive: @Sendable () -> Bool
     var statistics: @Sendable () -> SSHStatistics
     var onEnd: @Sendable (@escaping @Sendable () async -> Void) -> Void
@@ -283,7 +242,10 @@ struct NodeChannel: Sendable {
 
 extension NodeChannel {
     init(_ connection: SSHConnection) {
-        execute = { command, input throws(SSHError) in try await connection.execute(command, input: input) }
+        execute = { order throws(SSHError) in
+            try await connection.execute(
+                order.command, name: order.name, input: order.input, ready: order.ready, limits: order.limits)
+        }
         isAlive = { connection.isAlive }
         statistics = { connection.statistics }
         onEnd = { connection.onEnd($0) }

@@ -30,13 +30,14 @@ extension EnrollmentError {
         switch error.reason {
         case .hostKeyUnknown: reason = .hostKeyUnknown
         case .hostKeyChanged, .hostKeyRevoked: reason = .hostKeyChanged
-        case .authenticationRefused, .authenticationTimedOut: reason = .authenticationFailed
+        case .authenticationRefused, .secondFactorWanted, .authenticationTimedOut: reason = .authenticationFailed
         case .keyUnreadable: reason = .sshSecretInvalid
-        case .connectionLost, .idleTimedOut, .commandTimedOut, .closed, .cancelled: reason = .connectionLost
+        case .connectionLost, .idleTimedOut, .excess, .closed, .cancelled: reason = .connectionLost
+        case .commandTimedOut: reason = .timedOut
+        case .notReady: reason = .loginUnusable
         case .channelRefused, .outputTooLarge, .inputFailed: reason = .agentFailed
         case .nameUnresolvable, .unreachable, .refused, .connectTimedOut, .handshakeTimedOut, .notSSH, .noCommonAlgorithm,
-            .protocolFailure,
-            .outOfResources:
+            .protocolFailure, .outOfResources:
             reason = .unreachable
         }
         self.init(reason: reason, message: "\(error) (during \(step))", followUp: error.needsUser ? .waiting : .retry)

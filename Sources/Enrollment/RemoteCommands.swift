@@ -3,16 +3,27 @@ import SSH
 /// Every command that Tidegate ever runs on a VPS. None carries a value; values travel on standard input.
 enum NodeCommand {
     static let apply: RemoteCommand = "exec /usr/local/lib/tidegate/edge-agent apply"
-    static let installEnvoy: RemoteCommand = "exec /usr/local/lib/tidegate/edge-agent install-envoy"
-    static let teardown: RemoteCommand = "exec /usr/local/lib/tidegate/edge-agent teardown"
+    /// Reads the header's line, then Envoy by gzip, which every host has that took the agent.
+    static let installEnvoy: RemoteCommand = """
+        IFS= read -r header && { printf '%s\\n' "$header"; gzip -dc; } | /usr/local/lib/tidegate/edge-agent install-envoy
+        """
+    /// Says `absent` where there is nothing of ours. Where only the agent is missing or broken, something of ours may still run.
+    static let teardown: RemoteCommand = """
+        [ -e /usr/local/lib/tidegate/edge-agent ] || [ -e /etc/tidegate ] || { echo tidegate-absent; exit 0; }
+        exec /usr/local/lib/tidegate/edge-agent teardown
+        """
+    static let absent = "tidegate-absent"
 
-    /// Reads `BLOCKS SHA256`, then that many blocks of 64 KiB, then the document that the new agent applies at once.
+    static let installAgentAndApply: RemoteCommand = installAgent + "exec \"$home/edge-agent\" apply 9>&-"
+    static let installAgentAndTearDown: RemoteCommand = installAgent + "exec \"$home/edge-agent\" teardown 9>&-"
+
+    /// Reads `BLOCKS SHA256`, then that many blocks of 64 KiB, and leaves what the new agent is to read.
     ///
     /// dd reads block by block with read(2), so not a byte of the document is swallowed. The files are renamed into place one by
     /// one, `BUILD` last: a push that was cut leaves an agent that names another build, and is pushed again. What else is in
     /// the folder (Envoy) stays. Two that come at once (two EdgeNodes on one host) take turns. What fails is removed again, and told
     /// in the C locale, in which a full disk is recognized.
-    static let installAgentAndApply: RemoteCommand = """
+    private static let installAgent: RemoteCommand = """
         set -eu; umask 022; export LC_ALL=C
         home=/usr/local/lib/tidegate; new=/usr/local/lib/.tidegate-new
         fail() { echo "tidegate-install: $1" >&2; rm -rf "$new"; exit 65; }
@@ -24,12 +35,32 @@ enum NodeCommand {
             exec 9>/run/tidegate-install.lock
             flock -w 300 9 || { echo "tidegate-install: another installation on this host does not end" >&2; exit 65; }
         fi
-        read -r blocks sum || fail "nothing arrived"
         said=$(rm -rf "$new" 2>&1 && mkdir -p "$new/files" "$home" 2>&1) || case "$said" in
             *"Read-only"*) unfit "/usr/local/lib is read-only on this host, and the agent has its place there: mount it writable ($said)" ;;
             *) fail "cannot make folders under /usr/local/lib: $said" ;;
         esac
-        said=$(dd bs=65536 iflag=fullblock count="$blocks" of="$new/bundle.tar.gz" 2>&1) || fail "cannot write the bundle: $said"
+        # A push of which nothing comes for half a minute to a minute ends, with its SSH connection: its controller may have died with its
+        # network, and others wait for their turn. The agent that follows sees to its connection itself.
+        part=$new/part.$$
+        watch() {
+            before=none
+            while sleep 30 && [ -e "$part" ]; do
+                now=$(wc -c < "$part")
+                [ "$now" = "$before" ] || { before=$now; continue; }
+                rm -rf "$new"; process=$$
+                while [ "$process" -gt 1 ] && read -r name < "/proc/$process/comm"; do
+                    case $name in sshd*|dropbear*) kill "$process"; break ;; esac
+                    while read -r key value; do [ "$key" != PPid: ] || parent=$value; done < "/proc/$process/status"
+                    process=$parent
+                done
+                kill $$; exit
+            done
+        }
+        : 2>/dev/null >"$part" || fail "cannot write to /usr/local/lib"
+        (exec 9>&- </dev/null >/dev/null 2>&1; watch &)
+        read -r blocks sum || fail "nothing arrived"
+        said=$(dd bs=65536 iflag=fullblock count="$blocks" of="$part" 2>&1) || fail "cannot write the bundle: $said"
+        mv "$part" "$new/bundle.tar.gz"
         [ "$(sha256sum < "$new/bundle.tar.gz")" = "$sum  -" ] || fail "the bundle arrived incomplete or altered"
         said=$(tar -xzof "$new/bundle.tar.gz" -C "$new/files" 2>&1) || fail "cannot unpack the bundle: $said"
         sync
@@ -37,7 +68,7 @@ enum NodeCommand {
         mv -f "$new/files/BUILD" "$home/BUILD" || fail "cannot move the agent into place"
         sync; rm -rf "$new"
         said=$("$home/edge-agent" version 2>&1 </dev/null) || unfit "the agent does not start from $home ($said): is that mounted noexec?"
-        exec "$home/edge-agent" apply 9>&-
+
         """
 
     /// This status, and a message after this mark on standard error, mean that no try on this host will do.

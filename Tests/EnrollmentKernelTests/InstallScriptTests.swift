@@ -67,9 +67,10 @@ import Testing
 
     /// - Parameter size: of the file system that /usr/local/lib is, as mount(8) takes it.
     /// - Parameter prepare: run first, with `$root` as the host's root.
-    private func install(_ host: Host, _ input: [UInt8], size: String = "64m", prepare: String = "", by user: String = "") throws
-        -> Ending
-    {
+    /// - Parameter end: run when all of the input was sent; until then it stays open.
+    private func install(
+        _ host: Host, _ input: [UInt8], size: String = "64m", prepare: String = "", by user: String = "", end: String = ":"
+    ) throws -> Ending {
         try Data(input).write(to: folder.appendingPathComponent("input"))
         try write("\(NodeCommand.installAgentAndApply)", to: "script")
         let root =
@@ -89,7 +90,7 @@ import Testing
             cp -a before/. "$root/usr/local/lib/"
             \(prepare)
             status=0
-            cat input | PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin $enter /bin/sh -c "$(cat script)" >output 2>error || status=$?
+            { cat input; \(end); } | PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin $enter /bin/sh -c "$(cat script)" >output 2>error || status=$?
             echo $status >status
             cp -a "$root/usr/local/lib/." after/
             """, to: "harness")
@@ -153,6 +154,24 @@ import Testing
             for name in ["after", "root"] { try? FileManager.default.removeItem(at: folder.appendingPathComponent(name)) }
             try FileManager.default.createDirectory(at: folder.appendingPathComponent("after"), withIntermediateDirectories: true)
         }
+    }
+
+    /// The controller died with its network: nothing comes any more, and nobody says that nothing will.
+    @Test(arguments: [0, 100, 60_000]) func endsWithItsConnectionWhenNothingComes(length: Int) throws {
+        defer { cleanUp() }
+        try installOldAgent()
+        // Half a minute is a second here. What stands for sshd tells that it was asked to end.
+        let prepare = """
+            mount -t tmpfs tmpfs /usr/local/bin
+            printf '#!/bin/sh\\nexec /usr/bin/sleep 1\\n' > /usr/local/bin/sleep
+            printf '#!/bin/sh\\ntrap "exit 99" TERM\\n"$@"\\n' > sshd-session
+            chmod +x /usr/local/bin/sleep sshd-session
+            """
+        let sent = Array(try input(bundle(padding: 3_000_000)).prefix(length))
+        let ending = try install(.debian, sent, prepare: prepare, by: "./sshd-session", end: "/usr/bin/sleep 6")
+        #expect(ending.status == "99\n", "\(ending)")
+        #expect(installed("edge-agent") == Array(agent("old").utf8))
+        #expect(installed("received") == nil)
     }
 
     @Test(arguments: Host.allCases) func refusesAnAlteredBundle(host: Host) throws {

@@ -45,18 +45,19 @@ import Testing
         _ = try await session.apply(fullRelayDocument())
         #expect(host.words == ["probe", "apply", "apply"])
         #expect(host.commands[0].input == Array("hunter2\n".utf8))
-        #expect(host.texts[1] == "exec sudo -n -- /bin/sh -c 'exec /usr/local/lib/tidegate/edge-agent apply'")
+        #expect(host.texts[1].hasPrefix("exit 97\nexec sudo -n -- /bin/sh -c 'echo tidegate-begin "))
+        #expect(host.commands.map(\.isGated) == [true, false, false], "the password goes to a login that is known")
         #expect(host.commands[1].input == document, "a password nobody asks for is not sent")
         host.die()
         host.answer(.ended(status: 0, output: "root\n"), try applied())
         _ = try await session.apply(fullRelayDocument())
-        #expect(host.texts.last == "exec /usr/local/lib/tidegate/edge-agent apply")
+        #expect(host.texts.last?.contains("sudo") == false)
     }
 
     @Test func handsThePasswordToSudoAlone() async throws {
         let host = try FakeHost(.ended(status: 0, output: "password\n"), try applied())
         _ = try await session(host, password).apply(fullRelayDocument())
-        #expect(host.texts[1].hasPrefix("exec sudo -k -S -p '' -- /bin/sh -c 'line=; while"))
+        #expect(host.texts[1].hasPrefix("exit 97\nexec sudo -k -S -p '' -- /bin/sh -c 'line=; while"))
         #expect(host.commands[1].input == Array("hunter2\ntidegate-wait\ntidegate-input\n".utf8) + document)
         #expect(!host.texts.joined().contains("hunter2"))
     }
@@ -71,7 +72,7 @@ import Testing
         let session = try session(host, nil)
         _ = try await session.apply(fullRelayDocument())
         host.answer(
-            .ended(status: 1, error: "sudo: a password is required\n"),
+            .notBegun(status: 1, error: "sudo: a password is required\n"),
             .ended(status: 0, output: "refused\n", error: "sudo: no password was provided\n"))
         await #expect(throws: EnrollmentError.self) { try await session.apply(fullRelayDocument()) }
         #expect(host.words == ["probe", "apply", "apply", "probe"])
@@ -99,8 +100,8 @@ import Testing
                 "Defaults:admin !requiretty"
             ),
             (
-                .ended(status: 1, output: "This account is currently not available.\n"), true, .agentFailed,
-                "no plain command runs for the SSH user admin: This account is currently not available."
+                .foreign(status: 1, output: "This account is currently not available.\n"), true, .loginUnusable,
+                "the login of admin runs no command: it said \"This account is currently not available.\" and ended with status 1"
             ),
         ]
         for one in cases {
@@ -119,7 +120,7 @@ import Testing
     }
 
     @Test func tellsOfASudoThatReadsAhead() async throws {
-        let host = try FakeHost(.ended(status: 0, output: "password\n"), .ended(status: 67))
+        let host = try FakeHost(.ended(status: 0, output: "password\n"), .notBegun(status: 67))
         do {
             _ = try await session(host, password).apply(fullRelayDocument())
             Issue.record("was not told")

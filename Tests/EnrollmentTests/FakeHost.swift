@@ -12,20 +12,29 @@ import Synchronization
 final class FakeHost: Sendable {
     enum Answer: Sendable {
         case report(AgentReport)
+        /// The command was run, with what the login prints around it.
         case ended(status: Int32?, signal: String? = nil, output: String = "", error: String = "")
+        /// The shell was there, but what makes it root's ended it.
+        case notBegun(status: Int32, error: String = "")
+        /// Something else than our shell.
+        case foreign(status: Int32?, output: String = "", error: String = "")
         case fails(SSHError.Reason)
     }
 
     struct Command: Equatable, Sendable {
-        /// `apply`, `install-envoy`, `teardown`, `install` for the push of the agent, or `probe` for the question how to be root.
+        /// `apply`, `install-envoy`, `teardown`, `install` for the push of the agent that is to apply, `install-teardown`
+        /// for that which is to tear down, or `probe` for the question how to be root.
         var word: String
         var input: [UInt8]
+        /// Nothing was to be sent before the host showed that it runs what it is asked to.
+        var isGated = false
     }
 
     private struct State {
         var answers: [Answer]
         var commands: [Command] = []
         var texts: [String] = []
+        var limits: [ExecLimits] = []
         var connections = 0
         var closed = 0
         var isAlive = true
@@ -43,8 +52,9 @@ final class FakeHost: Sendable {
 
     var commands: [Command] { state.withLock { $0.commands } }
     var words: [String] { commands.map(\.word) }
-    /// The commands as the far side's shell sees them.
+    /// The scripts as the far side's shell gets them.
     var texts: [String] { state.withLock { $0.texts } }
+    var limits: [ExecLimits] { state.withLock { $0.limits } }
     var connections: Int { state.withLock { $0.connections } }
     var closed: Int { state.withLock { $0.closed } }
 
@@ -80,7 +90,7 @@ final class FakeHost: Sendable {
         }
         if let refusal { throw error(refusal) }
         return NodeChannel(
-            execute: { command, input throws(SSHError) in try self.execute(command, input) },
+            execute: { command throws(SSHError) in try self.execute(command) },
             isAlive: { self.state.withLock { $0.isAlive } },
             statistics: {
                 var statistics = SSHStatistics()
@@ -91,29 +101,44 @@ final class FakeHost: Sendable {
             close: { self.state.withLock { $0.closed += 1 } })
     }
 
-    private func execute(_ command: RemoteCommand, _ input: ByteSource) throws(SSHError) -> ExecResult {
-        let text = "\(command)"
+    /// What the login prints by itself, before and after.
+    private static let noise = (before: "Welcome to vps01\n{\"ok\":true}", after: "bye\n")
+
+    private func execute(_ command: ChannelCommand) throws(SSHError) -> ExecResult {
+        let text = "\(command.command)"
+        let nonce = String(text.split(separator: "tidegate-shell ", maxSplits: 1).last?.prefix(32) ?? "")
+        let all = Self.contents(command.input)
+        let run = all.firstRange(of: Array("\ntidegate-run\n".utf8)) ?? all.endIndex..<all.endIndex
+        let script = String(decoding: all[..<run.lowerBound], as: UTF8.self)
+        let bytes = Array(all[run.upperBound...])
         let word =
-            text.contains("exit 65")
-            ? "install"
-            : text.contains("echo free")
-                ? "probe" : text.split(separator: " ").last.map { String($0.filter { $0 != "'" }) } ?? ""
-        let bytes = Self.contents(input)
+            script.contains("exit 65")
+            ? script.contains("teardown 9") ? "install-teardown" : "install"
+            : script.contains("echo free")
+                ? "probe" : ["install-envoy", "teardown", "apply"].first { script.contains("edge-agent \($0)") } ?? ""
         let answer = state.withLock { state in
-            state.commands.append(Command(word: word, input: bytes))
-            state.texts.append(text)
+            state.commands.append(Command(word: word, input: bytes, isGated: command.ready != nil))
+            state.texts.append(script)
+            state.limits.append(command.limits)
             return state.answers.isEmpty
                 ? Answer.ended(status: 99, error: "not told what to answer") : state.answers.removeFirst()
         }
+        func result(_ status: Int32?, _ output: [UInt8], _ error: String = "", signal: String? = nil) -> ExecResult {
+            ExecResult(
+                status: status, signal: signal, standardOutput: output, standardError: Array(error.utf8),
+                inputBytesSent: all.count)
+        }
+        let shell = Array("\(Self.noise.before)tidegate-shell \(nonce)\n".utf8)
+        func framed(_ output: [UInt8], _ status: Int32?) -> [UInt8] {
+            let end = status.map { "tidegate-end \(nonce) \($0)\n\(Self.noise.after)" } ?? ""
+            return shell + Array("tidegate-begin \(nonce)\n".utf8) + output + Array(end.utf8)
+        }
         switch answer {
-        case .report(let report):
-            let json = (try? DocumentJSON.encode(report)) ?? []
-            return ExecResult(
-                status: 0, signal: nil, standardOutput: json + [0x0A], standardError: [], inputBytesSent: bytes.count)
+        case .report(let report): return result(0, framed(((try? DocumentJSON.encode(report)) ?? []) + [0x0A], 0))
         case .ended(let status, let signal, let output, let error):
-            return ExecResult(
-                status: status, signal: signal, standardOutput: Array(output.utf8), standardError: Array(error.utf8),
-                inputBytesSent: bytes.count)
+            return result(signal == nil ? 0 : nil, framed(Array(output.utf8), status), error, signal: signal)
+        case .notBegun(let status, let error): return result(status, shell, error)
+        case .foreign(let status, let output, let error): return result(status, Array(output.utf8), error)
         case .fails(let reason): throw error(reason)
         }
     }

@@ -1,4 +1,5 @@
 import Fixtures
+import Foundation
 import NetworkTypes
 import NodeDocument
 import Sodium
@@ -50,10 +51,12 @@ import Testing
         let host = try FakeHost(.report(try report(.applied)))
         let session = try host.session(bundle: bundle, envoy: file)
         #expect(try await session.apply(fullRelayDocument()) == report(.applied))
-        #expect(host.commands == [.init(word: "apply", input: try DocumentJSON.encode(fullRelayDocument()))])
-        // And again over the same connection.
+        let document = try DocumentJSON.encode(fullRelayDocument())
+        #expect(host.commands == [.init(word: "apply", input: document, isGated: true)])
+        // And again over the same connection, whose login is known by now: that costs no round trip more.
         host.answer(.report(try report(.applied)))
         _ = try await session.apply(fullRelayDocument())
+        #expect(host.commands.last == .init(word: "apply", input: document, isGated: false))
         #expect(host.connections == 1)
         await session.close()
         #expect(host.closed == 1)
@@ -83,7 +86,7 @@ import Testing
         let answers: [FakeHost.Answer] = [
             .ended(status: 127, error: "sh: not found"), .ended(status: 126, error: "Permission denied"),
             .report(try report(.needsAgent)),
-            .ended(status: nil, signal: "SEGV"),
+            .ended(status: 139, error: "Segmentation fault"),
         ]
         let document = try DocumentJSON.encode(fullRelayDocument())
         for answer in answers {
@@ -93,7 +96,7 @@ import Testing
             // Its length in blocks, its digest, itself, and at once what it shall apply.
             let header = Array("1 \(bundle.sha256)\n".utf8)
             let padded = Array("bundle".utf8) + [UInt8](repeating: 0, count: 65530)
-            #expect(host.commands.last?.input == header + padded + document)
+            #expect(host.commands.last == .init(word: "install", input: header + padded + document, isGated: true))
         }
     }
 
@@ -109,8 +112,10 @@ import Testing
             .ended(status: 127), .report(try report(.needsEnvoy)), .report(try report(.observed)), .report(try report(.applied)))
         _ = try await apply(host)
         #expect(host.words == ["apply", "install", "install-envoy", "apply"])
-        let header = #"{"length":5,"sha256":"\#(SHA256.digest(of: "ENVOY"))","version":"1.40.0"}"# + "\n"
-        #expect(host.commands[2].input == Array((header + "ENVOY").utf8))
+        let header = Array((#"{"length":5,"sha256":"\#(SHA256.digest(of: "ENVOY"))","version":"1.40.0"}"# + "\n").utf8)
+        #expect(host.commands[2].input.starts(with: header))
+        #expect(try unzipped(Array(host.commands[2].input.dropFirst(header.count))) == Array("ENVOY".utf8))
+        #expect(host.commands[2].isGated)
         #expect(host.connections == 1)
     }
 
@@ -213,15 +218,15 @@ import Testing
     }
 
     @Test func tellsWhenThereIsNoReport() async throws {
-        let garbage = try await failure(try FakeHost(.ended(status: 3, output: "Welcome!\n", error: "panic\u{1B}[2J at 7")))
+        let garbage = try await failure(try FakeHost(.ended(status: 3, output: "Out!\n", error: "panic\u{1B}[2J at 7")))
         #expect(garbage?.reason == .agentFailed)
         #expect(
             garbage?.message
-                == "203.0.113.10: the agent gave no report (not valid JSON) and ended with status 3: panic\\u{1b}[2J at 7")
+                == "203.0.113.10: the agent gave no report (not valid JSON) and ended with status 3: Out!; panic\\u{1b}[2J at 7")
         let silent = try await failure(try FakeHost(.ended(status: 0)))
         #expect(silent?.message == "203.0.113.10: the agent gave no report (not valid JSON) and ended with status 0")
         let killed = try await failure(try FakeHost(.ended(status: nil, signal: "KILL", output: "{")))
-        #expect(killed?.message == "203.0.113.10: the agent gave no report (not valid JSON) and was killed by SIGKILL")
+        #expect(killed?.message == "203.0.113.10: the agent gave no report (not valid JSON) and was killed by SIGKILL: {")
     }
 
     @Test func tellsWhyTheAgentCouldNotBeInstalled() async throws {
@@ -248,12 +253,14 @@ import Testing
 
     @Test func tearsDown() async throws {
         let owner = Owner(installation: "i", namespace: "n", name: "x")
-        let host = try FakeHost(.report(try report(.applied)), .ended(status: 127))
+        let host = try FakeHost(.report(try report(.applied)), .ended(status: 0, output: "tidegate-absent\n"))
         let session = try host.session(bundle: bundle, envoy: file)
         #expect(try await session.teardown(TeardownRequest(owner: owner, epoch: 3))?.outcome == .applied)
         let input = #"{"epoch":3,"installation":"i","name":"x","namespace":"n"}"#
-        #expect(host.commands.first == .init(word: "teardown", input: Array(input.utf8)), "an older agent reads it as an Owner")
-        // Where there is no agent there is nothing of ours, and none is pushed for it.
+        #expect(
+            host.commands.first == .init(word: "teardown", input: Array(input.utf8), isGated: true),
+            "an older agent reads it as an Owner")
+        // Where the host says so there is nothing of ours, and no agent is pushed for it.
         #expect(try await session.teardown(TeardownRequest(owner: owner, epoch: 3)) == nil)
         #expect(host.words == ["teardown", "teardown"])
         host.answer(.report(try report(.refused, [AgentProblem(kind: .foreignOwner, message: "theirs")])))
@@ -261,4 +268,68 @@ import Testing
             try await session.teardown(TeardownRequest(owner: owner, epoch: 3))
         }
     }
+    /// Only the host's own answer to our question is believed: not that of another shell, nor of one that ends early, nor a broken agent.
+    @Test func doesNotTakeSilenceForAbsence() async throws {
+        let owner = Owner(installation: "i", namespace: "n", name: "x")
+        let request = TeardownRequest(owner: owner, epoch: 3)
+        for answer: FakeHost.Answer in [
+            .foreign(status: 127, error: "sh: 1: exec: not found"), .foreign(status: 0, output: "tidegate-absent\n"),
+            .notBegun(status: 127), .ended(status: nil, signal: "KILL"), .ended(status: 1),
+        ] {
+            let host = try FakeHost(answer)
+            let session = try host.session(bundle: bundle, envoy: file)
+            await #expect(throws: EnrollmentError.self) { try await session.teardown(request) }
+            #expect(host.words == ["teardown"])
+        }
+        // Something of ours is there, and no agent that starts: another does it.
+        let host = try FakeHost(.ended(status: 127), .report(try report(.applied)))
+        #expect(try await host.session(bundle: bundle, envoy: file).teardown(request)?.outcome == .applied)
+        #expect(host.words == ["teardown", "install-teardown"])
+    }
+
+    // MARK: bounds
+
+    /// A deadline for each step, whatever a host goes on saying.
+    @Test func everyStepHasATime() async throws {
+        let host = try FakeHost(
+            .ended(status: 127), .report(try report(.needsEnvoy)), .report(try report(.observed)), .report(try report(.applied)))
+        _ = try await apply(host)
+        #expect(host.limits.map(\.timeout) == [.seconds(180), .seconds(242), .seconds(60), .seconds(180)])
+        let slow = try FakeHost(.fails(.commandTimedOut(command: "apply", after: .seconds(180))))
+        let error = try await failure(slow)
+        #expect(error?.reason == .timedOut)
+        #expect(error?.message == "ssh root@203.0.113.10:22: \"apply\" did not end within 180 s (during apply)")
+        #expect(slow.words == ["apply"])
+    }
+
+    @Test func aDownloadMayTakeItsTimeOnce() async throws {
+        let url = try EnvoySource(parsing: "https://example.com/envoy", version: "1.40.0", sha256: SHA256.digest(of: "e"))
+        let host = try FakeHost(.report(try report(.applied)), .report(try report(.applied)))
+        let session = try host.session(bundle: bundle, envoy: url)
+        for _ in 0..<2 { _ = try await session.apply(fullRelayDocument()) }
+        #expect(host.limits.map(\.timeout) == [.seconds(800), .seconds(180)])
+    }
+
+    @Test func aReportBeyondItsBoundsIsNone() async throws {
+        let drift = String(repeating: #""","#, count: 200_000)
+        let error = try await failure(try FakeHost(.ended(status: 0, output: #"{"drift":[\#(drift)""]}"#)))
+        #expect(error?.reason == .agentFailed)
+        #expect(error?.message.contains("more than a report may be") == true)
+    }
+}
+
+/// What gzip(1) makes of it.
+private func unzipped(_ bytes: [UInt8]) throws -> [UInt8] {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/gzip")
+    process.arguments = ["-dc"]
+    let (input, output) = (Pipe(), Pipe())
+    process.standardInput = input
+    process.standardOutput = output
+    try process.run()
+    input.fileHandleForWriting.write(Data(bytes))
+    try input.fileHandleForWriting.close()
+    let result = [UInt8](output.fileHandleForReading.readDataToEndOfFile())
+    process.waitUntilExit()
+    return result
 }

@@ -1,6 +1,7 @@
 import NetworkTypes
 import NodeDocument
 import Sodium
+import Synchronization
 import TestFiles
 import Testing
 
@@ -97,5 +98,38 @@ import Testing
     func namesAFileThatCannotBeRead(path: String, why: String) {
         let error = #expect(throws: InvalidValue.self) { try EnvoySource(parsing: path, version: "1", sha256: nil) }
         #expect(error?.reason == "cannot be read: \(why)")
+    }
+}
+
+/// What a push shows and sends.
+@Suite struct PushTests {
+    @Test func aBarIsAsWideAsItIs() {
+        #expect(progressBar(0, width: 10) == "[----------]   0 %")
+        #expect(progressBar(55, width: 10) == "[#####-----]  55 %")
+        #expect(progressBar(100, width: 10) == "[##########] 100 %")
+        #expect(progressBar(250, width: 4) == "[####] 250 %")
+    }
+
+    /// Whatever the size of the buffer that it is read into, and again from the start with each source.
+    @Test func aFileIsCompressedAsItIsRead() throws {
+        let folder = try TemporaryFolder()
+        let content = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 / 7) }
+        let path = try folder.write("envoy", content)
+        for size in [7, 4096, 1 << 20] {
+            let seen = Mutex(0)
+            var reader = ByteSourceReader(.compressedFile(path: path) { count in seen.withLock { $0 = count } })
+            var sent: [UInt8] = []
+            var buffer = [UInt8](repeating: 0, count: size)
+            while true {
+                let count = try buffer.withUnsafeMutableBytes { try reader.read(into: $0) }
+                if count == 0 { break }
+                sent += buffer[..<count]
+            }
+            #expect(sent.starts(with: [0x1F, 0x8B]) && sent.count < 20_000)
+            #expect(seen.withLock { $0 } == content.count)
+        }
+        var missing = ByteSourceReader(.compressedFile(path: path + "-gone") { _ in })
+        var buffer = [UInt8](repeating: 0, count: 10)
+        #expect(throws: InputFailure.self) { try buffer.withUnsafeMutableBytes { try missing.read(into: $0) } }
     }
 }
