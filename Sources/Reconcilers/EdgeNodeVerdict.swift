@@ -28,9 +28,22 @@ func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: Stri
     set("Enrolled", enrolled)
     set("TunnelEstablished", tunnel)
     set("ConfigSynced", synced.condition)
-    set("Ready", [enrolled, synced.serving, tunnel].first { !$0.isTrue } ?? Verdict(.true, "Ready", readyMessage(outcome)))
+    let carrying = carryingVerdict(outcome)
+    set(
+        "Ready",
+        [enrolled, synced.serving, tunnel, carrying].first { !$0.isTrue } ?? Verdict(.true, "Ready", readyMessage(outcome)))
 
-    guard let report = outcome.report else { return status }
+    guard let report = outcome.report else {
+        // What the VPS said last, as far as the pods do not say otherwise.
+        status.uplinks = status.uplinks.map { uplink in
+            var result = uplink
+            let peer = outcome.plan.relay.wireGuard.peers.first { $0.publicKey == uplink.publicKey }
+            if let peer, outcome.objection(to: peer.ordinal) != nil { result.ready = false }
+            return result
+        }
+        if !status.uplinks.isEmpty { status.countReadyUplinks(of: outcome.node) }
+        return status
+    }
     status.relayPublicKey = report.relayPublicKey ?? status.relayPublicKey
     status.wireGuardKind = report.wireGuardKind
     status.envoyVersion = report.envoyVersion
@@ -41,25 +54,40 @@ func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: Stri
         let seen = report.peers.first { $0.publicKey == peer.publicKey }
         let before = previous?.uplinks.first { $0.publicKey == peer.publicKey }
         return UplinkStatus(
-            name: "\(outcome.node.metadata.name)-uplink-\(peer.ordinal)", tunnelIP: peer.address, publicKey: peer.publicKey,
-            lastHandshake: seen?.handshakeAge.map(timestamp) ?? before?.lastHandshake, ready: seen?.uplink?.ready ?? false)
+            name: "\(outcome.uplinkName)-\(peer.ordinal)", tunnelIP: peer.address, publicKey: peer.publicKey,
+            lastHandshake: seen?.believableAge.map(timestamp) ?? before?.lastHandshake,
+            ready: seen.map { outcome.isReady($0) } ?? false)
     }
-    status.readyUplinks = "\(status.uplinks.count { $0.ready })/\(outcome.node.spec.uplink.replicas)"
+    status.countReadyUplinks(of: outcome.node)
     return status
+}
+
+extension PeerReport {
+    /// Seconds since the handshake, as the VPS says; nil also for what no clock can have shown, which is no date to tell anybody.
+    fileprivate var believableAge: Int? { handshakeAge.flatMap { (0...315_360_000).contains($0) ? $0 : nil } }
+}
+
+extension EdgeNodeStatus {
+    fileprivate mutating func countReadyUplinks(of node: EdgeNode) {
+        readyUplinks = "\(uplinks.count { $0.ready })/\(node.spec.uplink.replicas)"
+    }
 }
 
 /// The status of a node that could not be reconciled at all: what was known stays, and Ready says why it may be out of date.
 func failedStatus(_ failure: NodeFailure, of node: EdgeNode, now: String) -> EdgeNodeStatus {
     var status = node.status ?? EdgeNodeStatus()
     status.observedGeneration = node.metadata.generation
-    for type in ["Ready", "ConfigSynced"] {
+    for type in failedConditions {
         status.conditions.set(
             Condition(
-                type: type, status: .false, reason: failure.reason, message: failure.message,
+                type: type, status: .false, reason: failure.reason, message: failure.fullMessage,
                 observedGeneration: node.metadata.generation), now: now)
     }
     return status
 }
+
+/// What a node that could not be reconciled is not.
+let failedConditions = ["Ready", "ConfigSynced"]
 
 private struct Verdict {
     var status: Condition.Status
@@ -76,27 +104,33 @@ private struct Verdict {
 }
 
 private func enrolledVerdict(_ outcome: NodeOutcome) -> Verdict {
-    if outcome.report == nil, let failure = outcome.failure { return Verdict(.false, failure.reason, failure.message) }
+    if outcome.report == nil, let failure = outcome.failure { return Verdict(.false, failure.reason, failure.fullMessage) }
     guard let report = outcome.report, report.relayPublicKey != nil else {
         return Verdict(
-            .false, outcome.failure?.reason ?? "NotYetEnrolled", outcome.failure?.message ?? "the VPS has not been enrolled yet")
+            .false, outcome.failure?.reason ?? "NotYetEnrolled",
+            outcome.failure?.fullMessage ?? "the VPS has not been enrolled yet")
     }
     return Verdict(.true, "Enrolled", "agent \(report.agentBuild) answers on \(outcome.node.spec.address)")
 }
 
 private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
     let peers = outcome.plan.relay.wireGuard.peers
+    if let fallen = fallenPods(outcome) { return fallen }
     guard let report = outcome.report else {
         return Verdict(.unknown, "NotReached", "the VPS was not reached, so nothing is known of the tunnel")
     }
     let known = Set(peers.map(\.publicKey))
     // One that answers through the tunnel has a session, whatever the VPS's clock says.
     let fresh = report.peers.filter {
-        known.contains($0.publicKey) && ($0.uplink != nil || ($0.handshakeAge ?? .max) <= staleHandshakeSeconds)
+        known.contains($0.publicKey) && outcome.objection(to: $0.ordinal) == nil
+            && ($0.uplink != nil || ($0.believableAge ?? .max) <= staleHandshakeSeconds)
     }
     if fresh.count == peers.count, !peers.isEmpty {
         if let narrow = narrowPath(fresh, wanted: outcome.plan.relay.wireGuard.mtu) {
             return Verdict(.true, "PathMTUTooSmall", narrow)
+        }
+        if let (ordinal, words) = fresh.lazy.compactMap({ peer in peer.uplink?.crowding.map { (peer.ordinal, $0) } }).first {
+            return Verdict(.true, "ConntrackTooSmall", "on the host of uplink \(ordinal), \(words)")
         }
         let all = peers.count == 1 ? "the uplink has" : "all \(peers.count) uplinks have"
         return Verdict(.true, "HandshakeFresh", "\(all) shaken hands within \(staleHandshakeSeconds) s")
@@ -107,12 +141,37 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
             .true, "SomeUplinksDown",
             "\(fresh.count) of \(peers.count) uplinks are connected; down: \(missing.joined(separator: ", "))")
     }
+    // What it knows of itself comes before what could be wrong elsewhere.
+    if let words = outcome.uplinkComplaint { return Verdict(.false, "UplinkFailed", "the uplink on this host: \(words)") }
     if let dropped = report.tunnelDropped { return Verdict(.false, "BlockedByFirewall", dropped) }
     let port = outcome.node.spec.tunnel.listenPort
     return Verdict(
         .false, "NoHandshake",
         "no uplink has shaken hands within \(staleHandshakeSeconds) s; see whether the uplinks run, and whether UDP port \(port) of "
             + "\(outcome.node.spec.address) is open in the provider's firewall")
+}
+
+/// That no pod is left that could have a tunnel; nil where one may.
+private func fallenPods(_ outcome: NodeOutcome) -> Verdict? {
+    let ordinals = outcome.plan.relay.wireGuard.peers.map(\.ordinal)
+    let fallen = ordinals.compactMap { ordinal in outcome.objection(to: ordinal).map { (ordinal, $0) } }
+    guard let first = fallen.first, fallen.count == ordinals.count else { return nil }
+    let pods = "the pods \(outcome.uplinkName)-* in namespace \(outcome.node.spec.uplink.namespace)"
+    if fallen.allSatisfy(\.1.isGone) {
+        return Verdict(
+            .false, "UplinkPodsMissing", "no uplink has a pod that serves (\(first.0): \(first.1.words)); see \(pods)")
+    }
+    return Verdict(
+        .false, "UplinkPodsNotReady",
+        "no uplink's pod is ready any more (\(first.0): \(first.1.words)): it has no tunnel to the VPS, or has stopped; "
+            + "see \(pods)")
+}
+
+/// Whether an uplink is ready; one that shook hands may still have no document, or be silent.
+private func carryingVerdict(_ outcome: NodeOutcome) -> Verdict {
+    let ready = Verdict(.true, "Ready", "")
+    guard let report = outcome.report, !report.peers.isEmpty, !report.peers.contains(where: outcome.isReady) else { return ready }
+    return Verdict(.false, BindingStatus.Reason.uplinksDown.rawValue, uplinksDownMessage(outcome, report))
 }
 
 /// The uplinks whose path drops packets of the tunnel's size; they go on with smaller ones, but what Envoy sends by UDP is lost.
@@ -128,7 +187,7 @@ private func narrowPath(_ peers: [PeerReport], wanted: Int) -> String? {
 /// `condition` tells of every deviation; `serving` is false only when the configuration as a whole is not in force.
 private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, serving: Verdict) {
     if let failure = outcome.failure {
-        let verdict = Verdict(.false, failure.reason, failure.message)
+        let verdict = Verdict(.false, failure.reason, failure.fullMessage)
         return (verdict, verdict)
     }
     guard let report = outcome.report, report.hash == outcome.relayHash else {
@@ -147,6 +206,9 @@ private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, servi
         guard let problem = planned.problem else { continue }
         let reason = BindingStatus.Reason.tlsSecretIncomplete.rawValue
         return (Verdict(.false, reason, "binding \(planned.id): \(problem)"), serving)
+    }
+    if let (name, refusal) = report.refusedBindings?.min(by: { $0.key < $1.key }) {
+        return (Verdict(.false, BindingStatus.Reason.rejectedByEnvoy.rawValue, "binding \(name): \(refusal)"), serving)
     }
     let reasons: [ListenerReport.State: BindingStatus.Reason] = [
         .portInUse: .portInUse, .rejected: .rejectedByEnvoy, .filtered: .blockedByFirewall,

@@ -1,4 +1,5 @@
 public import EdgeAPI
+import NetworkTypes
 public import NodeDocument
 public import Planning
 public import Sodium
@@ -16,9 +17,22 @@ public struct NodeOutcome: Sendable {
     public var report: AgentReport?
     /// Why the VPS is not what the plan says; nil when it is.
     public var failure: NodeFailure?
+    /// The relay's key that the uplinks' part is made for; nil while it is unknown.
+    var relayPublicKey: WireGuardPublicKey?
+    /// When the VPS was asked for `report`, or for `heard`.
+    var askedAt = ContinuousClock.now
+    /// What the VPS said last, where it did not answer this time; nil otherwise.
+    var heard: Heard?
+    /// What the cluster says of the uplinks' pods; nil where there are none, or nothing was told yet.
+    var pods: UplinkPods?
+    /// What the uplink on this host is held up by, in its own words; nil for nothing, and where none runs here.
+    var uplinkComplaint: String?
+    var formers = FormerDocuments()
+    /// What the uplinks are called, but for `-` and the ordinal.
+    var uplinkName: String
     /// Bindings whose private key is known to have been copied to the VPS.
     var keysOnEdge: Set<BindingID> = []
-    /// How often in a row this same configuration was looked at and did not carry traffic.
+    /// How often in a row this same configuration was looked at and waited for the same.
     var unsettledLooks = 0
 
     public init(
@@ -31,6 +45,7 @@ public struct NodeOutcome: Sendable {
         self.uplinkHash = uplinkHash
         self.report = report
         self.failure = failure
+        uplinkName = plainUplinkName(of: node)
     }
 
     /// Without the configuration itself, which is sent and done with: the keys in it are not kept, nor is its bulk.
@@ -39,19 +54,65 @@ public struct NodeOutcome: Sendable {
         result.plan.relay.envoy.bootstrap = ""
         result.plan.relay.envoy.listeners = []
         result.plan.relay.envoy.clusters = []
-        result.plan.relay.envoy.endpoints = []
+        result.plan.relay.envoy.probes = nil
         result.plan.relay.envoy.secrets = []
         result.plan.relay.envoy.tlsFiles = []
         return result
     }
 
-    /// Whether the configuration is in force from end to end: every uplink holds it and is ready, no listener is still coming up, and
-    /// no uplink is still on its way out.
-    var isSettled: Bool {
-        guard let report, failure == nil, !report.peers.isEmpty else { return false }
-        if plan.relay.wireGuard.peers.contains(where: { $0.ordinal >= node.spec.uplink.replicas }) { return false }
-        return report.peers.allSatisfy { $0.uplink?.ready == true && $0.uplink?.hash == uplinkHash }
-            && !report.listeners.contains { $0.state == .pending || $0.state == .filtered } && report.starved.isEmpty
+    /// What is not in force from end to end; nil when every uplink holds the configuration and is ready, no listener is still coming
+    /// up, no uplink is still on its way out, and every target answers.
+    var wait: NextLook.Wait? {
+        guard let report, failure == nil, !report.peers.isEmpty else { return .uplinks }
+        if plan.relay.wireGuard.peers.contains(where: { $0.ordinal >= node.spec.uplink.replicas }) { return .uplinks }
+        let areUp = report.peers.allSatisfy {
+            $0.uplink?.ready == true && $0.uplink?.hash == uplinkHash && objection(to: $0.ordinal) == nil
+        }
+        guard areUp, !report.listeners.contains(where: { $0.state.isPassing }), report.starved.isEmpty else { return .uplinks }
+        return report.peers.contains { $0.uplink?.targets.contains { $0.reachable == false } == true } ? .targets : nil
+    }
+
+    var isSettled: Bool { wait == nil }
+
+    /// The VPS's word before it fell silent.
+    struct Heard: Sendable {
+        var report: AgentReport
+        /// Bindings that are otherwise planned since then.
+        var changed: Set<BindingID>
+    }
+
+    /// Takes over what the VPS said before, for the time in which it does not answer.
+    mutating func keepWord(of before: NodeOutcome) {
+        guard report == nil, failure != nil else { return }
+        guard var word = before.heard ?? before.word else { return }
+        let known = Dictionary(before.plan.planned.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        word.changed.formUnion(plan.planned.filter { known[$0.id]?.isSameOnEdge(as: $0) != true }.map(\.id))
+        heard = word
+        askedAt = before.askedAt
+    }
+
+    private var word: Heard? {
+        guard failure == nil, let report, report.hash == relayHash else { return nil }
+        return Heard(report: report, changed: [])
+    }
+
+    /// Whether a pod is ready now: its uplink hears from the VPS through the tunnel, whether or not we do.
+    var hasReadyPod: Bool { pods?.pods.values.contains { $0.isReady && !$0.isLeaving } == true }
+
+    /// Why the uplink counts as down, whatever the VPS said of it; nil for nothing.
+    func objection(to ordinal: Int) -> UplinkPods.Objection? { pods?.objection(to: ordinal, askedAt: askedAt) }
+
+    /// Whether the VPS said that the uplink is ready, and nothing speaks against it.
+    func isReady(_ peer: PeerReport) -> Bool { peer.uplink?.ready == true && objection(to: peer.ordinal) == nil }
+}
+
+extension ListenerReport.State {
+    /// Whether it may change soon, and nothing tells of it.
+    fileprivate var isPassing: Bool {
+        switch self {
+        case .pending, .filtered, .unforwarded: true
+        case .active, .portInUse, .rejected: false
+        }
     }
 }
 
@@ -60,8 +121,11 @@ public struct NodeFailure: Error, Hashable, Sendable {
     public enum FollowUp: Hashable, Sendable {
         /// It may pass by itself: try again, with backoff.
         case retry
-        /// Something named in the message has to come first; its arrival triggers the next try.
+        /// Something named in the message has to come first. Its arrival triggers the next try where that can be watched, and a short
+        /// wait does elsewhere.
         case waiting
+        /// The VPS itself turned us away. Each try may count against us there (fail2ban, faillock), so they are few.
+        case refused
         /// The user has to act.
         case stalled
     }
@@ -70,65 +134,15 @@ public struct NodeFailure: Error, Hashable, Sendable {
     public var reason: String
     public var message: String
     public var followUp: FollowUp
+    /// When it is tried again; nil where the message need not say so.
+    var retryIn: Duration?
+
+    /// With the next try.
+    var fullMessage: String { retryIn.map { "\(message); \(NextLook.words(retryIn: $0))" } ?? message }
 
     public init(reason: String, message: String, followUp: FollowUp) {
         self.reason = reason
         self.message = message
         self.followUp = followUp
-    }
-}
-
-/// An outcome with its parts by name, so that the status of each of 10,000 bindings is told without a search.
-final class IndexedOutcome: Sendable {
-    let outcome: NodeOutcome
-    let conflicts: [BindingID: Conflict]
-    let planned: [BindingID: PlannedBinding]
-    let listeners: [String: ListenerReport]
-    /// Uplinks that are ready, whatever document they hold.
-    let readyUplinks: Int
-    /// Those of them that hold the present document.
-    let currentUplinks: Int
-    /// What the current uplinks say of each binding's target.
-    let targets: [String: [TargetReport]]
-
-    init(_ outcome: NodeOutcome) {
-        self.outcome = outcome
-        conflicts = Dictionary(outcome.plan.conflicts.map { ($0.binding, $0) }, uniquingKeysWith: { first, _ in first })
-        planned = Dictionary(outcome.plan.planned.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-        listeners = Dictionary((outcome.report?.listeners ?? []).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-        let ready = (outcome.report?.peers ?? []).compactMap(\.uplink).filter(\.ready)
-        let current = ready.filter { $0.hash == outcome.uplinkHash }
-        readyUplinks = ready.count
-        currentUplinks = current.count
-        targets = Dictionary(grouping: current.flatMap(\.targets), by: \.binding)
-    }
-}
-
-/// The last outcome of each EdgeNode, shared by the reconcilers.
-public final class NodeOutcomes: Sendable {
-    private let outcomes = Mutex<[ObjectName: IndexedOutcome]>([:])
-
-    public init() {}
-
-    /// The last outcome of the EdgeNode; nil when there was none.
-    public func outcome(of name: ObjectName) -> NodeOutcome? { self[name]?.outcome }
-
-    /// How many bindings there are by the reason of their Ready.
-    public func reasons(of portBindings: [PortBinding], node: EdgeNode) -> [BindingStatus.Reason: Int] {
-        let facts = self[node.metadata.objectName]
-        var counts: [BindingStatus.Reason: Int] = [:]
-        for portBinding in portBindings {
-            for status in portBindingStatus(portBinding, node: node, outcome: facts, previous: nil, now: "").bindings {
-                counts[status.reason, default: 0] += 1
-            }
-        }
-        return counts
-    }
-
-    subscript(name: ObjectName) -> IndexedOutcome? { outcomes.withLock { $0[name] } }
-
-    func set(_ outcome: NodeOutcome?, for name: ObjectName) {
-        let indexed = outcome.map(IndexedOutcome.init)
-        outcomes.withLock { $0[name] = indexed }
     }
 }

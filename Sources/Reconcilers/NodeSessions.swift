@@ -20,12 +20,16 @@ public actor NodeSessions {
     public static let graceAfterLoss: Duration = .seconds(5)
 
     /// Sessions over SSH, each with its own connection.
-    public init(bundle: AgentBundle, envoy: EnvoySource, envoyVersion: String, logger: Logger) {
+    /// - Parameter sendsPasswordsUnchecked: see `NodeTarget`.
+    public init(
+        bundle: AgentBundle, envoy: EnvoySource, envoyVersion: String, sendsPasswordsUnchecked: Bool = false, logger: Logger
+    ) {
         self.init(agentBuild: bundle.build, envoyRelease: envoy.release(version: envoyVersion)) {
             node, secret, onLoss throws(EnrollmentError) in
             var logger = logger
             logger[metadataKey: "edgeNode"] = "\(node.metadata.objectName)"
-            let target = try NodeTarget(spec: node.spec, secret: secret)
+            let target = try NodeTarget(
+                spec: node.spec, secret: secret, sendsPasswordsUnchecked: sendsPasswordsUnchecked)
             return NodeLink(
                 NodeSession(target: target, bundle: bundle, envoy: envoy, logger: logger, onLoss: onLoss),
                 fingerprint: target.fingerprint)
@@ -55,6 +59,9 @@ public actor NodeSessions {
         return wanted
     }
 
+    /// The link that is kept, whatever became of its Secret; nil when there is none.
+    func keptLink(_ name: ObjectName) -> NodeLink? { links[name] }
+
     func remove(_ name: ObjectName) async {
         if let link = links.removeValue(forKey: name) { await link.close() }
     }
@@ -66,7 +73,10 @@ public actor NodeSessions {
     public func closeAll() async {
         let all = links.values
         links = [:]
-        for link in all { await link.close() }
+        // At once: one that is slow to go holds up no other.
+        await withDiscardingTaskGroup { group in
+            for link in all { group.addTask { await link.close() } }
+        }
     }
 }
 

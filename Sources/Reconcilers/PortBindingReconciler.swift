@@ -21,8 +21,8 @@ public struct PortBindingReconciler: Sendable {
             }
             let node = try await store.edgeNode(portBinding.edgeNodeName)
             let status = portBindingStatus(
-                portBinding, node: node, outcome: outcomes[portBinding.edgeNodeName], previous: portBinding.status,
-                now: rfc3339(Date()))
+                portBinding, node: node, outcome: outcomes[portBinding.edgeNodeName],
+                failure: outcomes.storeFailure(of: portBinding.edgeNodeName), previous: portBinding.status, now: rfc3339(Date()))
             if status != portBinding.status { try await store.setStatus(status, of: portBinding) }
             return .done(requeueAfter: nil)
         } catch {

@@ -12,13 +12,24 @@ public protocol ResourceStore: Sendable {
     /// Those that refer to the EdgeNode, in any order.
     func portBindings(of node: ObjectName) async throws(StoreError) -> [PortBinding]
     func service(_ name: ObjectName) async throws(StoreError) -> Service?
+    /// All of that Service, in any order.
+    func endpointSlices(of service: ObjectName) async throws(StoreError) -> [EndpointSlice]
     func secret(_ name: ObjectName) async throws(StoreError) -> Secret?
+
+    /// Whether an object may be used from another namespace without a word of its owner.
+    func needsNoWord(_ reference: CrossReference) async throws(StoreError) -> Bool
+    /// Whether the owner has given the word elsewhere than on the object: by a ReferenceGrant.
+    func isGranted(_ reference: CrossReference) async throws(StoreError) -> Bool
 
     /// The uplinks' public keys by ordinal: 0 up to the replicas wanted, and those beyond whose uplink still runs. Keys that are
     /// missing are made and kept first.
     func uplinkKeys(of node: EdgeNode) async throws(StoreError) -> [Int: WireGuardPublicKey]
     /// Gives the uplinks their document; nothing happens when they have it.
     func publish(_ document: UplinkDocument, for node: EdgeNode) async throws(StoreError)
+    /// What an uplink on this host is held up by, in its own words; nil for nothing, and where none runs here.
+    func uplinkComplaint(of node: EdgeNode) async -> String?
+    /// What the uplinks are called, but for `-` and the ordinal.
+    func uplinkName(of node: EdgeNode) -> String
     /// Removes all that `publish` and `uplinkKeys` made.
     func withdrawUplinks(of node: EdgeNode) async throws(StoreError)
 
@@ -33,6 +44,14 @@ public protocol ResourceStore: Sendable {
     func setStatus(_ status: PortBindingStatus, of binding: PortBinding) async throws(StoreError)
     func record(_ event: ResourceEvent) async
 }
+
+extension ResourceStore {
+    public func uplinkComplaint(of node: EdgeNode) async -> String? { nil }
+    public func uplinkName(of node: EdgeNode) -> String { plainUplinkName(of: node) }
+}
+
+/// Of an EdgeNode that was the first of its name.
+func plainUplinkName(of node: EdgeNode) -> String { "\(node.metadata.name)-uplink" }
 
 /// The store could not do something.
 public struct StoreError: Error, Sendable, CustomStringConvertible {
@@ -49,6 +68,12 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     }
 
     public var description: String { message }
+
+    /// The writer is the writer no more: nothing is to be written, nor told, any further.
+    public static let leadershipLost = StoreError(
+        "another controller leads, or the Lease could not be renewed in time", reason: "LeadershipLost", followUp: .stalled)
+
+    var isLostLeadership: Bool { reason == Self.leadershipLost.reason }
 }
 
 /// Something worth telling the user of a resource, as `kubectl describe` shows it.

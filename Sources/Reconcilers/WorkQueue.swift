@@ -16,7 +16,7 @@ public struct WorkQueueObserver: Sendable {
     }
 }
 
-/// Hands keys to a handler, several at a time, with the promises that `Schedule` writes down.
+/// Hands keys to a handler, several at a time, with the promises that `Schedule` and `FairShares` write down.
 public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
     private struct State {
         var schedule: Schedule<Key>
@@ -27,17 +27,26 @@ public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
 
     private let state: Mutex<State>
     private let clock = ContinuousClock()
+    private let share: @Sendable (Key) -> WorkShare
     private let observer: WorkQueueObserver?
 
-    public init(concurrency: Int, observer: WorkQueueObserver? = nil) {
+    /// - Parameters:
+    ///   - concurrency: places.
+    ///   - share: whose work a key is.
+    public init(
+        concurrency: Int, shares: FairShares = .byTenant, share: @escaping @Sendable (Key) -> WorkShare = { _ in WorkShare() },
+        observer: WorkQueueObserver? = nil
+    ) {
+        self.share = share
         self.observer = observer
-        state = Mutex(State(schedule: Schedule(concurrency: concurrency)))
+        state = Mutex(State(schedule: Schedule(concurrency: concurrency, shares: shares)))
     }
 
     /// Plans `key`, at once unless told otherwise.
     public func add(_ key: Key, after delay: Duration = .zero) {
         let time = clock.now + delay
-        if change({ $0.add(key, at: time) }) { observer?.added() }
+        let share = share(key)
+        if change({ $0.add(key, at: time, share: share) }) { observer?.added() }
     }
 
     /// Keys that are due and wait for a worker.

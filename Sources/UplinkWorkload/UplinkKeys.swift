@@ -27,10 +27,12 @@ public struct UplinkKeys: Sendable {
     ///   - replicas: how many uplinks are wanted.
     ///   - pods: names of the pods that exist, those on their way out too: until a pod is gone its tunnel stays.
     ///   - secret: as the API server has it; nil when there is none.
+    ///   - remembered: keys by ordinal that were in the Secret before; they take the place of those that are missing.
     ///   - generate: makes a key; for tests to know which.
     /// - Throws: `nameTaken` when the Secret is not ours.
     public init(
         of names: UplinkNames, replicas: Int, pods: some Sequence<String>, secret: FieldNode?,
+        remembered: [Int: WireGuardPrivateKey] = [:],
         generate: () throws(SodiumError) -> WireGuardPrivateKey = { () throws(SodiumError) in try .generate() }
     ) throws(UplinkWorkloadError) {
         if case .taken(let owner) = UplinkOwnership(of: secret, for: names) {
@@ -47,7 +49,8 @@ public struct UplinkKeys: Sendable {
                     keys[ordinal] = key
                     continue
                 }
-                let key = try generate()
+                let key: WireGuardPrivateKey
+                if let known = remembered[ordinal] { key = known } else { key = try generate() }
                 keys[ordinal] = key
                 data[Self.entry(ordinal)] = Self.text(key)
                 hasChanged = true

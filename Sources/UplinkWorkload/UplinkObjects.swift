@@ -10,10 +10,13 @@ public struct UplinkPodSettings: Hashable, Sendable {
     public var image: String
     /// Set in the container; `LOG_FORMAT` and `LOG_LEVEL` as the controller has them, say. Changing it rolls the pods.
     public var environment: [String: String]
+    /// Whether the pods may make /dev/net/tun, which wireguard-go needs. Changing it rolls the pods.
+    public var makesDevices: Bool
 
-    public init(image: String, environment: [String: String] = [:]) {
+    public init(image: String, environment: [String: String] = [:], makesDevices: Bool = true) {
         self.image = image
         self.environment = environment
+        self.makesDevices = makesDevices
     }
 }
 
@@ -39,10 +42,11 @@ public struct UplinkObjects: Sendable {
     public let names: UplinkNames
     let settings: UplinkPodSettings
 
-    public init(of node: EdgeNode, _ settings: UplinkPodSettings) {
+    /// - Parameter names: nil for the plain ones.
+    public init(of node: EdgeNode, _ settings: UplinkPodSettings, names: UplinkNames? = nil) {
         self.node = node
         self.settings = settings
-        names = UplinkNames(of: node)
+        self.names = names ?? UplinkNames(of: node)
     }
 
     /// All but the ConfigMap, in the order of their making: what changes with the EdgeNode's spec alone.
@@ -70,6 +74,11 @@ public struct UplinkObjects: Sendable {
     /// The merge patch that makes a pod's kubelet look at its ConfigMap and Secret at once, not within its minute.
     public static func podPatch(hash: SHA256Digest) -> FieldValue {
         ["metadata": ["annotations": texts([UplinkNames.configHashAnnotation: hash.description])]]
+    }
+
+    /// The same for a new key of the pod's own.
+    public static func podPatch(key: WireGuardPublicKey) -> FieldValue {
+        ["metadata": ["annotations": texts([UplinkNames.publicKeyAnnotation: key.description])]]
     }
 
     /// Gives the pods their names in the DNS, and monitoring the ports to scrape.

@@ -26,7 +26,8 @@ import Testing
         vps = try FakeVPS(journal)
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         reconciler = EdgeNodeReconciler(
-            store: store, sessions: vps.sessions(), outcomes: outcomes, writer: .init(installation: "i", epoch: { 7 }),
+            store: store, sessions: vps.sessions(), outcomes: outcomes,
+            writer: .init(installation: "i", writer: "w", epoch: { 7 }),
             logger: quiet)
         bindings = PortBindingReconciler(store: store, outcomes: outcomes, logger: quiet)
         let node = try edgeNode()
@@ -127,23 +128,25 @@ import Testing
 
     @Test func waitsForTheSSHSecret() async {
         await store.change { $0.secrets = [:] }
-        #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.resync))
+        #expect(await reconciler.reconcile(name) == .done(requeueAfter: .seconds(1)))
         #expect(journal.take() == ["holdNode"])
         let enrolled = await store.nodes[name]?.status?.conditions["Enrolled"]
         #expect(enrolled?.reason == "SSHSecretMissing")
         #expect(
-            enrolled?.message == "Secret default/vps-ssh does not exist; create it with privateKey (or password) and knownHosts")
+            enrolled?.message == "Secret default/vps-ssh does not exist; create it with privateKey (or password) and knownHosts; "
+                + "tried again within 8 s")
         #expect(await store.takeEvents().map(\.reason) == ["SSHSecretMissing"])
     }
 
     @Test(arguments: [
-        (EnrollmentError.FollowUp.retry, ReconcileOutcome.failed), (.waiting, .done(requeueAfter: EdgeNodeReconciler.resync)),
+        (EnrollmentError.FollowUp.retry, ReconcileOutcome.failed), (.waiting, .done(requeueAfter: NextLook.refused(0))),
         (.stalled, .done(requeueAfter: EdgeNodeReconciler.resync)),
     ])
     func triesAgainAsTheFailureAsks(followUp: EnrollmentError.FollowUp, outcome: ReconcileOutcome) async {
         vps.state.withLock { $0.failure = EnrollmentError(reason: .unreachable, message: "no route", followUp: followUp) }
         #expect(await reconciler.reconcile(name) == outcome)
-        #expect(await store.nodes[name]?.status?.conditions["Ready"]?.message == "no route")
+        let next = followUp == .waiting ? "; tried again within 8 s" : ""
+        #expect(await store.nodes[name]?.status?.conditions["Ready"]?.message == "no route" + next)
         #expect(
             await store.takeEvents() == [
                 ResourceEvent(kind: "EdgeNode", name: name, level: .warning, reason: "Unreachable", message: "no route")
@@ -228,7 +231,8 @@ import Testing
         #expect(await store.takeEvents().map(\.reason) == ["Unreachable", "Ready"])
         // A controller that has just started finds a VPS that has it all.
         let successor = EdgeNodeReconciler(
-            store: store, sessions: vps.sessions(), outcomes: NodeOutcomes(), writer: .init(installation: "i", epoch: { 8 }),
+            store: store, sessions: vps.sessions(), outcomes: NodeOutcomes(),
+            writer: .init(installation: "i", writer: "w", epoch: { 8 }),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         _ = await successor.reconcile(name)
         #expect(await store.takeEvents().isEmpty)
@@ -294,52 +298,6 @@ import Testing
         _ = await reconciler.reconcile(name)
         #expect(vps.state.withLock { $0.document?.restartEnvoy } == nil)
         #expect(journal.take() == ["publish", "apply"])
-    }
-
-    // MARK: deletion
-
-    @Test func tearsDown() async {
-        await settle()
-        await annotate([:], deleted: true)
-        #expect(await reconciler.reconcile(name) == .done(requeueAfter: nil))
-        // The VPS first: while it could not be reached, the EdgeNode has to stay.
-        #expect(journal.take() == ["teardown edge", "withdrawUplinks", "releaseNode", "close password"])
-        #expect(outcomes[name] == nil)
-        #expect(await reconciler.reconcile(name) == .done(requeueAfter: nil))
-        #expect(journal.take() == [])
-    }
-
-    @Test func staysUntilTheVPSIsTornDown() async {
-        await settle()
-        await annotate([:], deleted: true)
-        vps.state.withLock { $0.failure = EnrollmentError(reason: .unreachable, message: "no route", followUp: .retry) }
-        #expect(await reconciler.reconcile(name) == .failed)
-        #expect(journal.take() == ["teardown edge"])
-        #expect(await store.nodes[name] != nil)
-        #expect(
-            await store.takeEvents().map(\.message) == [
-                "teardown: no route; annotate the EdgeNode with tunnel.achetronic.com/skip-deprovision=true to leave the VPS as it is"
-            ])
-    }
-
-    @Test func goesWhereTheVPSIsAnothers() async {
-        await settle()
-        await annotate([:], deleted: true)
-        vps.state.withLock { $0.failure = EnrollmentError(reason: .foreignOwner, message: "edge's", followUp: .stalled) }
-        #expect(await reconciler.reconcile(name) == .done(requeueAfter: nil))
-        #expect(journal.take() == ["teardown edge", "withdrawUplinks", "releaseNode", "close password"])
-        #expect(
-            await store.takeEvents().map { "\($0.reason): \($0.message)" } == [
-                "TeardownSkipped: the VPS was left as it is: edge's"
-            ])
-    }
-
-    @Test func leavesTheVPSWhenToldTo() async {
-        await settle()
-        await annotate([APIName.skipDeprovisionAnnotation: "true"], deleted: true)
-        vps.state.withLock { $0.failure = EnrollmentError(reason: .unreachable, message: "no route", followUp: .retry) }
-        #expect(await reconciler.reconcile(name) == .done(requeueAfter: nil))
-        #expect(journal.take() == ["withdrawUplinks", "releaseNode", "close password"])
     }
 
     @Test func forgetsANodeThatIsGone() async {

@@ -136,6 +136,28 @@ import Testing
                 + "is open in the provider's firewall")
     }
 
+    /// At home the uplink knows best.
+    @Test func theUplinksOwnTroubleComesBeforeTheFirewalls() throws {
+        var outcome = try goodOutcome()
+        for index in 0..<2 {
+            outcome.report?.peers[index].handshakeAge = nil
+            outcome.report?.peers[index].uplink = nil
+        }
+        outcome.report?.tunnelDropped = "ufw allow 51821/udp"
+        outcome.uplinkComplaint = "the tunnel's network 10.200.0.0/24 overlaps 10.200.0.5/16 of interface eth0"
+        let status = status(outcome)
+        #expect(status.conditions["TunnelEstablished"]?.reason == "UplinkFailed")
+        #expect(
+            status.conditions["Ready"]?.message
+                == "the uplink on this host: the tunnel's network 10.200.0.0/24 overlaps 10.200.0.5/16 of interface eth0")
+    }
+
+    @Test func namesABindingThatEnvoyRefuses() throws {
+        var outcome = try goodOutcome()
+        outcome.report?.refusedBindings = ["x": "Envoy refuses it: Failed to load private key"]
+        #expect(conditions(outcome).suffix(2) == ["ConfigSynced=False RejectedByEnvoy", "Ready=True Ready"])
+    }
+
     /// 180 s is still fresh, and a peer of a replica that is gone counts for nothing.
     @Test func countsPlannedPeersAlone() throws {
         var outcome = try goodOutcome()
@@ -159,6 +181,15 @@ import Testing
         // What the uplink still believes of a document before this one.
         outcome.report?.peers[1].uplink?.pathMTU = 1420
         #expect(status(outcome).conditions["TunnelEstablished"]?.reason == "HandshakeFresh")
+    }
+
+    @Test func namesAConntrackThatIsTooSmall() throws {
+        var outcome = try goodOutcome()
+        outcome.report?.peers[1].uplink?.crowding = "conntrack holds 65536 flows"
+        let tunnel = try #require(status(outcome).conditions["TunnelEstablished"])
+        #expect(tunnel.status == .true && tunnel.reason == "ConntrackTooSmall")
+        #expect(tunnel.message == "on the host of uplink 1, conntrack holds 65536 flows")
+        #expect(status(outcome).conditions["Ready"]?.status == .true)
     }
 
     @Test func namesAConflictAndStaysReady() throws {

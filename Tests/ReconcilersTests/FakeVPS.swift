@@ -24,6 +24,7 @@ final class FakeVPS: Sendable {
         var starved: [String] = []
         /// Secrets that it does not have, should a document keep them.
         var lacks: Set<String> = []
+        var whileTearingDown: (@Sendable () async -> Void)?
     }
 
     let state = Mutex(State())
@@ -44,7 +45,10 @@ final class FakeVPS: Sendable {
             return NodeLink(
                 fingerprint: SHA256.digest(of: word),
                 apply: { document throws(EnrollmentError) in try self.apply(document) },
-                teardown: { request throws(EnrollmentError) in try self.teardown(request.owner) },
+                teardown: { request throws(EnrollmentError) in
+                    await self.state.withLock { $0.whileTearingDown }?()
+                    return try self.teardown(request.owner)
+                },
                 statistics: { SSHStatistics() },
                 close: { self.journal.add("close \(word)") })
         }

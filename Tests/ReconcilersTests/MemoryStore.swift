@@ -10,13 +10,20 @@ actor MemoryStore: ResourceStore {
     var nodes: [ObjectName: EdgeNode] = [:]
     var bindings: [ObjectName: PortBinding] = [:]
     var services: [ObjectName: Service] = [:]
+    var slices: [ObjectName: [EndpointSlice]] = [:]
     var secrets: [ObjectName: Secret] = [:]
     private(set) var published: [ObjectName: UplinkDocument] = [:]
     private(set) var events: [ResourceEvent] = []
     /// Calls by these names fail.
     var failing: Set<String> = []
+    /// Calls by these names fail with these errors.
+    var errors: [String: StoreError] = [:]
     /// Secrets that the rules of the cluster hide.
     var forbidden: Set<ObjectName> = []
+    /// Whether Services of other namespaces need their owner's word too.
+    var servicesNeedWord = false
+    /// As ReferenceGrants have it.
+    var granted: Set<CrossReference> = []
     private let journal: Journal
 
     init(_ journal: Journal) { self.journal = journal }
@@ -30,6 +37,7 @@ actor MemoryStore: ResourceStore {
 
     private func entering(_ call: String, log: Bool = true) throws(StoreError) {
         if failing.contains(call) { throw StoreError("\(call) failed") }
+        if let error = errors[call] { throw error }
         if log { journal.add(call) }
     }
 
@@ -48,6 +56,7 @@ actor MemoryStore: ResourceStore {
     }
 
     func service(_ name: ObjectName) throws(StoreError) -> Service? { services[name] }
+    func endpointSlices(of service: ObjectName) throws(StoreError) -> [EndpointSlice] { slices[service] ?? [] }
 
     func secret(_ name: ObjectName) throws(StoreError) -> Secret? {
         try entering("secret", log: false)
@@ -56,6 +65,9 @@ actor MemoryStore: ResourceStore {
         }
         return secrets[name]
     }
+
+    func needsNoWord(_ reference: CrossReference) -> Bool { reference.targetKind == Service.kind && !servicesNeedWord }
+    func isGranted(_ reference: CrossReference) -> Bool { granted.contains(reference) }
 
     func uplinkKeys(of node: EdgeNode) throws(StoreError) -> [Int: WireGuardPublicKey] {
         try entering("uplinkKeys", log: false)

@@ -79,6 +79,40 @@ import Testing
         #expect(web.target == nil)
     }
 
+    private static let untold = NodeFailure(reason: "UplinkNameTaken", message: "StatefulSet x is another's", followUp: .waiting)
+
+    @Test func tellsWhyItsNodeCameToNoPlan() throws {
+        let none = portBindingStatus(
+            try goodPortBinding(), node: try edgeNode(), outcome: nil, failure: Self.untold, previous: nil, now: "NOW")
+        #expect(none.bindings.first?.reason == .notYetApplied)
+        #expect(none.bindings.first?.message == "EdgeNode default/edge: StatefulSet x is another's")
+        // One that does not decode is there.
+        let invalid = portBindingStatus(
+            try goodPortBinding(), node: nil, outcome: nil, failure: Self.untold, previous: nil, now: "NOW")
+        #expect(invalid.bindings.first?.reason == .notYetApplied)
+    }
+
+    /// What is in force stays so, whatever holds up the next plan; what is new waits for that.
+    @Test func tellsOfTheFailureWhereItMatters() throws {
+        let facts = IndexedOutcome(try goodOutcome())
+        let old = portBindingStatus(
+            try goodPortBinding(), node: try edgeNode(), outcome: facts, failure: Self.untold, previous: nil, now: "NOW")
+        #expect(old.bindings.allSatisfy { $0.ready })
+        let new = portBindingStatus(
+            portBinding("new", [try tcp("more", 81)]), node: try edgeNode(), outcome: facts, failure: Self.untold, previous: nil,
+            now: "NOW")
+        #expect(new.bindings.first?.message == "EdgeNode default/edge: StatefulSet x is another's")
+    }
+
+    /// Its VPS may be torn down already, whatever was found before.
+    @Test func tellsThatItsNodeGoes() throws {
+        var node = try edgeNode()
+        node.metadata.deletionTimestamp = "2026-11-21T11:00:00Z"
+        let status = try status(goodOutcome(), node: node)
+        #expect(status.bindings.allSatisfy { $0.reason == .edgeNodeNotFound && !$0.ready })
+        #expect(status.bindings.first?.message.hasPrefix("EdgeNode default/edge is being deleted; ") == true)
+    }
+
     /// The conflict's own reason and words. PortConflict, TargetNotFound, TLSSecretIncomplete, RejectedByEnvoy all come this way.
     @Test func tellsOfConflicts() throws {
         let secret = NamespacedReference(name: "gone")
@@ -194,7 +228,7 @@ import Testing
     @Test func everyReasonIsReachable() {
         let told: Set<BindingStatus.Reason> = [
             .applied, .portConflict, .portInUse, .rejectedByEnvoy, .targetNotFound, .targetUnreachable, .tlsSecretIncomplete,
-            .uplinksDown, .blockedByFirewall,
+            .uplinksDown, .blockedByFirewall, .targetRefused,
             .edgeNodeNotFound, .notYetApplied,
         ]
         #expect(told == Set(BindingStatus.Reason.allCases))

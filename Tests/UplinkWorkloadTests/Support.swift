@@ -19,13 +19,15 @@ func node(_ name: String = "edge", _ spec: UplinkSpec = UplinkSpec(), check: Hea
             edge: EdgeSpec(healthCheck: check), uplink: spec))
 }
 
-/// The EdgeNode of a file in deploy/samples.
+/// The EdgeNode of a file in deploy/samples, under one name.
 func sample(_ file: String) throws -> EdgeNode {
     let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../deploy/samples/")
     let (documents, problem) = readYAML(Array(try Data(contentsOf: folder.appending(path: file))))
     #expect(problem == nil)
     let document = try #require(documents.first { $0["kind"]?.text == "EdgeNode" })
-    return try #require(EdgeNode.decode(document).value)
+    var node = try #require(EdgeNode.decode(document).value)
+    node.metadata.name = "edge-node"
+    return node
 }
 
 /// The documents of a golden; comments in it are for people.

@@ -51,6 +51,23 @@ import UplinkWorkload
             ])
     }
 
+    /// What an EdgeNode is called gives nobody another's names, of either kind.
+    @Test(arguments: names) func qualifiedNamesAreNobodyElses(_ name: String) throws {
+        let own = UplinkNames(of: try node(name)).qualified
+        #expect(own.isQualified)
+        #expect(isDNSLabel(own.keysSecret.name) && isDNSLabel(own.pod(ordinal: 252).name) && isDNSLabel(own.service.name))
+        #expect(own.statefulSet.name.utf8.count + 11 <= 63)
+        for (_, name) in own.all {
+            // A plain name ends in one of these.
+            for end in ["-uplink", "-uplink-config", "-uplink-keys"] { #expect(!name.name.hasSuffix(end)) }
+        }
+        var other = try node(name)
+        other.metadata.namespace = "other"
+        #expect(Set(UplinkNames(of: other).qualified.all.map(\.name.name)).isDisjoint(with: own.all.map(\.name.name)))
+        #expect(own.selector != UplinkNames(of: try node(name)).selector)
+        #expect(own.ordinal(ofPod: own.pod(ordinal: 7).name) == 7)
+    }
+
     @Test func aServiceBeginsWithALetter() throws {
         #expect(UplinkNames(of: try node("9-lives")).service.name == "en-9-lives-uplink")
         #expect(UplinkNames(of: try node("9-lives")).statefulSet.name == "9-lives-uplink")

@@ -1,0 +1,70 @@
+import Certificates
+import EdgeAPI
+import FoundationEssentials
+import NetworkTypes
+import Planning
+
+// What a plan is made from.
+extension EdgeNodeReconciler {
+    func planInput(_ node: EdgeNode) async throws(StoreError) -> PlanInput {
+        let portBindings = try await store.portBindings(of: node.metadata.objectName)
+        var input = PlanInput(
+            node: node, portBindings: portBindings, services: [:], certificates: [:],
+            uplinkKeys: try await store.uplinkKeys(of: node), envoyRelease: sessions.envoyRelease)
+        input.targets = targets
+        let now = Date()
+        var seen: Set<NamedFrom> = []
+        for portBinding in portBindings {
+            let namespace = portBinding.metadata.namespace
+            for binding in portBinding.spec.bindings {
+                if case .service(let reference, _, let resolution) = binding.target {
+                    let name = reference.objectName(in: portBinding.metadata)
+                    let key = NamedFrom(namespace, Service.kind, name)
+                    do throws(StoreError) {
+                        // Each namespace by itself: what one may use, another may not.
+                        if seen.insert(key).inserted, let found = try await service(name, for: portBinding) {
+                            input.services[name] = found
+                        }
+                    } catch  where error.followUp != .retry {
+                        input.refusedReferences[key] = error.message
+                    }
+                    let slices = NamedFrom(namespace, EndpointSlice.kind, name)
+                    if resolution == .endpoints, input.services[name] != nil, input.refusedReferences[key] == nil,
+                        seen.insert(slices).inserted
+                    {
+                        do throws(StoreError) {
+                            input.slices[name] = try await store.endpointSlices(of: name)
+                        } catch  where error.followUp != .retry {
+                            input.refusedReferences[slices] = error.message
+                        }
+                    }
+                }
+                if let name = binding.tls?.mode.secretRef?.objectName(in: portBinding.metadata) {
+                    let key = NamedFrom(namespace, Secret.kind, name)
+                    guard seen.insert(key).inserted else { continue }
+                    do throws(StoreError) {
+                        guard let secret = try await tlsSecret(name, for: portBinding), input.certificates[name] == nil else {
+                            continue
+                        }
+                        input.certificates[name] = readTLSSecret(secret, now: now)
+                    } catch  where error.followUp != .retry {
+                        input.refusedReferences[key] = error.message
+                    }
+                }
+            }
+        }
+        return input
+    }
+
+    private func service(_ name: ObjectName, for portBinding: PortBinding) async throws(StoreError) -> Service? {
+        let reference = CrossReference(
+            kind: PortBinding.kind, namespace: portBinding.metadata.namespace, targetKind: Service.kind, target: name)
+        return try await referred(reference, metadata: \.metadata) { name throws(StoreError) in try await store.service(name) }
+    }
+
+    private func tlsSecret(_ name: ObjectName, for portBinding: PortBinding) async throws(StoreError) -> Secret? {
+        let reference = CrossReference(
+            kind: PortBinding.kind, namespace: portBinding.metadata.namespace, targetKind: Secret.kind, target: name)
+        return try await referred(reference, metadata: \.metadata) { name throws(StoreError) in try await store.secret(name) }
+    }
+}
