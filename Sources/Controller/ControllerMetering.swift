@@ -25,15 +25,21 @@ public final class ControllerMetering: Sendable {
         controller.requestEnded(code: code, method: method, host: host)
     }
 
-    func queues(concurrency: Int) -> ReconcileQueues {
-        ReconcileQueues(nodes: queue("edgenode", concurrency), bindings: queue("portbinding", concurrency))
+    /// - Parameter host: the address of an EdgeNode's VPS; nil where it is unknown.
+    func queues(concurrency: Int, host: @escaping @Sendable (ObjectName) -> String?) -> ReconcileQueues {
+        ReconcileQueues(
+            nodes: queue("edgenode", concurrency, .byHost) { WorkShare(tenant: $0.namespace, host: host($0) ?? "") },
+            bindings: queue("portbinding", concurrency, .byTenant) { WorkShare(tenant: $0.namespace) },
+            looks: WorkQueue(concurrency: concurrency, share: { WorkShare(tenant: $0.namespace) }))
     }
 
-    private func queue(_ name: String, _ concurrency: Int) -> WorkQueue<ObjectName> {
+    private func queue(
+        _ name: String, _ concurrency: Int, _ shares: FairShares, share: @escaping @Sendable (ObjectName) -> WorkShare
+    ) -> WorkQueue<ObjectName> {
         let box = DepthBox()
         let metrics = controller.queue(of: name, workers: concurrency) { box.value }
         let queue = WorkQueue<ObjectName>(
-            concurrency: concurrency,
+            concurrency: concurrency, shares: shares, share: share,
             observer: WorkQueueObserver(added: { metrics.added() }) { waited in
                 let run = metrics.began(waited: waited)
                 return { outcome in metrics.ended(run, QueueMetrics.Result(outcome)) }

@@ -3,6 +3,7 @@ import Informers
 public import KubernetesAPI
 public import Logging
 import NetworkTypes
+public import NodeDocument
 public import Reconcilers
 public import ServiceLifecycle
 import Synchronization
@@ -29,10 +30,13 @@ public final class KubernetesController: ServiceLifecycle.Service {
         /// False takes the lead at once, from whoever has it.
         public var electsLeader: Bool
         public var uplinks: UplinkPodSettings
+        /// Where bindings may lead.
+        public var targets = TargetPolicy()
+        public var tenants: TenantPolicy
 
         public init(
             namespaces: [String], secretNamespaces: [String], concurrency: Int, lease: ObjectName, electsLeader: Bool,
-            uplinks: UplinkPodSettings
+            uplinks: UplinkPodSettings, tenants: TenantPolicy
         ) {
             self.namespaces = namespaces
             self.secretNamespaces = secretNamespaces
@@ -40,10 +44,12 @@ public final class KubernetesController: ServiceLifecycle.Service {
             self.lease = lease
             self.electsLeader = electsLeader
             self.uplinks = uplinks
+            self.tenants = tenants
         }
     }
 
     private let server: APIServer
+    private let leaseServer: APIServer
     private let settings: Settings
     private let sessions: NodeSessions
     private let metering: ControllerMetering
@@ -55,21 +61,27 @@ public final class KubernetesController: ServiceLifecycle.Service {
     private let outcomes = NodeOutcomes()
     private let queues: ReconcileQueues
 
+    /// - Parameter leaseServer: the same server by connections that only the Lease uses.
     public init(
-        _ server: APIServer, _ settings: Settings, sessions: NodeSessions, metering: ControllerMetering, logger: Logger
+        _ server: APIServer, leaseServer: APIServer, _ settings: Settings, sessions: NodeSessions, metering: ControllerMetering,
+        logger: Logger
     ) {
         self.server = server
+        self.leaseServer = leaseServer
         self.settings = settings
         self.sessions = sessions
         self.metering = metering
         self.logger = logger
         let changes = PendingChanges()
         self.changes = changes
-        resources = WatchedResources(
+        let resources = WatchedResources(
             server, namespaces: settings.namespaces, secretNamespaces: Set(settings.secretNamespaces), logger: logger,
             changes: changes.taking)
-        queues = metering.queues(concurrency: settings.concurrency)
-        election = LeaderElection(server, settings.lease, logger: logger)
+        self.resources = resources
+        queues = metering.queues(concurrency: settings.concurrency) {
+            resources.nodes.observed($0)?.object?.node.spec.address.description
+        }
+        election = LeaderElection(leaseServer, settings.lease, logger: logger)
         events = EventRecorder(server, instance: election.identity, logger: logger)
     }
 
@@ -104,7 +116,7 @@ public final class KubernetesController: ServiceLifecycle.Service {
 
     private func leadWhenElected() async throws {
         guard settings.electsLeader else {
-            return try await lead(try await LeaderElection.seize(server, settings.lease, logger: logger))
+            return try await lead(try await LeaderElection.seize(leaseServer, settings.lease, logger: logger))
         }
         while !Task.isCancelled, !Task.isShuttingDownGracefully {
             do {
@@ -123,29 +135,49 @@ public final class KubernetesController: ServiceLifecycle.Service {
             let installation = try await self.installation()
             try await self.resources.nodes.waitForSync()
             try await self.resources.bindings.waitForSync()
-            let uplinks = UplinkWriter(self.server, self.settings.uplinks, logger: self.logger)
+            let owned = self.ownedObjects()
+            let uplinks = UplinkWriter(
+                self.server, self.settings.uplinks, logger: self.logger, sight: { owned.sight(of: $0, $1) })
             let store = KubernetesStore(
                 self.server, resources: self.resources, uplinks: uplinks,
-                secretNamespaces: Set(self.settings.secretNamespaces), events: self.events,
+                secretNamespaces: Set(self.settings.secretNamespaces), tenants: self.settings.tenants, events: self.events,
                 mayWrite: { term.epoch != nil })
             // An epoch of 0 is refused everywhere.
-            let writer = EdgeNodeReconciler.Writer(installation: installation, epoch: { term.epoch ?? 0 }) {
-                seen throws(StoreError) in
+            let writer = WriterFence(installation: installation, writer: term.writer, epoch: { term.epoch ?? 0 }) {
+                () throws(StoreError) in
                 do throws(LeadershipError) {
-                    try await term.raise(above: seen)
+                    try await term.prove()
                 } catch {
                     throw StoreError("\(error)", reason: "LeadershipLost", followUp: .stalled)
                 }
             }
+            var nodes = EdgeNodeReconciler(
+                store: store, sessions: self.sessions, outcomes: self.outcomes, writer: writer, logger: self.logger)
+            nodes.targets = self.settings.targets
             let work = ReconcileWork(
-                resources: self.resources, store: store,
-                nodes: EdgeNodeReconciler(
-                    store: store, sessions: self.sessions, outcomes: self.outcomes, writer: writer, logger: self.logger),
+                resources: self.resources, store: store, owned: owned, uplinks: uplinks,
+                nodes: nodes,
                 bindings: PortBindingReconciler(store: store, outcomes: self.outcomes, logger: self.logger),
                 queues: self.queues, outcomes: self.outcomes, sessions: self.sessions, metering: self.metering,
                 logger: self.logger)
             await work.run()
         }
+    }
+
+    /// Followed by the leader alone, and anew in each term: what is known of them is never from another's time.
+    private func ownedObjects() -> OwnedObjects {
+        let (looks, resources) = (queues.looks, resources)
+        return OwnedObjects(
+            server, logger: logger,
+            listener: OwnedObjects.Listener(
+                // Our own writes are told of too, perhaps before their answer is here.
+                object: { looks.add($0, after: .milliseconds(100)) },
+                pod: { looks.add($0) },
+                pods: { namespace in
+                    for one in resources.nodes.all where one.node.spec.uplink.namespace == namespace {
+                        looks.add(one.node.metadata.objectName)
+                    }
+                }))
     }
 
     /// What tells this cluster from all others: the uid of its kube-system namespace.

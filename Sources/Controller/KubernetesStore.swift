@@ -6,6 +6,7 @@ import NetworkTypes
 import NodeDocument
 import Reconcilers
 import Synchronization
+import UplinkWorkload
 
 /// The Kubernetes API as a `ResourceStore`: read from the informers, written to the server.
 ///
@@ -16,15 +17,17 @@ final class KubernetesStore: ResourceStore {
     private let uplinks: UplinkWriter
     /// Where Secrets may be read; empty for everywhere.
     private let secretNamespaces: Set<String>
+    private let tenants: TenantPolicy
+    private let grants: ReferenceGrants
     private let events: EventRecorder
     /// Whether this process may write; looked at before each write.
     private let mayWrite: @Sendable () -> Bool
     private let written = Mutex(Written())
+    private let pacing = Mutex(StatusPacing())
 
-    /// The newest answers to our writes that the watches have not caught up with.
     private struct Written {
-        var nodes: [ObjectName: EdgeNode] = [:]
-        var bindings: [ObjectName: PortBinding] = [:]
+        var nodes = OwnWrites<EdgeNode>(metadata: \.metadata)
+        var bindings = OwnWrites<PortBinding>(metadata: \.metadata)
     }
 
     /// How long a Secret or Service that was just named may take to arrive.
@@ -32,13 +35,15 @@ final class KubernetesStore: ResourceStore {
 
     init(
         _ server: APIServer, resources: WatchedResources, uplinks: UplinkWriter, secretNamespaces: Set<String>,
-        events: EventRecorder,
+        tenants: TenantPolicy, events: EventRecorder,
         mayWrite: @escaping @Sendable () -> Bool
     ) {
         self.server = server
         self.resources = resources
         self.uplinks = uplinks
         self.secretNamespaces = secretNamespaces
+        self.tenants = tenants
+        grants = ReferenceGrants(server)
         self.events = events
         self.mayWrite = mayWrite
     }
@@ -47,18 +52,39 @@ final class KubernetesStore: ResourceStore {
 
     func edgeNode(_ name: ObjectName) -> EdgeNode? {
         let watched = resources.nodes.observed(name)?.object?.node
-        return written.withLock { newest(watched, &$0.nodes[name], \.metadata) }
+        return written.withLock { $0.nodes.newest(name, watched: watched) }
     }
 
     func portBinding(_ name: ObjectName) -> PortBinding? {
         let watched = resources.bindings.observed(name)?.object
-        return written.withLock { newest(watched, &$0.bindings[name], \.metadata) }
+        return written.withLock { $0.bindings.newest(name, watched: watched) }
     }
 
     func portBindings(of node: ObjectName) -> [PortBinding] { resources.bindings(of: node) }
 
     func service(_ name: ObjectName) async throws(StoreError) -> Service? {
         try await awaited("Service", name) { resources.services.get(name) }
+    }
+
+    func endpointSlices(of service: ObjectName) async throws(StoreError) -> [EndpointSlice] {
+        let deadline = ContinuousClock.now + Self.patience
+        while true {
+            let known = resources.slices.lastObserved(WatchedResources.slicesByService, service, in: service.namespace)
+            if let known { return known.compactMap(\.object) }
+            let problem = resources.slices.problem(in: service.namespace)
+            if problem?.status?.code == 403 {
+                throw StoreError(
+                    "the endpoints of Service \(service) may not be read: grant get, list and watch on "
+                        + "endpointslices.discovery.k8s.io in namespace \(service.namespace) to Tidegate's service account (a Role and "
+                        + "a RoleBinding there)", reason: "Forbidden", followUp: .waiting)
+            }
+            guard ContinuousClock.now < deadline, !Task.isCancelled else {
+                throw StoreError(
+                    "the endpoints of Service \(service) cannot be read yet: "
+                        + (problem.map { "\($0)" } ?? "the API server has not told of them"))
+            }
+            try? await Task.sleep(for: .milliseconds(20))
+        }
     }
 
     func secret(_ name: ObjectName) async throws(StoreError) -> Secret? {
@@ -68,20 +94,6 @@ final class KubernetesStore: ResourceStore {
                 followUp: .waiting)
         }
         return try await awaited("Secret", name) { resources.secrets.get(name) }
-    }
-
-    /// What the watch tells, or our own write where that is newer; a write that the watch has caught up with is forgotten.
-    private func newest<Object>(
-        _ watched: Object?, _ written: inout Object?, _ metadata: (Object) -> ObjectMeta
-    ) -> Object? {
-        guard let ours = written else { return watched }
-        guard let watched, metadata(watched).uid == metadata(ours).uid,
-            isOlder(metadata(watched).resourceVersion, than: metadata(ours).resourceVersion)
-        else {
-            written = nil
-            return watched
-        }
-        return ours
     }
 
     private func awaited<Object: Sendable>(
@@ -106,17 +118,37 @@ final class KubernetesStore: ResourceStore {
         }
     }
 
+    func needsNoWord(_ reference: CrossReference) -> Bool {
+        reference.targetKind == Service.kind && !tenants.requiresServiceGrants
+    }
+
+    func isGranted(_ reference: CrossReference) async throws(StoreError) -> Bool { try await grants.allow(reference) }
+
     // MARK: the uplinks
 
     func uplinkKeys(of node: EdgeNode) async throws(StoreError) -> [Int: WireGuardPublicKey] {
         try checkLeadership()
-        return try await uplinks.keys(of: node)
+        try tenants.check(node, among: resources.nodes(in: node.metadata.namespace))
+        let (keys, repairs) = try await uplinks.keys(of: node)
+        await tell(repairs, of: node)
+        return keys
     }
 
     func publish(_ document: UplinkDocument, for node: EdgeNode) async throws(StoreError) {
         try checkLeadership()
-        try await uplinks.publish(document, for: node)
+        await tell(try await uplinks.publish(document, for: node), of: node)
     }
+
+    private func tell(_ repairs: [String], of node: EdgeNode) async {
+        for repair in repairs {
+            await record(
+                ResourceEvent(
+                    kind: EdgeNode.kind, name: node.metadata.objectName, level: .warning, reason: "DriftRepaired",
+                    message: repair))
+        }
+    }
+
+    func uplinkName(of node: EdgeNode) -> String { uplinks.knownNames(of: node).statefulSet.name }
 
     func withdrawUplinks(of node: EdgeNode) async throws(StoreError) {
         try checkLeadership()
@@ -169,19 +201,30 @@ final class KubernetesStore: ResourceStore {
 
     func setStatus(_ status: EdgeNodeStatus, of node: EdgeNode) async throws(StoreError) {
         let name = node.metadata.objectName
-        guard edgeNode(name)?.status != status else { return }
+        let told = edgeNode(name)?.status
+        guard told != status else { return }
+        if told?.withoutWords == status.withoutWords { await pace(.edgeNodes, name) }
         try await apply(.edgeNodes, name, status.fieldValue) { remember(node: $0) }
     }
 
     func setStatus(_ status: PortBindingStatus, of binding: PortBinding) async throws(StoreError) {
         let name = binding.metadata.objectName
-        guard portBinding(name)?.status != status else { return }
+        let told = portBinding(name)?.status
+        guard told != status else { return }
+        if told?.withoutWords == status.withoutWords { await pace(.portBindings, name) }
         try await apply(.portBindings, name, status.fieldValue) { remember(binding: $0) }
     }
 
     /// Says in the status of an object that does not decode why it is left as it is.
     func setInvalid(_ resource: APIResource, _ name: ObjectName, _ condition: Condition) async throws(StoreError) {
+        await pace(resource, name)
         try await apply(resource, name, invalidStatus(condition, now: Date().formatted(.iso8601))) { _ in }
+    }
+
+    /// Waits where only words changed, and changed often. What is true and what is not is told at once.
+    private func pace(_ resource: APIResource, _ name: ObjectName) async {
+        let wait = pacing.withLock { $0.take(kind: resource.kind, name, now: .now) }
+        if wait > .zero { try? await Task.sleep(for: wait) }
     }
 
     private func apply(
@@ -211,12 +254,12 @@ final class KubernetesStore: ResourceStore {
 
     private func remember(node answer: FieldNode) {
         guard let node = EdgeNode.decode(answer, unknownFields: .ignored).value else { return }
-        written.withLock { $0.nodes[node.metadata.objectName] = node }
+        written.withLock { $0.nodes.remember(node) { resources.nodes.observed($0)?.object?.node } }
     }
 
     private func remember(binding answer: FieldNode) {
         guard let binding = PortBinding.decode(answer, unknownFields: .ignored).value else { return }
-        written.withLock { $0.bindings[binding.metadata.objectName] = binding }
+        written.withLock { $0.bindings.remember(binding) { resources.bindings.observed($0)?.object } }
     }
 
     private func checkLeadership() throws(StoreError) {
@@ -225,19 +268,16 @@ final class KubernetesStore: ResourceStore {
 }
 
 extension StoreError {
-    static let leadershipLost = StoreError(
-        "another controller leads, or the Lease could not be renewed in time", reason: "LeadershipLost", followUp: .stalled)
-
     /// What a failure of the API means for the reconcile that met it.
     init(_ error: APIError, doing attempt: String) {
         let message = "cannot \(attempt): \(error)"
         switch error {
         case .status(let status) where status.code == 403 && status.message.contains("being terminated"):
-            self.init(message, reason: "NamespaceTerminating")
+            self.init(message, reason: "NamespaceTerminating", followUp: .waiting)
         case .status(let status) where status.code == 403:
             self.init("\(message); grant it by RBAC, see deploy/kubernetes", reason: "Forbidden", followUp: .waiting)
         case .status(let status) where status.code == 404:
-            self.init("\(message); create the namespace", reason: "NamespaceMissing")
+            self.init("\(message); create the namespace", reason: "NamespaceMissing", followUp: .waiting)
         case .status(let status) where status.code == 422 || status.code == 400:
             self.init(message, reason: "RefusedByAPIServer", followUp: .waiting)
         default: self.init(message, reason: "APIServerFailed")

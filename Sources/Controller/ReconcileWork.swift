@@ -3,11 +3,15 @@ import Informers
 import KubernetesAPI
 import Logging
 import Reconcilers
+import Synchronization
+import UplinkWorkload
 
 /// What is to be looked at: EdgeNodes and PortBindings. Lives on from term to term.
 struct ReconcileQueues: Sendable {
     let nodes: WorkQueue<ObjectName>
     let bindings: WorkQueue<ObjectName>
+    /// EdgeNodes whose pods or owned objects the watches tell of.
+    let looks: WorkQueue<ObjectName>
 
     func add(nodes: Set<ObjectName>, bindings: Set<ObjectName>) {
         for name in nodes { self.nodes.add(name) }
@@ -19,6 +23,9 @@ struct ReconcileQueues: Sendable {
 final class ReconcileWork: Sendable {
     private let resources: WatchedResources
     private let store: KubernetesStore
+    private let owned: OwnedObjects
+    private let uplinks: UplinkWriter
+    private let paces = Mutex<[ObjectName: DriftPace]>([:])
     private let nodes: EdgeNodeReconciler
     private let bindings: PortBindingReconciler
     private let queues: ReconcileQueues
@@ -28,11 +35,14 @@ final class ReconcileWork: Sendable {
     private let logger: Logger
 
     init(
-        resources: WatchedResources, store: KubernetesStore, nodes: EdgeNodeReconciler, bindings: PortBindingReconciler,
+        resources: WatchedResources, store: KubernetesStore, owned: OwnedObjects, uplinks: UplinkWriter,
+        nodes: EdgeNodeReconciler, bindings: PortBindingReconciler,
         queues: ReconcileQueues, outcomes: NodeOutcomes, sessions: NodeSessions, metering: ControllerMetering, logger: Logger
     ) {
         self.resources = resources
         self.store = store
+        self.owned = owned
+        self.uplinks = uplinks
         self.nodes = nodes
         self.bindings = bindings
         self.queues = queues
@@ -46,7 +56,10 @@ final class ReconcileWork: Sendable {
     func run() async {
         queues.add(
             nodes: Set(resources.nodes.allObserved.map(\.name)), bindings: Set(resources.bindings.allObserved.map(\.name)))
+        followUplinks()
         await withDiscardingTaskGroup { group in
+            group.addTask { await self.owned.run() }
+            group.addTask { await self.queues.looks.run { await self.look(at: $0) } }
             group.addTask { await self.queues.nodes.run { await self.reconcile(node: $0) } }
             group.addTask { await self.queues.bindings.run { await self.reconcile(binding: $0) } }
         }
@@ -54,8 +67,13 @@ final class ReconcileWork: Sendable {
 
     private func reconcile(node name: ObjectName) async -> ReconcileOutcome {
         if case .invalid(let metadata, let problems)? = resources.nodes.observed(name)?.content {
+            let failure = NodeFailure(
+                reason: "InvalidSpec", message: "makes no sense, see its condition Ready", followUp: .stalled)
+            outcomes.setStoreFailure(failure, of: name)
+            for binding in resources.bindings(of: name) { queues.bindings.add(binding.metadata.objectName) }
             return await tell(problems, of: metadata, .edgeNodes)
         }
+        followUplinks()
         let outcome = await nodes.reconcile(name)
         let portBindings = resources.bindings(of: name)
         let statistics = await sessions.statistics(of: name)
@@ -72,6 +90,43 @@ final class ReconcileWork: Sendable {
             return await tell(problems, of: metadata, .portBindings)
         }
         return await bindings.reconcile(name)
+    }
+
+    // MARK: what the watches tell of the uplinks
+
+    private func followUplinks() { owned.follow(Set(resources.nodes.all.map(\.node.spec.uplink.namespace))) }
+
+    /// Tells at once what the pods' state means, without a word from the VPS, which may be cut off; and has put back what others
+    /// changed.
+    private func look(at name: ObjectName) async -> ReconcileOutcome {
+        guard let node = store.edgeNode(name), node.metadata.deletionTimestamp == nil else {
+            _ = outcomes.setPods(nil, of: name)
+            paces.withLock { $0[name] = nil }
+            return .done(requeueAfter: nil)
+        }
+        if outcomes.setPods(owned.pods(of: uplinks.knownNames(of: node)), of: name) {
+            do throws(StoreError) {
+                try await nodes.tellStatus(of: name)
+            } catch {
+                logger.warning(
+                    "the pods' state could not be told; the next reconcile does",
+                    metadata: ["edgeNode": "\(name)", "error": "\(error)"])
+            }
+            for binding in resources.bindings(of: name) { queues.bindings.add(binding.metadata.objectName) }
+            queues.nodes.add(name)
+        }
+        switch uplinks.standing(of: node) {
+        case .right: return .done(requeueAfter: nil)
+        case .unsure: return .done(requeueAfter: KnownObject.patience)
+        case .deviating:
+            let now = ContinuousClock.now
+            let wait = paces.withLock { paces in
+                paces = paces.filter { !$0.value.isIdle(now: now) }
+                return paces[name, default: DriftPace(now: now)].wait(now: now)
+            }
+            if wait == nil { queues.nodes.add(name) }
+            return .done(requeueAfter: wait)
+        }
     }
 
     /// An object that the schema let through, or that is older than it: left as it is, and said so.

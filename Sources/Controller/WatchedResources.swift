@@ -34,14 +34,23 @@ struct WatchedResources: Sendable {
     let bindings: InformerGroup<PortBinding>
     let secrets: WatchSet<Secret>
     let services: WatchSet<EdgeAPI.Service>
+    /// Of the namespaces where some binding asks for a Service's endpoints: all of each, of which the ready IPv4 addresses and the ports
+    /// are kept.
+    let slices: NamespaceWatches<EndpointSlice>
     /// Where Secrets may be read; empty for everywhere.
     let secretNamespaces: Set<String>
 
     private static let nodesBySecret = ObjectIndex<WatchedNode>("secret") { watched in
         [watched.node.spec.ssh.secretRef.objectName(in: watched.node.metadata)]
     }
+    private static let nodesByNamespace = ObjectIndex<WatchedNode>("namespace") { watched in
+        [ObjectName(namespace: watched.node.metadata.namespace, name: "")]
+    }
     private static let bindingsByNode = ObjectIndex<PortBinding>("edgeNode") { [$0.edgeNodeName] }
     private static let bindingsBySecret = ObjectIndex<PortBinding>("secret") { Array($0.secretNames) }
+    /// Namespaces whose EndpointSlices are watched each by itself; with more, one watch of all is read.
+    private static let mostSliceNamespaces = 32
+    static let slicesByService = ObjectIndex<EndpointSlice>("service") { $0.service.map { [$0] } ?? [] }
     private static let bindingsByService = ObjectIndex<PortBinding>("service") { Array($0.serviceNames) }
 
     /// - Parameters:
@@ -51,17 +60,35 @@ struct WatchedResources: Sendable {
     init(_ server: APIServer, namespaces: [String], secretNamespaces: Set<String>, logger: Logger, changes: ResourceChanges) {
         self.secretNamespaces = secretNamespaces
         nodes = InformerGroup(
-            server, .edgeNodes, namespaces: namespaces, indexes: [Self.nodesBySecret], logger: logger, decode: WatchedNode.decode,
+            server, .edgeNodes, namespaces: namespaces, indexes: [Self.nodesBySecret, Self.nodesByNamespace], logger: logger,
+            decode: WatchedNode.decode,
             onChange: changes.node)
         bindings = InformerGroup(
             server, .portBindings, namespaces: namespaces,
             indexes: [Self.bindingsByNode, Self.bindingsBySecret, Self.bindingsByService], logger: logger,
             decode: { PortBinding.decode($0, unknownFields: .ignored) }, onChange: changes.binding)
         secrets = WatchSet(
-            server, .secrets, logger: logger, decode: { Secret.decode($0, unknownFields: .ignored) }, onChange: changes.secret)
-        // Services are no secret: one watch a namespace.
+            server, .secrets, parts: Secret.usedParts, logger: logger, decode: { Secret.decode($0, unknownFields: .ignored) },
+            onChange: changes.secret)
+        // Services are no secret: one watch a namespace, or one of all.
         services = WatchSet(
-            server, .services, mostNames: 0, logger: logger, decode: { EdgeAPI.Service.decode($0) }, onChange: changes.service)
+            server, .services, limits: WatchLimits(mostNames: 0, mostNamespaces: 32), logger: logger,
+            decode: { EdgeAPI.Service.decode($0) }, onChange: changes.service)
+        slices = NamespaceWatches(
+            server, .endpointSlices, labels: EndpointSlice.serviceLabel, indexes: [Self.slicesByService], logger: logger,
+            decode: { EndpointSlice.decode($0) }
+        ) { notice in
+            guard case .change(let change) = notice else { return }
+            // Most changes of a slice are of what is not ready.
+            if case .updated(let before, let after) = change, before.object == after.object { return }
+            for service in Set(change.objects.compactMap(\.service)) { changes.service(service) }
+        }
+    }
+
+    /// But for those that are going.
+    func nodes(in namespace: String) -> [EdgeNode] {
+        nodes.objects(Self.nodesByNamespace, ObjectName(namespace: namespace, name: "")).map(\.node)
+            .filter { $0.metadata.deletionTimestamp == nil }
     }
 
     func bindings(of node: ObjectName) -> [PortBinding] { bindings.objects(Self.bindingsByNode, node) }
@@ -78,15 +105,24 @@ struct WatchedResources: Sendable {
 
     /// Follows the Secrets and Services that are named now, and no others.
     func followReferences() {
-        var secretNames = Set(nodes.all.map { $0.node.spec.ssh.secretRef.objectName(in: $0.node.metadata) })
-        var serviceNames: Set<ObjectName> = []
-        for binding in bindings.all {
-            secretNames.formUnion(binding.secretNames)
-            serviceNames.formUnion(binding.serviceNames)
+        var secretNames: [String: Set<ObjectName>] = [:]
+        var serviceNames: [String: Set<ObjectName>] = [:]
+        var endpointNamespaces: Set<String> = []
+        for node in nodes.all.lazy.map(\.node) {
+            secretNames[node.metadata.namespace, default: []].insert(node.spec.ssh.secretRef.objectName(in: node.metadata))
         }
-        if !secretNamespaces.isEmpty { secretNames = secretNames.filter { secretNamespaces.contains($0.namespace) } }
-        secrets.want(secretNames)
-        services.want(serviceNames)
+        for binding in bindings.all {
+            let (secrets, services) = (binding.secretNames, binding.serviceNames)
+            if !secrets.isEmpty { secretNames[binding.metadata.namespace, default: []].formUnion(secrets) }
+            if !services.isEmpty { serviceNames[binding.metadata.namespace, default: []].formUnion(services) }
+            endpointNamespaces.formUnion(binding.endpointNamespaces)
+        }
+        if !secretNamespaces.isEmpty {
+            secretNames = secretNames.mapValues { $0.filter { secretNamespaces.contains($0.namespace) } }
+        }
+        secrets.want(wishes: secretNames)
+        services.want(wishes: serviceNames)
+        slices.want(endpointNamespaces.count > Self.mostSliceNamespaces ? [""] : endpointNamespaces)
     }
 
     func run() async {
@@ -95,6 +131,7 @@ struct WatchedResources: Sendable {
             group.addTask { await bindings.run() }
             group.addTask { await secrets.run() }
             group.addTask { await services.run() }
+            group.addTask { await slices.run() }
         }
     }
 }
@@ -153,9 +190,15 @@ extension PortBinding {
     }
 
     var serviceNames: Set<ObjectName> {
+        Set(spec.bindings.compactMap { $0.target.serviceReference?.objectName(in: metadata) })
+    }
+
+    /// Where the Services are whose endpoints it asks for.
+    var endpointNamespaces: Set<String> {
         Set(
             spec.bindings.compactMap { binding in
-                if case .service(let reference, _) = binding.target { reference.objectName(in: metadata) } else { nil }
+                guard case .service(let reference, _, .endpoints) = binding.target else { return nil }
+                return reference.objectName(in: metadata).namespace
             })
     }
 }

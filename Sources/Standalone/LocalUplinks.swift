@@ -2,6 +2,7 @@ import EdgeAPI
 import Glibc
 public import Logging
 import ManifestStore
+import NetworkTypes
 
 /// Runs the first uplink of an EdgeNode on this host, as a process that outlives the controller: stopping `tidegate standalone`
 /// stops no traffic, and the next start finds the process again by its pid file.
@@ -67,15 +68,59 @@ public actor LocalUplinks {
         unlink(pidFile(files))
     }
 
+    /// What holds the node's uplink up, in its own words; nil for nothing, and where it runs elsewhere.
+    func complaint(node: ObjectName) -> String? {
+        guard let (owner, files) = running, owner == node else { return nil }
+        let path = "\(files.folder)/uplink.word"
+        unlink(path)
+        defer { unlink(path) }
+        guard case .success(let pid) = spawn(["healthz", "--timeout", "1"], output: path, O_WRONLY | O_CREAT | O_EXCL, []) else {
+            return nil
+        }
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
+        let lines = read(path).split(separator: "\n").map(String.init)
+        // The first says whether it lives, which is looked after elsewhere.
+        return lines.dropFirst().first.map { printable($0, limit: 400) }
+    }
+
+    private func read(_ path: String) -> String {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return "" }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let count = Glibc.read(descriptor, &bytes, bytes.count)
+        return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+    }
+
     private func pidFile(_ files: UplinkFiles) -> String { "\(files.folder)/uplink.pid" }
 
     private func start(node: ObjectName, files: UplinkFiles) throws(LocalUplinkError) -> ProcessIdentity {
+        let result = spawn(
+            ["--config", files.document, "--keys", files.keys] + arguments, output: "\(files.folder)/uplink.log",
+            O_WRONLY | O_CREAT | O_APPEND, ["POD_NAME=\(node.name)-uplink-0"])
+        guard case .success(let pid) = result, let process = ProcessIdentity(pid: pid) else {
+            throw LocalUplinkError("the uplink \(program) cannot be started: \(result.reason ?? "it ended at once")")
+        }
+        return process
+    }
+
+    private enum Spawned {
+        case success(pid_t)
+        case failure(Int32)
+
+        var reason: String? {
+            if case .failure(let code) = self { String(cString: strerror(code)) } else { nil }
+        }
+    }
+
+    /// - Parameter more: of the environment.
+    private func spawn(_ arguments: [String], output: String, _ flags: Int32, _ more: [String]) -> Spawned {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(
-            &actions, STDOUT_FILENO, "\(files.folder)/uplink.log", O_WRONLY | O_CREAT | O_APPEND, 0o600)
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, flags, 0o600)
         posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -86,15 +131,12 @@ public actor LocalUplinks {
         posix_spawnattr_setsigmask(&attributes, &none)
         posix_spawnattr_setflags(&attributes, Int16(Self.setSession | POSIX_SPAWN_SETSIGMASK))
 
-        let argv = cStrings([program, "--config", files.document, "--keys", files.keys] + arguments)
-        let envp = cStrings(environment + ["POD_NAME=\(node.name)-uplink-0"])
+        let argv = cStrings([program] + arguments)
+        let envp = cStrings(environment + more)
         defer { for pointer in argv + envp { free(pointer) } }
         var pid = pid_t()
         let result = posix_spawn(&pid, program, &actions, &attributes, argv, envp)
-        guard result == 0, let process = ProcessIdentity(pid: pid) else {
-            throw LocalUplinkError("the uplink \(program) cannot be started: \(String(cString: strerror(result)))")
-        }
-        return process
+        return result == 0 ? .success(pid) : .failure(result)
     }
 
     private func reapChildren() {

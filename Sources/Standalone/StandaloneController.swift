@@ -2,6 +2,7 @@ import EdgeAPI
 import FileWatching
 public import Logging
 import ManifestStore
+import NetworkTypes
 public import Reconcilers
 public import ServiceLifecycle
 
@@ -20,7 +21,7 @@ public struct StandaloneController: ServiceLifecycle.Service {
     private let sessions: NodeSessions
     private let uplinks: LocalUplinks?
     private let logger: Logger
-    private let queue = WorkQueue<ObjectName>(concurrency: concurrency)
+    private let queue: WorkQueue<ObjectName>
 
     public init(
         manifests path: String, store: StandaloneStore, nodes: EdgeNodeReconciler, bindings: PortBindingReconciler,
@@ -34,6 +35,9 @@ public struct StandaloneController: ServiceLifecycle.Service {
         self.sessions = sessions
         self.uplinks = uplinks
         self.logger = logger
+        queue = WorkQueue(concurrency: Self.concurrency, shares: .byHost) { name in
+            WorkShare(tenant: name.namespace, host: store.edgeNode(name)?.spec.address.description ?? "")
+        }
     }
 
     public func run() async throws {

@@ -131,6 +131,12 @@ public final class StandaloneStore: ResourceStore {
 
     public func service(_ name: ObjectName) -> Service? { state.withLock { $0.snapshot.services[name] } }
 
+    public func endpointSlices(of service: ObjectName) throws(StoreError) -> [EndpointSlice] {
+        throw StoreError(
+            "target.service.resolve: Endpoints of Service \(service) needs a cluster, which knows the endpoints; use target.address here",
+            reason: "NoCluster", followUp: .waiting)
+    }
+
     public func secret(_ name: ObjectName) -> Secret? {
         state.withLock { state in
             if let secret = state.snapshot.secrets[name] { return secret }
@@ -140,6 +146,10 @@ public final class StandaloneStore: ResourceStore {
             }?.secret
         }
     }
+
+    /// Who may write the folder may write all of it.
+    public func needsNoWord(_ reference: CrossReference) -> Bool { true }
+    public func isGranted(_ reference: CrossReference) -> Bool { true }
 
     // MARK: the uplinks
 
@@ -166,6 +176,8 @@ public final class StandaloneStore: ResourceStore {
             throw StoreError(error.description)
         }
     }
+
+    public func uplinkComplaint(of node: EdgeNode) async -> String? { await uplinks?.complaint(node: node.metadata.objectName) }
 
     public func withdrawUplinks(of node: EdgeNode) async throws(StoreError) {
         let name = node.metadata.objectName
@@ -266,7 +278,7 @@ private struct NodeInputs: Equatable {
                 if let secret = binding.tls?.mode.secretRef?.objectName(in: portBinding.metadata) {
                     secrets[secret] = snapshot.secrets[secret]
                 }
-                if case .service(let reference, _) = binding.target {
+                if let reference = binding.target.serviceReference {
                     let service = reference.objectName(in: portBinding.metadata)
                     services[service] = snapshot.services[service]
                 }

@@ -29,6 +29,8 @@ struct ControllerCommand: AsyncParsableCommand {
 
     @OptionGroup var envoy: EnvoyOptions
     @OptionGroup var serving: ServingOptions
+    @OptionGroup var targets: TargetOptions
+    @OptionGroup var tenants: TenantOptions
 
     @Option(help: "A kubeconfig (default: KUBECONFIG, then the service account of a pod, then ~/.kube/config).")
     var kubeconfig: String?
@@ -44,8 +46,15 @@ struct ControllerCommand: AsyncParsableCommand {
     @Option(help: "Base of the images' names; the uplinks run IMAGE-REPO/uplink:IMAGE-TAG.")
     var imageRepo = "ghcr.io/achetronic/tunnel"
 
-    @Option(help: "The tag of the images; that of this controller.")
-    var imageTag = "latest"
+    @Option(help: "The tag of the images.")
+    var imageTag = tidegateVersion
+
+    @Option(
+        help: """
+            Give uplinks' pods the capability MKNOD, which they need where the kernel of a node has no WireGuard; changing it rolls \
+            the pods.
+            """)
+    var uplinkMknod = true
 
     @Option(help: "EdgeNodes reconciled at the same time; each speaks SSH to its own VPS.")
     var maxConcurrentReconciles = 5
@@ -90,13 +99,16 @@ struct ControllerCommand: AsyncParsableCommand {
         let client = try KubernetesClient(access, options: options, logger: logger)
         let sessions = NodeSessions(
             bundle: try AgentBundle(path: "\(agentDir)/edge-agent-x86_64.tar.gz"), envoy: try envoy.source(folder: agentDir),
-            envoyVersion: envoy.envoyVersion, logger: logger)
+            envoyVersion: envoy.envoyVersion, sendsPasswordsUnchecked: tenants.allowsUncheckedPasswords, logger: logger)
+        var settings = settings(environment)
+        settings.targets = try targets.policy()
         let controller = KubernetesController(
-            client.server, settings(environment), sessions: sessions, metering: metering, logger: logger)
+            client.server, leaseServer: client.leaseServer, settings, sessions: sessions, metering: metering, logger: logger)
         logger.info(
             "controller",
             metadata: ["server": "\(access.server)", "access": "\(access.origin)", "build": "\(sessions.agentBuild)"])
         var services: [any ServiceLifecycle.Service] = [controller]
+        services.append(QuietMemory(logger: logger))
         services += try serving.services(controller, client.server, registry, logger: logger)
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
@@ -117,7 +129,8 @@ struct ControllerCommand: AsyncParsableCommand {
             lease: ObjectName(namespace: leaderElectNamespace, name: Self.lease), electsLeader: leaderElect,
             uplinks: UplinkPodSettings(
                 image: "\(imageRepo)/uplink:\(imageTag)",
-                environment: environment.filter { ["LOG_FORMAT", "LOG_LEVEL"].contains($0.key) }))
+                environment: environment.filter { ["LOG_FORMAT", "LOG_LEVEL"].contains($0.key) }, makesDevices: uplinkMknod),
+            tenants: tenants.policy)
     }
 
     private func names(_ list: String) -> [String] {

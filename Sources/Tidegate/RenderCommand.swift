@@ -22,6 +22,8 @@ struct RenderCommand: ParsableCommand {
     @Option(help: "Envoy release that the documents name.")
     var envoyVersion = EnvoyOptions.defaultVersion
 
+    @OptionGroup var targets: TargetOptions
+
     func run() throws {
         var folder = ManifestFolder(path: manifests, settleTime: .zero)
         let snapshot = folder.load()
@@ -30,8 +32,16 @@ struct RenderCommand: ParsableCommand {
             print("# \(problem)")
             if problem.severity == .error { hasFault = true }
         }
+        let objects: [Manifest] = snapshot.edgeNodes.map { .edgeNode($0) } + snapshot.secrets.values.map { .secret($0) }
+        for (index, message) in secretProblems(objects, now: Date()) {
+            print("# \(objects[index].kind) \(objects[index].name): \(message)")
+            hasFault = true
+        }
+        let policy = try targets.policy()
         for node in snapshot.edgeNodes {
-            let plan = makePlan(input(node, snapshot))
+            var input = input(node, snapshot)
+            input.targets = policy
+            let plan = makePlan(input)
             for line in plan.nodeProblems { print("# EdgeNode \(node.metadata.objectName): \(line)") }
             for conflict in plan.conflicts {
                 print("# binding \(conflict.binding): \(conflict.reason.rawValue): \(conflict.message)")
@@ -59,13 +69,13 @@ struct RenderCommand: ParsableCommand {
         let name = node.metadata.objectName
         let envoy = plan.relay.envoy
         for binding in plan.planned {
-            print("# \(binding.listener): binding \(binding.id) leads to \(binding.target):\(binding.targetPort)")
+            print("# \(binding.listener): binding \(binding.id) leads to \(binding.targetText)")
         }
         print("### EdgeNode \(name): on the VPS, /etc/tidegate/envoy/")
         section("bootstrap.json", envoy.bootstrap)
-        for listener in envoy.listeners { section("lds.json, \(listener.name)", listener.json) }
-        for cluster in envoy.clusters { section("cds.json, \(cluster.name)", cluster.json) }
-        for endpoint in envoy.endpoints { section("eds/\(endpoint.name).json", endpoint.json) }
+        for listener in envoy.listeners { section("listener, \(listener.name)", listener.json) }
+        for cluster in envoy.clusters { section("cluster, \(cluster.name)", cluster.json) }
+        if let probes = envoy.probes { section(UplinkProbes.fileName, probes.text) }
         for secret in envoy.secrets { section("sds/\(secret.name).json", secret.json) }
         for file in envoy.tlsFiles {
             section(

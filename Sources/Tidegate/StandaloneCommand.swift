@@ -35,6 +35,7 @@ struct StandaloneCommand: AsyncParsableCommand {
     var state: String
 
     @OptionGroup var envoy: EnvoyOptions
+    @OptionGroup var targets: TargetOptions
 
     @Option(help: "The agent as it is pushed (default: edge-agent-x86_64.tar.gz beside this program).")
     var agentBundle: String?
@@ -45,8 +46,16 @@ struct StandaloneCommand: AsyncParsableCommand {
     @Option(help: "The uplink program (default: uplink beside this program).")
     var uplinkProgram: String?
 
-    @Option(help: "wireguard-go, for a host whose kernel has no WireGuard.")
-    var wireguardGo = "/usr/bin/wireguard-go"
+    @Option(
+        name: .customLong("allow-passwords-without-host-key"),
+        help: "Send passwords also to servers whose host key is not checked (ssh.insecureSkipHostKeyVerification).")
+    var allowPasswordsWithoutHostKey = false
+
+    @Option(
+        help:
+            "wireguard-go, for a host whose kernel has no WireGuard (default: the newer of that beside the uplink and the host's)."
+    )
+    var wireguardGo: String?
 
     func run() async throws {
         let environment = readEnvironment()
@@ -57,18 +66,20 @@ struct StandaloneCommand: AsyncParsableCommand {
         }
         let folder = try StateFolder(path: state)
         let epoch = try folder.nextEpoch()
-        let writer = EdgeNodeReconciler.Writer(installation: try folder.installationID(), epoch: { epoch })
+        // Each start has a number of its own.
+        let writer = WriterFence(installation: try folder.installationID(), writer: "start \(epoch)", epoch: { epoch })
         let local = uplinks == .local ? try localUplinks(environment: environment, logger: logger) : nil
         let store = try StandaloneStore(folder: folder, uplinks: local, logger: logger)
         let bundle = try agentBundle ?? beside("edge-agent-x86_64.tar.gz")
         let bundleFolder = bundle.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
         let sessions = NodeSessions(
             bundle: try AgentBundle(path: bundle), envoy: try envoy.source(folder: bundleFolder.isEmpty ? "." : bundleFolder),
-            envoyVersion: envoy.envoyVersion, logger: logger)
+            envoyVersion: envoy.envoyVersion, sendsPasswordsUnchecked: allowPasswordsWithoutHostKey, logger: logger)
         let outcomes = NodeOutcomes()
+        var nodes = EdgeNodeReconciler(store: store, sessions: sessions, outcomes: outcomes, writer: writer, logger: logger)
+        nodes.targets = try targets.policy()
         let controller = StandaloneController(
-            manifests: manifests, store: store,
-            nodes: EdgeNodeReconciler(store: store, sessions: sessions, outcomes: outcomes, writer: writer, logger: logger),
+            manifests: manifests, store: store, nodes: nodes,
             bindings: PortBindingReconciler(store: store, outcomes: outcomes, logger: logger), sessions: sessions, uplinks: local,
             logger: logger)
         logger.info("standalone", metadata: ["manifests": "\(manifests)", "state": "\(state)", "epoch": "\(epoch)"])
@@ -85,7 +96,7 @@ struct StandaloneCommand: AsyncParsableCommand {
         }
         let inherited = ["LOG_FORMAT", "LOG_LEVEL"].compactMap { name in environment[name].map { "\(name)=\($0)" } }
         return LocalUplinks(
-            program: program, arguments: ["--status-address", "127.0.0.1", "--wireguard-go", wireguardGo],
+            program: program, arguments: ["--status-address", "127.0.0.1"] + (wireguardGo.map { ["--wireguard-go", $0] } ?? []),
             environment: inherited + ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], logger: logger)
     }
 }

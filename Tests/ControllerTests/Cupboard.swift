@@ -11,6 +11,10 @@ final class Cupboard: Sendable {
         var requests: [String] = []
         /// Answers to the next requests, by `METHOD path`; taken first.
         var errors: [String: [APIError]] = [:]
+        /// The same for requests that are done all the same.
+        var lostAnswers: [String: [APIError]] = [:]
+        /// What happens with the next of these.
+        var whenRefused: (@Sendable (inout State) -> Void)?
     }
 
     let state = Mutex(State())
@@ -39,30 +43,42 @@ final class Cupboard: Sendable {
             state.requests.append(line)
             if let error = state.errors[line]?.first {
                 state.errors[line]?.removeFirst()
+                state.whenRefused.take()?(&state)
                 throw error
             }
             let body = request.body.flatMap { try? FieldNode(json: $0) }
-            switch request.method {
-            case .get:
-                guard let object = state.objects[request.path] else { throw Self.notFound }
-                return Self.bytes(object)
-            case .post:
-                let path = "\(request.path)/\(body?["metadata"]?["name"]?.text ?? "")"
-                guard state.objects[path] == nil else {
-                    throw .status(APIStatus(code: 409, reason: "AlreadyExists", message: path))
-                }
-                return state.store(path, Self.value(body))
-            case .put: return state.store(request.path, Self.value(body))
-            case .patch where request.contentType == "application/apply-patch+yaml":
-                if let old = state.objects[request.path], Self.content(old) == Self.value(body) { return Self.bytes(old) }
-                return state.store(request.path, Self.value(body))
-            case .patch:
-                guard state.objects[request.path] != nil else { throw Self.notFound }
-                return Self.bytes(FieldNode(value: Self.value(body)))
-            case .delete:
-                guard state.objects.removeValue(forKey: request.path) != nil else { throw Self.notFound }
-                return Array(#"{"kind":"Status","status":"Success"}"#.utf8)
+            let answer = try Self.perform(request, body, &state)
+            if let error = state.lostAnswers[line]?.first {
+                state.lostAnswers[line]?.removeFirst()
+                throw error
             }
+            return answer
+        }
+    }
+
+    private static func perform(
+        _ request: APIRequest, _ body: FieldNode?, _ state: inout State
+    ) throws(APIError) -> [UInt8] {
+        switch request.method {
+        case .get:
+            guard let object = state.objects[request.path] else { throw Self.notFound }
+            return Self.bytes(object)
+        case .post:
+            let path = "\(request.path)/\(body?["metadata"]?["name"]?.text ?? "")"
+            guard state.objects[path] == nil else {
+                throw .status(APIStatus(code: 409, reason: "AlreadyExists", message: path))
+            }
+            return state.store(path, Self.value(body))
+        case .put: return state.store(request.path, Self.value(body))
+        case .patch where request.contentType == "application/apply-patch+yaml":
+            if let old = state.objects[request.path], Self.content(old) == Self.value(body) { return Self.bytes(old) }
+            return state.store(request.path, Self.value(body))
+        case .patch:
+            guard state.objects[request.path] != nil else { throw Self.notFound }
+            return Self.bytes(FieldNode(value: Self.value(body)))
+        case .delete:
+            guard state.objects.removeValue(forKey: request.path) != nil else { throw Self.notFound }
+            return Array(#"{"kind":"Status","status":"Success"}"#.utf8)
         }
     }
 
@@ -94,6 +110,8 @@ final class Cupboard: Sendable {
 }
 
 extension Cupboard.State {
+    mutating func put(_ path: String, _ object: FieldValue) { objects[path] = stored(object) }
+
     fileprivate mutating func stored(_ object: FieldValue) -> FieldNode {
         guard case .object(var fields) = object, case .object(var metadata)? = fields["metadata"] else {
             return FieldNode(value: object)

@@ -23,9 +23,11 @@ struct DecisionCache {
     typealias Instant = ContinuousClock.Instant
 
     /// As controller-runtime keeps what a TokenReview said.
-    static let authenticatedFor = Duration.seconds(60)
-    /// As controller-runtime keeps that a SubjectAccessReview denied.
-    static let deniedFor = Duration.seconds(30)
+    static let allowedFor = Duration.seconds(60)
+    /// Shorter than a scraper's interval, so that what is granted now is so at its next try; still one review a second for a token.
+    static let refusedFor = Duration.seconds(1)
+    /// How much longer one who was let through is, while the API server cannot be asked: the hour of an outage needs its metrics.
+    static let grace = Duration.seconds(600)
 
     private struct Entry {
         var decision: AccessDecision
@@ -45,10 +47,16 @@ struct DecisionCache {
         return entry.decision
     }
 
+    /// Whether the last decision let the token's user through, and is not too old for a time in which no other is to be had.
+    func mayPassUnasked(_ key: Key, now: Instant) -> Bool {
+        guard let entry = entries[key], case .allowed = entry.decision else { return false }
+        return now < entry.expiry + Self.grace
+    }
+
     mutating func store(_ decision: AccessDecision, for key: Key, now: Instant) {
         if entries[key] == nil && entries.count >= capacity { makeRoom(now: now) }
-        let isDenied = if case .denied = decision { true } else { false }
-        entries[key] = Entry(decision: decision, expiry: now + (isDenied ? Self.deniedFor : Self.authenticatedFor))
+        let isAllowed = if case .allowed = decision { true } else { false }
+        entries[key] = Entry(decision: decision, expiry: now + (isAllowed ? Self.allowedFor : Self.refusedFor))
     }
 
     /// What ends first goes first, and before that what was no token: a flood of made-up ones shall not drive out the real.
@@ -72,6 +80,8 @@ final class AccessGate: Sendable {
 
     /// Of one review, as controller-runtime allows.
     private static let timeout = Duration.seconds(10)
+    /// Of one whose user may pass without: a scraper waits for ten seconds in all.
+    private static let shortTimeout = Duration.seconds(2)
     /// Anybody who reaches the port can make the controller ask; the API server shall not feel it.
     private static let reviewsAtOnce = 16
     private static let remembered = 1024
@@ -96,13 +106,11 @@ final class AccessGate: Sendable {
                 logger.debug("access to the metrics denied", metadata: ["user": "\(user)", "reason": "\(reason)"])
                 return .text(.forbidden, "Authorization denied for user \(user)\n")
             case nil:
-                var answer = HTTPAnswer.text(.serviceUnavailable, "too many authentications under way\n")
-                answer.fields[.retryAfter] = "1"
-                return answer
+                return Self.busy("too many authentications under way\n")
             }
         } catch {
             logger.error("cannot ask the API server who may read the metrics", metadata: ["reason": "\(error)"])
-            return .text(.internalServerError, "Authentication failed\n")
+            return Self.busy("the API server cannot be asked who may read the metrics; the controller's log says why\n")
         }
     }
 
@@ -117,26 +125,40 @@ final class AccessGate: Sendable {
         }
         if let known { return known }
         defer { state.withLock { $0.underWay -= 1 } }
-        let decision = try await answerInTime(token)
-        state.withLock { $0.cache.store(decision, for: key, now: .now) }
-        return decision
+        let mayPass = state.withLock { $0.cache.mayPassUnasked(key, now: .now) }
+        do {
+            let decision = try await answer(to: token, within: mayPass ? Self.shortTimeout : Self.timeout)
+            state.withLock { $0.cache.store(decision, for: key, now: .now) }
+            return decision
+        } catch {
+            guard mayPass else { throw error }
+            logger.warning("the metrics are read by leave of an earlier review", metadata: ["reason": "\(error)"])
+            return .allowed(user: "")
+        }
     }
 
-    private func answerInTime(_ token: String) async throws -> AccessDecision {
+    private func answer(to token: String, within timeout: Duration) async throws -> AccessDecision {
         try await withThrowingTaskGroup(of: AccessDecision?.self) { [review] tasks in
             tasks.addTask { try await review(token) }
             tasks.addTask {
-                try await Task.sleep(for: Self.timeout)
+                try await Task.sleep(for: timeout)
                 return nil
             }
             defer { tasks.cancelAll() }
-            guard let first = try await tasks.next(), let decision = first else { throw ReviewTimedOut() }
+            guard let first = try await tasks.next(), let decision = first else { throw ReviewTimedOut(after: timeout) }
             return decision
         }
     }
 
     private struct ReviewTimedOut: Error, CustomStringConvertible {
-        var description: String { "no answer within \(AccessGate.timeout)" }
+        var after: Duration
+        var description: String { "no answer within \(after)" }
+    }
+
+    private static func busy(_ words: String) -> HTTPAnswer {
+        var answer = HTTPAnswer.text(.serviceUnavailable, words)
+        answer.fields[.retryAfter] = "1"
+        return answer
     }
 
     private static let unauthorized: HTTPAnswer = {

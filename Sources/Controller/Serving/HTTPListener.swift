@@ -81,7 +81,11 @@ struct HTTPListener: Sendable {
                 availableConnectionsDelegate: MaximumAvailableConnections(limits.connections)),
             onServerRunning: { channel in
                 guard let local = channel.localAddress else { return }
-                logger.info("serving the \(name)", metadata: ["address": "\(local)"])
+                logger.info(
+                    "serving the \(name)",
+                    metadata: [
+                        "address": "\(ListenAddress(host: local.ipAddress ?? host, port: UInt16(clamping: local.port ?? 0)))"
+                    ])
                 onListening(local)
             },
             eventLoopGroup: group, logger: quiet

@@ -11,9 +11,9 @@ import Testing
     private func key(_ text: String) -> DecisionCache.Key { SHA256.hash(data: Array(text.utf8)) }
 
     @Test(arguments: [
-        (AccessDecision.allowed(user: "a"), 60), (.unauthenticated, 60), (.denied(user: "a", reason: ""), 30),
+        (AccessDecision.allowed(user: "a"), 60), (.unauthenticated, 1), (.denied(user: "a", reason: ""), 1),
     ])
-    func aDecisionIsKeptAsLongAsControllerRuntimeKeepsIt(decision: AccessDecision, seconds: Int) {
+    func aRefusalIsForgottenSoonALeaveLater(decision: AccessDecision, seconds: Int) {
         var cache = DecisionCache(capacity: 2)
         cache.store(decision, for: key("t"), now: start)
         #expect(cache.decision(for: key("t"), now: start + .seconds(seconds) - .nanoseconds(1)) == decision)
@@ -31,6 +31,19 @@ import Testing
         #expect(cache.decision(for: key("real"), now: start + .seconds(1)) == .allowed(user: "prometheus"))
         #expect(cache.decision(for: key("99"), now: start + .seconds(1)) == .unauthenticated)
         #expect(cache.decision(for: key("0"), now: start + .seconds(1)) == nil)
+    }
+
+    @Test func aLeaveHoldsOnWhileNobodyCanBeAsked() {
+        var cache = DecisionCache(capacity: 2)
+        cache.store(.allowed(user: "a"), for: key("a"), now: start)
+        cache.store(.denied(user: "b", reason: ""), for: key("b"), now: start)
+        #expect(cache.mayPassUnasked(key("a"), now: start + .seconds(659)))
+        #expect(!cache.mayPassUnasked(key("a"), now: start + .seconds(660)))
+        #expect(!cache.mayPassUnasked(key("b"), now: start))
+        #expect(!cache.mayPassUnasked(key("c"), now: start))
+        // A later word counts.
+        cache.store(.unauthenticated, for: key("a"), now: start + .seconds(61))
+        #expect(!cache.mayPassUnasked(key("a"), now: start + .seconds(61)))
     }
 
     @Test func whatHasEndedMakesRoom() {
@@ -75,7 +88,8 @@ import Testing
                 return .allowed(user: "x")
             }, logger: quiet)
         let refusal = await gate.refusal(for: request("Bearer abc"))
-        #expect(refusal?.status == .internalServerError && refusal?.body == "Authentication failed\n")
+        #expect(refusal?.status == .serviceUnavailable && refusal?.fields[.retryAfter] == "1")
+        #expect(refusal?.body == "the API server cannot be asked who may read the metrics; the controller's log says why\n")
         isAway.withLock { $0 = false }
         #expect(await gate.refusal(for: request("Bearer abc")) == nil)
     }

@@ -66,7 +66,10 @@ final class Reviewer: Sendable {
             ([], 401, "Unauthorized\n"), (["-u", "bob:secret"], 401, "Unauthorized\n"),
             (["-H", "Authorization: Bearer nonsense"], 401, "Unauthorized\n"),
             (["-H", "Authorization: Bearer bob"], 403, "Authorization denied for user bob\n"),
-            (["-H", "Authorization: Bearer ghost"], 500, "Authentication failed\n"),
+            (
+                ["-H", "Authorization: Bearer ghost"], 503,
+                "the API server cannot be asked who may read the metrics; the controller's log says why\n"
+            ),
         ] as [([String], Int, String)])
     func whoMayNotReadIsTold(options: [String], status: Int, body: String) async throws {
         try await secured { url in
