@@ -8,7 +8,7 @@ LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
 SLIM := -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker -z -Xlinker pack-relative-relocs
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
-.PHONY: help setup bundle build images install lint test test-unit test-kube test-kernel test-e2e test-faults test-churn demo fuzz bench lab-up lab-down lab-shell clean
+.PHONY: help setup bundle build images install lint manifests test test-unit test-kube test-kernel test-e2e test-faults test-churn demo fuzz bench lab-up lab-down lab-shell clean
 
 help:                   ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,14 +25,16 @@ build: setup bundle     ## release builds of tidegate and uplink, and the agent'
 	@echo "build"
 	@# What is not mapped is not resident: no symbols, no dead code, and one copy of what compiles to the same.
 	@for product in tidegate uplink; do swift build -c release --static-swift-stdlib --product $$product $(SLIM); done
+	@# Where an uplink looks first.
+	@install -m 0755 "$$(deploy/agent/wireguard-go)" .build/release/wireguard-go
 
 images: build           ## both container images (TAG=, REPO=), for kind, ctr, docker, podman
 	@echo "images"
-	@deploy/image/build --envoy "$$($(PYTHON) Tests/Lab/tidegate-lab envoy)" $(if $(TAG),--tag $(TAG)) $(if $(REPO),--repo $(REPO))
+	@deploy/image/build --root "$$(deploy/image/debian)" --envoy "$$($(PYTHON) Tests/Lab/tidegate-lab envoy)" $(if $(TAG),--tag $(TAG)) $(if $(REPO),--repo $(REPO))
 
 install: build          ## into /opt/tidegate, with a link in /usr/local/bin (DESTDIR for elsewhere)
 	@install -d $(DESTDIR)/opt/tidegate $(DESTDIR)/usr/local/bin
-	@install -m 0755 .build/release/tidegate .build/release/uplink $(DESTDIR)/opt/tidegate/
+	@install -m 0755 .build/release/tidegate .build/release/uplink .build/release/wireguard-go $(DESTDIR)/opt/tidegate/
 	@install -m 0644 .build/dist/edge-agent-x86_64.tar.gz .build/dist/edge-agent-x86_64.build $(DESTDIR)/opt/tidegate/
 	@ln -sf /opt/tidegate/tidegate $(DESTDIR)/usr/local/bin/tidegate
 
@@ -40,6 +42,9 @@ lint:                   ## format, warnings, and the module map
 	@echo "lint"
 	@swift format lint --strict --recursive $(SOURCES) Package.swift
 	@.ci/check-imports
+
+manifests: setup        ## what follows from the chart deploy/helm/tunnel: deploy/kubernetes, its copies of crds/, its table of values
+	@deploy/helm/render
 
 test: setup lint test-unit test-kube test-kernel test-e2e  ## everything
 
@@ -54,15 +59,18 @@ test-kube: setup        ## the definitions, and the API server's double, as kube
 test-kernel: setup bundle  ## as root: real sockets and namespaces, one after the other; no VPS
 	@echo "kernel tests"
 	@swift test --no-parallel --filter KernelTests
+	@echo "the same over SSH with the libssh2 of Debian 13"
+	@LD_LIBRARY_PATH=$$(Tests/Lab/libssh2 trixie) swift test --skip-build --no-parallel --filter SSHKernelTests
 
 # `test` too: a prerequisite is made once, with the variables of whoever asked first.
 test test-e2e test-faults: KERNEL_WIREGUARD := 1
 test-e2e: build         ## the whole path, in the lab: Tests/EndToEnd/run NAME for some of it
 	@echo "end-to-end tests"
+	@cd Tests/Lab && $(PYTHON) -m unittest discover --start-directory cluster_tests --top-level-directory .
 	@$(PYTHON) Tests/EndToEnd/run
 	@$(PYTHON) Tests/Faults/run --quick
 
-test-faults: build      ## break everything on purpose, into docs/reliability.md (an hour; ONLY=word for some of it)
+test-faults: build      ## break everything on purpose, into docs/reliability.md (an hour and a half; ONLY=word for some of it)
 	@echo "faults"
 	@$(PYTHON) Tests/Faults/run --write $(ONLY)
 

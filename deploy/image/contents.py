@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 from archive import Entry, Image, Layer
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
+# The Debian whose libraries go into the images: this machine's, or a tree that deploy/image/debian made.
+root = Path("/")
 
 
 class Missing(Exception):
@@ -18,13 +21,11 @@ class Missing(Exception):
 
 
 def uplink(binaries: Path, agent: Path, envoy: Path | None) -> Image:
-    wireguard = shutil.which("wireguard-go")
-    if wireguard is None:
-        raise Missing("wireguard-go is missing: run Tests/Lab/setup")
+    wireguard = shipped_wireguard()
     return Image(
         layers=[
-            skeleton("root", 0) | libraries([binaries / "uplink", Path(wireguard)])
-            | {"usr/bin/wireguard-go": Entry(program(Path(wireguard)), mode=0o755), **package_records([wireguard])}
+            skeleton("root", 0) | libraries([binaries / "uplink", wireguard])
+            | {"usr/bin/wireguard-go": Entry(program(wireguard), mode=0o755), **records_of_shipped(wireguard)}
             # Where the pod's volumes are mounted.
             | {path: folder() for path in ("etc/tidegate/config", "etc/tidegate/keys", "run/wireguard")},
             {"usr/bin/uplink": Entry(program(binaries / "uplink"), mode=0o755)},
@@ -33,15 +34,16 @@ def uplink(binaries: Path, agent: Path, envoy: Path | None) -> Image:
 
 
 def controller(binaries: Path, agent: Path, envoy: Path | None) -> Image:
-    certificates = Path("/etc/ssl/certs/ca-certificates.crt")
+    certificates = root / "etc/ssl/certs/ca-certificates.crt"
     bundle = {f"opt/tidegate/{name}": Entry(read(agent / name)) for name in ("edge-agent-x86_64.tar.gz", "edge-agent-x86_64.build")}
     return Image(
         layers=[
             skeleton("tidegate", 65532) | libraries([binaries / "tidegate"])
-            | {str(certificates)[1:]: Entry(read(certificates)), **copyright_of("ca-certificates")},
+            | {"etc/ssl/certs/ca-certificates.crt": Entry(read(certificates)), **copyright_of("ca-certificates")},
             # Pushed to each VPS, unless --envoy-source names another.
             *([{"opt/tidegate/envoy": Entry(read(envoy))}] if envoy else []),
-            bundle | {"usr/bin/tidegate": Entry(program(binaries / "tidegate"), mode=0o755)},
+            # In the bundle is a wireguard-go.
+            bundle | {"usr/bin/tidegate": Entry(program(binaries / "tidegate"), mode=0o755), **records_of_shipped(shipped_wireguard())},
         ],
         entrypoint=["/usr/bin/tidegate"], arguments=["controller"], user="65532:65532",
         description="Tidegate's controller")
@@ -61,7 +63,7 @@ def skeleton(user: str, uid: int) -> Layer:
         "etc/group": text("".join(f"{name}:x:{number}:\n" for name, number in users.items())),
         "etc/nsswitch.conf": text("passwd: files\ngroup: files\nhosts: files dns\n"),
         # By these two, scanners know whose libraries they look at.
-        "usr/lib/os-release": Entry(read(Path("/usr/lib/os-release"))), "etc/os-release": Entry(link="../usr/lib/os-release"),
+        "usr/lib/os-release": Entry(read(root / "usr/lib/os-release")), "etc/os-release": Entry(link="../usr/lib/os-release"),
     }
 
 
@@ -70,36 +72,73 @@ def libraries(programs: list[Path]) -> Layer:
     layer: Layer = {}
     found: list[str] = []
     for path in programs:
-        for line in run("ldd", str(require(path))).splitlines():
+        for line in linked(require(path)).splitlines():
             words = line.split()
             if "not" in words:
-                raise Missing(f"{path} is linked with {words[0]}, which is not on this machine")
+                raise Missing(f"{path} is linked with {words[0]}, which is not in the Debian of {root}")
             file = next((word for word in words if word.startswith("/")), None)
             if file is None:  # linux-vdso: the kernel's own
                 continue
             place = f"usr/lib64/{Path(file).name}" if "=>" not in words else f"{LIBRARIES}/{words[0]}"
-            layer[place] = Entry(read(Path(file)), mode=0o755)
+            layer[place] = Entry(read(root / file[1:]), mode=0o755)
             found.append(file)
     return layer | package_records(found)
+
+
+def linked(path: Path) -> str:
+    """What ldd says of the program under `root`."""
+    if root == Path("/"):
+        return run("ldd", str(path))
+    with tempfile.NamedTemporaryFile(dir=root / "tmp") as copy:
+        shutil.copy(path, copy.name)
+        os.chmod(copy.name, 0o755)
+        return run("/usr/sbin/chroot", str(root), "ldd", f"/tmp/{Path(copy.name).name}")
 
 
 def package_records(files: list[str]) -> Layer:
     """The licences of the Debian packages that the files are of, and their records for vulnerability scanners."""
     # Packages name files as they were before /lib became a link.
-    paths = {path for file in files for real in (file, str(Path(file).resolve())) for path in (real, real.removeprefix("/usr"), f"/usr{real}")}
+    paths = {path for file in files for real in (file, resolved(file)) for path in (real, real.removeprefix("/usr"), f"/usr{real}")}
     # It fails where one of them is unknown, which most are.
-    found = subprocess.run(["dpkg-query", "--search", *sorted(paths)], capture_output=True, text=True, check=False).stdout
+    found = subprocess.run([*dpkg_query(), "--search", *sorted(paths)], capture_output=True, text=True, check=False).stdout
     layer: Layer = {}
     for line in found.splitlines():
+        # Debian 13 tells of files that moved to /usr in words of their own.
+        if line.startswith("diversion by "):
+            continue
         layer |= copyright_of(line.split(": ")[0].split(",")[0])
     return layer
+
+
+def shipped_wireguard() -> Path:
+    return Path(run(str(Path(__file__).resolve().parent.parent / "agent/wireguard-go")).strip())
+
+
+def records_of_shipped(program: Path) -> Layer:
+    """As `package_records`; a program that was fetched from another release of Debian has its package's beside it."""
+    if not (program.parent / "status").exists():
+        return package_records([str(program)])
+    return {
+        "usr/share/doc/wireguard-go/copyright": Entry(read(program.parent / "copyright")),
+        "var/lib/dpkg/status.d/wireguard-go": Entry(read(program.parent / "status")),
+    }
+
+
+def dpkg_query() -> list[str]:
+    return ["dpkg-query", f"--admindir={root / 'var/lib/dpkg'}"]
+
+
+def resolved(file: str) -> str:
+    """The file that a link of a library means, as `root` has it."""
+    real = (root / file[1:]).resolve()
+    return f"/{real.relative_to(root.resolve())}"
 
 
 def copyright_of(package: str) -> Layer:
     name = package.split(":")[0]
     return {
-        f"usr/share/doc/{name}/copyright": Entry(read(Path(f"/usr/share/doc/{name}/copyright"))),
-        f"var/lib/dpkg/status.d/{name}": text(run("dpkg-query", "--status", package)),
+        f"usr/share/doc/{name}/copyright": Entry(read(root / f"usr/share/doc/{name}/copyright")),
+        f"var/lib/dpkg/status.d/{name}": text(run(*dpkg_query(), "--status", package)),
     }
 
 
