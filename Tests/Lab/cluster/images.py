@@ -9,7 +9,8 @@ import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import tree
+from lab import paths, tree
+from lab.commands import run
 from product.programs import libraries, programs
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -38,8 +39,13 @@ def find(name: str, folder: Path) -> Image | None:
     if layouts and (Path(layouts) / last / "index.json").exists():
         return _unpacked(Path(layouts) / last, folder / last)
     if last == "uplink":
-        return _made(folder / last, {"/usr/local/bin/uplink": programs().uplink, "/usr/bin/wireguard-go": "/usr/bin/wireguard-go"})
+        return _made(folder / last, {"/usr/bin/uplink": programs().uplink, "/usr/bin/wireguard-go": shipped_wireguard()})
     return _made(folder / last, {"/bin/busybox": "/bin/busybox"}) if last == "busybox" else None
+
+
+def shipped_wireguard() -> str:
+    """The path of the wireguard-go that the uplink's image holds."""
+    return run([str(paths.REPOSITORY / "deploy/agent/wireguard-go"), "--cached"]).strip()
 
 
 def _made(root: Path, binaries: dict[str, str]) -> Image:

@@ -62,6 +62,10 @@ class Manager:
 
     def _reconcile(self, owner: Manifest) -> None:
         namespace, name = owner["metadata"]["namespace"], owner["metadata"]["name"]
+        for pod in statefulsets.adopted(owner, self.pods.all()):
+            meta = pod["metadata"]
+            self.pods.learn(self.api.patch(f"/api/v1/namespaces/{namespace}/pods/{meta['name']}", {"metadata": {
+                "uid": meta["uid"], "ownerReferences": [*meta.get("ownerReferences", []), statefulsets.reference(owner)]}}))
         pods = statefulsets.owned(owner, self.pods.all())
         decision = statefulsets.decide(owner, pods, datetime.now(timezone.utc))
         for pod in decision.create:

@@ -8,7 +8,6 @@ import shutil
 import sys
 import threading
 import time
-from datetime import datetime, timezone
 
 from lab.laboratory import Lab
 from lab.namespaces import Namespace
@@ -16,19 +15,16 @@ from lab.namespaces import Namespace
 from . import images, volumes
 from .api import API, APIError, Manifest
 from .container import CannotStart, Process, specification
+from .events import Events, now
 from .nodes import Node
-from .probes import Probe
+from .probes import Probe, Target
+from .restarts import INITIAL, Backoff
 
 # From a touched pod to its volumes brought up to date; measured on a real kubelet (shared/kube-api/README.md).
 _SYNC_AFTER_CHANGE = 0.25
 # The kubelet's --sync-frequency, and the share of it that it adds by chance.
 _SYNC_PERIOD = (60, 90)
 _MOUNT_RETRY = (0.5, 16)
-_RESTART_BACKOFF = (10, 300)
-
-
-def now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class PodWorker:
@@ -45,8 +41,9 @@ class PodWorker:
         self.address = ""
         self.process: Process | None = None
         self.probes: list[Probe] = []
-        self.ready = False
+        self.ready = self.has_started = False
         self.restarts = 0
+        self.backoff = Backoff()
         self.last_state: Manifest = {}
         self.waiting = ("ContainerCreating", "")
         self.started_at = ""
@@ -54,6 +51,7 @@ class PodWorker:
         self.written: Manifest = {}
         self.transitions: dict[str, tuple[str, str]] = {}
         self.start_time = now()
+        self.events = Events(api, pod, node.name)
         threading.Thread(target=self._run, name=f"pod {meta['name']}", daemon=True).start()
 
     def observe(self, pod: Manifest | None) -> None:
@@ -87,6 +85,7 @@ class PodWorker:
             except (volumes.NotReady, CannotStart, APIError) as error:
                 self.waiting = (getattr(error, "reason", "") or "ContainerCreating", str(error))
                 print(f"pod {self.path}: {error}", file=sys.stderr, flush=True)
+                self.events.tell("FailedMount" if isinstance(error, volumes.NotReady) else "Failed", str(error), kind="Warning")
                 self._tell()
             self._hear(wait)
             wait = min(wait * 2, _MOUNT_RETRY[1])
@@ -103,7 +102,7 @@ class PodWorker:
                 process.terminate(1)
                 self.waiting = ("PodInitializing", f"init container {container['name']} ended with {status}")
                 self._tell()
-                self._hear(_RESTART_BACKOFF[0])
+                self._hear(INITIAL)
         return not self.is_terminating
 
     def _started(self, container: Manifest) -> Process:
@@ -118,16 +117,22 @@ class PodWorker:
 
     def _keep(self) -> None:
         """Until deletion: the container runs, is begun again when it ended, and its volumes follow."""
-        begin_at, backoff = 0.0, 0.0
+        begin_at = ended = 0.0
         next_sync = time.monotonic() + random.uniform(*_SYNC_PERIOD)
         while not self.is_terminating:
             moment = time.monotonic()
             if self.process is None and moment >= begin_at:
-                self._begin()
+                self._begin(ended)
             elif self.process is not None and (status := self.process.exit_status()) is not None:
                 self._note_end(status)
-                begin_at = moment + backoff
-                backoff = min(max(backoff * 2, _RESTART_BACKOFF[0]), _RESTART_BACKOFF[1])
+                ended, pause = moment, self.backoff.pause(moment)
+                begin_at = moment + pause
+                if pause:
+                    meta, name = self.pod["metadata"], self.container["name"]
+                    place = f"failed container={name} pod={meta['name']}_{meta['namespace']}({meta['uid']})"
+                    self.waiting = ("CrashLoopBackOff", f"back-off {_spoken(pause)} restarting {place}")
+                    self.events.tell("BackOff", f"Back-off restarting failed container {name} in pod {place.partition('pod=')[2]}",
+                                     kind="Warning", container=name)
             if moment >= next_sync:
                 self._sync()
                 next_sync = moment + random.uniform(*_SYNC_PERIOD)
@@ -135,39 +140,68 @@ class PodWorker:
                 next_sync = min(next_sync, time.monotonic() + _SYNC_AFTER_CHANGE)
             self._tell()
 
-    def _begin(self) -> None:
+    def _begin(self, ended: float) -> None:
+        """Starts the container, again when it `ended`; 0 for the first time."""
+        container = self.container
         try:
-            self.process = self._started(self.container)
+            self.process = self._started(container)
         except (CannotStart, APIError) as error:
             self.waiting = (getattr(error, "reason", "") or "CreateContainerConfigError", str(error))
+            self.events.tell("Failed", f"Error: {error}", kind="Warning", container=container["name"])
             return
+        if ended:
+            self.restarts += 1
+            self.backoff = self.backoff.after(ended, time.monotonic())
         self.started_at = now()
-        container = self.container
-        self.ready = "readinessProbe" not in container
-        if not self.ready:
-            self._probe(container["readinessProbe"], False, self._note_readiness)
-        if "livenessProbe" in container:
-            self._probe(container["livenessProbe"], True, self._note_liveness)
+        self.events.tell("Created", f"Container created: {container['name']}", container=container["name"])
+        self.events.tell("Started", f"Container started: {container['name']}", container=container["name"])
+        if "startupProbe" in container:
+            self._probe("startupProbe", None, self._note_startup)
+        else:
+            self._note_startup(True, "")
 
-    def _probe(self, fields: Manifest, initially: bool, report) -> None:
-        self.probes.append(Probe(fields, self.container, self.node.host, self.address, initially=initially, report=report))
+    def _probe(self, name: str, initially: bool | None, report) -> None:
+        target = Target(self.container, self.node.host, self.node.address, self.address, self.folder / self.container["name"])
+        kind = name.removesuffix("Probe").capitalize()
+        self.probes.append(Probe(self.container[name], target, initially=initially, report=report, failed=lambda why: self.events.tell(
+            "Unhealthy", f"{kind} probe failed: {why}", kind="Warning", container=self.container["name"])))
+
+    def _note_startup(self, success: bool, why: str) -> None:
+        if not success:
+            self._note_unhealthy("startup", why)
+        if not success or self.process is None:
+            return
+        self.has_started = True
+        self.ready = "readinessProbe" not in self.container
+        if not self.ready:
+            self._probe("readinessProbe", False, self._note_readiness)
+        if "livenessProbe" in self.container:
+            self._probe("livenessProbe", True, self._note_liveness)
 
     def _note_readiness(self, success: bool, why: str) -> None:
         self.ready = success
 
     def _note_liveness(self, success: bool, why: str) -> None:
-        if not success and self.process is not None:
-            print(f"pod {self.path}: liveness: {why}", file=sys.stderr, flush=True)
-            threading.Thread(target=self.process.terminate, args=(self._grace(),), daemon=True).start()
+        if not success:
+            self._note_unhealthy("liveness", why)
+
+    def _note_unhealthy(self, probe: str, why: str) -> None:
+        process = self.process
+        if process is None or self.is_terminating:
+            return
+        print(f"pod {self.path}: {probe}: {why}", file=sys.stderr, flush=True)
+        name = self.container["name"]
+        self.events.tell("Killing", f"Container {name} failed {probe} probe, will be restarted", container=name)
+        grace = self.container.get(f"{probe}Probe", {}).get("terminationGracePeriodSeconds")
+        threading.Thread(target=process.terminate, args=(self._grace() if grace is None else grace,), daemon=True).start()
 
     def _note_end(self, status: int) -> None:
         self._stop_probes()
         self.process = None
-        self.ready = False
-        self.restarts += 1
+        self.ready = self.has_started = False
+        self.waiting = ("ContainerCreating", "")
         self.last_state = {"terminated": {"exitCode": status, "reason": "Completed" if status == 0 else "Error",
                                           "startedAt": self.started_at, "finishedAt": now()}}
-        self.waiting = ("CrashLoopBackOff", f"back-off restarting failed container {self.container['name']}")
 
     def _stop_probes(self) -> None:
         for probe in self.probes:
@@ -205,6 +239,7 @@ class PodWorker:
 
     def _end(self) -> None:
         if self.process is not None:
+            self.events.tell("Killing", f"Stopping container {self.container['name']}", container=self.container["name"])
             threading.Thread(target=self._tell_while_ending, args=(self.process,), daemon=True).start()
             status = self.process.terminate(self._grace())
             self._note_end(status)
@@ -252,7 +287,10 @@ class PodWorker:
         ready = running and self.ready
         state: Manifest = {"running": {"startedAt": self.started_at}} if running else {
             "waiting": {"reason": self.waiting[0], **({"message": self.waiting[1]} if self.waiting[1] else {})}}
-        prepared = running or self.restarts > 0
+        last = self.last_state
+        if not running and last and self.waiting[0] != "CrashLoopBackOff":
+            state, last = last, {}  # it ended a moment ago, and is begun again at once or not at all
+        prepared = running or bool(self.last_state)
         conditions = [self._condition("PodScheduled", True), self._condition("Initialized", prepared),
                       self._condition("ContainersReady", ready), self._condition("Ready", ready)]
         name, image = self.container["name"], self.container["image"]
@@ -260,8 +298,8 @@ class PodWorker:
             "phase": "Running" if prepared else "Pending", "hostIP": self.node.address, "hostIPs": [{"ip": self.node.address}],
             "podIP": self.address, "podIPs": [{"ip": self.address}], "startTime": self.start_time, "qosClass": "Burstable",
             "conditions": conditions,
-            "containerStatuses": [{"name": name, "image": image, "imageID": image, "ready": ready, "started": running,
-                                   "restartCount": self.restarts, "state": state, "lastState": self.last_state}],
+            "containerStatuses": [{"name": name, "image": image, "imageID": image, "ready": ready, "started": running and self.has_started,
+                                   "restartCount": self.restarts, "state": state, "lastState": last}],
         }
 
     def _condition(self, kind: str, holds: bool) -> Manifest:
@@ -270,3 +308,9 @@ class PodWorker:
             self.transitions[kind] = (status, now())
         reason = {} if holds else {"reason": "ContainersNotReady", "message": f"containers with unready status: [{self.container['name']}]"}
         return {"type": kind, "status": status, "lastTransitionTime": self.transitions[kind][1], "lastProbeTime": None, **reason}
+
+
+def _spoken(seconds: float) -> str:
+    """As Go prints a duration: 10s, 1m20s."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -55,14 +55,7 @@ def become(specification: dict) -> None:
     if not specification["privileged"]:
         restrict_proc()
     os.chdir(specification["workingDir"])
-    os.setgroups(specification["groups"])
-    if specification["gid"]:
-        os.setresgid(*[specification["gid"]] * 3)
-    system.bound_capabilities(set(specification["capabilities"]) | ({"SETUID"} if specification["uid"] else set()))
-    if specification["uid"]:
-        os.setresuid(*[specification["uid"]] * 3)
-    if specification["noNewPrivileges"]:
-        system.no_new_privileges()
+    system.take_rights(specification)
     os.umask(0o022)
     os.execvpe(specification["argv"][0], specification["argv"], specification["env"])
 

@@ -37,6 +37,22 @@ def owned(owner: Manifest, pods: list[Manifest]) -> list[Manifest]:
     return [pod for pod in pods if any(one["uid"] == uid and one.get("controller") for one in pod["metadata"].get("ownerReferences", []))]
 
 
+def adopted(owner: Manifest, pods: list[Manifest]) -> list[Manifest]:
+    """Those that nobody controls and that are its own by labels and name: what an orphaning deletion left."""
+    meta, wanted = owner["metadata"], (owner["spec"].get("selector") or {}).get("matchLabels") or {}
+    if "deletionTimestamp" in meta:
+        return []
+    return [pod for pod in pods if pod["metadata"]["namespace"] == meta["namespace"] and not is_terminating(pod)
+            and not any(one.get("controller") for one in pod["metadata"].get("ownerReferences", []))
+            and wanted.items() <= pod["metadata"].get("labels", {}).items()
+            and pod["metadata"]["name"] == f"{meta['name']}-{ordinal(pod)}"]
+
+
+def reference(owner: Manifest) -> Manifest:
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"],
+            "controller": True, "blockOwnerDeletion": True}
+
+
 def ordinal(pod: Manifest) -> int:
     found = re.search(r"-(\d+)$", pod["metadata"]["name"])
     return int(found[1]) if found else -1
@@ -124,8 +140,7 @@ def make_pod(owner: Manifest, number: int, update: str) -> Manifest:
         "metadata": {
             "name": name, "namespace": meta["namespace"], "labels": labels,
             **({"annotations": annotations} if (annotations := template.get("metadata", {}).get("annotations")) else {}),
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": meta["name"], "uid": meta["uid"],
-                                 "controller": True, "blockOwnerDeletion": True}],
+            "ownerReferences": [reference(owner)],
         },
         "spec": {**template["spec"], "hostname": name, "subdomain": owner["spec"].get("serviceName", "")},
     }

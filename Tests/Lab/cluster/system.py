@@ -83,3 +83,15 @@ def bound_capabilities(kept: set[str]) -> None:
 
 def no_new_privileges() -> None:
     _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
+
+
+def take_rights(specification: dict) -> None:
+    """Leaves this process what a container's specification says: groups, user, capabilities."""
+    os.setgroups(specification["groups"])
+    if specification["gid"]:
+        os.setresgid(*[specification["gid"]] * 3)
+    bound_capabilities(set(specification["capabilities"]) | ({"SETUID"} if specification["uid"] else set()))
+    if specification["uid"]:
+        os.setresuid(*[specification["uid"]] * 3)
+    if specification["noNewPrivileges"]:
+        no_new_privileges()

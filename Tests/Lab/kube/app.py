@@ -44,6 +44,7 @@ class App:
         self.lifecycle = Lifecycle(self.store, self.registry, self.verbs, loop)
         self.verbs.on_write = self._wrote
         self.scales = Scales(self.verbs)
+        self.version = discovery.VERSION
         self._insecure = insecure
         self._tokens_file = state.with_suffix(".tokens") if state else None
         if self._tokens_file and self._tokens_file.exists():
@@ -148,7 +149,7 @@ class App:
         if parts[:1] in (["healthz"], ["livez"], ["readyz"]):
             return Response(200, b"ok", "text/plain; charset=utf-8", {"X-Content-Type-Options": "nosniff"})
         if parts == ["version"]:
-            return Response(200, json.dumps(discovery.VERSION, indent=2).encode())
+            return Response(200, json.dumps(self.version, indent=2).encode())
         if parts[:2] == ["openapi", "v3"]:
             return openapi.answer(self.registry, parts[2:])
         wide = "as=APIGroupDiscoveryList" in accept

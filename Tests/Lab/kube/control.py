@@ -57,6 +57,10 @@ class Control:
                 raise ValueError(f"no fault {name}")
             setattr(self._app.faults, name, value)
 
+    def do_release(self, name: str) -> None:
+        """The release that /version names; the recorded server was built from no release."""
+        self._app.version = {**self._app.version, "gitVersion": name}
+
     def do_answer(self, **values: Any) -> None:
         self._app.faults.answers.append(Answer(**values))
 

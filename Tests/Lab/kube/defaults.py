@@ -184,7 +184,17 @@ def _binding(obj: Object) -> None:
             _put(subject, apiGroup="rbac.authorization.k8s.io")
 
 
+def _network_policy(obj: Object) -> None:
+    spec = obj["spec"]
+    for rule in [*(spec.get("ingress") or ()), *(spec.get("egress") or ())]:
+        for port in rule.get("ports") or ():
+            _put(port, protocol="TCP")
+    if not spec.get("policyTypes"):
+        spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
+
+
 _FILLERS: dict[str, Callable[[Object], None]] = {
     "Namespace": _namespace, "Secret": _secret, "Service": _service, "StatefulSet": _stateful_set, "Deployment": _deployment,
     "Pod": _pod, "CustomResourceDefinition": _definition, "RoleBinding": _binding, "ClusterRoleBinding": _binding,
+    "NetworkPolicy": _network_policy,
 }

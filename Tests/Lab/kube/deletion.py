@@ -7,11 +7,13 @@ from datetime import datetime, timedelta, timezone
 from typing import Optional
 
 from . import objects
-from .errors import conflict
+from .errors import conflict, forbidden
 from .jsons import Object, clone
 from .resources import Resource
 from .store import Stored
 from .verbs import Verbs, Written
+
+_IMMORTAL = ("default", "kube-system", "kube-public")  # the admission plugin NamespaceLifecycle
 
 
 @dataclass
@@ -27,6 +29,8 @@ def delete(verbs: Verbs, resource: Resource, namespace: str, name: str, options:
     """True when the object is gone, false when it waits for its finalizers or its kubelet."""
     stored = verbs.stored(resource, namespace, name)
     meta = stored.obj["metadata"]
+    if resource.key == ("", "namespaces") and name in _IMMORTAL:
+        raise forbidden(resource.plural, "", name, "this namespace may not be deleted")
     _preconditions(resource, meta, options)
     finalizers = list(meta.get("finalizers") or ())
     for word, finalizer in (("Foreground", "foregroundDeletion"), ("Orphan", "orphan")):

@@ -92,6 +92,13 @@ def forbidden(plural: str, group: str, name: str, why: str, *, separator: str = 
     return ApiError(403, "Forbidden", f"{subject} is forbidden: {why}", name=name, group=group, kind=plural, nosniff=True)
 
 
+def terminating(plural: str, group: str, name: str, namespace: str) -> ApiError:
+    subject = f'{qualified(plural, group)} "{name}"' if name else qualified(plural, group)
+    message = f"{subject} is forbidden: unable to create new content in namespace {namespace} because it is being terminated"
+    cause = FieldError("NamespaceTerminating", "metadata.namespace", f"namespace {namespace} is being terminated")
+    return ApiError(403, "Forbidden", message, name=name, group=group, kind=plural, causes=[cause])
+
+
 def required(field: str, detail: str = "") -> FieldError:
     return FieldError("FieldValueRequired", field, "Required value" + (f": {detail}" if detail else ""))
 

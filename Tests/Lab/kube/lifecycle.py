@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Optional
 
-from . import definitions
+from . import definitions, namespaces
 from .deletion import DeleteOptions, delete
 from .jsons import Object, clone
 from .resources import Registry, Resource
@@ -140,15 +140,17 @@ class Lifecycle:
             self._rewrite(stored, {**meta, "finalizers": [one for one in meta["finalizers"] if one != definitions.FINALIZER]})
 
     def _empty_namespace(self, stored: Stored) -> None:
+        """Deletes what is in it, as anybody would: finalizers and kubelets are waited for. Its status says for which."""
         name = stored.place[1]
-        inside = [one for one in self._store.everything() if one.place[0] == name]
-        for one in inside:
+        for one in [one for one in self._store.everything() if one.place[0] == name]:
             resource = self._resource(one)
-            if resource is None:
-                continue
-            if one.key == ("", "pods"):
-                delete(self._verbs, resource, *one.place, DeleteOptions(grace=0))
-            else:
+            if resource is not None and self._store.get(one.key, one.place) is one:
                 self._delete(resource, one)
-        if not [one for one in self._store.everything() if one.place[0] == name]:
+        left = [one for one in self._store.everything() if one.place[0] == name]
+        if not left:
             self._store.delete(stored.key, stored.place)
+            return
+        old = (stored.obj.get("status") or {}).get("conditions") or []
+        conditions = namespaces.conditions(left, old)
+        if conditions != old:
+            self._store.put(stored.key, stored.place, {**stored.obj, "status": {**stored.obj["status"], "conditions": conditions}})

@@ -1,4 +1,4 @@
-"""The packages from PyPI that the double needs, installed once into the cache by the hashes of kube/requirements.txt."""
+"""Packages from PyPI, installed once into the cache by the hashes of a requirements file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from types import ModuleType
 
 from lab import paths
 
-_HERE = Path(__file__).parent
+# What the double needs.
+REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 
 
-def folder() -> Path:
+def folder(requirements: Path = REQUIREMENTS) -> Path:
     """Where the packages are. Installs them when the requirements are new."""
-    requirements = _HERE / "requirements.txt"
     cache = paths.cache() / "kube-python"
     wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:16]
     there = cache / wanted
@@ -37,11 +37,11 @@ def folder() -> Path:
     return there
 
 
-def load(name: str) -> ModuleType:
-    """Imports a module of one of the packages. Raises ImportError."""
+def load(name: str, requirements: Path = REQUIREMENTS) -> ModuleType:
+    """Imports a module of one of a file's packages. Raises ImportError."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
-        sys.path.append(str(folder()))
+        sys.path.append(str(folder(requirements)))
         importlib.invalidate_caches()
         return importlib.import_module(name)

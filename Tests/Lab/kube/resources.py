@@ -75,6 +75,7 @@ def _make(group: str, plural: str, kind: str, *, type: str = "", version: str = 
     return Resource(group, version, plural, kind, document(type or kind), singular=kind.lower(), **rest)  # type: ignore[arg-type]
 
 
+_ADMISSION = "admissionregistration.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 BUILTIN: tuple[Resource, ...] = (
     _make("", "configmaps", "ConfigMap", short=("cm",), hash="qFsyl6wFWjQ="),
@@ -90,10 +91,15 @@ BUILTIN: tuple[Resource, ...] = (
     _make("apps", "deployments", "Deployment", short=("deploy",), categories=("all",), status=True, scale=True, generation=True, hash="8aSe+NMegvE="),
     _make("apps", "statefulsets", "StatefulSet", short=("sts",), categories=("all",), status=True, scale=True, generation=True, hash="H+vl74LkKdo="),
     _make("policy", "poddisruptionbudgets", "PodDisruptionBudget", short=("pdb",), status=True, generation=True, unconditional=False, hash="EVWiDmWqyJw="),
+    _make("networking.k8s.io", "networkpolicies", "NetworkPolicy", short=("netpol",), generation=True, hash="YpfwF18m1G8="),
     _make("coordination.k8s.io", "leases", "Lease", unconditional=False, create_on_update=True, hash="gqkMMb/YqFM="),
+    _make("discovery.k8s.io", "endpointslices", "EndpointSlice", hash="Nx3SIv6I0mE="),
     _make("events.k8s.io", "events", "Event", type="EventsEvent", short=("ev",), storage=("", "events"), hash="r2yiGXH7wu8="),
     _make("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False, short=("crd", "crds"),
           categories=("api-extensions",), status=True, generation=True, unconditional=False, hash="jfWCUB31mvA="),
+    # Kept, and never asked: requests are not held against them.
+    _make(_ADMISSION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy", namespaced=False, status=True, generation=True),
+    _make(_ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", namespaced=False, generation=True),
     _make(_RBAC, "clusterrolebindings", "ClusterRoleBinding", type="RoleBinding", namespaced=False, hash="48tpQ8gZHFc="),
     _make(_RBAC, "clusterroles", "ClusterRole", namespaced=False, hash="bYE5ZWDrJ44="),
     _make(_RBAC, "rolebindings", "RoleBinding", hash="eGsCzGH6b1g="),

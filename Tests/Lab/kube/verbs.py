@@ -48,7 +48,7 @@ class Verbs:
             if meta.get("namespace", namespace) != namespace:
                 raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
             meta["namespace"] = namespace
-            self._open(resource, namespace)
+            self._open(resource, namespace, name or meta.get("name", ""))
         else:
             meta.pop("namespace", None)
         if name and meta.setdefault("name", name) != name:
@@ -86,13 +86,13 @@ class Verbs:
         self.on_write(resource, stored)
         return stored
 
-    def _open(self, resource: Resource, namespace: str) -> None:
+    def _open(self, resource: Resource, namespace: str, name: str) -> None:
+        """Refuses what would be new in a namespace that is not there, or ends (the admission plugin NamespaceLifecycle)."""
         found = self.store.get(("", "namespaces"), ("", namespace))
         if found is None:
             raise not_found("namespaces", "", namespace)
         if found.obj["metadata"].get("deletionTimestamp"):
-            raise errors.forbidden(resource.plural, resource.group, "",
-                                   f"unable to create new content in namespace {namespace} because it is being terminated")
+            raise errors.terminating(resource.plural, resource.group, name, namespace)
 
     def _manager(self, resource: Resource, options: Options, operation: str, subresource: str = "") -> Manager:
         return Manager(options.manager, operation, resource.group_version, subresource)

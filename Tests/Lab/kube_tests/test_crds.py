@@ -129,7 +129,7 @@ class Definitions(unittest.TestCase):
         ask(self.server, "DELETE", f"{path}/told")
 
     def test_defaults_reach_every_level(self) -> None:
-        file = yaml.safe_load((ROOT / "deploy/samples/4-high-availability.yaml").read_text())
+        file = next(objects(ROOT / "deploy/samples/4-high-availability.yaml"))
         least = next(objects(ROOT / "deploy/samples/1-one-port.yaml"))
         code, filled = self.judged(least)
         self.assertEqual(code, 201, filled)

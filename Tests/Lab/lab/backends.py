@@ -2,7 +2,7 @@
 
 Every TCP port speaks the same small language, after an optional PROXY header and an optional TLS handshake:
 
-    whoami\\n     answers one line of JSON: the service's name, the peer's address and port, what the PROXY header said
+    whoami\\n     answers one line of JSON: the service's name, the peer's address and port, the port asked for, what the PROXY header said
     GET ...      answers an HTTP response with the same JSON as its body, and closes
     else         is echoed, byte for byte, until the end
 
@@ -27,6 +27,7 @@ _V2_SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 _V1_LONGEST = 107  # haproxy's proxy-protocol.txt, section 2.1
 _TLS_HANDSHAKE = 0x16
 _IP_PKTINFO = 8  # linux/in.h
+_SO_ORIGINAL_DST = 80  # linux/netfilter_ipv4.h
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,15 @@ def _parsed_v2(header: bytes) -> dict:
     raise BadProxyHeader(f"version 2: command {command:#x}, family {family:#x}")
 
 
+def asked_port(connection: socket.socket) -> int:
+    """The port that was asked for, before a redirection on this host."""
+    try:
+        original = connection.getsockopt(socket.IPPROTO_IP, _SO_ORIGINAL_DST, 16)
+    except OSError:  # no connection tracking here
+        return connection.getsockname()[1]
+    return struct.unpack_from("!H", original, 2)[0]
+
+
 class Backend:
     """One TCP service at work."""
 
@@ -155,7 +165,8 @@ class Backend:
             reader = asyncio.StreamReader(limit=1 << 18)
             transport, protocol = await loop.connect_accepted_socket(lambda: asyncio.StreamReaderProtocol(reader), connection, ssl=secure)
             writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-            seen = {"name": self.service.name, "peer": peer[0], "port": peer[1], "tls": secure is not None, "proxy": proxied}
+            seen = {"name": self.service.name, "peer": peer[0], "port": peer[1], "asked": asked_port(connection),
+                    "tls": secure is not None, "proxy": proxied}
             await self._speak(reader, writer, json.dumps(seen).encode() + b"\n")
         except BadProxyHeader as error:
             try:

@@ -29,8 +29,10 @@ _INTO_GROUPS = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 125
 
 def nspawn(instance: str, folder: Path) -> list[str]:
     name = paths.namespace_name(instance, "vps")
+    files = folder / "files"
+    limits = [f"--rlimit=RLIMIT_NOFILE=1024:{files.read_text()}"] if files.exists() else []
     begin = ["--as-pid2"] if (folder / "root" / paths.OWN_INIT).exists() else ["--boot"]
-    return ["systemd-nspawn", "--quiet", "--directory", str(folder / "root"), *begin, "--register=no", "--keep-unit",
+    return ["systemd-nspawn", "--quiet", "--directory", str(folder / "root"), *begin, *limits, "--register=no", "--keep-unit",
             f"--machine={name}", "--hostname=vps", f"--network-namespace-path=/run/netns/{name}",
             "--capability=CAP_NET_ADMIN", f"--system-call-filter={_SYSTEM_CALLS}", "--bind=/dev/net/tun", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
             *([f"/{paths.OWN_INIT}"] if begin == ["--as-pid2"] else [])]

@@ -38,13 +38,14 @@ class Lab:
     # Taking it up and down
 
     def up(self, *, rtt_ms: float = 0, attached: bool = False, kernel_wireguard: bool = False, disk_bytes: int = _DISK,
-           release: str = tree.RELEASE, systemd: bool = True) -> "Lab":
+           release: str = tree.RELEASE, systemd: bool = True, files: int | None = None) -> "Lab":
         """Builds the lab anew, ending what an earlier instance of the same id left.
 
         rtt_ms: round-trip time added between home and everything outside; 0 for none. attached: the lab ends with the
         calling process, even one killed. kernel_wireguard: the VPS is a QEMU machine with a kernel of its own (slow).
         disk_bytes: what the VPS can write before its disk is full. release: the VPS's Debian, one of tree.RELEASES.
-        systemd: False for a VPS whose process 1 starts sshd and nothing else.
+        systemd: False for a VPS whose process 1 starts sshd and nothing else. files: the hard limit of open files of each of its
+        processes, by which nothing on it can go; nil for this machine's own.
         """
         paths.STATES.mkdir(mode=0o700, exist_ok=True)
         with open(paths.STATES / f"{self.instance}.lock", "w") as lock:
@@ -54,7 +55,7 @@ class Lab:
             if attached:
                 self._appoint_warden()
             try:
-                self._build(rtt_ms, kernel_wireguard, disk_bytes, release, systemd)
+                self._build(rtt_ms, kernel_wireguard, disk_bytes, release, systemd, files)
             except BaseException:
                 leftovers.reap(self.instance)
                 self._dismiss_warden()
@@ -87,10 +88,10 @@ class Lab:
 
     # Building
 
-    def _build(self, rtt_ms: float, kernel_wireguard: bool, disk_bytes: int, release: str, systemd: bool) -> None:
+    def _build(self, rtt_ms: float, kernel_wireguard: bool, disk_bytes: int, release: str, systemd: bool, files: int | None) -> None:
         (self.folder / "hosts").mkdir()
         self._write_shared_files()
-        self.vps = QemuMachine(self.instance) if kernel_wireguard else NspawnMachine(self.instance, release, systemd)
+        self.vps = QemuMachine(self.instance) if kernel_wireguard else NspawnMachine(self.instance, release, systemd, files)
         with ThreadPoolExecutor() as pool:
             parts = [
                 pool.submit(self.network.create, delayed=rtt_ms > 0),
@@ -168,6 +169,12 @@ class Lab:
 
     def another_authority(self, name: str) -> Authority:
         return Authority(self.folder / f"pki-{name}", name)
+
+    def send_whole_packets(self) -> None:
+        """From now on what leaves the VPS and the NAT for the internet is as long as on a wire. Otherwise veth hands on what a program sent
+        at once (UDP_SEGMENT), and who looks at the length of a packet on the way sees that of many."""
+        for host, device in ((self.vps.namespace, "eth0"), (self.nat, "wan")):
+            host.run(["ethtool", "-K", device, "tx-udp-segmentation", "off"])
 
     def known_hosts(self, address: str = VPS) -> str:
         return known_hosts(self.vps.hosts, address)

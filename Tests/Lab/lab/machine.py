@@ -76,9 +76,10 @@ def wait_for_ssh(seen_from: Namespace, console: Path, timeout: float, address: s
 class NspawnMachine:
     """Debian booted by systemd-nspawn on this kernel: up in seconds, but no wireguard module (none is here)."""
 
-    def __init__(self, instance: str, release: str = tree.RELEASE, systemd: bool = True):
+    def __init__(self, instance: str, release: str = tree.RELEASE, systemd: bool = True, files: int | None = None):
         self.instance = instance
         self.release = release
+        self.files = files
         self.systemd = systemd
         self.folder = paths.state(instance) / "vps"
         self.root = self.folder / "root"
@@ -100,6 +101,8 @@ class NspawnMachine:
         run(["mount", "-t", "overlay", "-o", f"lowerdir={self.tree.resolve()},upperdir={disk}/upper,workdir={disk}/work",
              "tidegate-lab", str(self.root)])
         write_identity(self.root / "etc", self.hosts, authorized)
+        if self.files is not None:
+            (self.folder / "files").write_text(str(self.files))  # where the keeper looks for it
         if not self.systemd:
             # In the place where the keeper looks for it.
             (self.root / paths.OWN_INIT).write_text("#!/bin/sh\nmkdir -p /run/sshd\nexec /usr/sbin/sshd -D -e\n")
