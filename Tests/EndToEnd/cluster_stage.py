@@ -75,6 +75,13 @@ class ClusterStage:
                 self.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         return self
 
+    def grant_uplinks(self, namespace: str) -> None:
+        """Makes a namespace for uplinks, with the rights there that the controller has in `tunnel`."""
+        self.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        for one in yaml.safe_load_all((paths.REPOSITORY / "deploy/kubernetes/base/uplink-role.yaml").read_text()):
+            one["metadata"]["namespace"] = namespace
+            self.kubectl.apply(one)
+
     def controller(self, number: int = 0) -> Controller:
         """A controller of its own name, account and ports, not started: 0 and 1 are the two there can be."""
         name = f"controller-{number}"
@@ -84,7 +91,7 @@ class ClusterStage:
         content["users"][0]["user"] = {"tokenFile": str(self.folder / f"{name}.token")}
         config.write_text(json.dumps(content))
         self.renew_token(number)
-        made = Controller(self.lab, name, config, number=number, namespace=self.account["namespace"])
+        made = Controller(self.lab, name, config, number=number, namespace=UPLINKS)
         self.controllers.append(made)
         return made
 
@@ -180,10 +187,10 @@ class ClusterStage:
 
     def holder(self) -> str:
         """Who holds the controllers' Lease; empty when nobody does."""
-        return next((one["spec"].get("holderIdentity") or "" for one in self.list("Lease", self.account["namespace"])), "")
+        return next((one["spec"].get("holderIdentity") or "" for one in self.list("Lease", UPLINKS)), "")
 
     def epoch(self) -> int:
-        return next((one["spec"].get("leaseTransitions", 0) + 1 for one in self.list("Lease", self.account["namespace"])), 0)
+        return next((one["spec"].get("leaseTransitions", 0) + 1 for one in self.list("Lease", UPLINKS)), 0)
 
     def _fail_late(self, deadline: float, wanted: str, seen: dict) -> None:
         ended = bool(self.controllers) and not any(one.is_running for one in self.controllers)

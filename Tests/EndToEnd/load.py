@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 import socket
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, Sequence
 
 from lab.namespaces import Namespace
 from product import traffic
@@ -76,11 +77,14 @@ class SteadyLoad(Load):
             self._one()
             self._stopped.wait(self.pause)
 
+    def _ask(self) -> dict:
+        return traffic.whoami(self.client, self.address, self.port, timeout=self.timeout)
+
     def _one(self) -> None:
         began = time.monotonic()
         failure = None
         try:
-            peer = traffic.whoami(self.client, self.address, self.port, timeout=self.timeout)["peer"]
+            peer = self._ask()["peer"]
             with self._lock:
                 self.peers[peer] += 1
         except (OSError, ValueError, AssertionError) as error:
@@ -141,3 +145,43 @@ class Crowd:
             except OSError as error:
                 found.append(f"{number} by {peer}: {type(error).__name__}: {error}")
         return found
+
+
+class SpreadLoad(OpenLoad):
+    """As OpenLoad, each request to one of many ports, taken at random. A failure tells its port."""
+
+    def __init__(self, client: Namespace, address: str, ports: Sequence[int], *, rate: float = 40, timeout: float = 10, seed: int = 1):
+        super().__init__(client, address, 0, rate=rate, timeout=timeout)
+        self._ports, self._random = ports, random.Random(seed)
+
+    def _ask(self) -> dict:
+        with self._lock:
+            port = self._random.choice(self._ports)
+        try:
+            return traffic.whoami(self.client, self.address, port, timeout=self.timeout)
+        except (OSError, ValueError, AssertionError) as error:
+            raise ConnectionError(f"port {port}: {type(error).__name__}: {error}") from error
+
+
+class Pulse(OpenLoad):
+    """A few requests a second, and of each whether it was answered: what a status can be held against."""
+
+    def __init__(self, client: Namespace, address: str, port: int, *, rate: float = 10, timeout: float = 2):
+        super().__init__(client, address, port, rate=rate, timeout=timeout)
+        self._made: list[tuple[float, bool]] = []
+
+    @property
+    def made(self) -> list[tuple[float, bool]]:
+        """(when it began on the monotonic clock, whether it was answered), in that order."""
+        with self._lock:
+            return sorted(self._made)
+
+    def _ask(self) -> dict:
+        began, answered = time.monotonic(), False
+        try:
+            answer = super()._ask()
+            answered = True
+            return answer
+        finally:
+            with self._lock:
+                self._made.append((began, answered))

@@ -13,7 +13,7 @@ from product import manifests as m
 from product import traffic
 from product.fetch import fetch
 from product.traffic import HeldConnection, eventually
-from samples import EDGE_NAME, sample
+from samples import EDGE_NAME, high_availability, sample
 
 
 class ClusterLifecycleTests(ClusterTest):
@@ -192,7 +192,7 @@ class ClusterLifecycleTests(ClusterTest):
                 and status["currentRevision"] == status["updateRevision"]
         before = self.stage.status("StatefulSet", "edge-node-uplink", UPLINKS)["updateRevision"]
         with SteadyLoad(self.lab.client, VPS, 80, threads=2) as load:
-            self.kubectl.apply(*sample("4-high-availability.yaml"))
+            self.kubectl.apply(*high_availability())
             eventually(lambda: self.stage.status("StatefulSet", "edge-node-uplink", UPLINKS)["updateRevision"] != before, within=15)
             eventually(rolled, within=120, every=0.5)
             eventually(lambda: len(load.peers) >= 3, within=20)

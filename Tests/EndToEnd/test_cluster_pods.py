@@ -127,7 +127,39 @@ class ClusterPodTests(ClusterTest):
         eventually(lambda: (self.stage.get("Pod", "web-0") or {"metadata": {"uid": before}})["metadata"]["uid"] != before, within=10)
         eventually(rolled, within=10)
 
-    def test_7_all_goes_with_the_stateful_set(self) -> None:
+    def test_7_its_successor_adopts_orphans(self) -> None:
+        before = self.stage.get("Pod", "web-0")["metadata"]["uid"]
+        self.kubectl("delete", "statefulset", "web", "--cascade=orphan")
+        self.assertNotIn("ownerReferences", self.stage.get("Pod", "web-0")["metadata"])
+        self.kubectl.apply(stateful_set(1, script=_SCRIPT + "\n# other"))
+        owner = self.stage.get("StatefulSet", "web")["metadata"]["uid"]
+        def adopted() -> bool:
+            return [one["uid"] for one in self.stage.get("Pod", "web-0")["metadata"].get("ownerReferences", [])] == [owner]
+        eventually(adopted, within=5)
+        eventually(lambda: self.status().get("readyReplicas") == 1, within=5)
+        self.assertEqual(self.stage.get("Pod", "web-0")["metadata"]["uid"], before)
+
+    def test_8_all_goes_with_the_stateful_set(self) -> None:
         self.kubectl("delete", "statefulset", "web")
         self.stage.wait_gone("Pod", "web-0", within=10)
         eventually(lambda: not self.stage.cluster.host_of("default", "web-0").handle.exists(), within=5)
+
+    def test_9_one_that_is_not_alive_is_begun_again_and_held_back(self) -> None:
+        sick = stateful_set(1, script="trap 'exit 0' TERM; busybox sleep 1000 & wait")
+        sick["metadata"]["name"] = "sick"
+        container = sick["spec"]["template"]["spec"]["containers"][0]
+        container["readinessProbe"] = {"exec": {"command": ["busybox", "sh", "-c", "test $POD_NAME = sick-0"]}, "periodSeconds": 1}
+        container["livenessProbe"] = {"exec": {"command": ["busybox", "sh", "-c", "echo no more; exit 1"]}, "periodSeconds": 1, "failureThreshold": 3}
+        self.publish(sick)
+        state = lambda: self.stage.get("Pod", "sick-0")["status"]["containerStatuses"][0]  # noqa: E731
+        eventually(lambda: (self.stage.get("Pod", "sick-0") or {}).get("status", {}).get("containerStatuses"), within=10)
+        eventually(lambda: state()["ready"], within=10)
+        def held_back() -> bool:
+            waiting = state()["state"].get("waiting", {})
+            return waiting.get("reason") == "CrashLoopBackOff" and "back-off 10s restarting failed container=web" in waiting["message"]
+        eventually(held_back, within=15)
+        self.assertEqual(state()["restartCount"], 1, "the first restart is at once")
+        told = {one["reason"]: one.get("note", "") for one in self.stage.list("Event") if one["regarding"]["name"] == "sick-0"}
+        self.assertEqual(told["Unhealthy"], "Liveness probe failed: no more")
+        self.assertEqual(told["Killing"], "Container web failed liveness probe, will be restarted")
+        self.assertIn("BackOff", told)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 
+import yaml
+
 from cluster_stage import UPLINKS, ClusterTest
+from lab import paths
 from lab.network import BACKEND, VPS
 from product import manifests as m
 from product import traffic
@@ -16,6 +19,8 @@ class ClusterRefusalTests(ClusterTest):
     def test_one_bad_binding_holds_up_no_other(self) -> None:
         self.publish(m.port_binding("older", "edge", m.tcp("older", 7600, BACKEND, 7000)))
         self.stage.wait_binding("older", "older")
+        # The API server tells the time of creation in seconds, and of two that are equally old the first by name has the port.
+        time.sleep(1)
         self.publish(m.port_binding(
             "mixed", "edge",
             m.tcp("good", 7601, BACKEND, 7000),
@@ -52,17 +57,23 @@ class ClusterRefusalTests(ClusterTest):
         self.publish(self.stage.service("later", (80, 7001), backend=BACKEND))
         eventually(lambda: traffic.whoami(self.lab.client, VPS, 7610)["name"] == "other", within=15)
 
-    def test_names_of_another_edge_nodes_uplinks_are_refused(self) -> None:
+    def test_the_second_edge_node_of_a_name_has_uplinks_of_its_own(self) -> None:
         objects = [(kind, name, self.stage.get(kind, name, UPLINKS)["metadata"]["uid"]) for kind, name in (
             ("StatefulSet", "edge-uplink"), ("ConfigMap", "edge-uplink-config"), ("Secret", "edge-uplink-keys"), ("Service", "edge-uplink"))]
+        sets = {one["metadata"]["name"] for one in self.stage.list("StatefulSet", UPLINKS)}
+        # The VPS has an owner already, which is another matter.
         self.publish(self.stage.ssh_secret(namespace="networking"), m.edge_node("edge", VPS, namespace="networking"))
-        said = self.stage.wait("EdgeNode", "edge", "Ready", "False", reason="UplinkNameTaken", namespace="networking", within=30)
-        self.assertIn("default/edge", said["message"])
-        self.stage.wait_event("UplinkNameTaken", regarding="edge", namespace="networking")
+        self.stage.wait("EdgeNode", "edge", "Ready", "False", reason="ForeignOwner", namespace="networking", within=30)
+        secrets = [one["metadata"] for one in self.stage.list("Secret", UPLINKS)]
+        own = [one["name"] for one in secrets if one.get("annotations", {}).get("tunnel.achetronic.com/edge-node") == "networking/edge"]
+        self.assertEqual(len(own), 1)
+        self.assertRegex(own[0], "^edge-[0-9a-f]{12}-uplinks-keys$")
         self.kubectl("annotate", "edgenode", "edge", "--namespace", "networking", "tunnel.achetronic.com/skip-deprovision=true")
         self.kubectl("delete", "edgenode", "edge", "--namespace", "networking", "--timeout=30s")
         for kind, name, uid in objects:
             self.assertEqual(self.stage.get(kind, name, UPLINKS)["metadata"]["uid"], uid, f"{kind} {name} is the one it was")
+        self.assertEqual({one["metadata"]["name"] for one in self.stage.list("StatefulSet", UPLINKS)}, sets)
+        self.stage.wait_gone("Secret", own[0], namespace=UPLINKS, within=10)
         self.stage.wait("EdgeNode", "edge")
 
     def test_an_edge_node_without_its_secret_says_so(self) -> None:
@@ -71,6 +82,60 @@ class ClusterRefusalTests(ClusterTest):
         self.assertIn("default/no-such-secret", said["message"])
         self.assertIn("SSHSecretMissing", self.kubectl("get", "edgenode", "secretless"))
         self.kubectl("annotate", "edgenode", "secretless", "tunnel.achetronic.com/skip-deprovision=true")
+
+
+class ClusterDeletionTests(ClusterTest):
+    """An EdgeNode whose VPS is another's, so that its uplinks' objects are all there is to remove: they are in `elsewhere`."""
+
+    def setUp(self) -> None:
+        self.publish({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "elsewhere", "namespace": ""}})
+        role = [one for one in yaml.safe_load_all((paths.REPOSITORY / "deploy/kubernetes/base/uplink-role.yaml").read_text())]
+        for one in role:
+            one["metadata"]["namespace"] = "elsewhere"
+        self.publish(*role)
+        self.addCleanup(lambda: self.stage.wait_gone("EdgeNode", "stuck"))
+        self.publish(m.edge_node("stuck", VPS, uplink={"namespace": "elsewhere"}),
+                     m.port_binding("stuck", "stuck", m.tcp("stuck", 7620, BACKEND, 7000)))
+        self.addCleanup(self.skip)
+        self.stage.wait("EdgeNode", "stuck", "Ready", "False", reason="ForeignOwner")
+        self.assertIsNotNone(self.stage.get("Secret", "stuck-uplink-keys", "elsewhere"))
+
+    def skip(self) -> None:
+        if self.stage.get("EdgeNode", "stuck") is not None:
+            self.kubectl("annotate", "--overwrite", "edgenode", "stuck", "tunnel.achetronic.com/skip-deprovision=true")
+
+    def test_rights_that_are_gone_are_told_and_can_be_skipped(self) -> None:
+        self.kubectl("delete", "rolebinding", "tidegate-uplinks", "--namespace", "elsewhere")
+        self.kubectl("delete", "edgenode", "stuck", "--wait=false")
+        said = self.stage.wait("EdgeNode", "stuck", "Ready", "False", reason="Forbidden", within=10)["message"]
+        for word in ("stuck-uplink", "grant it by RBAC", "tunnel.achetronic.com/skip-deprovision=true"):
+            self.assertIn(word, said)
+        self.stage.wait_event("TeardownFailed", regarding="stuck")
+        self.stage.wait_binding("stuck", "stuck", ready=False, reason="EdgeNodeNotFound")
+        self.skip()
+        self.stage.wait_gone("EdgeNode", "stuck", within=10)
+        self.assertIn("stuck-uplink-keys", self.stage.wait_event("LeftBehind", regarding="stuck")["note"])
+        self.kubectl("delete", "secret", "stuck-uplink-keys", "--namespace", "elsewhere")
+
+    def test_rights_that_come_back_end_it(self) -> None:
+        self.kubectl("delete", "rolebinding", "tidegate-uplinks", "--namespace", "elsewhere")
+        binding = next(one for one in yaml.safe_load_all((paths.REPOSITORY / "deploy/kubernetes/base/uplink-role.yaml").read_text())
+                       if one["kind"] == "RoleBinding")
+        binding["metadata"]["namespace"] = "elsewhere"
+        self.kubectl("delete", "edgenode", "stuck", "--wait=false")
+        self.stage.wait("EdgeNode", "stuck", "Ready", "False", reason="Forbidden", within=10)
+        self.kubectl.apply(binding)
+        self.stage.wait_gone("EdgeNode", "stuck", within=10)
+        self.assertIsNone(self.stage.get("Secret", "stuck-uplink-keys", "elsewhere"))
+
+    def test_a_namespace_that_is_gone_holds_up_nothing(self) -> None:
+        # As the README says of uplinks elsewhere.
+        self.kubectl("patch", "clusterrole", "tidegate-controller", "--type=json",
+                     "--patch", '[{"op": "add", "path": "/rules/0/resourceNames/-", "value": "elsewhere"}]')
+        self.kubectl("delete", "rolebinding", "tidegate-uplinks", "--namespace", "elsewhere")
+        self.kubectl("delete", "secret", "stuck-uplink-keys", "--namespace", "elsewhere")
+        self.kubectl("delete", "namespace", "elsewhere", "--wait=false")
+        self.kubectl("delete", "edgenode", "stuck", "--timeout=15s")
 
 
 class ClusterServingTests(ClusterTest):
@@ -94,7 +159,8 @@ class ClusterServingTests(ClusterTest):
             "subjects": [{"kind": "ServiceAccount", "name": "scraper", "namespace": "default"}]})
         self.assertEqual(self.ask("/metrics").status, 401)
         self.assertEqual(self.ask("/metrics", token="no-such-token").status, 401)
-        self.assertEqual(self.ask("/metrics", token=self.stage.server.token("system:serviceaccount:default:nobody")).status, 403)
+        late = self.stage.server.token("system:serviceaccount:default:late")
+        self.assertEqual(self.ask("/metrics", token=late).status, 403)
         read = self.ask("/metrics", token=self.stage.server.token("system:serviceaccount:default:scraper"))
         self.assertEqual(read.status, 200)
         for line in ('leader_election_master_status{name="tidegate.tunnel.achetronic.com"} 1', "workqueue_depth{", "rest_client_requests_total{",
@@ -102,3 +168,17 @@ class ClusterServingTests(ClusterTest):
                      'tidegate_edge_node_reachable{edge_node_namespace="default",edge_node="edge"} 1', "tidegate_edge_node_wireguard_info{",
                      "tidegate_edge_node_uplink_handshake_age_seconds{", "process_resident_memory_bytes"):
             self.assertIn(line, read.body)
+        # What is granted now is so at the next try.
+        self.publish({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "late", "namespace": ""},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tidegate-metrics-reader"},
+            "subjects": [{"kind": "ServiceAccount", "name": "late", "namespace": "default"}]})
+        eventually(lambda: self.ask("/metrics", token=late).status == 200 or self.fail("still refused"), within=3)
+
+    def test_metrics_while_nobody_can_be_asked(self) -> None:
+        stranger = self.stage.server.token("system:serviceaccount:default:stranger")
+        self.stage.server.answer(503, verb="create", resource="tokenreviews|subjectaccessreviews", times=20)
+        self.addCleanup(self.stage.server.clear_faults)
+        said = self.ask("/metrics", token=stranger)
+        self.assertEqual(said.status, 503)
+        self.assertIn("the API server cannot be asked", said.body)

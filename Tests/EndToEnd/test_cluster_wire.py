@@ -13,7 +13,7 @@ from product import traffic
 from product.traffic import HeldConnection, eventually
 
 # Seconds that the API server is away.
-_AWAY = 600 if os.environ.get("TIDEGATE_LONG") == "1" else 60
+_AWAY = 600 if os.environ.get("TIDEGATE_LONG") == "1" else 25  # more than the Lease lasts
 _COLLECTIONS = ("edgenodes", "portbindings", "services", "secrets", "pods", "statefulsets")
 
 

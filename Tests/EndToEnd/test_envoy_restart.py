@@ -18,7 +18,7 @@ from product.programs import programs
 from product.traffic import HeldConnection, eventually
 from stage import EndToEnd, Stage, fresh
 
-_DRAIN = 40  # seconds that a replaced Envoy's connections live here
+_DRAIN = 25  # seconds that a replaced Envoy's connections live here
 _HELD = 200
 _OLD = "1.39.3"
 

@@ -10,7 +10,7 @@ from product import manifests as m
 from product import traffic
 from product.traffic import eventually
 from product.uplinks import RemoteUplink, UplinkFiles
-from samples import EDGE_NAME, sample
+from samples import EDGE_NAME, high_availability, sample
 from stage import EndToEnd, Stage, fresh
 
 
@@ -71,7 +71,7 @@ class OneUplinkExampleTests(Examples):
 
     def test_render_shows_every_file_and_touches_nothing(self) -> None:
         shown = self.standalone.command("render", "--manifests", str(self.standalone.manifests))
-        for word in ("lds.json", "cds.json", "public-web", "https-web", "grpc-mtls", "10.200.0.0/24"):
+        for word in ("listener, ", "cluster, ", "public-web", "https-web", "grpc-mtls", "10.200.0.0/24"):
             self.assertIn(word, shown)
         for line in self.edge.key_text.splitlines():
             if not line.startswith("-----"):
@@ -91,7 +91,7 @@ class HighAvailabilityExampleTests(Examples):
         stage = fresh(uplinks="files")
         cls.write_what_they_refer_to(stage)
         binding = [one for one in sample("1-one-port.yaml") if one["kind"] == "PortBinding"]
-        stage.standalone.write("example.yaml", *sample("4-high-availability.yaml"), *binding)
+        stage.standalone.write("example.yaml", *high_availability(), *binding)
         stage.standalone.start()
         eventually(lambda: UplinkFiles(stage.standalone, "edge-node").are_there(2), within=120)
         hosts = [stage.lab.home, *stage.lab.uplinks]

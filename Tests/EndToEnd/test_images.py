@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -18,10 +19,17 @@ from product.programs import programs
 BUILD = paths.REPOSITORY / "deploy/image/build"
 
 
+@functools.cache
+def debian() -> list[str]:
+    """As `make images` has it."""
+    made = subprocess.run([paths.REPOSITORY / "deploy/image/debian"], check=True, stdout=subprocess.PIPE, text=True, timeout=300)
+    return ["--root", made.stdout.strip()]
+
+
 def build(output: Path) -> None:
     found = programs()
     subprocess.run(
-        [BUILD, "--binaries", found.folder, "--agent", found.agent_bundle.parent, "--tag", "test", "--output", output],
+        [BUILD, *debian(), "--binaries", found.folder, "--agent", found.agent_bundle.parent, "--tag", "test", "--output", output],
         check=True, capture_output=True, text=True, timeout=120)
 
 
@@ -74,7 +82,7 @@ class ImageTests(unittest.TestCase):
             capture_output=True, text=True, timeout=20, env={"PATH": "/nowhere"})
 
     def test_programs_start_with_nothing_else_there(self) -> None:
-        uplink = self.run_in("uplink", "--help")
+        uplink = self.run_in("uplink", "run", "--help")
         self.assertEqual(uplink.returncode, 0, uplink.stderr)
         self.assertIn("--wireguard-go", uplink.stdout)
         self.assertEqual(self.run_in("uplink", "--version", program="/usr/bin/wireguard-go").returncode, 0)
@@ -108,7 +116,7 @@ class ImageTests(unittest.TestCase):
                     self.assertEqual(member.mode & 0o022, 0, f"{name}: {member.name} can be written by others")
 
     def test_scanners_find_the_packages_and_their_licences(self) -> None:
-        for name, packages in (("uplink", {"libc6", "libmnl0", "libsodium23", "wireguard-go"}), ("controller", {"libc6", "libssl3", "ca-certificates"})):
+        for name, packages in (("uplink", {"libc6", "libmnl0", "libsodium23", "wireguard-go"}), ("controller", {"libc6", "libssl3t64", "libssh2-1t64", "ca-certificates"})):
             there = set(os.listdir(self.roots[name] / "var/lib/dpkg/status.d"))
             self.assertLessEqual(packages, there)
             for package in there:
@@ -130,7 +138,7 @@ class ImageTests(unittest.TestCase):
             self.assertEqual((self.folder / f"again/{name}.tar").read_bytes(), (self.folder / f"images/{name}.tar").read_bytes(), name)
 
     def test_what_is_missing_is_named(self) -> None:
-        done = subprocess.run([BUILD, "--binaries", self.folder / "images", "--output", self.folder / "none"], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([BUILD, *debian(), "--binaries", self.folder / "images", "--output", self.folder / "none"], capture_output=True, text=True, timeout=20)
         self.assertEqual(done.returncode, 1)
         self.assertIn(f"image uplink: {self.folder}/images/uplink is missing: run `make build`", done.stderr)
         wrong = subprocess.run([BUILD, "proxy"], capture_output=True, text=True, timeout=20)

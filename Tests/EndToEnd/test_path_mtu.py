@@ -32,6 +32,7 @@ class PathMTUTests(EndToEnd):
     def test_a_path_that_drops_long_packets(self) -> None:
         self.publish("long", m.port_binding("long", "edge", m.tcp("long", 7600, BACKEND, 7000)))
         eventually(lambda: traffic.whoami(self.lab.client, VPS, 7600), within=20)
+        self.lab.send_whole_packets()
         self.lab.internet.run(["nft", "-f", "-"], input=_HOLE)
         self.addCleanup(self.lab.internet.run, ["nft", "delete", "table", "inet", "hole"])
         self.assertRaises((OSError, AssertionError), traffic.echo_once, self.lab.client, VPS, 7600, 1 << 20, timeout=3)

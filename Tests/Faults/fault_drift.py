@@ -72,17 +72,17 @@ def units_masked(scene: ThreeUplinks) -> Seen:
     return repaired(scene, "tidegate-envoy.service", is_right)
 
 
-@fault("Envoy's files edited by hand", DRIFT, injected="lds.json emptied, cds.json removed, a stray file laid beside them",
+@fault("Envoy's files edited by hand", DRIFT, injected="lds.pb emptied, cds.pb removed, a stray file laid beside them",
        expected=_REPAIRED + "; nothing is lost meanwhile", stage="three")
 def envoy_files(scene: ThreeUplinks) -> Seen:
     folder = scene.machine.root / "etc/tidegate/envoy"
     with scene.load() as load, scene.crowd(count=20) as crowd:
-        scene.on_vps("rm", "/etc/tidegate/envoy/cds.json")
-        scene.on_vps("touch", "/etc/tidegate/envoy/eds/stray.json")
-        scene.on_vps("tee", "/etc/tidegate/envoy/lds.json", input="")
+        scene.on_vps("rm", "/etc/tidegate/envoy/cds.pb")
+        scene.on_vps("touch", "/etc/tidegate/envoy/sds/stray.json")
+        scene.on_vps("tee", "/etc/tidegate/envoy/lds.pb", input="")
         time.sleep(1)
-        seen = repaired(scene, "Envoy", lambda: (folder / "lds.json").stat().st_size > 0 and (folder / "cds.json").exists()
-                        and not (folder / "eds/stray.json").exists())
+        seen = repaired(scene, "Envoy", lambda: (folder / "lds.pb").stat().st_size > 0 and (folder / "cds.pb").exists()
+                        and not (folder / "sds/stray.json").exists())
         broken = crowd.broken()
     assert broken == [] and load.failures == [], f"{broken[:1]} {load.failures[:1]}"
     return Seen(seen.text, seen.recovery, 0, load.requests)

@@ -39,6 +39,26 @@ def envoy_killed(scene: ThreeUplinks) -> Seen:
     return Seen("started again by its supervisor", took, len(load.lost()), load.requests)
 
 
+@fault("new Envoy killed while it takes over", HOST, injected="a hot restart is asked for, and SIGKILL hits the new Envoy before it serves",
+       expected="the former one serves on, and the next one takes over by itself; no request is lost", stage="three")
+def successor_killed(scene: ThreeUplinks) -> Seen:
+    former = scene.envoy()
+    with scene.open_load() as load:
+        time.sleep(1)
+        scene.on_vps("systemctl", "--no-block", "reload", "tidegate-envoy.service")
+        # In one go: a new Envoy serves after half a second.
+        scene.on_vps("timeout", "20", "sh", "-c", "until pid=$(pgrep --newest --exact envoy) && [ $pid != $1 ] && "
+                     "grep -q restart-epoch /proc/$pid/cmdline; do :; done; sleep 0.1; kill -KILL $pid", "sh", str(former))
+        began = time.monotonic()
+        assert scene.pid("envoy") == former, "the new one served before it was killed, so this shows nothing"
+        eventually(lambda: scene.pid("envoy") not in (0, former), within=40)
+        took = time.monotonic() - began
+        time.sleep(2)
+    assert scene.envoy_lives(former), "the former one is gone, so the restart was not hot"
+    assert not load.lost(), f"{len(load.lost())} of {load.requests} requests lost: {load.lost()[0].failure}"
+    return Seen("another one took over hot", took, 0, load.requests)
+
+
 @fault("Envoy's supervisor killed", HOST, injected="SIGKILL to the unit's main process", expected="back within 10 s, without the controller", stage="three")
 def supervisor_killed(scene: ThreeUplinks) -> Seen:
     with scene.open_load() as load:

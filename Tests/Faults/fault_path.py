@@ -28,6 +28,7 @@ table ip fault {
        expected="the uplinks find out, lower the tunnel's MTU, and the status says to what; large transfers go on", stage="three")
 def mtu_black_hole(scene: ThreeUplinks) -> Seen:
     internet = scene.lab.internet
+    scene.lab.send_whole_packets()
     run(["ip", "netns", "exec", internet.name, "nft", "-f", "-"], input=_BLACK_HOLE)
     try:
         # A path is looked at when an uplink begins, and each minute.

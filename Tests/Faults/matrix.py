@@ -53,12 +53,24 @@ class Row:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
-def table(rows: list[Row]) -> list[str]:
-    lines: list[str] = []
+def table(lines: list[tuple[str, str]]) -> list[str]:
+    """Tables by group, of (group, line)."""
+    found: list[str] = []
     for group in GROUPS:
-        if members := [row for row in rows if row.group == group]:
-            lines += [f"### {group}", "", *_HEADER, *(row.line() for row in members), ""]
-    return lines[:-1]
+        if members := [line for of, line in lines if of == group]:
+            found += [f"### {group}", "", *_HEADER, *members, ""]
+    return found[:-1]
+
+
+def shown(page: str) -> dict[str, tuple[str, str]]:
+    """What the page says already, by the fault's name: its group and its line."""
+    group, found = "", {}
+    for line in page.partition(BEGIN)[2].partition(END)[0].splitlines():
+        if line.startswith("### "):
+            group = line[4:]
+        elif line.startswith("| ") and line != _HEADER[0]:
+            found[line[2:].split(" | ", 1)[0]] = (group, line)
+    return found
 
 
 def known() -> dict[str, Row]:
@@ -78,15 +90,19 @@ def keep(rows: list[Row]) -> None:
 
 
 def write_page(names: list[str]) -> None:
-    """Puts the newest row of each of these faults between the page's marks."""
+    """Puts the newest row of each of these faults between the page's marks: the results' here, else what the page says already."""
     newest = known()
+    text = PAGE.read_text()
+    lines = shown(text) | {name: (row.group, row.line()) for name, row in newest.items()}
     rows = [newest[name] for name in names if name in newest]
     tested = [row for row in rows if row.tested]
     red = sum(1 for row in tested if not row.green)
     dates = sorted(row.date for row in tested)
     span = f"Measured from {dates[0]} to {dates[-1]} on {os.cpu_count()} cores, Linux {os.uname().release}: " if dates else ""
     summary = f"{span}{len(tested) - red} green, {red} not, {len(rows) - len(tested)} untested."
-    text = PAGE.read_text()
-    before, _, rest = text.partition(BEGIN)
+    present = [lines[name] for name in names if name in lines]
+    if len(present) > len(rows):
+        summary += f" {len(present) - len(rows)} rows are of earlier runs."
+    head, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text("\n".join([before + BEGIN, "", summary, "", *table(rows), "", END]) + after)
+    PAGE.write_text("\n".join([head + BEGIN, "", summary, "", *table(present), "", END]) + after)

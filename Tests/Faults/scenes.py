@@ -300,16 +300,27 @@ class Bare(Scene):
 class ClusterScene:
     """A cluster with an enrolled EdgeNode `edge`, three pods as its uplinks, and the binding `web`."""
 
-    def __init__(self) -> None:
-        self.stage = cluster_stage.fresh()
-        self.lab = self.stage.lab
+    def __init__(self, *, replicas: int = 3, uplinks: str = cluster_stage.UPLINKS, spent: bool = False, **lab_options):
+        """`uplinks`: the namespace of the pods. `spent`: nobody can use it after its first fault. For lab_options see Lab.up."""
+        self.stage = cluster_stage.fresh(**lab_options)
+        self.lab, self.replicas, self.uplinks, self.spent = self.stage.lab, replicas, uplinks, spent
 
     def build(self) -> "ClusterScene":
+        if self.uplinks != cluster_stage.UPLINKS:
+            self.stage.grant_uplinks(self.uplinks)
         self.stage.controller().start()
-        self.stage.enroll(uplink={"replicas": 3})
+        self.stage.enroll(uplink={"replicas": self.replicas, "namespace": self.uplinks})
         self.stage.kubectl.apply(m.port_binding("web", "edge", m.tcp("web", WEB, BACKEND, 7000)))
-        eventually(lambda: len({traffic.whoami(self.lab.client, VPS, WEB)["peer"] for _ in range(12)}) == 3, within=90)
+        self.settle(90)
         return self
+
+    def settle(self, within: float = 60) -> None:
+        """Waits until every uplink carries traffic and the status says so."""
+        eventually(lambda: len({traffic.whoami(self.lab.client, VPS, WEB)["peer"] for _ in range(12)}) == self.replicas, within=within)
+        self.stage.wait("EdgeNode", "edge", within=within)
+
+    def patch_node(self, spec: dict) -> None:
+        self.stage.kubectl("patch", "edgenode", "edge", "--type=merge", "--patch", json.dumps({"spec": spec}))
 
     def open_load(self, **options) -> OpenLoad:
         return OpenLoad(self.lab.client, VPS, WEB, **options)
@@ -354,6 +365,8 @@ class EndToEndTests:
         return Seen(f"{result.testsRun} {'test' if result.testsRun == 1 else 'tests'} passed (`Tests/EndToEnd/run {words}`)")
 
 
+# Clusters for one fault each.
+_SPENT: dict[str, dict] = {"few files": {"files": 4096}, "elsewhere": {"uplinks": "edges"}}
 # Those that are kept from fault to fault.
 _THREE: dict[str, type[ThreeUplinks]] = {"three": ThreeUplinks, "kernel uplink": KernelUplink, "kernel relay": KernelRelay}
 
@@ -372,6 +385,11 @@ class Scenes:
                 self._three = _THREE[kind](stages.fresh(uplinks="files", kernel_wireguard=kind == "kernel relay")).build()
             return self._three
         self._three = None
+        if kind in _SPENT:
+            self._close_cluster()
+            stages.close()
+            self._cluster = ClusterScene(replicas=1, spent=True, **_SPENT[kind]).build()
+            return self._cluster
         if kind == "cluster":
             if self._cluster is None:
                 stages.close()
@@ -388,7 +406,7 @@ class Scenes:
 
     def after(self, *, failed: bool) -> None:
         """The shared scene goes on only while it is well."""
-        if failed:
+        if failed or self._cluster is not None and self._cluster.spent:
             self._close_cluster()
         if self._three is None:
             return

@@ -20,6 +20,8 @@ struct TidegateBench {
         report("planning 10,000 bindings over planning 5,000", whole / median { _ = makePlan(half) }, unit: "×", limit: 2.6)
 
         let plan = makePlan(one)
+        try reportHostileReports(to: makePlan(try mixedInput(bindings: 10)).relay)
+
         report("hashing the relay's part of 10,000 bindings", try median { _ = try plan.relay.digest() }, unit: "s", limit: nil)
     }
 
@@ -48,7 +50,7 @@ struct TidegateBench {
     }
 
     /// - Parameter limit: nil for a figure without a budget.
-    private static func report(_ what: String, _ measured: Double, unit: String, limit: Double?) {
+    static func report(_ what: String, _ measured: Double, unit: String, limit: Double?) {
         let figure = (measured * 1000).rounded() / 1000
         print(#"{"what":"\#(what)","measured":\#(figure),"unit":"\#(unit)","limit":\#(limit.map { "\($0)" } ?? "null")}"#)
     }

@@ -2,6 +2,7 @@ import EdgeAPI
 import EnvoyConfig
 import Fixtures
 import FoundationEssentials
+import Glibc
 import ManifestStore
 import NetworkTypes
 import NodeDocument
@@ -56,6 +57,9 @@ private func requireSame<Value: Codable & Equatable>(_ value: Value) {
         return
     }
     requireSame(report)
+    // As a session takes it.
+    guard let report = try? ReportBounds(of: planned.plan.relay).report(from: input) else { return }
+    requireBounded(report)
     var outcome = planned
     outcome.report = report
     if let hash = report.hash { outcome.relayHash = hash }
@@ -70,6 +74,58 @@ private func requireSame<Value: Codable & Equatable>(_ value: Value) {
         binding.status = portBindingStatus(binding, node: outcome.node, outcome: indexed, previous: nil, now: rfc3339(now))
         requireReadable(binding.fieldValue) { PortBinding.decode($0).value?.fieldValue }
     }
+}
+
+/// What is kept of a report steers no terminal, and speaks of nothing that was not asked for.
+private func requireBounded(_ report: AgentReport) {
+    let texts =
+        report.changes + report.drift + report.problems.map(\.message) + (report.caveats ?? [])
+        + [report.agentBuild, report.wireGuardKind, report.envoyVersion, report.envoyRestart, report.tunnelDropped].compactMap {
+            $0
+        }
+        + report.listeners.compactMap(\.message)
+        + report.peers.compactMap(\.uplink).flatMap { uplink in
+            [uplink.reason, uplink.wireGuardKind, uplink.lastRepair, uplink.crowding].compactMap { $0 }
+                + uplink.targets.compactMap(\.message)
+        }
+    for text in texts {
+        requirePrintable(text)
+        // One more for the sign that it was cut; what is made visible takes up to ten.
+        require(text.unicodeScalars.count <= 10_001, "\(text) is short")
+    }
+    require(report.changes.count <= 33 && report.drift.count <= 33 && report.problems.count <= 32, "the lists are short")
+    let relay = planned.plan.relay
+    require(report.listeners.count <= relay.envoy.listeners.count, "only listeners that are there")
+    require(report.peers.count <= relay.wireGuard.peers.count, "only uplinks that are there")
+    for peer in report.peers {
+        for age in [peer.handshakeAge, peer.uplink?.handshakeAge] {
+            require((0...315_360_000).contains(age ?? 0), "\(peer) is of this world")
+        }
+    }
+}
+
+/// A report of any length made of little: what comes before the first byte 0xFF, then what follows it again and again, then what stands
+/// behind the second. Whatever it is, a VPS cannot make the controller work or keep for long. AddressSanitizer makes the time some five
+/// times what it is without; `make bench` measures it as it is.
+@Sendable func fuzzReportBounds(_ input: [UInt8]) {
+    let (head, rest) = halves(input)
+    let (unit, tail) = halves(rest)
+    let bounds = ReportBounds(of: planned.plan.relay)
+    let count = unit.isEmpty ? 0 : (bounds.bytes - min(bounds.bytes, head.count + tail.count)) / unit.count
+    var whole = head
+    whole.reserveCapacity(bounds.bytes + unit.count)
+    for _ in 0..<count { whole += unit }
+    whole += tail
+    let begun = threadTime()
+    if let report = try? bounds.report(from: whole) { requireBounded(report) }
+    require(threadTime() - begun < 1, "a report is soon read")
+}
+
+/// Seconds of CPU that this thread took.
+private func threadTime() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
 /// A status goes to the API server as JSON, and to a state folder as YAML. NUL becomes another character, all else stays.

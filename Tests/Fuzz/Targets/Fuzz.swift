@@ -29,13 +29,16 @@ struct Fuzz {
 
 let targets: [String: @Sendable ([UInt8]) -> Void] = [
     "certificates": fuzzCertificates,
+    "discovery": fuzzDiscovery,
     "documents": fuzzDocuments,
     "envoy": fuzzEnvoy,
     "json": fuzzJSON,
     "knownhosts": fuzzKnownHosts,
     "kubeconfig": fuzzKubeconfig,
+    "lines": fuzzLines,
     "manifests": fuzzManifests,
     "netlink": fuzzNetlink,
+    "reportbounds": fuzzReportBounds,
     "reports": fuzzReports,
     "sshkey": fuzzSSHKey,
     "uapi": fuzzSocketText,

@@ -21,8 +21,7 @@ import Sodium
         }
     }
     let text = String(decoding: whole?.body ?? input, as: UTF8.self)
-    let stats = EnvoyStats(text)
-    require(stats.starved == stats.starved.sorted(), "starved clusters are sorted")
+    _ = EnvoyStats(text)
     requirePrintable(EnvoyProof.reason(text))
     if let dump = try? DocumentJSON.decode(EnvoyDump.self, from: whole?.body ?? input) {
         for (_, reason) in dump.refusals { requirePrintable(reason) }

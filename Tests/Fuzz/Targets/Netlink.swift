@@ -128,7 +128,7 @@ private func decode(_ replies: [NetlinkReply]) {
     }
     _ = attempt { () throws(MalformedNetlink) in try RulesetQueries.foreignForwardDrops(in: replies) }
     _ = attempt { () throws(MalformedNetlink) in try RulesetQueries.generation(in: replies) }
-    _ = attempt { () throws(MalformedNetlink) in try RulesetState.mapIsThere(in: replies) }
+    _ = attempt { () throws(MalformedNetlink) in try RulesetState.mapsAreThere(in: replies) }
     let state = attempt { () throws(MalformedNetlink) in
         try RulesetState(table: replies, chains: replies, rules: replies, maps: replies, elements: replies)
     }

@@ -77,6 +77,6 @@ private func requireGlob(_ glob: [UInt8], _ text: [UInt8]) {
         require(HostKey(blob: key.blob) == key, "a host key is its blob")
     }
     let greeting = ServerGreeting(reading: input)
-    requirePrintable(greeting.firstLine)
+    requirePrintable(greeting.service)
     if let identification = greeting.identification { requirePrintable(identification) }
 }
