@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from lab import packages
 from lab.network import VPS
+from logins import Logins
 from product import manifests as m
 from product.traffic import eventually
-from stage import EndToEnd, Stage, fresh
+from stage import Stage, fresh
 
 # As the reports have them.
 WELCOME = 'echo "Welcome to vps01"\n'
@@ -17,10 +18,8 @@ CLOUD = ("no-port-forwarding,no-agent-forwarding,no-X11-forwarding,"
          "command=\"echo 'Please login as the user \\\"debian\\\" rather than the user \\\"root\\\".';echo;sleep 1;exit 142\" ")
 
 
-class Shells(EndToEnd):
+class Shells(Logins):
     """One Debian 12, enrolled once; each test changes root's login and has the controller log in anew."""
-
-    number = 0
 
     @classmethod
     def make_stage(cls) -> Stage:
@@ -33,50 +32,6 @@ class Shells(EndToEnd):
         stage.standalone.start()
         stage.standalone.wait("EdgeNode", "edge", within=120)
         return stage
-
-    def file(self, path: str, text: str) -> None:
-        """Written to the VPS, and as it was before when the test ends."""
-        root = self.lab.vps.root
-        before = (root / path[1:]).read_text() if (root / path[1:]).exists() else None
-        self.lab.vps.exec(["tee", path], input=text)
-        if before is None:
-            self.addCleanup(self.lab.vps.exec, ["rm", path])
-        else:
-            self.addCleanup(self.lab.vps.exec, ["tee", path], input=before)
-
-    def shell(self, path: str) -> None:
-        self.lab.vps.exec(["usermod", "--shell", path, "root"])
-        self.addCleanup(self.lab.vps.exec, ["usermod", "--shell", "/bin/bash", "root"])
-
-    def log_in_anew(self) -> int:
-        """The Secret is another, so that a connection of its own is made. Returns the length of the log before."""
-        Shells.number += 1
-        before = len(self.standalone.log_text())
-        self.standalone.write_node(ssh={"connectTimeout": "5s"}, secret={"note": str(Shells.number)})
-        return before
-
-    def assert_said(self, status: str, reason: str | None, *words: str) -> None:
-        """By a connection made from now on."""
-        before = self.log_in_anew()
-
-        def is_said() -> bool:
-            _, connects, since = self.standalone.log_text()[before:].partition("connecting")
-            self.assertTrue(connects and "reconciled" in since, "no new connection")
-            said = self.standalone.condition("EdgeNode", "edge", "Enrolled")
-            self.assertEqual(said.get("status"), status, said)
-            if reason:
-                self.assertEqual(said.get("reason"), reason, said)
-            for word in words:
-                self.assertIn(word, said["message"])
-            return True
-
-        eventually(is_said, within=40)
-
-    def assert_works(self) -> None:
-        self.assert_said("True", None)
-
-    def assert_told(self, reason: str, *words: str) -> None:
-        self.assert_said("False", reason, *words)
 
     def test_1_a_login_that_prints(self) -> None:
         """It was enrolled through one; and again without a newline at the end, by every file, in great amounts."""

@@ -1,0 +1,54 @@
+"""One VPS whose login tests change again and again; each change is met by a connection made after it."""
+
+from __future__ import annotations
+
+from product.traffic import eventually
+from stage import EndToEnd
+
+
+class Logins(EndToEnd):
+    number = 0
+
+    def file(self, path: str, text: str) -> None:
+        """Written to the VPS, and as it was before when the test ends."""
+        root = self.lab.vps.root
+        before = (root / path[1:]).read_text() if (root / path[1:]).exists() else None
+        self.lab.vps.exec(["tee", path], input=text)
+        if before is None:
+            self.addCleanup(self.lab.vps.exec, ["rm", path])
+        else:
+            self.addCleanup(self.lab.vps.exec, ["tee", path], input=before)
+
+    def shell(self, path: str) -> None:
+        self.lab.vps.exec(["usermod", "--shell", path, "root"])
+        self.addCleanup(self.lab.vps.exec, ["usermod", "--shell", "/bin/bash", "root"])
+
+    def log_in_anew(self) -> int:
+        """The Secret is another, so that a connection of its own is made. Returns the length of the log before."""
+        Logins.number += 1
+        before = len(self.standalone.log_text())
+        self.standalone.write_node(ssh={"connectTimeout": "5s"}, secret={"note": str(Logins.number)})
+        return before
+
+    def assert_said(self, status: str, reason: str | None, *words: str) -> None:
+        """By a connection made from now on."""
+        before = self.log_in_anew()
+
+        def is_said() -> bool:
+            _, connects, since = self.standalone.log_text()[before:].partition("connecting")
+            self.assertTrue(connects and "reconciled" in since, "no new connection")
+            said = self.standalone.condition("EdgeNode", "edge", "Enrolled")
+            self.assertEqual(said.get("status"), status, said)
+            if reason:
+                self.assertEqual(said.get("reason"), reason, said)
+            for word in words:
+                self.assertIn(word, said["message"])
+            return True
+
+        eventually(is_said, within=40)
+
+    def assert_works(self) -> None:
+        self.assert_said("True", None)
+
+    def assert_told(self, reason: str, *words: str) -> None:
+        self.assert_said("False", reason, *words)
