@@ -225,7 +225,7 @@ let package = Package(
             ]),
         tests("PrometheusMetricsTests", ["PrometheusMetrics"]),
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
-        tests("SSHTests", ["NetworkTypes", "SSH", "Sodium"]),
+        tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium"]),
         tests("SodiumTests", ["NetworkTypes", "Sodium"]),
         tests("StructuredLoggingTests", ["StructuredLogging", logging]),
         tests("WireGuardNetlinkTests", ["NetlinkMessages", "NetworkTypes", "Sodium", "WireGuardNetlink"]),

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <libssh2.h>
 #include <malloc.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <pthread.h>
@@ -14,6 +15,16 @@
 #include <sys/prctl.h>
 #include <sys/types.h>
 #include <unistd.h>
+
+// Before the first use of OpenSSL, which libssh2 calls: it would take itself apart in exit(3), while a connection's thread that has just
+// ended still gives back what OpenSSL keeps for each thread. The heap was damaged so (OPENSSL_init_crypto(3), OPENSSL_INIT_NO_ATEXIT).
+static inline void tidegate_keep_crypto_at_exit(void) { OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL); }
+
+// libssh2_init(3): 0, or an error of libssh2's.
+static inline int tidegate_ssh_start(void) {
+    tidegate_keep_crypto_at_exit();
+    return libssh2_init(0);
+}
 
 typedef ssize_t (*tidegate_ssh_receive)(libssh2_socket_t, void *, size_t, int, void **);
 typedef ssize_t (*tidegate_ssh_send)(libssh2_socket_t, const void *, size_t, int, void **);
@@ -97,6 +108,7 @@ static inline char *tidegate_ssh_duplicate(const void *bytes, size_t count, void
 static inline int tidegate_hmac_sha1(
     const unsigned char *key, size_t key_length, const unsigned char *text, size_t text_length, unsigned char *output) {
     unsigned int length = 0;
+    tidegate_keep_crypto_at_exit();
     return HMAC(EVP_sha1(), key, (int)key_length, text, text_length, output, &length) != NULL && length == 20;
 }
 

@@ -147,7 +147,7 @@ final class ConnectionThread: Sendable {
     private typealias Ending = (error: SSHError, tell: (SSHError) -> Void)
 
     /// Connects and runs commands until the connection ends. The session is freed by then, and nobody was told: who is may
-    /// end the process, and OpenSSL, which libssh2 calls, must not be in use while exit(3) cleans it up.
+    /// end the process.
     private func converse(
         opened: CheckedContinuation<Opening, Never>, connect: () throws(SSHError) -> (Session, HostKey)
     ) -> Ending {

@@ -223,7 +223,7 @@ struct Endpoint: Sendable {
 }
 
 /// libssh2_init(3) once, whoever comes first.
-private let libraryStart: Int32 = libssh2_init(0)
+let libraryStart: Int32 = tidegate_ssh_start()
 
 // MARK: libssh2's callbacks; `abstract` points at the pointer to the wire
 
