@@ -22,7 +22,7 @@ func renderCluster(_ binding: EnvoyBinding) -> JSON {
         set("per_connection_buffer_limit_bytes", .integer(Limits.connectionBuffer))
         set("outlier_detection", outlierDetection)
         set("upstream_connection_options", ["tcp_keepalive": .tcpKeepalive])
-        set("upstream_bind_config", ["socket_options": [.userTimeout]])
+        set("upstream_bind_config", ["socket_options": .upstreamSocketOptions])
         if let version = options.proxyProtocol { set("transport_socket", proxyProtocol(version)) }
     case .udp:
         set("connect_timeout", "1s")

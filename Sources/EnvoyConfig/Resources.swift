@@ -47,7 +47,14 @@ extension JSON {
     }
 
     /// IPPROTO_TCP 6, TCP_USER_TIMEOUT 18 (linux/tcp.h).
-    static let userTimeout = socketOption("TCP_USER_TIMEOUT", level: 6, name: 18, value: Limits.userTimeout)
+    private static let userTimeout = socketOption("TCP_USER_TIMEOUT", level: 6, name: 18, value: Limits.userTimeout)
+
+    /// Of connections into the tunnel: the local port of one that has ended is kept from binding (TIME_WAIT) for a minute, and a new
+    /// listener may want it. SOL_SOCKET 1, SO_REUSEADDR 2 (asm-generic/socket.h).
+    static let upstreamSocketOptions: JSON = [
+        socketOption("SO_REUSEADDR", level: 1, name: 2, value: 1),
+        userTimeout,
+    ]
 
     /// What a TCP listener's connections inherit. A listener's own `tcp_keepalive` is unknown to Envoy 1.36.
     /// SOL_SOCKET 1, SO_KEEPALIVE 9 (asm-generic/socket.h); TCP_KEEPIDLE 4, TCP_KEEPINTVL 5, TCP_KEEPCNT 6 (linux/tcp.h).

@@ -112,9 +112,11 @@ struct TargetProber: Service {
         }
         switch target.transport {
         case .tcp:
-            return ClientBootstrap(group: loop).connectTimeout(Self.timeout).connect(to: address).flatMap { channel in
-                channel.close().map { .answers }.recover { _ in .answers }
-            }
+            // Without the option each probe would keep its local port from a server of ours for a minute (TIME_WAIT), and there are many.
+            return ClientBootstrap(group: loop).channelOption(.socketOption(.so_reuseaddr), value: 1)
+                .connectTimeout(Self.timeout).connect(to: address).flatMap { channel in
+                    channel.close().map { .answers }.recover { _ in .answers }
+                }
         case .udp:
             // Connecting a UDP socket sends nothing, but needs a route.
             return DatagramBootstrap(group: loop).connect(to: address).flatMap { channel in

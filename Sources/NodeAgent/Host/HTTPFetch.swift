@@ -141,6 +141,9 @@ private func connectTo(_ target: HTTPTarget) throws(AgentError) -> Int32 {
             }
         }
     case .address(let ip, let port):
+        // Three connections a second end here, and each would keep its local port from a new listener for a minute (TIME_WAIT).
+        var reuse: Int32 = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<Int32>.size))
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.number.bigEndian
