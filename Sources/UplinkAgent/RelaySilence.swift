@@ -9,13 +9,17 @@ struct RelaySilence: Sendable {
     static let patience: Int64 = 3
     /// The same for one that asks every second: where it has ceased to ask, answers must come before `RelayRhythm.patience` is over.
     static let shortPatience: Int64 = 1
-    /// Seconds without a byte before the session is begun anew, once; something was said each second meanwhile.
+    /// Seconds without a byte before the session is begun anew; something was said each second meanwhile.
     static let renewAfter: Int64 = 6
+    /// Until so many seconds of silence it is begun anew each second: WireGuard repeats a handshake each 5 s only, and a path that is back
+    /// would wait for that. Later the pace is WireGuard's own, so that an answer that takes longer than a second is not thrown away.
+    static let renewUntil: Int64 = 30
 
     enum Step: Equatable {
         case wait
         case speak
-        case renew
+        /// - Parameter isFirst: of this silence.
+        case renew(isFirst: Bool)
     }
 
     private var receivedBytes: UInt64 = 0
@@ -36,11 +40,9 @@ struct RelaySilence: Sendable {
         }
         let silence = now - since
         if silence < (isAskedEachSecond ? Self.shortPatience : Self.patience) { return .wait }
-        if silence >= Self.renewAfter, !isRenewed {
-            isRenewed = true
-            return .renew
-        }
-        return .speak
+        guard silence >= Self.renewAfter, silence < Self.renewUntil || !isRenewed else { return .speak }
+        defer { isRenewed = true }
+        return .renew(isFirst: !isRenewed)
     }
 
     /// Seconds since the relay was last heard, or first listened to.

@@ -147,9 +147,11 @@ struct TunnelKeeper: Service {
         switch plan.silence.next(receivedBytes: relay?.receivedBytes ?? 0, isAskedEachSecond: isAskedEachSecond, now: now) {
         case .wait: break
         case .speak: host.speak(part.content.relay.address)
-        case .renew:
+        case .renew(let isFirst):
             guard let relay, let endpoint = relay.endpoint else { break }
-            logger.notice("the relay is silent: beginning the session anew", metadata: ["endpoint": "\(endpoint)"])
+            if isFirst {
+                logger.notice("the relay is silent: beginning the session anew", metadata: ["endpoint": "\(endpoint)"])
+            }
             let host = self.host
             if case .failure(let error) = await onThread({ () throws(UplinkError) in try host.renew(relay) }) {
                 // The look for drift puts right what was left half-way.
