@@ -269,7 +269,9 @@ let package = Package(
         tests(
             "UplinkAgentKernelTests",
             [
-                "EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium", "TestNetwork", "UplinkWorkload", "uplink",
+                "EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium", "TestNetwork", "UplinkAgent",
+                "UplinkWorkload", "uplink",
+                logging, nioCore, nioPosix,
             ]),
         tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium"]),
 

@@ -57,15 +57,15 @@ import Testing
         let begin = ContinuousClock.now
         let results = fetch(
             "/status", from: [good.target, silent.target, hostile.target, .unixSocket(folder.path + "/none"), garbage.target],
-            milliseconds: 700,
+            milliseconds: 2000,
             limit: 200_000)
         let took = ContinuousClock.now - begin
         #expect(try results[0].get().text == long)
-        #expect(results[1].failure?.message.contains("did not answer within 700 ms") == true)
+        #expect(results[1].failure?.message.contains("did not answer within 2000 ms") == true)
         #expect(results[2].failure?.message.contains("longer than 200000 bytes") == true)
         #expect(results[3].failure?.message.contains("No such file or directory") == true)
         #expect(results[4].failure?.message.contains("status line") == true)
-        #expect(took < .seconds(3))
+        #expect(took < .seconds(8))
     }
 
     @Test func tooLongAPathIsAnError() {
