@@ -40,6 +40,7 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
@@ -90,7 +91,7 @@ let package = Package(
             [
                 "CLinuxHeaders", "EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium",
                 logging, nioCore, nioPosix, nioSSL,
-                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                asyncHTTPClient,
                 nioHTTP1,
                 .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
             ]),
@@ -151,7 +152,8 @@ let package = Package(
             [
                 "CLinuxHeaders", "Certificates", "EdgeAPI", "FileWatching", "Informers", "KubernetesAPI", "NetworkTypes",
                 "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Sodium", "UplinkWorkload",
-                crypto, httpTypes, hummingbirdCore, logging, nioCore, nioPosix, nioSSL, serviceLifecycle, swiftASN1, x509,
+                asyncHTTPClient, crypto, httpTypes, hummingbirdCore, logging, nioCore, nioPosix, nioSSL, serviceLifecycle,
+                swiftASN1, x509,
                 .product(name: "HummingbirdHTTP2", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "NIOTLS", package: "swift-nio"),

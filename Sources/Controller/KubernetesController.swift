@@ -139,7 +139,7 @@ public final class KubernetesController: ServiceLifecycle.Service {
             let uplinks = UplinkWriter(
                 self.server, self.settings.uplinks, logger: self.logger, sight: { owned.sight(of: $0, $1) })
             let store = KubernetesStore(
-                self.server, resources: self.resources, uplinks: uplinks,
+                self.server, resources: self.resources, uplinks: uplinks, pods: { owned.pods(of: $0) },
                 secretNamespaces: Set(self.settings.secretNamespaces), tenants: self.settings.tenants, events: self.events,
                 mayWrite: { term.epoch != nil })
             // An epoch of 0 is refused everywhere.

@@ -15,6 +15,8 @@ final class KubernetesStore: ResourceStore {
     private let server: APIServer
     private let resources: WatchedResources
     private let uplinks: UplinkWriter
+    /// The pods of these names; nil while that is not known.
+    private let pods: @Sendable (UplinkNames) -> [Int: UplinkPods.Pod]?
     /// Where Secrets may be read; empty for everywhere.
     private let secretNamespaces: Set<String>
     private let tenants: TenantPolicy
@@ -34,13 +36,15 @@ final class KubernetesStore: ResourceStore {
     private static let patience: Duration = .seconds(5)
 
     init(
-        _ server: APIServer, resources: WatchedResources, uplinks: UplinkWriter, secretNamespaces: Set<String>,
+        _ server: APIServer, resources: WatchedResources, uplinks: UplinkWriter,
+        pods: @escaping @Sendable (UplinkNames) -> [Int: UplinkPods.Pod]?, secretNamespaces: Set<String>,
         tenants: TenantPolicy, events: EventRecorder,
         mayWrite: @escaping @Sendable () -> Bool
     ) {
         self.server = server
         self.resources = resources
         self.uplinks = uplinks
+        self.pods = pods
         self.secretNamespaces = secretNamespaces
         self.tenants = tenants
         grants = ReferenceGrants(server)
@@ -146,6 +150,11 @@ final class KubernetesStore: ResourceStore {
                     kind: EdgeNode.kind, name: node.metadata.objectName, level: .warning, reason: "DriftRepaired",
                     message: repair))
         }
+    }
+
+    func uplinkComplaint(of node: EdgeNode) async -> String? {
+        guard let pods = pods(uplinks.knownNames(of: node)) else { return nil }
+        return await UplinkQuestion().complaint(of: pods)
     }
 
     func uplinkName(of node: EdgeNode) -> String { uplinks.knownNames(of: node).statefulSet.name }

@@ -25,7 +25,7 @@ extension UplinkPods.Pod {
         self.init(
             uid: object["metadata"]?["uid"]?.text ?? "", isReady: Self.condition("Ready", of: status)?["status"]?.text == "True",
             isLeaving: object["metadata"]?["deletionTimestamp"]?.text != nil || phase == "Failed" || phase == "Succeeded",
-            trouble: Self.trouble(status))
+            trouble: Self.trouble(status), address: status?["podIP"]?.text.flatMap(IPAddress.init))
     }
 
     private static func condition(_ type: String, of status: FieldNode?) -> FieldNode? {

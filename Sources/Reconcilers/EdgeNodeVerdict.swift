@@ -142,7 +142,7 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
             "\(fresh.count) of \(peers.count) uplinks are connected; down: \(missing.joined(separator: ", "))")
     }
     // What it knows of itself comes before what could be wrong elsewhere.
-    if let words = outcome.uplinkComplaint { return Verdict(.false, "UplinkFailed", "the uplink on this host: \(words)") }
+    if let words = outcome.uplinkComplaint { return Verdict(.false, "UplinkFailed", words) }
     if let dropped = report.tunnelDropped { return Verdict(.false, "BlockedByFirewall", dropped) }
     let port = outcome.node.spec.tunnel.listenPort
     return Verdict(

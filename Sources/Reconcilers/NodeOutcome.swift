@@ -25,7 +25,7 @@ public struct NodeOutcome: Sendable {
     var heard: Heard?
     /// What the cluster says of the uplinks' pods; nil where there are none, or nothing was told yet.
     var pods: UplinkPods?
-    /// What the uplink on this host is held up by, in its own words; nil for nothing, and where none runs here.
+    /// Which uplink is held up by what, in its own words; nil for nothing, and where none was asked or answered.
     var uplinkComplaint: String?
     var formers = FormerDocuments()
     /// What the uplinks are called, but for `-` and the ordinal.

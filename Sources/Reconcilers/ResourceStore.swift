@@ -26,7 +26,7 @@ public protocol ResourceStore: Sendable {
     func uplinkKeys(of node: EdgeNode) async throws(StoreError) -> [Int: WireGuardPublicKey]
     /// Gives the uplinks their document; nothing happens when they have it.
     func publish(_ document: UplinkDocument, for node: EdgeNode) async throws(StoreError)
-    /// What an uplink on this host is held up by, in its own words; nil for nothing, and where none runs here.
+    /// Which uplink is held up by what, in its own words, from this side of the tunnel; nil for nothing, and where none answers here.
     func uplinkComplaint(of node: EdgeNode) async -> String?
     /// What the uplinks are called, but for `-` and the ordinal.
     func uplinkName(of node: EdgeNode) -> String

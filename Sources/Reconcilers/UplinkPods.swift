@@ -1,3 +1,5 @@
+public import NetworkTypes
+
 /// What the cluster says of an EdgeNode's uplink pods, and how that counts beside what its VPS said last.
 ///
 /// Two sources tell of an uplink. **The VPS** asks it through the tunnel, so its word is the whole truth of the moment it was asked,
@@ -20,12 +22,15 @@ public struct UplinkPods: Equatable, Sendable {
         public var isLeaving: Bool
         /// What the kubelet or the scheduler says of it, such as `CrashLoopBackOff`; nil for nothing.
         public var trouble: String?
+        /// In the cluster's network; nil until it has one.
+        public var address: IPAddress?
 
-        public init(uid: String, isReady: Bool, isLeaving: Bool, trouble: String?) {
+        public init(uid: String, isReady: Bool, isLeaving: Bool, trouble: String?, address: IPAddress? = nil) {
             self.uid = uid
             self.isReady = isReady
             self.isLeaving = isLeaving
             self.trouble = trouble
+            self.address = address
         }
     }
 

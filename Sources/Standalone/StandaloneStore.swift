@@ -177,7 +177,9 @@ public final class StandaloneStore: ResourceStore {
         }
     }
 
-    public func uplinkComplaint(of node: EdgeNode) async -> String? { await uplinks?.complaint(node: node.metadata.objectName) }
+    public func uplinkComplaint(of node: EdgeNode) async -> String? {
+        await uplinks?.complaint(node: node.metadata.objectName).map { "the uplink on this host: \($0)" }
+    }
 
     public func withdrawUplinks(of node: EdgeNode) async throws(StoreError) {
         let name = node.metadata.objectName

@@ -57,6 +57,9 @@ struct UplinkCondition: Sendable {
     /// Seconds; nil when there never was a handshake. A clock set back counts as now.
     func handshakeAge(now: Int64) -> Int64? { lastHandshake.map { max(0, now - $0) } }
 
+    /// What holds it up, as the line after the one that says whether it lives; empty for nothing.
+    var complaintLine: String { (problem ?? relayProblem).map { "\n\($0)" } ?? "" }
+
     /// Why this uplink is not ready; nil when it is.
     func reasonAgainst(_ now: Moment) -> String? {
         if let reason = reasonAgainstItself(now) { return reason }

@@ -1,5 +1,6 @@
 import EdgeAPI
 import KubernetesAPI
+import NetworkTypes
 import Reconcilers
 import Sodium
 import Testing
@@ -128,6 +129,7 @@ import Testing
         let ready: FieldValue = ["phase": "Running", "conditions": [["type": "Ready", "status": "True"]]]
         #expect(pod(ready, metadata: ["uid": "u"]) == UplinkPods.Pod(uid: "u", isReady: true, isLeaving: false, trouble: nil))
         #expect(pod(ready, metadata: ["deletionTimestamp": "T"]).isLeaving)
+        #expect(pod(["podIP": "10.244.1.7"]).address == IPAddress("10.244.1.7") && pod(["podIP": "no"]).address == nil)
         #expect(pod(["phase": "Failed", "reason": "Evicted", "message": "disk"]).isLeaving)
         #expect(pod(["phase": "Failed", "reason": "Evicted", "message": "disk"]).trouble == "Evicted (disk)")
         let waiting: FieldValue = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import yaml
@@ -50,6 +51,18 @@ class ClusterRefusalTests(ClusterTest):
         self.lab.vps.exec(["pkill", "-f", "^sshd: root"])
         eventually(lambda: logins() > before, within=20)
         self.assertGreater(time.monotonic() - began, 3, "something else led to it")
+
+    def test_an_uplink_says_itself_what_holds_it_up(self) -> None:
+        """Its pod's network lies in the tunnel's: no handshake, and no firewall is to blame."""
+        def network(value: str) -> None:
+            self.stage.kubectl("patch", "edgenode", "edge", "--type=merge", "--patch", json.dumps({"spec": {"tunnel": {"network": value}}}))
+        network("10.244.0.0/16")
+        try:
+            said = self.stage.wait("EdgeNode", "edge", "TunnelEstablished", "False", reason="UplinkFailed", within=90)["message"]
+        finally:
+            network("10.200.0.0/24")
+        self.assertRegex(said, r"^uplink 0: .*10\.244\.0\.0/16 overlaps 10\.244\.")
+        self.stage.wait("EdgeNode", "edge", within=90)
 
     def test_a_service_and_a_secret_that_come_later(self) -> None:
         self.publish(m.port_binding("later", "edge", m.tcp_to_service("later", 7610, "later", 80)))

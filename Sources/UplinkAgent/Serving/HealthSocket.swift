@@ -69,8 +69,7 @@ private final class HealthAnswer: ChannelInboundHandler {
     func channelActive(context: ChannelHandlerContext) {
         let condition = store.now
         let problem = HealthSocket.problem(lastBeat: condition.lastBeat, now: steadyMilliseconds()) ?? HealthSocket.alive
-        let complaint = (condition.problem ?? condition.relayProblem).map { "\n\($0)" } ?? ""
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: problem + complaint)))
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: problem + condition.complaintLine)))
             .assumeIsolated().whenComplete { _ in context.close(promise: nil) }
     }
 }

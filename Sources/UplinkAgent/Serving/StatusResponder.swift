@@ -69,7 +69,7 @@ struct StatusResponder: Sendable {
         }
         switch request.path {
         case "/ready": return loop.makeSucceededFuture(ready(request, at: door, .now))
-        case "/healthz": return loop.makeSucceededFuture(.text(.ok, "alive"))
+        case "/healthz": return loop.makeSucceededFuture(.text(.ok, HealthSocket.alive + store.now.complaintLine))
         case "/status" where door != .kubelet: return pages.answer(.status, on: loop)
         case "/metrics" where door != .kubelet: return pages.answer(.metrics, on: loop)
         default:

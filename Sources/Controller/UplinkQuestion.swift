@@ -1,0 +1,51 @@
+import AsyncHTTPClient
+import NIOCore
+import NIOPosix
+import NetworkTypes
+import Reconcilers
+
+/// Asks pods what holds them up, where the VPS hears of none: an uplink that has no tunnel has nobody else to tell.
+///
+/// The address may be another pod's by now: no answer is followed, long waited for or read at length, and what it says is but shown.
+struct UplinkQuestion: Sendable {
+    /// Never shut down, as `HTTPClient.shared`, which follows redirects.
+    private static let client = HTTPClient(
+        eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
+        configuration: HTTPClient.Configuration(redirectConfiguration: .disallow))
+    private static let patience = TimeAmount.seconds(1)
+    /// Bytes of an answer.
+    private static let limit = 2048
+    /// Pods that are asked, all at once.
+    private static let asked = 3
+
+    var port = Port.uplinkReadiness
+
+    /// - Returns: of the first one that is held up by something; nil where none says so, or can be reached from here.
+    func complaint(of pods: [Int: UplinkPods.Pod]) async -> String? {
+        let some = pods.filter { !$0.value.isReady && !$0.value.isLeaving && $0.value.address != nil }
+            .sorted { $0.key < $1.key }.prefix(Self.asked)
+        return await withTaskGroup(of: (ordinal: Int, words: String?).self) { tasks in
+            for (ordinal, pod) in some {
+                guard let address = pod.address else { continue }
+                tasks.addTask { (ordinal, await complaint(at: address)) }
+            }
+            var first: (ordinal: Int, words: String)?
+            for await (ordinal, words) in tasks {
+                if let words, first.map({ ordinal < $0.ordinal }) ?? true { first = (ordinal, words) }
+            }
+            return first.map { "uplink \($0.ordinal): \($0.words)" }
+        }
+    }
+
+    /// The second line of `/healthz`; the first says whether it lives, which the kubelet asks.
+    private func complaint(at address: IPAddress) async -> String? {
+        var request = HTTPClientRequest(url: "http://\(HostAddress.ip(address).bracketed):\(port)/healthz")
+        request.headers.add(name: "Connection", value: "close")
+        guard let answer = try? await Self.client.execute(request, timeout: Self.patience), answer.status == .ok,
+            let body = try? await answer.body.collect(upTo: Self.limit)
+        else { return nil }
+        let lines = String(buffer: body).split(separator: "\n", omittingEmptySubsequences: false)
+        guard lines.count > 1, lines[0] == "alive", !lines[1].isEmpty else { return nil }
+        return printable(String(lines[1]), limit: 400)
+    }
+}
