@@ -99,11 +99,7 @@ public actor NodeSession {
         return report
     }
 
-    public func close() async {
-        guard let connection else { return }
-        self.connection = nil
-        await connection.close()
-    }
+    public func close() async { await drop() }
 
     /// Execs, round trips and bytes since the session began, over all its connections.
     public var statistics: SSHStatistics { connection.map { past + $0.statistics() } ?? past }

@@ -43,8 +43,7 @@ public actor LocalUplinks {
     /// Starts the uplink again when it died. Called every few seconds.
     func keepAlive() throws(LocalUplinkError) {
         guard let (node, files) = running else { return }
-        reapChildren()
-        if let process = ProcessIdentity(pidFile: pidFile(files)), process.isAlive { return }
+        if let process = ProcessIdentity(pidFile: pidFile(files)), isRunning(process) { return }
         let process = try start(node: node, files: files)
         logger.info("started the uplink", metadata: ["edgeNode": "\(node)", "pid": "\(process.pid)"])
         try process.write(to: pidFile(files))
@@ -53,19 +52,24 @@ public actor LocalUplinks {
     /// Asks the node's uplink to drain and go, and waits for it.
     func stop(node: ObjectName, files: UplinkFiles) async {
         if running?.node == node { running = nil }
-        guard let process = ProcessIdentity(pidFile: pidFile(files)), process.isAlive else { return }
+        guard let process = ProcessIdentity(pidFile: pidFile(files)), isRunning(process) else { return }
         kill(process.pid, SIGTERM)
         // Drain window (15 s) and teardown, with room to spare.
-        for _ in 0..<250 {
-            reapChildren()
-            guard process.isAlive else { break }
-            try? await Task.sleep(for: .milliseconds(100))
-        }
-        if process.isAlive {
+        if await !ends(process, within: .seconds(25)) {
             logger.warning("the uplink does not go; killing it", metadata: ["edgeNode": "\(node)", "pid": "\(process.pid)"])
             kill(process.pid, SIGKILL)
+            _ = await ends(process, within: .seconds(1))
         }
         unlink(pidFile(files))
+    }
+
+    private func ends(_ process: ProcessIdentity, within limit: Duration) async -> Bool {
+        let deadline = ContinuousClock.now + limit
+        while isRunning(process) {
+            guard ContinuousClock.now < deadline else { return false }
+            try? await Task.sleep(for: .milliseconds(100))
+        }
+        return true
     }
 
     /// What holds the node's uplink up, in its own words; nil for nothing, and where it runs elsewhere.
@@ -139,10 +143,12 @@ public actor LocalUplinks {
         return result == 0 ? .success(pid) : .failure(result)
     }
 
-    private func reapChildren() {
-        guard let files = running?.files, let process = ProcessIdentity(pidFile: pidFile(files)) else { return }
+    /// Reaps it where it has ended and is this process's child.
+    private func isRunning(_ process: ProcessIdentity) -> Bool {
+        guard !process.isAlive else { return true }
         var status: Int32 = 0
         waitpid(process.pid, &status, WNOHANG)
+        return false
     }
 }
 

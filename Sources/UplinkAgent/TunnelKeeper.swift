@@ -43,7 +43,8 @@ struct TunnelKeeper: Service {
     }
 
     func run() async throws {
-        await withTaskGroup(of: Void.self) { tasks in
+        // Of those that end nothing is kept: look-ups are many in a long life.
+        await withDiscardingTaskGroup { tasks in
             tasks.addTask {
                 while !Task.isCancelled {
                     events.send(.tick)
@@ -53,6 +54,7 @@ struct TunnelKeeper: Service {
             var plan = Plan()
             events.send(.filesChanged)
             for await event in events.stream.cancelOnGracefulShutdown() {
+                events.took(event)
                 store.update { $0.lastBeat = steadyMilliseconds() }
                 await take(event, &plan)
                 if let name = lookUp(&plan) { tasks.addTask { await resolve(name) } }
