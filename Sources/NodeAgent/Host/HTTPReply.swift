@@ -83,23 +83,35 @@ enum HTTPReplyParser {
         return nil
     }
 
+    /// Copies nothing until all is there: it is asked after each piece that comes.
     private static func chunks(_ bytes: ArraySlice<UInt8>, isAtEnd: Bool) throws(MalformedHTTP) -> [UInt8]? {
-        var rest = bytes
+        var count = 0
+        guard try eachChunk(bytes, isAtEnd: isAtEnd, { count += $0.count }) else { return nil }
         var body: [UInt8] = []
+        body.reserveCapacity(count)
+        _ = try eachChunk(bytes, isAtEnd: isAtEnd) { body += $0 }
+        return body
+    }
+
+    /// - Returns: whether the last one is there.
+    private static func eachChunk(
+        _ bytes: ArraySlice<UInt8>, isAtEnd: Bool, _ take: (ArraySlice<UInt8>) -> Void
+    ) throws(MalformedHTTP) -> Bool {
+        var rest = bytes
         while let lineEnd = rest.firstIndex(of: 10) {
             let line = String(decoding: rest[rest.startIndex..<lineEnd], as: UTF8.self)
             let digits = line.prefix { $0.isHexDigit }
             guard (1...8).contains(digits.utf8.count), let size = Int(digits, radix: 16) else {
                 throw MalformedHTTP(reason: "a bad chunk size")
             }
-            if size == 0 { return body }
+            if size == 0 { return true }
             rest = rest[(lineEnd + 1)...]
             // The chunk, then CR and LF.
             guard rest.count >= size + 2 else { break }
-            body += rest.prefix(size)
+            take(rest.prefix(size))
             rest = rest.dropFirst(size + 2)
         }
         if isAtEnd { throw MalformedHTTP(reason: "it ended within a chunk") }
-        return nil
+        return false
     }
 }
