@@ -152,8 +152,8 @@ let package = Package(
             [
                 "CLinuxHeaders", "Certificates", "EdgeAPI", "FileWatching", "Informers", "KubernetesAPI", "NetworkTypes",
                 "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Sodium", "UplinkWorkload",
-                asyncHTTPClient, crypto, httpTypes, hummingbirdCore, logging, nioCore, nioPosix, nioSSL, serviceLifecycle,
-                swiftASN1, x509,
+                asyncHTTPClient, crypto, httpTypes, hummingbirdCore, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
+                serviceLifecycle, swiftASN1, x509,
                 .product(name: "HummingbirdHTTP2", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "NIOTLS", package: "swift-nio"),

@@ -10,7 +10,8 @@ import Testing
 
 extension HTTPListener: Service {}
 
-@Suite struct HTTPListenerTests {
+/// With the kernel tests, one after the other: its clients are slow by half a second, and so is whoever shares a process with a thousand tests.
+@Suite(.serialized) struct HTTPListenerKernelTests {
     /// Its times are short: a client that is slow shall be seen off while the test waits.
     private func listener(
         _ transport: HTTPListener.Transport = .plain, limits: ConnectionLimits? = nil,

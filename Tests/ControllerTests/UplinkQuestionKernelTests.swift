@@ -6,8 +6,9 @@ import Testing
 
 @testable import Controller
 
-/// What the pods of uplinks are asked, and what becomes of answers that are none of an uplink's.
-@Suite struct UplinkQuestionTests {
+/// What the pods of uplinks are asked, and what becomes of answers that are none of an uplink's. With the kernel tests, for a question
+/// waits for a second at most.
+@Suite(.serialized) struct UplinkQuestionKernelTests {
     private static let local = IPAddress("127.0.0.1")
 
     private func pod(ready: Bool = false, leaving: Bool = false, _ address: IPAddress? = local) -> UplinkPods.Pod {
