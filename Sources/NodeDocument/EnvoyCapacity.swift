@@ -8,7 +8,7 @@ extension EnvoyHost {
     public static func spareFiles(workers: Int) -> Int { max(65536, workers * 16384) }
 
     /// Files that connections leave alone: an eighth, and more where listeners want it, up to three quarters. It doubles rather than
-    /// grows, for the connections stand in the bootstrap, and a change of that restarts Envoy.
+    /// grows, so that what everyone may hold changes seldom.
     var reservedFiles: Int {
         let most = min(openFiles / 4 * 3, Self.spareFiles(workers: workers))
         var reserved = min(openFiles / 8, 65536)

@@ -30,12 +30,6 @@ public struct EnvoyHost: Hashable, Sendable {
         self.localPorts = localPorts
     }
 
-    /// The connections of one binding, so that whoever floods it leaves room for the others; the first few are anyone's.
-    func connectionsOfOneBinding(atMost wanted: Int) -> Int {
-        let all = connections(atMost: wanted)
-        return max(all * 3 / 4, min(all, 64))
-    }
-
     /// Rounded down, so that the few bytes by which a kernel's own share differs change nothing.
     var heapLimit: Int { max(memoryBytes / 2, 128 << 20) / (64 << 20) * (64 << 20) }
 }
@@ -99,9 +93,7 @@ extension EnvoyDocument {
     }
 
     /// The clusters as Envoy is to have them, the limits of their connections with them; JSON without `@type`.
-    public func clusters(on host: EnvoyHost) -> [EnvoyResource] {
-        clusters.map { EnvoyResource(name: $0.name, json: capped($0, on: host)) }
-    }
+    public var cappedClusters: [EnvoyResource] { clusters.map { EnvoyResource(name: $0.name, json: capped($0)) } }
 
     /// The listeners as Envoy is to have them, their addresses with them; JSON without `@type`.
     /// - Parameter leavingOut: names of listeners that the host cannot serve.
@@ -120,7 +112,7 @@ extension EnvoyDocument {
     ) -> String {
         let listeners = checked.map { $0.json(on: host) }
         let clusters =
-            (checkedClusters ?? clusters).map { capped($0, on: host) } + checkedSecrets.map(secretCheck) + [discoveryStub]
+            (checkedClusters ?? clusters).map(capped) + checkedSecrets.map(secretCheck) + [discoveryStub]
         let resources = [
             "\"clusters\":[\(clusters.joined(separator: ","))]",
             "\"listeners\":[\(listeners.joined(separator: ","))]",
@@ -167,9 +159,10 @@ private func response(secret json: String) -> String {
 private func extended(_ json: String, _ members: String) -> String { "{\(members),\(json.dropFirst())" }
 
 extension EnvoyDocument {
-    /// Envoy's default of 1,024 of each would cap every binding in silence, UDP sessions too.
-    private func capped(_ cluster: EnvoyResource, on host: EnvoyHost) -> String {
-        let all = host.connectionsOfOneBinding(atMost: maxConnections)
+    /// Envoy's default of 1,024 of each would cap every binding in silence, UDP sessions too. What the host bears stands in `limits`: a
+    /// cluster that changes loses its UDP sessions.
+    private func capped(_ cluster: EnvoyResource) -> String {
+        let all = max(maxConnections * 3 / 4, min(maxConnections, 64))
         return extended(
             cluster.json,
             """
@@ -179,18 +172,11 @@ extension EnvoyDocument {
     }
 
     private func overloadManager(on host: EnvoyHost) -> String {
-        let type = "type.googleapis.com/envoy.extensions.resource_monitors"
-        let monitors = [
-            """
-            {"name":"envoy.resource_monitors.fixed_heap","typed_config":{"@type":"\(type).fixed_heap.v3.FixedHeapConfig",\
+        let monitor = """
+            {"name":"envoy.resource_monitors.fixed_heap","typed_config":{"@type":\
+            "type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",\
             "max_heap_size_bytes":\(host.heapLimit)}}
-            """,
             """
-            {"name":"envoy.resource_monitors.global_downstream_max_connections","typed_config":\
-            {"@type":"\(type).downstream_connections.v3.DownstreamConnectionsConfig",\
-            "max_active_downstream_connections":\(host.connections(atMost: maxConnections))}}
-            """,
-        ]
         let actions = [("shrink_heap", "0.85"), ("reject_incoming_connections", "0.95")].map { action, threshold in
             """
             {"name":"envoy.overload_actions.\(action)","triggers":[{"name":"envoy.resource_monitors.fixed_heap",\
@@ -199,7 +185,7 @@ extension EnvoyDocument {
         }
         return """
             "overload_manager":{"actions":[\(actions.joined(separator: ","))],"refresh_interval":"0.25s",\
-            "resource_monitors":[\(monitors.joined(separator: ","))]}
+            "resource_monitors":[\(monitor)]}
             """
     }
 

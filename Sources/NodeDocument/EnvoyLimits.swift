@@ -9,7 +9,7 @@ extension EnvoyHost {
     private var clientFiles: Int { max(4, openFiles - reservedFiles) }
 
     /// The TCP connections that Envoy may hold: each takes two files. A quarter of the files is for UDP sessions, whether there are UDP
-    /// bindings or not: a change of this restarts Envoy, and no binding that comes may cut the connections of others.
+    /// bindings or not: no binding that comes may cut the connections of others.
     public func connections(atMost wanted: Int) -> Int { min(wanted, max(1, clientFiles * 3 / 8)) }
 
     /// The UDP sessions of all bindings together: each takes a file and, whatever the uplink, one of the host's local ports, of which
@@ -62,7 +62,10 @@ extension EnvoyDocument {
         let udp = listeners.filter { $0.protocol == .udp }
         let ofListener = host.connectionsOfOneListener(of: tcp.count, atMost: maxConnections)
         let ofSession = host.sessionsOfOneBinding(of: udp.count, atMost: maxConnections)
-        var limits: [(key: String, value: Int)] = []
+        // The runtime's key of `tcp_listener_impl.cc`. A monitor of the overload manager would be the newer way, and stands in the bootstrap.
+        var limits: [(key: String, value: Int)] = [
+            ("overload.global_downstream_max_connections", host.connections(atMost: maxConnections))
+        ]
         for listener in listeners {
             if listener.protocol == .udp {
                 limits += listener.bindings.map { ("circuit_breakers.\($0).default.max_connections", ofSession) }

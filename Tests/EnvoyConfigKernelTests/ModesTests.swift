@@ -60,7 +60,7 @@ import Testing
         let document = Sample.document(bindings)
         try stage.write(document, to: "config")
         for (name, type, resources) in [
-            ("cds", ResourceSet.clusterType, document.clusters(on: Stage.host)),
+            ("cds", ResourceSet.clusterType, document.cappedClusters),
             ("lds", ResourceSet.listenerType, document.listeners(on: Stage.host)),
         ] {
             let list = resources.map { "{\"@type\":\"\(type)\",\($0.json.dropFirst())" }.joined(separator: ",")

@@ -62,17 +62,18 @@ import Testing
         for (memory, limit) in [(2_050_000_000, 1_006_632_960), (2_060_000_000, 1_006_632_960), (1, 134_217_728)] {
             let text = document.bootstrapFile(on: EnvoyHost(hasIPv6: true, memoryBytes: memory)).contents
             #expect(text.contains("\"max_heap_size_bytes\":\(limit)}"))
-            #expect(text.contains("\"max_active_downstream_connections\":32768}"))
         }
     }
 
     @Test func connectionsFollowTheFilesThatTheHostAllows() throws {
         let document = try Self.document()
-        for (files, all, one) in [(1 << 20, 32768, 24576), (20000, 6562, 4921), (1000, 328, 246), (8, 2, 2), (0, 1, 1)] {
-            let host = EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30, openFiles: files)
-            #expect(document.bootstrapFile(on: host).contents.contains("\"max_active_downstream_connections\":\(all)}"))
-            let limit = #""circuit_breakers":{"thresholds":[{"max_connections":\#(one),"#
-            #expect(document.clusters(on: host).allSatisfy { $0.json.contains(limit) }, "\(files)")
+        let bootstrap = document.bootstrapFile(on: Self.host)
+        for (files, all) in [(1 << 20, 32768), (20000, 6562), (1000, 328), (8, 2), (0, 1)] {
+            var host = Self.host
+            host.openFiles = files
+            let limits = try #require(document.files(on: host).first { $0.kind == .limits })
+            #expect(limits.contents.contains(#""overload.global_downstream_max_connections":\#(all),"#), "\(files)")
+            #expect(document.bootstrapFile(on: host) == bootstrap, "a change would restart Envoy")
         }
     }
 

@@ -24,7 +24,7 @@ import Testing
         let files = document.files(on: host) + [document.bootstrapFile(on: host)]
         let paths = Set(files.map(\.path))
         #expect(paths.count == files.count)
-        let resources = (document.listeners(on: host) + document.clusters(on: host)).map { ($0.name, $0.json) }
+        let resources = (document.listeners(on: host) + document.cappedClusters).map { ($0.name, $0.json) }
         for (name, text) in resources + files.filter({ $0.path.hasSuffix(".json") }).map({ ($0.path, $0.contents) }) {
             let json = try JSONSerialization.jsonObject(with: Data(text.utf8))
             for path in Self.paths(in: json) where path.hasPrefix("./") {

@@ -71,7 +71,7 @@ import Testing
         #expect(result.left.first == "tcp-1957")
     }
 
-    /// A change of the connections restarts Envoy.
+    /// Each change tells Envoy of new limits for all.
     @Test func oneMoreBindingSeldomChangesTheConnections() throws {
         let host = EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30, openFiles: 8192, workers: 2)
         let seen = try (0..<40).map { try document(tcp: $0 * 50).fitting(host).host.connections(atMost: 32768) }

@@ -44,7 +44,7 @@ struct EnvoyFileSet: Hashable, Sendable {
             if file.kind != .bootstrap { content.append(file.path) }
         }
         let clusters: [[UInt8]]
-        (clusters, unknownClusters) = Self.encoded(document.clusters(on: host), .cluster)
+        (clusters, unknownClusters) = Self.encoded(document.cappedClusters, .cluster)
         (files[EnvoyLayout.clusters], clustersVersion) = Self.file(clusters, .cluster)
         (listenerMessages, unknownListeners) = Self.encoded(document.listeners(on: host, leavingOut: omitted), .listener)
         writeListeners()
@@ -99,7 +99,7 @@ struct EnvoyFileSet: Hashable, Sendable {
         guard !gone.isEmpty else { return nil }
         var both = document
         both.clusters += gone
-        return file(encoded(both.clusters(on: host), .cluster).messages, .cluster)
+        return file(encoded(both.cappedClusters, .cluster).messages, .cluster)
     }
 }
 
