@@ -38,9 +38,10 @@ private func attemptTimeout(_ whole: GoDuration) -> GoDuration {
 }
 
 /// Takes out an uplink by which two connections in a row failed, until the prober has told, which takes it 4.5 s. It comes back at the
-/// first look after the base time, so after four to six seconds: no verdict of the prober ends an ejection, and it must not keep an uplink
-/// out for long that is back. With two seconds it came back half a second too early. Each look costs each cluster a timer. Where there is
-/// but one uplink, the runtime switches it off (`EnvoyDocument.limits`): it could only refuse what the uplink may take again.
+/// first look after the base time, so after four to eight seconds: no verdict of the prober ends an ejection, and it must not keep an
+/// uplink out for long that is back. With two seconds it came back half a second too early. Each look costs each cluster a timer, so
+/// they are as seldom as the base time lets them be. Where there is but one uplink, the runtime switches it off (`EnvoyDocument.limits`):
+/// it could only refuse what the uplink may take again.
 private let outlierDetection: JSON = [
     "base_ejection_time": "4s",
     "consecutive_local_origin_failure": .integer(Limits.failuresToEject),
@@ -49,7 +50,7 @@ private let outlierDetection: JSON = [
     "enforcing_consecutive_local_origin_failure": 100,
     "enforcing_local_origin_success_rate": 0,
     "enforcing_success_rate": 0,
-    "interval": "2s",
+    "interval": "4s",
     "max_ejection_percent": 50,
     "max_ejection_time": "4s",
     "split_external_local_origin_errors": true,
