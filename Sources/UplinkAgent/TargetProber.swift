@@ -19,7 +19,7 @@ struct TargetProber: Service {
     private static let timeout = TimeAmount.seconds(3)
 
     /// Milliseconds between two looks at the schedule at least, so that thousands of targets cost little.
-    private static let pace: Int64 = 100
+    private static let pace: Int64 = 200
 
     func run() async throws {
         var schedule = ProbeSchedule()
