@@ -170,6 +170,8 @@ private func uplinkVerdict(_ planned: PlannedBinding, facts: IndexedOutcome, rep
 
 /// Why no uplink is ready, uplink by uplink: the pods' word where it is the newer one, else the VPS's.
 func uplinksDownMessage(_ outcome: NodeOutcome, _ report: AgentReport) -> String {
+    // The VPS hears of none: what one knows of itself says more than that.
+    if let words = outcome.uplinkComplaint { return "no uplink is ready; \(words)" }
     let words = report.peers.prefix(mostNamed).map { peer in
         let state =
             outcome.objection(to: peer.ordinal)?.words ?? peer.uplink.map { $0.reason ?? "not ready" } ?? "silent"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -114,9 +115,11 @@ class ClusterDriftTests(ClusterTest):
         time.sleep(3)
         self.asked()
         before = self.asked()
+        self.stage.server.control("record")
         time.sleep(30)
         asked = self.asked() - before
-        print(f"{asked} requests in 30 s at rest")
+        what = Counter(f"{one['verb']} {one['resource']} {one['name']}" for one in self.stage.server.control("records"))
+        print(f"{asked} requests in 30 s at rest: {dict(what)}")
         self.assertLessEqual(asked, 20, "the Lease's fifteen, two reviews of who reads this, and little else")
         self.assertEqual(self.stage.get("Service", "edge-uplink", UPLINKS)["metadata"]["annotations"]["example.test/note"], "1")
 

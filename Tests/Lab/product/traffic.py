@@ -30,7 +30,8 @@ def eventually(check: Callable[[], Result], *, within: float, every: float = 0.0
             if result is not None and result is not False:
                 return result
             failure: Exception = AssertionError(f"not so within {within} s: {getattr(check, '__doc__', None) or check}")
-        except (OSError, AssertionError, ValueError) as error:
+        # A status may lack what it will say: the API server leaves a zero out.
+        except (OSError, AssertionError, ValueError, LookupError) as error:
             failure = error
         if time.monotonic() > deadline:
             raise failure
