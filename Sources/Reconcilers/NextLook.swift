@@ -14,8 +14,8 @@ enum NextLook {
         case nil: EdgeNodeReconciler.resync
         case _ where looks >= EdgeNodeReconciler.quickLooks: EdgeNodeReconciler.slowSettling
         case .uplinks: EdgeNodeReconciler.settling
-        // A target may be gone for days; one that is only a little late is there within seconds.
-        case .targets: min(.seconds(1 << min(looks, 10)), .seconds(5))
+        // A target may be gone for days; one that is only a little late is there within seconds. Its uplink takes a second to find it.
+        case .targets: min(.seconds(1 << min(looks, 10)), .seconds(3))
         }
     }
 

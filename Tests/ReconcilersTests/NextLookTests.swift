@@ -11,7 +11,7 @@ import Testing
     @Test func looksAgainSoonAndThenLessOften() {
         #expect(seconds(nil, [0, 100]) == [180, 180])
         #expect(seconds(.uplinks, [0, 1, 29, 30, 100_000]) == [1, 1, 1, 10, 10])
-        #expect(seconds(.targets, [0, 1, 2, 3, 29, 30, 100_000]) == [1, 2, 4, 5, 5, 10, 10])
+        #expect(seconds(.targets, [0, 1, 2, 3, 29, 30, 100_000]) == [1, 2, 3, 3, 3, 10, 10])
     }
 
     @Test func triesAgainSoonAndThenLessOften() {
