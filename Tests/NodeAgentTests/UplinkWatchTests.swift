@@ -162,6 +162,26 @@ private func report(_ bindings: [String]) -> UplinkReport {
         #expect(watch.assignment("dns")?.endpoints.map(\.isHealthy) == [true])
     }
 
+    /// A new binding's first connection waits for it; an answer of thousands of bindings is not read more often for that.
+    @Test(arguments: [(2, 5), (5000, 1)]) func isReadSoonWhileSomebodyWaits(bindings: Int, fetches: Int) throws {
+        var probes = try sampleProbes()
+        for number in 2..<max(bindings, 3) { probes.tunnelPorts["b\(number)"] = try Port(20_000 + number) }
+        var watch = UplinkWatch(probes, now: 0)
+        var (seen, number) = (0, UInt64(0))
+        for now in stride(from: Int64(0), to: 1000, by: 10) {
+            for action in watch.handle(.tick, now: now) {
+                guard case .probe(let id, _) = action else { continue }
+                number += 1
+                for next in watch.handle(.answered(id: id, .status(200, number)), now: now) {
+                    guard case .fetch(let id, _) = next else { continue }
+                    seen += 1
+                    _ = watch.handle(.fetched(id: id, report(["web"])), now: now)
+                }
+            }
+        }
+        #expect(seen == fetches)
+    }
+
     @Test func anUplinkThatDoesNotTellForwardsEverything() throws {
         var played = try PlayedUplink()
         played.run(until: 100) { _ in (20, .status(200, nil)) }

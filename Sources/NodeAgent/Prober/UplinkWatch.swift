@@ -90,6 +90,8 @@ struct UplinkWatch {
     private static let flightLimit = 8
     /// Between two questions for `/status`, how long an answer may take, and after which it is asked for though nothing changed.
     private static let fetchInterval: Int64 = 1000
+    /// Bindings of an answer that take some millisecond to read, of all uplinks: while somebody waits for it, a fifth of a core goes there.
+    private static let readPerMillisecond: Int64 = 5
     private static let fetchTimeout: Int64 = 10_000
     private static let refresh: Int64 = 60_000
 
@@ -270,6 +272,11 @@ struct UplinkWatch {
         starving = (isSo, endpointRevision)
     }
 
+    private func fetchInterval(_ now: Int64) -> Int64 {
+        guard isEager(now) else { return Self.fetchInterval }
+        return min(max(Self.eager, Int64(probes.tunnelPorts.count) / Self.readPerMillisecond), Self.fetchInterval)
+    }
+
     private mutating func ask(_ index: Int, _ now: Int64, _ actions: inout [Action]) {
         if due(uplinks[index], now) <= now {
             if uplinks[index].flights.count >= Self.flightLimit, uplinks[index].health == .silent,
@@ -288,7 +295,7 @@ struct UplinkWatch {
         }
         guard let number = uplinks[index].number, uplinks[index].fetch == nil else { return }
         let age = uplinks[index].fetchedAt.map { now - $0 } ?? Self.refresh
-        guard number != uplinks[index].fetchedNumber ? age >= Self.fetchInterval : age >= Self.refresh else { return }
+        guard age >= (number != uplinks[index].fetchedNumber ? fetchInterval(now) : Self.refresh) else { return }
         lastID += 1
         uplinks[index].fetch = (lastID, number, now)
         uplinks[index].fetchedAt = now
