@@ -76,8 +76,16 @@ class ClusterStage:
         return self
 
     def grant_uplinks(self, namespace: str) -> None:
-        """Makes a namespace for uplinks, with the rights there that the controller has in `tunnel`."""
+        """Makes a namespace for uplinks, with the rights there that the chart gives the controller for each of `uplinks.namespaces`."""
         self.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        name, api = f"tidegate-{namespace}", "rbac.authorization.k8s.io"
+        home, account = self.user().split(":")[2:]
+        self.kubectl.apply(
+            {"apiVersion": f"{api}/v1", "kind": "ClusterRole", "metadata": {"name": name, "namespace": ""},
+             "rules": [{"apiGroups": [""], "resources": ["namespaces"], "resourceNames": [namespace], "verbs": ["get"]}]},
+            {"apiVersion": f"{api}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name, "namespace": ""},
+             "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": name},
+             "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": home}]})
         for one in yaml.safe_load_all((paths.REPOSITORY / "deploy/kubernetes/base/uplink-role.yaml").read_text()):
             one["metadata"]["namespace"] = namespace
             self.kubectl.apply(one)
