@@ -132,7 +132,7 @@ import Testing
         vps.state.withLock { $0.uplink?.targets = [TargetReport(binding: "web", reachable: false, message: "refused")] }
         var waits: [ReconcileOutcome] = []
         for _ in 0..<4 { waits.append(await reconciler.reconcile(name)) }
-        #expect(waits == [1, 2, 4, 5].map { .done(requeueAfter: .seconds($0)) })
+        #expect(waits == [1, 2, 3, 3].map { .done(requeueAfter: .seconds($0)) })
         vps.state.withLock { $0.uplink?.targets = [] }
         #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.resync))
         vps.state.withLock { $0.uplink?.targets = [TargetReport(binding: "web", reachable: false, message: "refused")] }
