@@ -6,6 +6,20 @@ import Testing
 
 @testable import Controller
 
+/// Says the same to whatever comes.
+private final class Answering: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let text: String
+
+    init(_ text: String) { self.text = text }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text)), promise: nil)
+    }
+}
+
 /// What the pods of uplinks are asked, and what becomes of answers that are none of an uplink's. With the kernel tests, for a question
 /// waits for a second at most.
 @Suite(.serialized) struct UplinkQuestionKernelTests {
@@ -19,8 +33,9 @@ import Testing
     private func complaint(answering text: String?, _ pods: [Int: UplinkPods.Pod]) async throws -> String? {
         let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in
-                guard let text else { return channel.eventLoop.makeSucceededVoidFuture() }
-                return channel.writeAndFlush(ByteBuffer(string: text))
+                channel.eventLoop.makeCompletedFuture {
+                    if let text { try channel.pipeline.syncOperations.addHandler(Answering(text)) }
+                }
             }
             .bind(host: "127.0.0.1", port: 0).get()
         let port = try Port(try #require(server.localAddress?.port))
@@ -52,7 +67,7 @@ import Testing
         #expect(try await complaint(answering: reply("alive\nno\n", "500 Internal Server Error"), [0: pod()]) == nil)
         #expect(try await complaint(answering: reply("", "302 Found", "Location: http://127.0.0.1:1/\r\n"), [0: pod()]) == nil)
         #expect(try await complaint(answering: "garbage\r\n\r\n", [0: pod()]) == nil)
-        #expect(try await complaint(answering: reply("alive\nred \u{1B}[31m\n"), [0: pod()]) == #"uplink 0: red \u{1B}[31m"#)
+        #expect(try await complaint(answering: reply("alive\nred \u{1B}[31m\n"), [0: pod()]) == #"uplink 0: red \u{1b}[31m"#)
         #expect(try await complaint(answering: nil, [0: pod()]) == nil, "silence")
     }
 }

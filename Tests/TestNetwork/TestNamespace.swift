@@ -114,10 +114,19 @@ public func run(_ command: [String]) throws -> String {
     posix_spawn_file_actions_adddup2(&actions, writeEnd, 1)
     posix_spawn_file_actions_adddup2(&actions, writeEnd, 2)
     posix_spawn_file_actions_addclosefrom_np(&actions, 3)
+    // SwiftNIO ignores SIGPIPE in the whole process, and a shell that inherits that writes into a broken pipe for ever.
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var ordinary = sigset_t()
+    sigemptyset(&ordinary)
+    sigaddset(&ordinary, SIGPIPE)
+    posix_spawnattr_setsigdefault(&attributes, &ordinary)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
     var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
     defer { for argument in arguments { free(argument) } }
     var pid: pid_t = 0
-    let code = posix_spawnp(&pid, command[0], &actions, nil, &arguments, environ)
+    let code = posix_spawnp(&pid, command[0], &actions, &attributes, &arguments, environ)
     close(writeEnd)
     guard code == 0 else { throw CommandFailure(command: command[0], output: String(cString: strerror(code))) }
     let output = String(decoding: FileHandle(fileDescriptor: readEnd).readDataToEndOfFile(), as: UTF8.self)
@@ -131,7 +140,7 @@ public func run(_ command: [String]) throws -> String {
 public func startProcess(_ command: [String], environment: [String: String] = [:]) throws -> Process {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = command
+    process.arguments = ["--default-signal=PIPE"] + command
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.standardInput = FileHandle.nullDevice
     try process.run()
