@@ -23,11 +23,9 @@ struct UplinkQuestion: Sendable {
 
     /// - Returns: of the first one that is held up by something; nil where none says so, or can be reached from here.
     func complaint(of pods: [Int: UplinkPods.Pod]) async -> String? {
-        let some = pods.filter { !$0.value.isReady && !$0.value.isLeaving && $0.value.address != nil }
-            .sorted { $0.key < $1.key }.prefix(Self.asked)
+        let held = pods.filter { !$0.value.isReady && !$0.value.isLeaving }.compactMapValues(\.address)
         return await withTaskGroup(of: (ordinal: Int, words: String?).self) { tasks in
-            for (ordinal, pod) in some {
-                guard let address = pod.address else { continue }
+            for (ordinal, address) in held.sorted(by: { $0.key < $1.key }).prefix(Self.asked) {
                 tasks.addTask { (ordinal, await complaint(at: address)) }
             }
             var first: (ordinal: Int, words: String)?
