@@ -90,8 +90,8 @@ struct UplinkWatch {
     private static let flightLimit = 8
     /// Between two questions for `/status`, how long an answer may take, and after which it is asked for though nothing changed.
     private static let fetchInterval: Int64 = 1000
-    /// Bindings of an answer that take some millisecond to read, of all uplinks: while somebody waits for it, a fifth of a core goes there.
-    private static let readPerMillisecond: Int64 = 5
+    /// While somebody waits, the interval is a millisecond for each so many bindings, from `eager` on: long answers take long to read.
+    private static let bindingsPerMillisecond: Int64 = 5
     private static let fetchTimeout: Int64 = 10_000
     private static let refresh: Int64 = 60_000
 
@@ -274,7 +274,7 @@ struct UplinkWatch {
 
     private func fetchInterval(_ now: Int64) -> Int64 {
         guard isEager(now) else { return Self.fetchInterval }
-        return min(max(Self.eager, Int64(probes.tunnelPorts.count) / Self.readPerMillisecond), Self.fetchInterval)
+        return min(max(Self.eager, Int64(probes.tunnelPorts.count) / Self.bindingsPerMillisecond), Self.fetchInterval)
     }
 
     private mutating func ask(_ index: Int, _ now: Int64, _ actions: inout [Action]) {
