@@ -23,21 +23,25 @@ class Logins(EndToEnd):
         self.lab.vps.exec(["usermod", "--shell", path, "root"])
         self.addCleanup(self.lab.vps.exec, ["usermod", "--shell", "/bin/bash", "root"])
 
-    def log_in_anew(self) -> int:
-        """The Secret is another, so that a connection of its own is made. Returns the length of the log before."""
+    def log_in_anew(self, **secret: str) -> int:
+        """The Secret is another, so that a connection of its own is made; with these values. Returns the length of the log before."""
         Logins.number += 1
         before = len(self.standalone.log_text())
-        self.standalone.write_node(ssh={"connectTimeout": "5s"}, secret={"note": str(Logins.number)})
+        self.standalone.write_node(ssh={"connectTimeout": "5s"}, secret={"note": str(Logins.number)} | secret)
         return before
 
-    def assert_said(self, status: str, reason: str | None, *words: str) -> None:
-        """By a connection made from now on."""
-        before = self.log_in_anew()
+    def enrolled(self, before: int) -> dict:
+        """What `Enrolled` says once a connection was tried since; see `log_in_anew`."""
+        _, connects, since = self.standalone.log_text()[before:].partition("connecting")
+        self.assertTrue(connects and "reconciled" in since, "no new connection")
+        return self.standalone.condition("EdgeNode", "edge", "Enrolled")
+
+    def assert_said(self, status: str, reason: str | None, *words: str, **secret: str) -> None:
+        """By a connection made from now on, with these values in the Secret."""
+        before = self.log_in_anew(**secret)
 
         def is_said() -> bool:
-            _, connects, since = self.standalone.log_text()[before:].partition("connecting")
-            self.assertTrue(connects and "reconciled" in since, "no new connection")
-            said = self.standalone.condition("EdgeNode", "edge", "Enrolled")
+            said = self.enrolled(before)
             self.assertEqual(said.get("status"), status, said)
             if reason:
                 self.assertEqual(said.get("reason"), reason, said)
@@ -47,8 +51,8 @@ class Logins(EndToEnd):
 
         eventually(is_said, within=40)
 
-    def assert_works(self) -> None:
-        self.assert_said("True", None)
+    def assert_works(self, **secret: str) -> None:
+        self.assert_said("True", None, **secret)
 
-    def assert_told(self, reason: str, *words: str) -> None:
-        self.assert_said("False", reason, *words)
+    def assert_told(self, reason: str, *words: str, **secret: str) -> None:
+        self.assert_said("False", reason, *words, **secret)

@@ -43,19 +43,6 @@ class Cases(Logins):
             self.lab.vps.exec(["systemctl", "reload", "ssh"])
         self.addCleanup(undo)
 
-    def log_in(self, **secret: str) -> str:
-        """What `Enrolled` says once a connection with these values in the Secret was tried: status, reason and message."""
-        before = len(self.standalone.log_text())
-        Logins.number += 1
-        self.standalone.write_node(ssh={"connectTimeout": "5s"}, secret={"note": str(Logins.number)} | secret)
-
-        def said() -> str:
-            _, connects, since = self.standalone.log_text()[before:].partition("connecting")
-            self.assertTrue(connects and "reconciled" in since, "no new connection")
-            condition = self.standalone.condition("EdgeNode", "edge", "Enrolled")
-            return f"{condition['status']} {condition['reason']}: {condition['message']}"
-        return eventually(said, within=40)
-
     def test_every_case_is_played(self) -> None:
         found = {str(path.relative_to(CORPUS)) for path in CORPUS.rglob("*") if path.is_file()}
         self.assertEqual({name for name in found if not name.startswith("manifests/")}, {
@@ -82,21 +69,18 @@ class Cases(Logins):
         self.sshd("max-auth-tries", "PermitRootLogin yes\n")
         self.lab.vps.exec(["chpasswd"], input="root:right one\n")
         stale = keys.make(self.lab.folder / "stale", "stale").private_text
-        self.assertTrue(self.log_in(privateKey=stale, password="right one").startswith("True"))
-        said = self.log_in(privateKey=stale, password="wrong one")
-        self.assertIn("AuthenticationFailed", said)
-        self.assertIn("password", said)
+        self.assert_works(privateKey=stale, password="right one")
+        self.assert_told("AuthenticationFailed", "password", privateKey=stale, password="wrong one")
 
     def test_sshd_second_factor(self) -> None:
         self.sshd("second-factor")
-        said = self.log_in()
-        self.assertIn("AuthenticationFailed", said)
-        self.assertIn("second factor", said)
+        self.assert_told("AuthenticationFailed", "second factor")
 
     def test_sshd_etm_macs_only(self) -> None:
         """libssh2 1.11 takes them, 1.10 does not and says what to do; here is Debian 12's, which is 1.10."""
         self.sshd("etm-macs-only")
-        said = self.log_in()
-        if not said.startswith("True"):
-            self.assertIn("hmac-sha2-512-etm@openssh.com", said)
-            self.assertIn("run this with libssh2 1.11 (Debian 13, as the images are)", said)
+        before = self.log_in_anew()
+        said = eventually(lambda: self.enrolled(before), within=40)
+        if said["status"] != "True":
+            self.assertIn("hmac-sha2-512-etm@openssh.com", said["message"])
+            self.assertIn("run this with libssh2 1.11 (Debian 13, as the images are)", said["message"])
