@@ -104,12 +104,12 @@ let package = Package(
         module("WireGuardNetlink", ["CLibsodium", "CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
 
         // decisions
-        module("EnvoyConfig", ["EdgeAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
-        module("Planning", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument"]),
+        module("EnvoyConfig", ["NetworkTypes", "NodeDocument", "Sodium"]),
+        module("Planning", ["EdgeAPI", "NetworkTypes", "NodeDocument"]),
         module(
             "Certificates",
             [
-                "EdgeAPI", "EnvoyConfig", "NetworkTypes", "Planning", "Sodium",
+                "EdgeAPI", "NetworkTypes", "NodeDocument", "Planning", "Sodium",
                 crypto, cryptoExtras, swiftASN1, x509,
             ]),
         module("UplinkWorkload", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
@@ -131,9 +131,8 @@ let package = Package(
         module(
             "NodeAgent",
             [
-                "CLinuxHeaders", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink",
-                "Sodium",
-                "WireGuardNetlink",
+                "CLinuxHeaders", "EnvoyConfig", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument",
+                "RouteNetlink", "Sodium", "WireGuardNetlink",
                 logging,
             ]),
         module("Enrollment", ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
@@ -174,14 +173,14 @@ let package = Package(
             ["CLinuxHeaders", "NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser, logging]),
 
         // tests that need nothing
-        support("Fixtures", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
+        support("Fixtures", ["EdgeAPI", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
         support("TestFiles", []),
         support("TestCertificates", ["EdgeAPI", "Sodium", crypto, swiftASN1, x509]),
         tests("CasesTests", ["TestFiles", "tidegate"], exclude: ["Corpus"]),
         tests("CRDTests", ["EdgeAPI", "Fixtures", "ManifestStore", "NetworkTypes", "Planning"], exclude: ["Corpus"]),
         tests(
             "CertificatesTests",
-            ["Certificates", "EdgeAPI", "EnvoyConfig", "Planning", "Sodium", "TestCertificates", crypto, cryptoExtras, x509]),
+            ["Certificates", "EdgeAPI", "NodeDocument", "Planning", "Sodium", "TestCertificates", crypto, cryptoExtras, x509]),
         tests(
             "ControllerTests",
             [
@@ -196,7 +195,7 @@ let package = Package(
             "EnrollmentTests",
             ["EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestFiles", logging]),
         tests(
-            "EnvoyConfigTests", ["EdgeAPI", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Sodium"], exclude: ["Goldens"]),
+            "EnvoyConfigTests", ["EnvoyConfig", "NetworkTypes", "NodeDocument", "Sodium"], exclude: ["Goldens"]),
         tests("FileWatchingTests", ["FileWatching", "TestFiles"]),
         tests(
             "InformersTests",
@@ -214,15 +213,15 @@ let package = Package(
         tests(
             "NodeAgentTests",
             [
-                "CLinuxHeaders", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink", "Sodium",
-                "TestFiles", "WireGuardNetlink", logging,
+                "CLinuxHeaders", "EnvoyConfig", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink",
+                "Sodium", "TestFiles", "WireGuardNetlink", logging,
             ]),
-        tests("NodeDocumentTests", ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Sodium"]),
-        tests("PlanningTests", ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
+        tests("NodeDocumentTests", ["Fixtures", "NetworkTypes", "NodeDocument", "Sodium"]),
+        tests("PlanningTests", ["EdgeAPI", "Fixtures", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
         tests(
             "ReconcilersTests",
             [
-                "EdgeAPI", "Enrollment", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Planning", "Reconcilers",
+                "EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "Planning", "Reconcilers",
                 "SSH", "Sodium", "TestCertificates", logging,
             ]),
         tests("PrometheusMetricsTests", ["PrometheusMetrics"]),
@@ -250,7 +249,10 @@ let package = Package(
             "EnrollmentKernelTests", ["Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestNetwork"]),
         tests(
             "EnvoyConfigKernelTests",
-            ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeAgent", "NodeDocument", "Planning", "edge-agent"],
+            [
+                "EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeAgent", "NodeDocument", "Planning", "Sodium",
+                "edge-agent",
+            ],
             exclude: ["Driver"]),
         tests(
             "HostNetworkKernelTests",
@@ -281,7 +283,7 @@ let package = Package(
         program("nat-benchmark", path: "Tests/NATBenchmark", exclude: ["run"], ["HostNetwork", "NFTables", "NetworkTypes"]),
         program(
             "tidegate-bench", path: "Tests/Benchmarks/tidegate-bench",
-            ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Planning"]),
+            ["EdgeAPI", "Fixtures", "NetworkTypes", "NodeDocument", "Planning"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,7 +1,7 @@
 import Crypto
 import CryptoExtras
 public import EdgeAPI
-import EnvoyConfig
+import NodeDocument
 public import FoundationEssentials
 public import Planning
 import Sodium

@@ -123,12 +123,6 @@ public struct TCPOptions: Hashable, Sendable {
     }
 }
 
-/// HAProxy's PROXY protocol, the text form (V1) or the binary one (V2).
-public enum ProxyProtocolVersion: String, Codable, Hashable, CaseIterable, Sendable {
-    case v1 = "V1"
-    case v2 = "V2"
-}
-
 public struct UDPOptions: Hashable, Sendable {
     /// A session ends after this long without a datagram; 60 s by default.
     public var sessionTimeout: GoDuration

@@ -76,7 +76,7 @@ public actor NodeSession {
             applied = (version, bounds)
             return report
         case .needsSecrets
-        where !Set(report.missingSecrets ?? []).isDisjoint(with: document.content.envoy.keptSecrets ?? []):
+        where !Set(report.missingSecrets ?? []).isDisjoint(with: document.content.envoy.keptCertificates):
             return report
         case .refused: throw refusal(report)
         case .needsSecrets, .needsAgent, .needsEnvoy, .observed:

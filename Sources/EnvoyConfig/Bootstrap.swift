@@ -1,23 +1,23 @@
-import NodeDocument
-
-/// What a running Envoy cannot take over from a file: a change here needs a restart. The overload manager is added on the host, for it
-/// depends on the host's memory.
-func renderBootstrap() -> JSON {
+/// What a running Envoy cannot take over from a file: a change here needs a restart.
+/// - Parameter host: nil leaves out what depends on the host.
+func renderBootstrap(on host: EnvoyHost?) -> JSON {
     [
         "admin": ["address": adminAddress, "ignore_global_conn_limit": true],
         "dynamic_resources": [
-            "ads_config": discoverySource("GRPC", EnvoyDocument.discoveryCluster),
+            "ads_config": discoverySource("GRPC", EnvoyPath.discoveryCluster),
             "cds_config": resourceSource,
             "lds_config": resourceSource,
         ],
+        "layered_runtime": host == nil ? .absent : limitsSource,
         "node": ["cluster": "tidegate", "id": "tidegate-relay"],
+        "overload_manager": host.map(overloadManager) ?? .absent,
         // Envoy walks over every counter and histogram each time: each 5 s, its default, costs half of what 5,000 bindings cost at rest.
         "stats_flush_interval": "60s",
         "static_resources": [
             "clusters": [
                 adminCluster,
-                discoveryCluster(EnvoyDocument.discoveryCluster, EnvoyDocument.discoverySocket),
-                discoveryCluster(EnvoyDocument.resourceCluster, EnvoyDocument.resourceSocket),
+                discoveryCluster(EnvoyPath.discoveryCluster, EnvoyPath.discoverySocket),
+                discoveryCluster(EnvoyPath.resourceCluster, EnvoyPath.resourceSocket),
             ]
         ],
     ]
@@ -27,14 +27,14 @@ func renderBootstrap() -> JSON {
 let adminClusterName = "envoy_admin"
 
 /// A Unix socket that root and Envoy's own user alone may open; 384 is mode 0600.
-private let adminAddress: JSON = ["pipe": ["mode": 384, "path": .string(EnvoyDocument.adminSocket)]]
+private let adminAddress: JSON = ["pipe": ["mode": 384, "path": .string(EnvoyPath.adminSocket)]]
 
 /// Where the bridge sends what it lets through.
 private let adminCluster: JSON = [
     "connect_timeout": "1s",
     "load_assignment": [
         "cluster_name": .string(adminClusterName),
-        "endpoints": [["lb_endpoints": [["endpoint": ["address": ["pipe": ["path": .string(EnvoyDocument.adminSocket)]]]]]]],
+        "endpoints": [["lb_endpoints": [["endpoint": ["address": ["pipe": ["path": .string(EnvoyPath.adminSocket)]]]]]]],
     ],
     "name": .string(adminClusterName),
     "type": "STATIC",
@@ -61,7 +61,7 @@ private func discoverySource(_ api: String, _ cluster: String) -> JSON {
 /// Clusters and listeners, of which Envoy is told what changed alone. An Envoy that has none yet waits for them for ever: it must not take
 /// over from one that serves.
 private let resourceSource: JSON = [
-    "api_config_source": discoverySource("DELTA_GRPC", EnvoyDocument.resourceCluster), "initial_fetch_timeout": "0s",
+    "api_config_source": discoverySource("DELTA_GRPC", EnvoyPath.resourceCluster), "initial_fetch_timeout": "0s",
     "resource_api_version": "V3",
 ]
 
@@ -86,6 +86,27 @@ private func discoveryCluster(_ name: String, _ socket: String) -> JSON {
                         ]
                     ]
                 ])
+        ],
+    ]
+}
+
+/// New connections are refused when the heap nears its limit. The whole host's share is Envoy's, for its memory is the host's.
+func overloadManager(on host: EnvoyHost) -> JSON {
+    func trigger(_ action: String, at threshold: JSON) -> JSON {
+        [
+            "name": "envoy.overload_actions.\(action)",
+            "triggers": [["name": "envoy.resource_monitors.fixed_heap", "threshold": ["value": threshold]]],
+        ]
+    }
+    return [
+        "actions": [
+            trigger("shrink_heap", at: .decimal("0.85")), trigger("reject_incoming_connections", at: .decimal("0.95")),
+        ],
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            .extended(
+                "envoy.resource_monitors.fixed_heap", "extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+                ["max_heap_size_bytes": .integer(host.heapLimit)])
         ],
     ]
 }

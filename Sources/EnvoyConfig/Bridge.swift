@@ -1,4 +1,3 @@
-import EdgeAPI
 import NetworkTypes
 import NodeDocument
 
@@ -10,14 +9,14 @@ private let allPaths = [
 /// Of these, what Prometheus and probes need: figures, and no word of the configuration.
 private let metricPaths = ["/ready", "/stats/prometheus"]
 
-/// The listener on the relay's tunnel address through which uplinks read Envoy's admin interface; nil for none.
+/// The listener on the relay's tunnel address through which uplinks read Envoy's admin interface, without its address.
 ///
 /// It must answer when the edge is full, so it is under neither the overload manager nor the limit of all connections: it has limits of
-/// its own (`EnvoyDocument.bridgeConnections`), and nobody may hold one of its connections for nothing.
-func bridge(_ access: BridgeAccess, relayAddress: IPv4Address) -> EnvoyListener? {
+/// its own (`EnvoyConfiguration.bridgeConnections`), and nobody may hold one of its connections for nothing.
+func bridgeListener(_ access: BridgeAccess) -> JSON {
     let readablePaths: [String]
     switch access {
-    case .off: return nil
+    case .off: readablePaths = []
     case .metrics: readablePaths = metricPaths
     case .readOnly: readablePaths = allPaths
     }
@@ -34,7 +33,7 @@ func bridge(_ access: BridgeAccess, relayAddress: IPv4Address) -> EnvoyListener?
         ],
         "match": ["prefix": "/"],
     ]
-    let json: JSON = [
+    return [
         "filter_chains": [
             [
                 "filters": [
@@ -73,9 +72,7 @@ func bridge(_ access: BridgeAccess, relayAddress: IPv4Address) -> EnvoyListener?
         "bypass_overload_manager": true,
         "freebind": true,
         "ignore_global_conn_limit": true,
-        "name": "bridge",
+        "name": .string(EnvoyListener.bridgeName),
         "per_connection_buffer_limit_bytes": .integer(Limits.connectionBuffer),
     ]
-    return EnvoyListener(
-        name: "bridge", protocol: .tcp, port: .envoyBridge, address: relayAddress, bindings: [], json: json.text)
 }

@@ -1,16 +1,16 @@
-import EdgeAPI
 import NetworkTypes
 import NodeDocument
 
-/// A binding's way into the tunnel: its uplinks, their health, and what is asked of a connection to them. How many connections it may
-/// have is added on the host, for it depends on what that one bears.
+/// A binding's way into the tunnel: its uplinks, their health, and what is asked of a connection to them.
 ///
 /// Its uplinks and their health come from the prober (EDS over ADS): one stream for all bindings, which tells only what changed, and no
 /// change of the cluster, which would end UDP sessions.
-func renderCluster(_ binding: EnvoyBinding) -> JSON {
+/// - Parameter connections: that it may have at most; nil leaves Envoy's default, 1,024.
+func renderCluster(_ binding: RelayBinding, connections: Int?) -> JSON {
     var members: [JSON.Member] = []
     func set(_ key: String, _ value: JSON) { members.append(JSON.Member(key: key, value: value)) }
     set("name", .string(binding.name))
+    if let connections { set("circuit_breakers", circuitBreakers(connections)) }
     set("common_lb_config", ["healthy_panic_threshold": ["value": 0]])
     set("type", "EDS")
     // Without an answer a new Envoy stays out of the way of the one that serves, and a changed cluster serves as it was.
@@ -31,6 +31,18 @@ func renderCluster(_ binding: EnvoyBinding) -> JSON {
     return .object(members)
 }
 
+/// Envoy's default of 1,024 of each would cap every binding in silence, UDP sessions too.
+private func circuitBreakers(_ most: Int) -> JSON {
+    [
+        "thresholds": [
+            [
+                "max_connections": .integer(most), "max_pending_requests": .integer(most), "max_requests": .integer(most),
+                "max_retries": .integer(most), "priority": "DEFAULT",
+            ]
+        ]
+    ]
+}
+
 /// A dead uplink must not take all the time that a binding allows.
 private func attemptTimeout(_ whole: GoDuration) -> GoDuration {
     let share = GoDuration(nanoseconds: whole.nanoseconds / Int64(Limits.connectAttempts))
@@ -40,7 +52,7 @@ private func attemptTimeout(_ whole: GoDuration) -> GoDuration {
 /// Takes out an uplink by which two connections in a row failed, until the prober has told, which takes it 4.5 s. It comes back at the
 /// first look after the base time, so after four to eight seconds: no verdict of the prober ends an ejection, and it must not keep an
 /// uplink out for long that is back. With two seconds it came back half a second too early. Each look costs each cluster a timer, so
-/// they are as seldom as the base time lets them be. Where there is but one uplink, the runtime switches it off (`EnvoyDocument.limits`):
+/// they are as seldom as the base time lets them be. Where there is but one uplink, the runtime switches it off (`EnvoyConfiguration.limits`):
 /// it could only refuse what the uplink may take again.
 private let outlierDetection: JSON = [
     "base_ejection_time": "4s",
@@ -65,14 +77,4 @@ private func proxyProtocol(_ version: ProxyProtocolVersion) -> JSON {
             "transport_socket": .extended(
                 "envoy.transport_sockets.raw_buffer", "extensions.transport_sockets.raw_buffer.v3.RawBuffer"),
         ])
-}
-
-/// What the prober asks, and how soon it believes. Each uplink is asked once a second at least: a longer interval would cost seconds.
-func renderProbes(_ bindings: [EnvoyBinding], uplinks: [EnvoyUplink], check: HealthCheckSpec) -> UplinkProbes {
-    func milliseconds(_ duration: GoDuration) -> Int { Int(min(max(duration.nanoseconds / 1_000_000, 100), 86_400_000)) }
-    return UplinkProbes(
-        intervalMilliseconds: milliseconds(min(check.interval, .seconds(1))),
-        timeoutMilliseconds: milliseconds(check.timeout), unhealthyThreshold: check.unhealthyThreshold,
-        uplinks: uplinks.map { ProbedUplink(ordinal: $0.ordinal, address: $0.address) },
-        tunnelPorts: Dictionary(bindings.map { ($0.name, $0.tunnelPort) }, uniquingKeysWith: { first, _ in first }))
 }

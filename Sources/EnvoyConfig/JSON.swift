@@ -1,29 +1,43 @@
 /// A JSON value that is written in one way only: no white space, keys sorted by their bytes.
-enum JSON: Hashable, Sendable {
+public enum JSON: Hashable, Sendable {
     case string(String)
     case integer(Int)
+    /// A number with a fraction, in the digits given.
+    case decimal(String)
     case bool(Bool)
     case array([JSON])
     case object([Member])
     /// A member with this value is left out.
     case absent
 
-    struct Member: Hashable, Sendable {
-        let key: String
-        let value: JSON
+    public struct Member: Hashable, Sendable {
+        public let key: String
+        public let value: JSON
+
+        init(key: String, value: JSON) {
+            self.key = key
+            self.value = value
+        }
     }
 
-    var text: String {
+    public var text: String {
         var output: [UInt8] = []
         output.reserveCapacity(2048)
         write(to: &output)
         return String(decoding: output, as: UTF8.self)
     }
 
+    /// The object with another member.
+    func adding(_ key: String, _ value: JSON) -> JSON {
+        guard case .object(let members) = self else { return self }
+        return .object([Member(key: key, value: value)] + members)
+    }
+
     private func write(to output: inout [UInt8]) {
         switch self {
         case .string(let value): Self.write(value, to: &output)
         case .integer(let value): output.append(contentsOf: String(value).utf8)
+        case .decimal(let digits): output.append(contentsOf: digits.utf8)
         case .bool(let value): output.append(contentsOf: (value ? "true" : "false").utf8)
         case .array(let values):
             output.append(UInt8(ascii: "["))
@@ -77,11 +91,11 @@ enum JSON: Hashable, Sendable {
 extension JSON: ExpressibleByStringLiteral, ExpressibleByStringInterpolation, ExpressibleByIntegerLiteral,
     ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
-    init(stringLiteral value: String) { self = .string(value) }
-    init(integerLiteral value: Int) { self = .integer(value) }
-    init(booleanLiteral value: Bool) { self = .bool(value) }
-    init(arrayLiteral elements: JSON...) { self = .array(elements) }
-    init(dictionaryLiteral elements: (String, JSON)...) {
+    public init(stringLiteral value: String) { self = .string(value) }
+    public init(integerLiteral value: Int) { self = .integer(value) }
+    public init(booleanLiteral value: Bool) { self = .bool(value) }
+    public init(arrayLiteral elements: JSON...) { self = .array(elements) }
+    public init(dictionaryLiteral elements: (String, JSON)...) {
         self = .object(elements.map { Member(key: $0.0, value: $0.1) })
     }
 }

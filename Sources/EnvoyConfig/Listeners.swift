@@ -1,33 +1,16 @@
-import EdgeAPI
 import NetworkTypes
 import NodeDocument
 
-/// One listener a (protocol, port), and the bridge. `bindings` are sorted by port, then protocol, then name.
-func renderListeners(_ bindings: [EnvoyBinding], _ input: EnvoyInput) -> [EnvoyListener] {
-    var listeners = [bridge(input.edge.bridge, relayAddress: input.relayAddress)].compactMap { $0 }
-    let waits = input.release.waitsForHandshakes
-    var rest = bindings[...]
-    while let first = rest.first {
-        let group = rest.prefix { $0.listenPort == first.listenPort && $0.protocol == first.protocol }
-        rest = rest.dropFirst(group.count)
-        let name = EnvoyListener.conventionalName(first.protocol, first.listenPort)
-        let json: JSON
-        var dualStackJSON: JSON?
-        switch first.transport {
-        case .tcp: json = tcpListener(name: name, Array(group), waitsForHandshakes: waits)
-        case .udp(let options):
-            json = udpListener(name: name, first, options, dualStack: false)
-            dualStackJSON = udpListener(name: name, first, options, dualStack: true)
-        }
-        listeners.append(
-            EnvoyListener(
-                name: name, protocol: first.protocol, port: first.listenPort, bindings: group.map(\.name), json: json.text,
-                dualStackJSON: dualStackJSON?.text))
+/// A public listener without its address. `bindings` are its own, sorted by name; none gives a listener that Envoy refuses.
+/// - Parameter dualStack: whether it listens by a socket of both families, which has options of its own for UDP.
+func publicListener(_ listener: EnvoyListener, _ bindings: [RelayBinding], dualStack: Bool, waitsForHandshakes: Bool) -> JSON {
+    switch bindings.first?.transport {
+    case .udp(let options): udpListener(name: listener.name, bindings[0], options, dualStack: dualStack)
+    case .tcp, nil: tcpListener(name: listener.name, bindings, waitsForHandshakes: waitsForHandshakes)
     }
-    return listeners
 }
 
-private func tcpListener(name: String, _ bindings: [EnvoyBinding], waitsForHandshakes: Bool) -> JSON {
+private func tcpListener(name: String, _ bindings: [RelayBinding], waitsForHandshakes: Bool) -> JSON {
     let needsName = bindings.contains { !($0.tls?.hostnames ?? []).isEmpty || $0.tls?.mode == .passthrough }
     let inspector = JSON.extended(
         "envoy.filters.listener.tls_inspector", "extensions.filters.listener.tls_inspector.v3.TlsInspector",
@@ -42,7 +25,7 @@ private func tcpListener(name: String, _ bindings: [EnvoyBinding], waitsForHands
     ]
 }
 
-private func filterChain(_ binding: EnvoyBinding, waitsForHandshakes: Bool) -> JSON {
+private func filterChain(_ binding: RelayBinding, waitsForHandshakes: Bool) -> JSON {
     guard case .tcp(let options) = binding.transport else { return .absent }
     var match: JSON = .absent
     var transportSocket: JSON = .absent
@@ -76,7 +59,7 @@ private func filterChain(_ binding: EnvoyBinding, waitsForHandshakes: Bool) -> J
     ]
 }
 
-private func udpListener(name: String, _ binding: EnvoyBinding, _ options: UDPOptions, dualStack: Bool) -> JSON {
+private func udpListener(name: String, _ binding: RelayBinding, _ options: RelayUDP, dualStack: Bool) -> JSON {
     let size: JSON = ["max_rx_datagram_size": .integer(options.maxDatagramBytes)]
     return [
         "listener_filters": [

@@ -1,8 +1,21 @@
-import EdgeAPI
 import NetworkTypes
 
-/// The relative paths that the configuration and the files agree on, seen from Envoy's working directory.
-enum EnvoyPath {
+/// The paths that the configuration, the files and the programs agree on, seen from Envoy's working directory.
+public enum EnvoyPath {
+    /// Envoy's admin interface: outside the folder, so that validating a staged folder never meets the running Envoy's socket, and
+    /// the working directory may be read-only. It needs mode 0600 and a folder Envoy's user may write to.
+    public static let adminSocket = "../envoy-admin.sock"
+    /// Where the prober tells Envoy of the uplinks (EDS), seen from the same folder.
+    public static let discoverySocket = "../envoy-eds.sock"
+    /// The static cluster of that socket; no DNS label, so no binding's.
+    static let discoveryCluster = "edge_agent"
+    /// Where the prober tells Envoy of clusters and listeners, and the cluster of that socket.
+    public static let resourceSocket = "../envoy-xds.sock"
+    static let resourceCluster = "edge_agent_resources"
+    public static let bootstrap = "bootstrap.json"
+    /// What each port and binding may hold (`EnvoyConfiguration.limits`).
+    public static let limits = "limits.json"
+
     static func secret(_ name: String) -> String { "./sds/\(name).json" }
     static func tls(_ file: String) -> String { "./tls/\(file)" }
 }

@@ -1,33 +1,37 @@
-import EdgeAPI
+import NetworkTypes
 import NodeDocument
 import Sodium
 
-/// A secret as Envoy discovers it, and the files it refers to.
-struct TLSSecret {
-    let name: String
-    let resource: JSON
-    let files: [TLSFile]
+/// A secret as Envoy discovers it, for `./sds/NAME.json`, and the files it refers to. It holds no key.
+public struct TLSSecret: Hashable, Sendable {
+    /// The binding's name, or that with `.ca` for the CA of its clients.
+    public let name: String
+    /// A `Secret` of Envoy, without the `@type` that a DiscoveryResponse wants.
+    public let resource: JSON
+    public let files: [TLSFile]
+    let isAuthority: Bool
 }
 
-private func authorityName(_ binding: EnvoyBinding) -> String { "\(binding.name).ca" }
+/// A certificate chain, key or CA as a file of its own under `./tls/`, named after its content.
+public struct TLSFile: Hashable, Sendable, CustomStringConvertible, CustomReflectable {
+    /// `NAME-HASH.crt`, `.key` or `.ca`.
+    public let name: String
+    /// PEM.
+    public let contents: String
 
-/// The names of what the host has and shall keep.
-func keptSecrets(_ binding: EnvoyBinding) -> [String] {
-    guard binding.certificate == .kept else { return [] }
-    switch binding.tls?.mode {
-    case nil, .passthrough: return []
-    case .offload: return [binding.name]
-    case .mutual: return [binding.name, authorityName(binding)]
-    }
+    public var description: String { "TLSFile(\(name), \(contents.utf8.count) bytes)" }
+    public var customMirror: Mirror { Mirror(self, children: []) }
 }
 
-/// The certificate, and for mode mutual the CA; none where TLS does not end at the edge, or they are kept.
-func tlsSecrets(_ binding: EnvoyBinding) -> [TLSSecret] {
-    guard let mode = binding.tls?.mode, case .given(let material) = binding.certificate else { return [] }
+private func authorityName(_ binding: RelayBinding) -> String { "\(binding.name).ca" }
+
+/// The certificate, and for mode mutual the CA; none where TLS does not end at the edge, or the document does not have them.
+func tlsSecrets(_ binding: RelayBinding) -> [TLSSecret] {
+    guard let mode = binding.tls?.mode, let material = binding.tls?.material else { return [] }
     var secrets: [TLSSecret] = []
     func add(_ name: String, _ kind: String, _ value: JSON, _ files: [TLSFile]) {
         let resource = JSON.object([JSON.Member(key: "name", value: .string(name)), JSON.Member(key: kind, value: value)])
-        secrets.append(TLSSecret(name: name, resource: resource, files: files))
+        secrets.append(TLSSecret(name: name, resource: resource, files: files, isAuthority: kind == "validation_context"))
     }
     switch mode {
     case .passthrough: return []
@@ -56,7 +60,7 @@ func tlsSecrets(_ binding: EnvoyBinding) -> [TLSSecret] {
 private func contentHash(_ text: String) -> String { String(SHA256.digest(of: text).description.prefix(32)) }
 
 /// The TLS end of a filter chain; absent for passthrough.
-func downstreamTLS(_ binding: EnvoyBinding, _ mode: TLSOptions.Mode) -> JSON {
+func downstreamTLS(_ binding: RelayBinding, _ mode: RelayTLS.Mode) -> JSON {
     func source(_ name: String) -> JSON { ["name": .string(name), "sds_config": .fileSource(EnvoyPath.secret(name))] }
     var authority: JSON = .absent
     var isRequired: JSON = .absent

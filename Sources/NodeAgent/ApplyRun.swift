@@ -1,3 +1,4 @@
+import EnvoyConfig
 import Glibc
 import Logging
 import NetworkTypes
@@ -65,7 +66,7 @@ struct ApplyRun {
         report.outcome = .applied
         let peers = Peers(host: host)
         let word = UplinkWord.read(host.paths)
-        report.starved = word?.starved((content.envoy.probes?.tunnelPorts ?? [:]).keys) ?? []
+        report.starved = word?.starved(content.envoy.bindings.map(\.name)) ?? []
         report.peers = peers.report(content.wireGuard, device, word)
         try peers.forgetLost(report.peers, device)
     }
@@ -98,7 +99,7 @@ struct ApplyRun {
     /// Takes what the document keeps from the one that is in force.
     /// - Returns: false when the controller must do without some.
     private mutating func completeSecrets() throws(AgentError) -> Bool {
-        let (envoy, missing) = content.envoy.withKeptSecrets(of: former?.content.envoy)
+        let (envoy, missing) = content.envoy.withKeptCertificates(of: former?.content.envoy)
         guard missing.isEmpty else {
             report.missingSecrets = missing
             return false
@@ -221,27 +222,29 @@ struct ApplyRun {
     }
 
     private mutating func rollOut(_ account: EnvoyAccount, _ running: UnitState?, _ state: inout StateFile) throws(AgentError) {
-        let wanted = content.envoy
-        let served = Set(former?.content.envoy.listeners.map(\.name) ?? []).subtracting(state.value.leftOut)
-        let (envoy, facts, crowdedOut) = wanted.fitting(try host.envoyHost(), served: served)
+        let wanted = EnvoyConfiguration(content)
+        let former = former.map { EnvoyConfiguration($0.content) }
+        let served = Set(former?.listeners.map(\.name) ?? []).subtracting(state.value.leftOut)
+        let (configuration, facts, crowdedOut) = wanted.fitting(try host.envoyHost(), served: served)
         let noRoom = crowdedOut.isEmpty ? nil : Self.noRoom(crowdedOut, of: wanted, facts)
         if let noRoom { report.problems.append(AgentProblem(kind: .system, message: noRoom)) }
-        let connections = facts.connections(atMost: envoy.maxConnections)
-        if connections < envoy.maxConnections {
+        let connections = facts.connections(atMost: content.envoy.maxConnections)
+        if connections < content.envoy.maxConnections {
             report.problems.append(
                 AgentProblem(
                     kind: .system,
                     message:
                         "this host lets a service open \(facts.openFiles) files, so Envoy takes \(connections) connections at once and "
-                        + "not \(envoy.maxConnections): have its provider raise the limit, or lower spec.edge.maxConnections"))
+                        + "not \(content.envoy.maxConnections): have its provider raise the limit, or lower spec.edge.maxConnections"
+                ))
         }
-        let taken = PortCheck(envoy.listeners, sockets: try host.kernel.sockets(), envoy: account.user).taken
+        let taken = PortCheck(configuration.listeners, sockets: try host.kernel.sockets(), envoy: account.user).taken
         let owners = taken.isEmpty ? [:] : host.kernel.owners(Array(taken.values))
         let restart = document.restartEnvoy.map { $0 != state.value.restartDone } ?? false
         var rollout = EnvoyRollout(
-            host: host, folder: EnvoyFolder(host.paths, group: account.group), document: envoy, former: former?.content.envoy,
-            facts: facts,
-            unit: running, launchText: unitSettings().launchText, restartAsked: restart,
+            host: host, folder: EnvoyFolder(host.paths, group: account.group), configuration: configuration,
+            former: former, isFormerProven: self.former?.agentBuild == document.agentBuild, facts: facts, unit: running,
+            launchText: unitSettings().launchText, restartAsked: restart,
             forwarding: ForwardingWait(paths: host.paths, served: served))
         let outcome = try rollout.run(omitted: Set(taken.keys), &state)
         let omitted = Set(taken.keys).union(outcome.rejected.keys).union(crowdedOut).union(outcome.unforwarded).sorted()
@@ -252,7 +255,7 @@ struct ApplyRun {
         report.problems += outcome.problems
         report.envoyRestart = outcome.restart
         try clearOldPrograms(outcome.didLaunch ? try host.services.states()[.envoy] : running)
-        let left = envoy.listeners.filter { !omitted.contains($0.name) }
+        let left = configuration.listeners.filter { !omitted.contains($0.name) }
         let bound = try boundPorts(left, account, isAccepted: outcome.isAccepted)
         let firewall = FirewallCheck(host: host, tunnel: content.wireGuard.listenPort, listeners: left)
         report.tunnelDropped = firewall.tunnel(content.wireGuard.listenPort)
@@ -286,12 +289,12 @@ struct ApplyRun {
                 return (name, "Envoy refuses it: \(refusal.message)\(goesOn)")
             })
         if kept.isEmpty { return }
-        document.content.envoy = content.envoy.leavingOut(kept, former: former?.content.envoy, hopeless: []).document
+        document.content.envoy = content.envoy.leavingOut(kept, former: former?.content.envoy, hopeless: []).envoy
         input = try jsonLine(document)
     }
 
     /// For people: which listeners, what limit, what to raise.
-    private static func noRoom(_ names: [String], of envoy: EnvoyDocument, _ facts: EnvoyHost) -> String {
+    private static func noRoom(_ names: [String], of envoy: EnvoyConfiguration, _ facts: EnvoyHost) -> String {
         let some = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "")
         return "this host lets a service open \(facts.openFiles) files, and a port takes \(facts.workers) of them: "
             + "\(envoy.listeners.count - names.count) of \(envoy.listeners.count) are served, and not \(some); have its provider raise "

@@ -47,41 +47,29 @@ private func decode<Value: Decodable>(_ bytes: [UInt8]) throws(AgentError) -> Va
     }
 }
 
-/// What the types alone do not say. Names become file names, so none may lead out of its folder.
+/// What the types alone do not say. Names become file names, and a DNS label leads out of no folder.
 private func check(_ document: RelayDocument) throws(AgentError) {
     let envoy = document.content.envoy
     func wrong(_ reason: String) -> AgentError { AgentError(.badDocument, "the document is refused: \(reason)") }
     guard isSafeFileName(envoy.release.version.lowercased()) else {
         throw wrong("\"\(printable(envoy.release.version))\" is no Envoy version")
     }
-    let lists: [(String, [String])] = [
-        ("listener", envoy.listeners.map(\.name)), ("cluster", envoy.clusters.map(\.name)),
-        ("probe", envoy.probes.map { Array($0.tunnelPorts.keys) } ?? []),
-        ("secret", envoy.secrets.map(\.name) + (envoy.keptSecrets ?? [])),
-        ("TLS file", envoy.tlsFiles.map(\.name)),
-    ]
-    for (kind, names) in lists {
-        var seen: Set<String> = []
-        for name in names {
-            guard isSafeFileName(name) else { throw wrong("\"\(printable(name))\" is no name of a \(kind)") }
-            guard seen.insert(name).inserted else { throw wrong("the \(kind) \(name) is there twice") }
-        }
+    var names: Set<String> = []
+    for binding in envoy.bindings {
+        if let fault = binding.fault { throw wrong("binding \"\(printable(binding.name))\": \(fault)") }
+        guard names.insert(binding.name).inserted else { throw wrong("the binding \(binding.name) is there twice") }
     }
-    // The agent puts members of its own before theirs (`EnvoyDocument.files`).
-    let resources = (envoy.clusters + envoy.secrets).map { ($0.name, $0.json) }
-    let listeners = envoy.listeners.flatMap { listener in
-        [listener.json, listener.dualStackJSON ?? listener.json].map { (listener.name, $0) }
-    }
-    for (name, json) in resources + listeners + [("bootstrap", envoy.bootstrap)] {
-        guard json.hasPrefix("{\"") else { throw wrong("the JSON of \(name) is no object with members") }
+    for listener in document.content.listeners where listener.protocol == .udp && listener.bindings.count > 1 {
+        throw wrong("\(listener.bindings.joined(separator: " and ")) share the UDP port \(listener.port)")
     }
     guard (1...10_000_000).contains(envoy.maxConnections) else { throw wrong("maxConnections is \(envoy.maxConnections)") }
     guard (0...86_400).contains(envoy.drainSeconds) else { throw wrong("drainSeconds is \(envoy.drainSeconds)") }
-    if let probes = envoy.probes {
-        guard (100...86_400_000).contains(probes.intervalMilliseconds), (100...86_400_000).contains(probes.timeoutMilliseconds),
-            (1...1000).contains(probes.unhealthyThreshold), Set(probes.uplinks.map(\.ordinal)).count == probes.uplinks.count,
-            probes.uplinks.count <= 253
-        else { throw wrong("its probes are out of range") }
+    let (probing, peers) = (envoy.probing, document.content.wireGuard.peers)
+    guard (100...86_400_000).contains(probing.intervalMilliseconds), (100...86_400_000).contains(probing.timeoutMilliseconds),
+        (1...1000).contains(probing.unhealthyThreshold)
+    else { throw wrong("its probes are out of range") }
+    guard peers.count <= 253, Set(peers.map(\.ordinal)).count == peers.count else {
+        throw wrong("it has more than 253 uplinks, or one of them twice")
     }
     // The least an IPv4 link may have (RFC 791, section 3.2) and the most a link can.
     guard (68...65535).contains(document.content.wireGuard.mtu) else { throw wrong("mtu is \(document.content.wireGuard.mtu)") }

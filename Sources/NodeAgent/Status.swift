@@ -24,13 +24,14 @@ extension Agent {
             report.peers = Peers(host: host).report(content.wireGuard, tunnel?.device, UplinkWord.read(host.paths))
         }
         report.envoyVersion = EnvoyBinary(paths: host.paths).chosen()
+        let listeners = content.listeners
         observe { () throws(AgentError) in
             let user = try EnvoyAccount.find(host.paths)?.user
-            let check = PortCheck(content.envoy.listeners, sockets: try host.kernel.sockets(), envoy: user)
+            let check = PortCheck(listeners, sockets: try host.kernel.sockets(), envoy: user)
             let owners = check.taken.isEmpty ? [:] : host.kernel.owners(Array(check.taken.values))
-            let firewall = FirewallCheck(host: host, tunnel: content.wireGuard.listenPort, listeners: content.envoy.listeners)
+            let firewall = FirewallCheck(host: host, tunnel: content.wireGuard.listenPort, listeners: listeners)
             report.tunnelDropped = firewall.tunnel(content.wireGuard.listenPort)
-            report.listeners = content.envoy.listeners.map { listener in
+            report.listeners = listeners.map { listener in
                 if check.bound.contains(listener.name) { return firewall.report(listener) }
                 guard let socket = check.taken[listener.name] else {
                     return ListenerReport(

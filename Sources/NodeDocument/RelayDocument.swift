@@ -38,9 +38,9 @@ public struct RelayDocument: Hashable, Codable, Sendable {
 public struct RelayContent: Hashable, Codable, Sendable {
     public var wireGuard: RelayWireGuard
     public var host: HostTuning
-    public var envoy: EnvoyDocument
+    public var envoy: RelayEnvoy
 
-    public init(wireGuard: RelayWireGuard, host: HostTuning, envoy: EnvoyDocument) {
+    public init(wireGuard: RelayWireGuard, host: HostTuning, envoy: RelayEnvoy) {
         self.wireGuard = wireGuard
         self.host = host
         self.envoy = envoy

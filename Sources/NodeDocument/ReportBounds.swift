@@ -5,26 +5,21 @@ import NetworkTypes
 public struct ReportBounds: Sendable {
     private var listeners: Set<String>
     private var bindings: Set<String>
-    private var secrets: Set<String>
     private var peers: Set<String>
 
     /// Of a report that speaks of nothing but itself.
-    public static let ofTeardown = ReportBounds(listeners: [], bindings: [], secrets: [], peers: [])
+    public static let ofTeardown = ReportBounds(listeners: [], bindings: [], peers: [])
 
-    private init(listeners: Set<String>, bindings: Set<String>, secrets: Set<String>, peers: Set<String>) {
+    private init(listeners: Set<String>, bindings: Set<String>, peers: Set<String>) {
         self.listeners = listeners
         self.bindings = bindings
-        self.secrets = secrets
         self.peers = peers
     }
 
     /// Of the report that answers this document.
     public init(of content: RelayContent) {
         self.init(
-            listeners: Set(content.envoy.listeners.map(\.name)),
-            bindings: Set(content.envoy.listeners.flatMap(\.bindings)).union(
-                content.envoy.probes?.tunnelPorts.keys.map { $0 } ?? []),
-            secrets: Set((content.envoy.keptSecrets ?? []) + content.envoy.secrets.map(\.name)),
+            listeners: Set(content.listeners.map(\.name)), bindings: Set(content.envoy.bindings.map(\.name)),
             peers: Set(content.wireGuard.peers.map { "\($0.publicKey)" }))
     }
 
@@ -32,7 +27,7 @@ public struct ReportBounds: Sendable {
     public func widened(by former: ReportBounds) -> ReportBounds {
         ReportBounds(
             listeners: listeners.union(former.listeners), bindings: bindings.union(former.bindings),
-            secrets: secrets.union(former.secrets), peers: peers.union(former.peers))
+            peers: peers.union(former.peers))
     }
 
     /// Uplinks may still speak of a former document's bindings, whatever their number.
@@ -118,7 +113,7 @@ public struct ReportBounds: Sendable {
         // Together they stand in a condition, which may have 32,768 characters.
         kept.caveats = report.caveats.map { $0.prefix(8).map { Self.text($0, Self.sentence) } }
         kept.tunnelDropped = report.tunnelDropped.map { Self.text($0, Self.sentence) }
-        kept.missingSecrets = report.missingSecrets?.filter(secrets.contains)
+        kept.missingSecrets = report.missingSecrets?.filter(bindings.contains)
         kept.starved = Self.unique(report.starved.filter(bindings.contains)) { $0 }
         kept.listeners = Self.unique(report.listeners.filter { listeners.contains($0.name) }, by: \.name).map {
             ListenerReport(name: $0.name, state: $0.state, message: $0.message.map { Self.text($0, Self.sentence) })

@@ -1,5 +1,4 @@
 import EdgeAPI
-import EnvoyConfig
 import NetworkTypes
 import NodeDocument
 
@@ -17,7 +16,8 @@ private struct Accepted {
     var id: BindingID
     var binding: Binding
     var target: ResolvedTarget
-    var certificate: EnvoyCertificate?
+    /// Nil where TLS does not end at the edge, and where the host keeps what it has.
+    var material: TLSMaterial?
     var secret: ObjectName?
     var problem: String?
 }
@@ -72,9 +72,8 @@ private struct Planner {
         if let secret = binding.tls?.mode.secretRef?.objectName(in: portBinding.metadata) {
             entry.secret = secret
             switch certificate(secret, for: binding, of: portBinding.metadata) {
-            case .success(let material): entry.certificate = .given(material)
+            case .success(let material): entry.material = material
             case .failure(let problem) where mayKeepCertificate(binding, of: portBinding):
-                entry.certificate = .kept
                 entry.problem = "\(problem.message). Until then the certificate that was applied before stays in force"
             case .failure(let problem):
                 conflicts.append(Conflict(binding: id, other: nil, reason: .tlsSecretIncomplete, message: problem.message))
@@ -103,16 +102,11 @@ private struct Planner {
             return .failure(Problem(message: "Secret \(name) does not exist; create it or correct tls.secretRef"))
         case .unusable(let reason):
             return .failure(Problem(message: "Secret \(name): \(reason)"))
-        case .usable(var material):
-            if case .mutual = binding.tls?.mode {
-                guard material.certificateAuthority != nil else {
-                    return .failure(
-                        Problem(message: "Secret \(name) has no ca.crt, which tls.mode mutual checks clients against"))
-                }
-            } else {
-                material.certificateAuthority = nil
+        case .usable(let material):
+            guard let fitted = material.fitted(to: binding.tls?.relayMode) else {
+                return .failure(Problem(message: "Secret \(name) has no ca.crt, which tls.mode mutual checks clients against"))
             }
-            return .success(material)
+            return .success(fitted)
         }
     }
 
@@ -139,11 +133,10 @@ private struct Planner {
         let relayAddress = network.host(1) ?? network.address
         let (planned, unplaced) = placed()
 
-        let envoy = renderEnvoy(
-            EnvoyInput(
-                relayAddress: relayAddress, uplinks: replicas.map { EnvoyUplink(ordinal: $0.ordinal, address: $0.address) },
-                edge: spec.edge, release: input.envoyRelease,
-                bindings: planned.map(\.envoy)))
+        let envoy = RelayEnvoy(
+            release: input.envoyRelease, bridge: spec.edge.bridge, probing: UplinkProbing(spec.edge.healthCheck),
+            bindings: planned.map(\.relay), maxConnections: spec.edge.maxConnections,
+            drainSeconds: max(1, Int(spec.edge.drainTimeout.nanoseconds / 1_000_000_000)))
         let relay = RelayContent(
             wireGuard: RelayWireGuard(
                 listenPort: spec.tunnel.listenPort, address: relayAddress, network: network, mtu: spec.tunnel.mtu,
@@ -171,16 +164,12 @@ private struct Planner {
 
     private struct Placed {
         var accepted: Accepted
-        var tunnelPort: Port
-        var envoy: EnvoyBinding
+        var relay: RelayBinding
+        var tunnelPort: Port { relay.tunnelPort }
 
-        /// - Throws: `EnvoyConfigError` for a binding that Envoy cannot be told of.
-        init(_ accepted: Accepted, tunnelPort: Port) throws(EnvoyConfigError) {
+        init(_ accepted: Accepted, tunnelPort: Port) {
             self.accepted = accepted
-            self.tunnelPort = tunnelPort
-            envoy = try EnvoyBinding(
-                name: accepted.id.name, listenPort: accepted.binding.listenPort, tunnelPort: tunnelPort,
-                transport: accepted.binding.transport, certificate: accepted.certificate)
+            relay = RelayBinding(accepted.binding, tunnelPort: tunnelPort, material: accepted.material)
         }
 
         var planned: PlannedBinding {
@@ -207,10 +196,11 @@ private struct Planner {
                         message: "more than 40,000 bindings share ports by hostname on this EdgeNode; move some to another"))
                 continue
             }
-            do {
-                result.append(try Placed(entry, tunnelPort: port))
-            } catch {
-                unplaced.append(Conflict(binding: entry.id, other: nil, reason: .rejectedByEnvoy, message: error.reason))
+            let placed = Placed(entry, tunnelPort: port)
+            if let fault = placed.relay.fault {
+                unplaced.append(Conflict(binding: entry.id, other: nil, reason: .rejectedByEnvoy, message: fault))
+            } else {
+                result.append(placed)
             }
         }
         return (result.sorted { $0.accepted.id.name < $1.accepted.id.name }, unplaced)

@@ -1,5 +1,4 @@
 public import EdgeAPI
-public import EnvoyConfig
 public import NetworkTypes
 public import NodeDocument
 

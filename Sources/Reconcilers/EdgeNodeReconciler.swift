@@ -96,7 +96,7 @@ public struct EdgeNodeReconciler: Sendable {
         outcome.askedAt = .now
         do throws(NodeFailure) {
             let report = try await apply(outcome, node: node, restart: restart, until: deadline)
-            missing = Set(report.missingSecrets ?? []).intersection(plan.relay.envoy.keptSecrets ?? [])
+            missing = Set(report.missingSecrets ?? []).intersection(plan.relay.envoy.keptCertificates)
             outcome.report = report
             await tell(report, of: node)
             outcome.keysOnEdge = await tellOfKeys(report, plan: plan, before: outcome.keysOnEdge)
@@ -105,8 +105,7 @@ public struct EdgeNodeReconciler: Sendable {
         }
         if !missing.isEmpty {
             // The next plan keeps fewer, so this ends.
-            return try await bringUp(
-                node, lost: lost.union(missing.map(EnvoyDocument.binding(ofSecret:))), deadline: deadline)
+            return try await bringUp(node, lost: lost.union(missing), deadline: deadline)
         }
         if let key = outcome.report?.relayPublicKey, key != node.status?.relayPublicKey {
             outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)

@@ -48,15 +48,10 @@ public struct NodeOutcome: Sendable {
         uplinkName = plainUplinkName(of: node)
     }
 
-    /// Without the configuration itself, which is sent and done with: the keys in it are not kept, nor is its bulk.
+    /// Without the keys in the configuration, which is sent and done with, and without its bulk.
     func withoutConfiguration() -> NodeOutcome {
         var result = self
-        result.plan.relay.envoy.bootstrap = ""
-        result.plan.relay.envoy.listeners = []
-        result.plan.relay.envoy.clusters = []
-        result.plan.relay.envoy.probes = nil
-        result.plan.relay.envoy.secrets = []
-        result.plan.relay.envoy.tlsFiles = []
+        result.plan.relay.envoy.bindings = []
         return result
     }
 

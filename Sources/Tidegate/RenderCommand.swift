@@ -2,6 +2,7 @@ import ArgumentParser
 import Certificates
 import EdgeAPI
 import Enrollment
+import EnvoyConfig
 import FoundationEssentials
 import ManifestStore
 import NetworkTypes
@@ -67,17 +68,17 @@ struct RenderCommand: ParsableCommand {
 
     private func show(_ plan: Plan, of node: EdgeNode) throws {
         let name = node.metadata.objectName
-        let envoy = plan.relay.envoy
+        let envoy = EnvoyConfiguration(plan.relay)
         for binding in plan.planned {
             print("# \(binding.listener): binding \(binding.id) leads to \(binding.targetText)")
         }
         print("### EdgeNode \(name): on the VPS, /etc/tidegate/envoy/")
-        section("bootstrap.json", envoy.bootstrap)
-        for listener in envoy.listeners { section("listener, \(listener.name)", listener.json) }
-        for cluster in envoy.clusters { section("cluster, \(cluster.name)", cluster.json) }
-        if let probes = envoy.probes { section(UplinkProbes.fileName, probes.text) }
-        for secret in envoy.secrets { section("sds/\(secret.name).json", secret.json) }
-        for file in envoy.tlsFiles {
+        section(EnvoyPath.bootstrap, envoy.bootstrap(on: nil).text)
+        for listener in envoy.listeners { section("listener, \(listener.name)", envoy.resource(listener, on: nil).text) }
+        for binding in envoy.bindings { section("cluster, \(binding.name)", envoy.cluster(binding, isCapped: false).text) }
+        section(UplinkProbes.fileName, envoy.probes.text)
+        for secret in envoy.secrets { section("sds/\(secret.name).json", secret.resource.text) }
+        for file in envoy.secrets.flatMap(\.files).sorted(by: { $0.name < $1.name }) {
             section(
                 "tls/\(file.name)", file.name.hasSuffix(".key") ? "(\(file.contents.utf8.count) bytes, not shown)" : file.contents
             )

@@ -1,7 +1,7 @@
 import Certificates
 import Crypto
 import EdgeAPI
-import EnvoyConfig
+import NodeDocument
 import Foundation
 import Planning
 import Sodium

@@ -2,7 +2,7 @@ import Certificates
 import Crypto
 import CryptoExtras
 import EdgeAPI
-import EnvoyConfig
+import NodeDocument
 import FoundationEssentials
 import Planning
 import Sodium

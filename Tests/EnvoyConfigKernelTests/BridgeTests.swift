@@ -1,4 +1,3 @@
-import EdgeAPI
 import EnvoyConfig
 import Foundation
 import Testing
@@ -27,14 +26,14 @@ import Testing
         let stage = try Stage()
         defer { stage.remove() }
         let material = try CertificateFolder(in: stage).make("ended", commonName: "ended.test")
-        let document = Sample.document([try Sample.tls("ended", 8443, to: 18443, .offload(Sample.secret), [], material)])
+        let configuration = try Sample.configuration([try Sample.tls("ended", 8443, to: 18443, .offload, [], material)])
         // A dump holds bytes as base64: the word to look for is the first whole line of the key in it, and the key's own line.
         let words = [
             "PRIVATE KEY", Data(material.privateKey.utf8).base64EncodedString().prefix(40).description,
             material.privateKey.split(separator: "\n")[1].description,
         ]
         let seen = try Scenario(
-            "bridge", ["config": document],
+            "bridge", ["config": configuration],
             settings: ["allowed": Self.allowed, "refused": Self.refused, "secret words": words], stage: stage)
         for path in Self.allowed { #expect(seen["allowed"].contains("\"\(path)\":200"), "\(path) of \(seen["allowed"])") }
         #expect(seen["refused"].contains(":200") == false, "\(seen["refused"])")

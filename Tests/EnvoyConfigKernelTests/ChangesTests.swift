@@ -1,4 +1,3 @@
-import EdgeAPI
 import EnvoyConfig
 import Foundation
 import NetworkTypes
@@ -13,25 +12,27 @@ import Testing
         let certificates = try CertificateFolder(in: stage)
         let first = try certificates.make("first", commonName: "ended.test")
         let second = try certificates.make("second", commonName: "rotated.test")
-        func base(_ material: TLSMaterial) throws -> [EnvoyBinding] {
+        func base(_ material: TLSMaterial) throws -> [RelayBinding] {
             [
                 try Sample.tcp("plain", 8080, to: 18080), try Sample.udp("dns", 8053, to: 18053),
-                try Sample.tls("ended", 8443, to: 18443, .offload(Sample.secret), ["ended.test"], material),
+                try Sample.tls("ended", 8443, to: 18443, .offload, ["ended.test"], material),
             ]
         }
-        func added(_ options: TCPOptions, _ material: TLSMaterial) throws -> [EnvoyBinding] {
+        func added(_ options: RelayTCP, _ material: TLSMaterial) throws -> [RelayBinding] {
             try base(material) + [
                 try Sample.tcp("added", 8090, to: 18090, options),
-                try Sample.tls("more", 8443, to: 18443, .offload(Sample.secret), ["more.test"], first),
+                try Sample.tls("more", 8443, to: 18443, .offload, ["more.test"], first),
             ]
         }
         let seen = try Scenario(
             "updates",
             [
-                "config": Sample.document(try base(first)), "added": Sample.document(try added(TCPOptions(), first)),
-                "changed": Sample.document(
-                    try added(TCPOptions(connectTimeout: .seconds(7), idleTimeout: .seconds(70)), first)),
-                "rotated": Sample.document(try added(TCPOptions(connectTimeout: .seconds(7), idleTimeout: .seconds(70)), second)),
+                "config": try Sample.configuration(try base(first)),
+                "added": try Sample.configuration(try added(RelayTCP(), first)),
+                "changed": try Sample.configuration(
+                    try added(RelayTCP(connectTimeout: .seconds(7), idleTimeout: .seconds(70)), first)),
+                "rotated": try Sample.configuration(
+                    try added(RelayTCP(connectTimeout: .seconds(7), idleTimeout: .seconds(70)), second)),
             ], settings: ["backends": Sample.backendPorts], stage: stage)
         let alive = #"["hello","hello",true]"#
         #expect(seen["before"] == alive)
@@ -57,7 +58,7 @@ import Testing
         let bindings = [try Sample.tcp("plain", 8080, to: 18080), try Sample.udp("dns", 8053, to: 18053)]
         let seen = try Scenario(
             "replicas",
-            ["config": Sample.document(bindings), "three": Sample.document(bindings, uplinks: 3)],
+            ["config": try Sample.configuration(bindings), "three": try Sample.configuration(bindings, uplinks: 3)],
             settings: ["backends": Sample.backendPorts, "uplinks": Sample.uplinks.map(\.address.description)], stage: stage)
         #expect(seen["both used"] == "2")
         #expect(seen["three: held"] == "[true,true]")
@@ -77,13 +78,12 @@ import Testing
         let stage = try Stage()
         defer { stage.remove() }
         let plain = try Sample.tcp("plain", 8080, to: 18080)
-        let more = try [8090, 8091, 8092].map { try Sample.tcp("b\($0)", $0, to: 18090) }
-        var bad = Sample.document([plain] + more)
-        for index in bad.listeners.indices where bad.listeners[index].name == "tcp-8091" {
-            bad.listeners[index].json = #"{"filter_chains":[],"name":"tcp-8091"}"#
-        }
+        let more = try [8090, 8092].map { try Sample.tcp("b\($0)", $0, to: 18090) }
+        // As no API takes it.
+        let wrong = try Sample.tls("b8091", 8091, to: 18090, .passthrough, ["a*.example"])
+        let bad = try Sample.configuration([plain, wrong] + more)
         let seen = try Scenario(
-            "refusals", ["config": Sample.document([plain]), "bad": bad],
+            "refusals", ["config": try Sample.configuration([plain]), "bad": bad],
             settings: ["backends": Sample.backendPorts], stage: stage)
         #expect(seen["before"] == #""hello""#)
         #expect(seen["held"] == #""hello""#)
@@ -93,6 +93,6 @@ import Testing
             "one refusal counts for the whole list, and a bind that failed counts in a counter of its own")
         #expect(seen["listeners"] == #"["bridge","tcp-8080","tcp-8092"]"#)
         #expect(seen["errors"].contains(#""tcp-8090":"cannot bind '[::]:8090': Address already in use""#), "\(seen["errors"])")
-        #expect(seen["errors"].contains(#""tcp-8091":"error adding listener '[::]:8091': no filter chains specified""#))
+        #expect(seen["errors"].contains(#""tcp-8091":"error adding listener '[::]:8091': partial wildcards are not supported"#))
     }
 }

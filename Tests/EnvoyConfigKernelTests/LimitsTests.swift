@@ -1,4 +1,3 @@
-import EdgeAPI
 import EnvoyConfig
 import Foundation
 import NetworkTypes
@@ -13,8 +12,8 @@ import Testing
         let seen = try Scenario(
             "limits",
             [
-                "config": Sample.document([plain], maxConnections: 5),
-                "added": Sample.document([plain, added], maxConnections: 5),
+                "config": try Sample.configuration([plain], maxConnections: 5),
+                "added": try Sample.configuration([plain, added], maxConnections: 5),
             ], settings: ["backends": Sample.backendPorts, "cap": 5], stage: stage)
         #expect(seen["held"] == "true")
         #expect(seen["over the cap"] == #""closed""#)
@@ -32,15 +31,15 @@ import Testing
             try Sample.tcp("plain", 8080, to: 18080),
             try Sample.tls("shop", 8443, to: 18081, .passthrough, ["shop.example"]),
             try Sample.tls("blog", 8443, to: 18082, .passthrough, ["blog.example"]),
-            try Sample.tls("ended", 8444, to: 18443, .offload(Sample.secret), [], material),
+            try Sample.tls("ended", 8444, to: 18443, .offload, [], material),
             try Sample.udp("dns", 8053, to: 18053), try Sample.udp("game", 8054, to: 18054),
         ]
         let added = bindings + [try Sample.udp("more", 8055, to: 18054)]
         let seen = try Scenario(
             "attacks",
             [
-                "config": Sample.document(bindings, maxConnections: 200),
-                "added": Sample.document(added, maxConnections: 200),
+                "config": try Sample.configuration(bindings, maxConnections: 200),
+                "added": try Sample.configuration(added, maxConnections: 200),
             ], settings: ["backends": Sample.backendPorts], stage: stage)
         #expect(seen["session before"] == #""hello""#)
         #expect(seen["sessions of the attacked"] == "true")
@@ -59,9 +58,9 @@ import Testing
     @Test(arguments: [1, 2]) func loneUplinkIsNotEjected(_ uplinks: Int) throws {
         let stage = try Stage()
         defer { stage.remove() }
-        let document = Sample.document([try Sample.tcp("nobody", 8081, to: 19999)], uplinks: uplinks)
+        let configuration = try Sample.configuration([try Sample.tcp("nobody", 8081, to: 19999)], uplinks: uplinks)
         let seen = try Scenario(
-            "ejections", ["config": document],
+            "ejections", ["config": configuration],
             settings: ["backends": Sample.backendPorts, "uplinks": Sample.uplinks.prefix(uplinks).map(\.address.description)],
             stage: stage)
         #expect(seen["ejected"] == "\(uplinks > 1)")
@@ -70,8 +69,10 @@ import Testing
     @Test func twoThousandConnectionsOfOneBinding() throws {
         let stage = try Stage()
         defer { stage.remove() }
-        let document = Sample.document([try Sample.tcp("plain", 8080, to: 18080), try Sample.tcp("nobody", 8081, to: 19999)])
-        let seen = try Scenario("crowd", ["config": document], settings: ["backends": Sample.backendPorts], stage: stage)
+        let configuration = try Sample.configuration([
+            try Sample.tcp("plain", 8080, to: 18080), try Sample.tcp("nobody", 8081, to: 19999),
+        ])
+        let seen = try Scenario("crowd", ["config": configuration], settings: ["backends": Sample.backendPorts], stage: stage)
         #expect(seen["held"] == "2000")
         #expect(seen["refused target"] == #""closed""#)
         #expect(seen["refused fast"] == "true")

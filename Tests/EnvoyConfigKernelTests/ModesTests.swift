@@ -1,4 +1,3 @@
-import EdgeAPI
 import EnvoyConfig
 import Foundation
 import NetworkTypes
@@ -9,20 +8,20 @@ import Testing
 
 @Suite struct ModesTests {
     /// Every mode at once, TLS modes mixed on one port.
-    static func bindings(_ certificates: CertificateFolder) throws -> [EnvoyBinding] {
+    static func bindings(_ certificates: CertificateFolder) throws -> [RelayBinding] {
         let ended = try certificates.make("ended", commonName: "ended.test")
         var known = try certificates.make("known", commonName: "known.test")
         known.certificateAuthority = try certificates.make("client", commonName: "client").certificateChain
         return [
-            try Sample.tcp("plain", 8080, to: 18080, TCPOptions(idleTimeout: .seconds(0))),
-            try Sample.tcp("proxy1", 8081, to: 18081, TCPOptions(proxyProtocol: .v1)),
-            try Sample.tcp("proxy2", 8082, to: 18082, TCPOptions(proxyProtocol: .v2)),
+            try Sample.tcp("plain", 8080, to: 18080, RelayTCP(idleTimeout: .seconds(0))),
+            try Sample.tcp("proxy1", 8081, to: 18081, RelayTCP(proxyProtocol: .v1)),
+            try Sample.tcp("proxy2", 8082, to: 18082, RelayTCP(proxyProtocol: .v2)),
             try Sample.udp("dns", 8053, to: 18053),
-            try Sample.udp("big", 8054, to: 18054, UDPOptions(maxDatagramBytes: 9000)),
+            try Sample.udp("big", 8054, to: 18054, RelayUDP(maxDatagramBytes: 9000)),
             try Sample.tls("pass-a", 8443, to: 18444, .passthrough, ["a.test"]),
             try Sample.tls("pass-wild", 8443, to: 18445, .passthrough, ["*.wild.test"]),
-            try Sample.tls("ended", 8443, to: 18443, .offload(Sample.secret), ["ended.test"], ended),
-            try Sample.tls("known", 8443, to: 18443, .mutual(Sample.secret), ["known.test"], known),
+            try Sample.tls("ended", 8443, to: 18443, .offload, ["ended.test"], ended),
+            try Sample.tls("known", 8443, to: 18443, .mutual, ["known.test"], known),
             try Sample.tls("pass-all", 8444, to: 18444, .passthrough),
         ]
     }
@@ -35,14 +34,15 @@ import Testing
         let alone = try certificates.make("alone", commonName: "alone.test")
         var known = alone
         known.certificateAuthority = try certificates.make("client", commonName: "client").certificateChain
-        bindings.append(try Sample.tls("alone", 8445, to: 18443, .offload(Sample.secret), [], alone))
-        bindings.append(try Sample.tls("alone-known", 8446, to: 18443, .mutual(Sample.secret), [], known))
-        let document = Sample.document(bindings)
-        try stage.write(document, to: "config")
+        bindings.append(try Sample.tls("alone", 8445, to: 18443, .offload, [], alone))
+        bindings.append(try Sample.tls("alone-known", 8446, to: 18443, .mutual, [], known))
+        let configuration = try Sample.configuration(bindings)
+        try stage.write(configuration, to: "config")
         for hasIPv6 in [true, false] {
             let host = EnvoyHost(hasIPv6: hasIPv6, memoryBytes: 1 << 30)
-            let text = document.validationBootstrap(on: host, listeners: document.listeners, secrets: document.secrets)
-            let refusals = [try stage.refusal(of: text), try stage.refusal(of: document.bootstrapFile(on: host).contents)]
+            let validation = configuration.validationBootstrap(
+                on: host, listeners: configuration.listeners, bindings: configuration.bindings)
+            let refusals = try [validation.text, configuration.bootstrapFile(on: host).contents].map(stage.refusal)
             #expect(refusals == [nil, nil])
         }
     }
@@ -54,22 +54,22 @@ import Testing
         let certificates = try CertificateFolder(in: stage)
         var bindings = try Self.bindings(certificates)
         let alone = try certificates.make("alone", commonName: "alone.test")
-        bindings.append(try Sample.tls("alone", 8445, to: 18443, .offload(Sample.secret), [], alone))
+        bindings.append(try Sample.tls("alone", 8445, to: 18443, .offload, [], alone))
         bindings.append(
-            try Sample.tcp("slow", 8447, to: 18080, TCPOptions(connectTimeout: GoDuration(nanoseconds: 5_123_456_789))))
-        let document = Sample.document(bindings)
-        try stage.write(document, to: "config")
+            try Sample.tcp("slow", 8447, to: 18080, RelayTCP(connectTimeout: GoDuration(nanoseconds: 5_123_456_789))))
+        let configuration = try Sample.configuration(bindings)
+        try stage.write(configuration, to: "config")
         for (name, type, resources) in [
-            ("cds", ResourceSet.clusterType, document.cappedClusters),
-            ("lds", ResourceSet.listenerType, document.listeners(on: Stage.host)),
+            ("cds", ResourceSet.clusterType, configuration.bindings.map { configuration.cluster($0) }),
+            ("lds", ResourceSet.listenerType, configuration.listeners.map { configuration.resource($0, on: Stage.host) }),
         ] {
-            let list = resources.map { "{\"@type\":\"\(type)\",\($0.json.dropFirst())" }.joined(separator: ",")
+            let list = resources.map { "{\"@type\":\"\(type)\",\($0.text.dropFirst())" }.joined(separator: ",")
             try Data("{\"resources\":[\(list)]}".utf8).write(to: stage.root.appending(path: "config/\(name).json"))
         }
-        let seen = try Scenario("forms", ["config": document], settings: ["backends": Sample.backendPorts], stage: stage)
+        let seen = try Scenario("forms", ["config": configuration], settings: ["backends": Sample.backendPorts], stage: stage)
         #expect(seen["differ"] == "[]")
         let names =
-            bindings.map { "cluster \($0.name)" } + document.listeners.map { "listener \($0.name)" }
+            bindings.map { "cluster \($0.name)" } + configuration.listeners.map { "listener \($0.name)" }
         #expect(seen["names"] == "[\(names.sorted().map { "\"\($0)\"" }.joined(separator: ","))]")
     }
 
@@ -84,21 +84,22 @@ import Testing
         bad.privateKey = other.privateKey
         var worse = good
         worse.certificateAuthority = "-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n"
-        let document = Sample.document([
-            try Sample.tls("good", 8443, to: 1, .mutual(Sample.secret), ["good.test"], good),
-            try Sample.tls("bad", 8443, to: 1, .offload(Sample.secret), ["bad.test"], bad),
-            try Sample.tls("worse", 8443, to: 1, .mutual(Sample.secret), ["worse.test"], worse),
+        let configuration = try Sample.configuration([
+            try Sample.tls("good", 8443, to: 1, .mutual, ["good.test"], good),
+            try Sample.tls("bad", 8443, to: 1, .offload, ["bad.test"], bad),
+            try Sample.tls("worse", 8443, to: 1, .mutual, ["worse.test"], worse),
         ])
-        try stage.write(document, to: "config")
+        try stage.write(configuration, to: "config")
         var refused: [String] = []
-        for secret in document.secrets {
-            let text = document.validationBootstrap(on: Stage.host, listeners: [], secrets: [secret])
-            if try stage.refusal(of: text) != nil { refused.append(secret.name) }
+        for binding in configuration.bindings {
+            let validation = configuration.validationBootstrap(on: Stage.host, listeners: [], bindings: [binding])
+            if try stage.refusal(of: validation.text) != nil { refused.append(binding.name) }
         }
-        #expect(refused == ["bad", "worse.ca"])
-        let listeners = document.validationBootstrap(on: Stage.host, listeners: document.listeners, secrets: [])
-        let refusal = try stage.refusal(of: listeners)
-        #expect(refusal == nil)
+        #expect(refused == ["bad", "worse"])
+        let left = configuration.listeners.compactMap { $0.without(["bad", "worse"]) }
+        let validation = configuration.validationBootstrap(
+            on: Stage.host, listeners: left, bindings: configuration.bindings.filter { $0.name == "good" })
+        #expect(try stage.refusal(of: validation.text) == nil)
     }
 
     @Test func everyModeCarriesTraffic() throws {
@@ -109,17 +110,17 @@ import Testing
         _ = try certificates.make("backend-b", commonName: "backend-b")
         let bindings = try Self.bindings(certificates)
         _ = try certificates.make("stranger", commonName: "client")
-        let document = Sample.document(bindings)
+        let configuration = try Sample.configuration(bindings)
         var backends = Sample.backendPorts
         backends["tls"] = [
             "18444": ["\(certificates.path)/backend-a.crt", "\(certificates.path)/backend-a.key"],
             "18445": ["\(certificates.path)/backend-b.crt", "\(certificates.path)/backend-b.key"],
         ]
         let seen = try Scenario(
-            "modes", ["config": document], settings: ["backends": backends, "certificates": certificates.path], stage: stage)
+            "modes", ["config": configuration], settings: ["backends": backends, "certificates": certificates.path], stage: stage)
         #expect(seen["listeners"] == #"["bridge","tcp-8080","tcp-8081","tcp-8082","tcp-8443","tcp-8444","udp-8053","udp-8054"]"#)
         #expect(seen["rejected"] == "{}")
-        #expect(seen["inotify"] == "\(document.inotifyInstances - 1)", "the prober's aside")
+        #expect(seen["inotify"] == "\(configuration.inotifyInstances - 1)", "the prober's aside")
         #expect(seen["fast start"] == "true")
         #expect(seen["plain"] == "[true,true]")
         #expect(seen["proxy1"].hasPrefix(#"["PROXY TCP4 127.0.0.1 127.0.0.1 "#))

@@ -26,13 +26,14 @@ import Testing
             expectEachPlannedOrNamed(plan, input)
             expectSockets(plan)
             try expectTheSameAgain(plan, input, &random)
-            let envoy = plan.relay.envoy
+            let configuration = EnvoyConfiguration(plan.relay)
             // Certificates are files, which the bootstrap names by path.
-            try stage.write(envoy, to: "config")
+            try stage.write(configuration, to: "config")
             let host = round.isMultiple(of: 2) ? Stage.host : EnvoyHost(hasIPv6: false, memoryBytes: 1 << 28)
-            let text = envoy.validationBootstrap(on: host, listeners: envoy.listeners, secrets: envoy.secrets)
-            #expect(try stage.refusal(of: text) == nil, "round \(round)")
-            #expect(try stage.refusal(of: envoy.bootstrapFile(on: host).contents) == nil, "round \(round)")
+            let validation = configuration.validationBootstrap(
+                on: host, listeners: configuration.listeners, bindings: configuration.bindings)
+            #expect(try stage.refusal(of: validation.text) == nil, "round \(round)")
+            #expect(try stage.refusal(of: configuration.bootstrapFile(on: host).contents) == nil, "round \(round)")
         }
         // The generator makes both in plenty.
         #expect(planned > 200)
@@ -52,7 +53,7 @@ import Testing
     }
 
     private func expectSockets(_ plan: Plan) {
-        let sockets = plan.relay.envoy.listeners.map { "\($0.protocol) \($0.port)" }
+        let sockets = plan.relay.listeners.map { "\($0.protocol) \($0.port)" }
         #expect(Set(sockets).count == sockets.count)
     }
 

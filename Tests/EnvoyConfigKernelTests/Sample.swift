@@ -1,4 +1,3 @@
-import EdgeAPI
 import EnvoyConfig
 import Foundation
 import NetworkTypes
@@ -7,38 +6,41 @@ import NodeDocument
 /// Bindings of every mode. Each listens on 8xxx, and its backend on 1xxxx.
 enum Sample {
     static let relay = IPv4Address(number: 0x0AC8_0001)
-    static let uplinks = (0..<3).map { EnvoyUplink(ordinal: $0, address: IPv4Address(number: 0x0AC8_0002 + UInt32($0))) }
+    static let uplinks = (0..<3).map { ProbedUplink(ordinal: $0, address: IPv4Address(number: 0x0AC8_0002 + UInt32($0))) }
 
-    static func document(
-        _ bindings: [EnvoyBinding], uplinks: Int = 2, healthCheck: HealthCheckSpec = quickCheck, maxConnections: Int = 32768
-    ) -> EnvoyDocument {
-        renderEnvoy(
-            EnvoyInput(
-                relayAddress: relay, uplinks: Array(Self.uplinks.prefix(uplinks)),
-                edge: EdgeSpec(healthCheck: healthCheck, maxConnections: maxConnections),
-                release: EnvoyRelease(version: "1.40.0", sha256: nil, url: nil), bindings: bindings))
+    static func configuration(_ bindings: [RelayBinding], uplinks: Int = 2, maxConnections: Int = 32768) throws
+        -> EnvoyConfiguration
+    {
+        let key = try WireGuardPublicKey(parsing: encodeBase64([UInt8](repeating: 1, count: 32)))
+        return EnvoyConfiguration(
+            RelayContent(
+                wireGuard: RelayWireGuard(
+                    listenPort: try Port(51821), address: relay, network: try CIDR(parsing: "10.200.0.0/24"), mtu: 1420,
+                    peers: Self.uplinks.prefix(uplinks).map {
+                        RelayPeer(ordinal: $0.ordinal, publicKey: key, address: $0.address)
+                    }),
+                host: HostTuning(kernelMaxSocketBufferBytes: 0, disableNicOffloads: false),
+                envoy: RelayEnvoy(
+                    release: EnvoyRelease(version: "1.40.0", sha256: nil, url: nil), bridge: .readOnly,
+                    probing: UplinkProbing(intervalMilliseconds: 1000, timeoutMilliseconds: 1000, unhealthyThreshold: 2),
+                    bindings: bindings, maxConnections: maxConnections, drainSeconds: 900)))
     }
 
-    static let quickCheck = HealthCheckSpec(interval: .seconds(1), timeout: .seconds(1))
-
-    static func tcp(_ name: String, _ port: Int, to: Int, _ options: TCPOptions = TCPOptions()) throws -> EnvoyBinding {
-        try EnvoyBinding(name: name, listenPort: Port(port), tunnelPort: Port(to), transport: .tcp(options))
+    static func tcp(_ name: String, _ port: Int, to: Int, _ options: RelayTCP = RelayTCP()) throws -> RelayBinding {
+        RelayBinding(name: name, listenPort: try Port(port), tunnelPort: try Port(to), transport: .tcp(options))
     }
 
-    static func udp(_ name: String, _ port: Int, to: Int, _ options: UDPOptions = UDPOptions()) throws -> EnvoyBinding {
-        try EnvoyBinding(name: name, listenPort: Port(port), tunnelPort: Port(to), transport: .udp(options))
+    static func udp(_ name: String, _ port: Int, to: Int, _ options: RelayUDP = RelayUDP()) throws -> RelayBinding {
+        RelayBinding(name: name, listenPort: try Port(port), tunnelPort: try Port(to), transport: .udp(options))
     }
 
     static func tls(
-        _ name: String, _ port: Int, to: Int, _ mode: TLSOptions.Mode, _ hostnames: [String] = [], _ material: TLSMaterial? = nil
-    ) throws -> EnvoyBinding {
-        try EnvoyBinding(
-            name: name, listenPort: Port(port), tunnelPort: Port(to),
-            transport: .tcp(TCPOptions(tls: TLSOptions(mode: mode, hostnames: hostnames))),
-            certificate: material.map { .given($0) })
+        _ name: String, _ port: Int, to: Int, _ mode: RelayTLS.Mode, _ hostnames: [String] = [], _ material: TLSMaterial? = nil
+    ) throws -> RelayBinding {
+        let tls = RelayTLS(mode: mode, hostnames: hostnames, material: material?.fitted(to: mode))
+        return try tcp(name, port, to: to, RelayTCP(tls: tls))
     }
 
-    static let secret = NamespacedReference(name: "tls")
     static var backendPorts: [String: Any] {
         [
             "tcp": [18080, 18081, 18082, 18443, 18090], "udp": [18053, 18054], "tls": [String: Any](),

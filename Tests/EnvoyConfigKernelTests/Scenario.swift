@@ -7,9 +7,9 @@ import NodeDocument
 struct Scenario {
     private let facts: [String: Any]
 
-    /// - Parameter folders: documents to be put in place during the play, by folder; `config` is what Envoy starts with.
-    init(_ name: String, _ folders: [String: EnvoyDocument], settings: [String: Any] = [:], stage: Stage) throws {
-        for (folder, document) in folders { try stage.write(document, to: folder) }
+    /// - Parameter folders: configurations to be put in place during the play, by folder; `config` is what Envoy starts with.
+    init(_ name: String, _ folders: [String: EnvoyConfiguration], settings: [String: Any] = [:], stage: Stage) throws {
+        for (folder, configuration) in folders { try stage.write(configuration, to: folder) }
         if let first = folders["config"] { try stage.write(first, to: "config-0") }
         var settings = settings
         if settings["uplinks"] == nil { settings["uplinks"] = Sample.uplinks.prefix(2).map(\.address.description) }

@@ -1,4 +1,3 @@
-import EdgeAPI
 import EnvoyConfig
 import Foundation
 import NetworkTypes
@@ -18,8 +17,8 @@ struct Stage {
 
     func remove() { try? FileManager.default.removeItem(at: root) }
 
-    func write(_ document: EnvoyDocument, to folder: String, on host: EnvoyHost = Self.host) throws {
-        for (path, contents) in EnvoyFileSet(document, on: host).files {
+    func write(_ configuration: EnvoyConfiguration, to folder: String, on host: EnvoyHost = Self.host) throws {
+        for (path, contents) in try EnvoyFileSet(configuration, on: host).files {
             let url = root.appending(path: folder).appending(path: path)
             try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
             try Data(contents).write(to: url)

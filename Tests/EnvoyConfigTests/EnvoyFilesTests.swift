@@ -1,22 +1,22 @@
-import EdgeAPI
 import EnvoyConfig
 import Foundation
+import NetworkTypes
 import NodeDocument
 import Testing
 
 @Suite struct EnvoyFilesTests {
-    private static func document() throws -> EnvoyDocument {
-        renderEnvoy(
-            Example.input([
-                try Example.tcp("web", 80), try Example.udp("dns", 53),
-                try Example.tls("api", 443, .mutual(Example.secret)),
-            ]))
+    private static func configuration() throws -> EnvoyConfiguration {
+        try Example.configuration([
+            try Example.tcp("web", 80), try Example.udp("dns", 53), try Example.tls("api", 443, .mutual),
+        ])
     }
 
     private static let host = EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30)
 
     private static func listeners(hasIPv6: Bool) throws -> String {
-        try document().listeners(on: EnvoyHost(hasIPv6: hasIPv6, memoryBytes: 1 << 30)).map(\.json).joined(separator: "\n")
+        let configuration = try configuration()
+        let host = EnvoyHost(hasIPv6: hasIPv6, memoryBytes: 1 << 30)
+        return configuration.listeners.map { configuration.resource($0, on: host).text }.joined(separator: "\n")
     }
 
     private static func occurrences(of address: String, in text: String) -> Int {
@@ -41,16 +41,12 @@ import Testing
         #expect(Self.occurrences(of: #""address":"10.200.0.1","port_value":40600,"protocol":"TCP""#, in: text) == 1)
     }
 
-    @Test func listenersLeftOutAreNotWritten() throws {
-        let document = try Self.document()
-        let all = document.listeners(on: Self.host)
-        let some = document.listeners(on: Self.host, leavingOut: ["tcp-80"])
-        #expect(all.filter { $0.name != "tcp-80" } == some)
-        #expect(some.map(\.name) == ["bridge", "udp-53", "tcp-443"])
+    @Test func listenersComeByPort() throws {
+        #expect(try Self.configuration().listeners.map(\.name) == ["bridge", "udp-53", "tcp-80", "tcp-443"])
     }
 
     @Test func filesComeAfterWhatTheyReferTo() throws {
-        let kinds = try Self.document().files(on: Self.host).map(\.kind)
+        let kinds = try Self.configuration().files(on: Self.host).map(\.kind)
         #expect(
             kinds == [
                 .certificate, .certificate, .privateKey, .secret, .secret, .probes, .limits,
@@ -58,35 +54,33 @@ import Testing
     }
 
     @Test func heapLimitIsHalfTheMemoryInWholeSteps() throws {
-        let document = try Self.document()
+        let configuration = try Self.configuration()
         for (memory, limit) in [(2_050_000_000, 1_006_632_960), (2_060_000_000, 1_006_632_960), (1, 134_217_728)] {
-            let text = document.bootstrapFile(on: EnvoyHost(hasIPv6: true, memoryBytes: memory)).contents
+            let text = configuration.bootstrapFile(on: EnvoyHost(hasIPv6: true, memoryBytes: memory)).contents
             #expect(text.contains("\"max_heap_size_bytes\":\(limit)}"))
         }
     }
 
     @Test func connectionsFollowTheFilesThatTheHostAllows() throws {
-        let document = try Self.document()
-        let bootstrap = document.bootstrapFile(on: Self.host)
+        let configuration = try Self.configuration()
+        let bootstrap = configuration.bootstrapFile(on: Self.host)
         for (files, all) in [(1 << 20, 32768), (20000, 6562), (1000, 328), (8, 2), (0, 1)] {
             var host = Self.host
             host.openFiles = files
-            let limits = try #require(document.files(on: host).first { $0.kind == .limits })
+            let limits = try #require(configuration.files(on: host).first { $0.kind == .limits })
             #expect(limits.contents.contains(#""overload.global_downstream_max_connections":\#(all),"#), "\(files)")
-            #expect(document.bootstrapFile(on: host) == bootstrap, "a change would restart Envoy")
+            #expect(configuration.bootstrapFile(on: host) == bootstrap, "a change would restart Envoy")
         }
     }
 
     /// Each port and each UDP binding has its part, and the bridge its own.
     @Test func limitsAreToldByPortAndBinding() throws {
-        let document = renderEnvoy(
-            Example.input([
-                try Example.tcp("web", 80), try Example.udp("dns", 53), try Example.udp("game", 54), try Example.tcp("mail", 25),
-                try Example.tls("a", 443, .offload(Example.secret), ["a.example"]),
-                try Example.tls("b", 443, .offload(Example.secret), ["b.example"]),
-            ]))
-        let file = try #require(document.files(on: Self.host).first { $0.kind == .limits })
-        let uplinks = try #require(document.probes).uplinks.count
+        let configuration = try Example.configuration([
+            try Example.tcp("web", 80), try Example.udp("dns", 53), try Example.udp("game", 54), try Example.tcp("mail", 25),
+            try Example.tls("a", 443, .offload, ["a.example"]), try Example.tls("b", 443, .offload, ["b.example"]),
+        ])
+        let file = try #require(configuration.files(on: Self.host).first { $0.kind == .limits })
+        let uplinks = configuration.probes.uplinks.count
         for limit in [
             #""envoy.resource_limits.listener.tcp-80.connection_limit":10922"#,
             #""envoy.resource_limits.listener.tcp-443.connection_limit":10922"#,
@@ -95,52 +89,52 @@ import Testing
             #""circuit_breakers.dns.default.max_connections":11059"#, #""circuit_breakers.game.default.max_connections":11059"#,
         ] { #expect(file.contents.contains(limit), "\(limit)") }
         #expect(!file.contents.contains("circuit_breakers.web."))
-        #expect(document.bootstrapFile(on: Self.host).contents.contains(#""path":"./limits.json""#))
+        #expect(configuration.bootstrapFile(on: Self.host).contents.contains(#""path":"./limits.json""#))
     }
 
     /// Whoever is alone would be refused for seconds, though it may take connections again.
     @Test(arguments: 1...3) func aLoneUplinkIsNotTakenOutByFailures(_ count: Int) throws {
-        var input = Example.input([try Example.tcp("web", 80)])
-        input.uplinks = Array(input.uplinks.prefix(count))
-        try #require(input.uplinks.count == min(count, Example.input([]).uplinks.count))
-        let file = try #require(renderEnvoy(input).files(on: Self.host).first { $0.kind == .limits })
+        let configuration = try Example.configuration([try Example.tcp("web", 80)], uplinks: Array(0..<count))
+        let file = try #require(configuration.files(on: Self.host).first { $0.kind == .limits })
         let switchedOff = #""outlier_detection.enforcing_consecutive_local_origin_failure":0"#
-        #expect(file.contents.contains(switchedOff) == (input.uplinks.count == 1))
+        #expect(file.contents.contains(switchedOff) == (count == 1))
     }
 
     /// Strangers hold no connection of a backend before they have shaken hands; an older Envoy knows no such thing.
     @Test(arguments: [("1.40.0", true), ("1.37.0", true), ("2.0.0", true), ("1.36.2", false), ("next", false)])
     func handshakesComeFirst(_ version: String, _ waits: Bool) throws {
-        var input = Example.input([
-            try Example.tcp("web", 80), try Example.tls("api", 443, .mutual(Example.secret)),
-            try Example.tls("through", 444, .passthrough),
+        var content = try Example.content([
+            try Example.tcp("web", 80), try Example.tls("api", 443, .mutual), try Example.tls("through", 444, .passthrough),
         ])
-        input.release.version = version
-        for listener in renderEnvoy(input).listeners {
+        content.envoy.release.version = version
+        let configuration = EnvoyConfiguration(content)
+        for listener in configuration.listeners {
             let mode = #""upstream_connect_mode":"ON_DOWNSTREAM_TLS_HANDSHAKE""#
-            #expect(listener.json.contains(mode) == (waits && listener.name == "tcp-443"), "\(listener.name)")
+            let text = configuration.resource(listener, on: Self.host).text
+            #expect(text.contains(mode) == (waits && listener.name == "tcp-443"), "\(listener.name)")
         }
     }
 
     @Test func theBridgeShowsWhatItMay() throws {
-        func bridge(_ access: BridgeAccess) -> EnvoyListener? {
-            renderEnvoy(Example.input([], edge: EdgeSpec(bridge: access))).listeners.first { $0.name == "bridge" }
+        func bridge(_ access: BridgeAccess) throws -> String? {
+            let configuration = EnvoyConfiguration(try Example.content([], bridge: access))
+            return configuration.listeners.first { $0.name == "bridge" }.map { configuration.resource($0, on: Self.host).text }
         }
-        #expect(bridge(.readOnly)?.json.contains("config_dump") == true)
-        let metrics = try #require(bridge(.metrics)).json
+        #expect(try bridge(.readOnly)?.contains("config_dump") == true)
+        let metrics = try #require(try bridge(.metrics))
         #expect(!metrics.contains("config_dump") && !metrics.contains(#""path":"/stats""#))
         #expect(metrics.contains(#""path":"/stats/prometheus""#) && metrics.contains(#""path":"/ready""#))
-        #expect(bridge(.off) == nil)
+        #expect(try bridge(.off) == nil)
     }
 
     @Test func watchedFilesAreCounted() throws {
         // The prober's, the limits, the certificate and the CA of api with their files.
-        #expect(try Self.document().inotifyInstances == 2 + 2 * 2)
+        #expect(try Self.configuration().inotifyInstances == 2 + 2 * 2)
     }
 
     @Test func nothingPrintsAKey() throws {
-        let document = try Self.document()
-        let key = try #require(document.files(on: Self.host).first { $0.kind == .privateKey })
+        let configuration = try Self.configuration()
+        let key = try #require(configuration.files(on: Self.host).first { $0.kind == .privateKey })
         #expect(key.contents == "key\n")
         #expect(!"\(key)\(String(reflecting: key))\(Example.material)\(String(reflecting: Example.material))".contains("key\n"))
     }

@@ -1,4 +1,3 @@
-import EdgeAPI
 import EnvoyConfig
 import NetworkTypes
 import NodeDocument
@@ -8,68 +7,75 @@ enum Example {
     static let release = EnvoyRelease(
         version: "1.40.0", sha256: SHA256.digest(of: "envoy"), url: "https://downloads.example/envoy-1.40.0")
     static let material = TLSMaterial(certificateChain: "chain\n", privateKey: "key\n", certificateAuthority: "ca\n")
-    static let secret = NamespacedReference(name: "web-tls")
 
-    static func input(_ bindings: [EnvoyBinding], uplinks: [Int] = [0, 1], edge: EdgeSpec = EdgeSpec()) -> EnvoyInput {
-        EnvoyInput(
-            relayAddress: IPv4Address(number: 0x0AC8_0001),
-            uplinks: uplinks.map { EnvoyUplink(ordinal: $0, address: IPv4Address(number: 0x0AC8_0002 + UInt32($0))) }, edge: edge,
-            release: release, bindings: bindings)
+    static func content(
+        _ bindings: [RelayBinding], uplinks: [Int] = [0, 1], bridge: BridgeAccess = .readOnly,
+        probing: UplinkProbing = UplinkProbing(intervalMilliseconds: 1000, timeoutMilliseconds: 2000, unhealthyThreshold: 2),
+        maxConnections: Int = 32768
+    ) throws -> RelayContent {
+        let key = try WireGuardPublicKey(parsing: encodeBase64([UInt8](repeating: 1, count: 32)))
+        return RelayContent(
+            wireGuard: RelayWireGuard(
+                listenPort: try Port(51821), address: IPv4Address(number: 0x0AC8_0001),
+                network: try CIDR(parsing: "10.200.0.0/24"),
+                mtu: 1420,
+                peers: uplinks.map {
+                    RelayPeer(ordinal: $0, publicKey: key, address: IPv4Address(number: 0x0AC8_0002 + UInt32($0)))
+                }),
+            host: HostTuning(kernelMaxSocketBufferBytes: 0, disableNicOffloads: false),
+            envoy: RelayEnvoy(
+                release: release, bridge: bridge, probing: probing, bindings: bindings, maxConnections: maxConnections,
+                drainSeconds: 900))
     }
 
-    static func tcp(_ name: String, _ port: Int, _ options: TCPOptions = TCPOptions(), tunnelPort: Int? = nil) throws
-        -> EnvoyBinding
+    static func configuration(_ bindings: [RelayBinding], uplinks: [Int] = [0, 1]) throws -> EnvoyConfiguration {
+        EnvoyConfiguration(try content(bindings, uplinks: uplinks))
+    }
+
+    static func tcp(_ name: String, _ port: Int, _ options: RelayTCP = RelayTCP(), tunnelPort: Int? = nil) throws -> RelayBinding
     {
-        try EnvoyBinding(
-            name: name, listenPort: Port(port), tunnelPort: Port(tunnelPort ?? port), transport: .tcp(options),
-            certificate: options.tls?.mode.secretRef == nil ? nil : .given(material))
+        RelayBinding(name: name, listenPort: try Port(port), tunnelPort: try Port(tunnelPort ?? port), transport: .tcp(options))
     }
 
-    static func udp(_ name: String, _ port: Int, _ options: UDPOptions = UDPOptions()) throws -> EnvoyBinding {
-        try EnvoyBinding(name: name, listenPort: Port(port), tunnelPort: Port(port), transport: .udp(options))
+    static func udp(_ name: String, _ port: Int, _ options: RelayUDP = RelayUDP()) throws -> RelayBinding {
+        RelayBinding(name: name, listenPort: try Port(port), tunnelPort: try Port(port), transport: .udp(options))
     }
 
-    static func tls(_ name: String, _ port: Int, _ mode: TLSOptions.Mode, _ hostnames: [String] = [], tunnelPort: Int? = nil)
-        throws -> EnvoyBinding
+    static func tls(_ name: String, _ port: Int, _ mode: RelayTLS.Mode, _ hostnames: [String] = [], tunnelPort: Int? = nil) throws
+        -> RelayBinding
     {
-        try tcp(name, port, TCPOptions(tls: TLSOptions(mode: mode, hostnames: hostnames)), tunnelPort: tunnelPort)
+        let tls = RelayTLS(mode: mode, hostnames: hostnames, material: material.fitted(to: mode))
+        return try tcp(name, port, RelayTCP(tls: tls), tunnelPort: tunnelPort)
     }
 
-    /// The documents that the goldens hold, by name.
-    static func documents() throws -> [String: EnvoyDocument] {
+    /// The configurations that the goldens hold, by name.
+    static func configurations() throws -> [String: EnvoyConfiguration] {
         let slow = GoDuration(nanoseconds: 1_500_000_000)
         return [
-            "relay": renderEnvoy(input([])),
-            "tcp": renderEnvoy(
-                input([
-                    try tcp("http", 80), try tcp("ssh", 2222, TCPOptions(connectTimeout: slow, idleTimeout: .seconds(0))),
-                ])),
-            "proxy-protocol": renderEnvoy(
-                input(
-                    [
-                        try tcp("mail", 25, TCPOptions(proxyProtocol: .v1)), try tcp("web", 443, TCPOptions(proxyProtocol: .v2)),
-                    ], uplinks: [0],
-                    edge: EdgeSpec(
-                        healthCheck: HealthCheckSpec(
-                            interval: GoDuration(nanoseconds: 500_000_000), timeout: .seconds(1), healthyThreshold: 3,
-                            unhealthyThreshold: 4), maxConnections: 100))),
-            "udp": renderEnvoy(
-                input([
-                    try udp("dns", 53), try udp("game", 27015, UDPOptions(sessionTimeout: .seconds(300), maxDatagramBytes: 9000)),
-                ])),
-            "tls-alone": renderEnvoy(
-                input(
-                    [
-                        try tls("offload", 9443, .offload(secret)), try tls("mutual", 9444, .mutual(secret)),
-                        try tls("passthrough", 8443, .passthrough),
-                    ], uplinks: [0])),
-            "tls-by-name": renderEnvoy(
-                input(
-                    [
-                        try tls("shop", 443, .passthrough, ["shop.example.org", "*.shop.example.org"], tunnelPort: 20001),
-                        try tls("blog", 443, .offload(secret), ["blog.example.org"], tunnelPort: 20002),
-                        try tls("api", 443, .mutual(secret), ["api.example.org"], tunnelPort: 20003),
-                    ], uplinks: [0])),
+            "relay": try configuration([]),
+            "tcp": try configuration([
+                try tcp("http", 80), try tcp("ssh", 2222, RelayTCP(connectTimeout: slow, idleTimeout: .seconds(0))),
+            ]),
+            "proxy-protocol": EnvoyConfiguration(
+                try content(
+                    [try tcp("mail", 25, RelayTCP(proxyProtocol: .v1)), try tcp("web", 443, RelayTCP(proxyProtocol: .v2))],
+                    uplinks: [0],
+                    probing: UplinkProbing(intervalMilliseconds: 500, timeoutMilliseconds: 1000, unhealthyThreshold: 4),
+                    maxConnections: 100)),
+            "udp": try configuration([
+                try udp("dns", 53), try udp("game", 27015, RelayUDP(sessionTimeout: .seconds(300), maxDatagramBytes: 9000)),
+            ]),
+            "tls-alone": try configuration(
+                [
+                    try tls("offload", 9443, .offload), try tls("mutual", 9444, .mutual),
+                    try tls("passthrough", 8443, .passthrough),
+                ], uplinks: [0]),
+            "tls-by-name": try configuration(
+                [
+                    try tls("shop", 443, .passthrough, ["shop.example.org", "*.shop.example.org"], tunnelPort: 20001),
+                    try tls("blog", 443, .offload, ["blog.example.org"], tunnelPort: 20002),
+                    try tls("api", 443, .mutual, ["api.example.org"], tunnelPort: 20003),
+                ], uplinks: [0]),
         ]
     }
 }

@@ -18,27 +18,25 @@ public func fullRelayDocument() throws -> RelayDocument {
             listenPort: try Port(51821), address: try IPv4Address(parsing: "10.200.0.1"), network: network, mtu: 1420,
             peers: [RelayPeer(ordinal: 0, publicKey: try publicKey(1), address: try IPv4Address(parsing: "10.200.0.2"))]),
         host: HostTuning(kernelMaxSocketBufferBytes: 26_214_400, disableNicOffloads: true),
-        envoy: EnvoyDocument(
+        envoy: RelayEnvoy(
             release: EnvoyRelease(version: "1.40.0", sha256: SHA256.digest(of: "envoy"), url: "https://example.com/envoy"),
-            bootstrap: "{}",
-            listeners: [
-                EnvoyListener(
-                    name: "tcp-443", protocol: .tcp, port: try Port(443), bindings: ["web"], json: #"{"name":"tcp-443"}"#),
-                EnvoyListener(
-                    name: "udp-53", protocol: .udp, port: try Port(53), bindings: ["dns"], json: #"{"name":"udp-53"}"#,
-                    dualStackJSON: #"{"name":"udp-53","x":1}"#),
-                EnvoyListener(
-                    name: "bridge", protocol: .tcp, port: .envoyBridge, address: try IPv4Address(parsing: "10.200.0.1"),
-                    bindings: [], json: "{}"),
+            bridge: .metrics,
+            probing: UplinkProbing(intervalMilliseconds: 1000, timeoutMilliseconds: 2000, unhealthyThreshold: 2),
+            bindings: [
+                RelayBinding(
+                    name: "web", listenPort: try Port(443), tunnelPort: try Port(20443),
+                    transport: .tcp(
+                        RelayTCP(
+                            connectTimeout: .seconds(3), idleTimeout: .seconds(0), proxyProtocol: .v2,
+                            tls: RelayTLS(
+                                mode: .mutual, hostnames: ["a.example", "*.b.example"],
+                                material: TLSMaterial(
+                                    certificateChain: "CRT\n", privateKey: "KEY\n", certificateAuthority: "CA\n"))))),
+                RelayBinding(
+                    name: "dns", listenPort: try Port(53), tunnelPort: try Port(53),
+                    transport: .udp(RelayUDP(sessionTimeout: .seconds(5), maxDatagramBytes: 9000))),
             ],
-            clusters: [EnvoyResource(name: "web", json: "{}")],
-            probes: UplinkProbes(
-                intervalMilliseconds: 1000, timeoutMilliseconds: 2000, unhealthyThreshold: 2,
-                uplinks: [ProbedUplink(ordinal: 0, address: try IPv4Address(parsing: "10.200.0.2"))],
-                tunnelPorts: ["web": try Port(443)]),
-            secrets: [EnvoyResource(name: "web", json: "{}")], tlsFiles: [TLSFile(name: "web-00.key", contents: "KEY\n")],
-            maxConnections: 32768,
-            drainSeconds: 900))
+            maxConnections: 32768, drainSeconds: 900))
     return RelayDocument(
         agentBuild: "b1", owner: Owner(installation: "i", namespace: "default", name: "edge-node"), epoch: .max,
         hash: try content.digest(),

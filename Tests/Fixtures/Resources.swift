@@ -1,5 +1,4 @@
 public import EdgeAPI
-import EnvoyConfig
 import NetworkTypes
 import NodeDocument
 public import Planning

@@ -58,53 +58,64 @@ import Testing
     }
 
     @Test func wrongListenersAreFoundAmongManyAndTheOthersServed() throws {
-        let bindings = try (1...9).map { try tcp("n\($0)", 8000 + $0) }
-        let document = try host.document(epoch: 1, bindings) { envoy in
-            for index in envoy.listeners.indices {
-                switch envoy.listeners[index].name {
-                // One that we do not know to tell to Envoy, and one that it refuses.
-                case "tcp-8003":
-                    envoy.listeners[index].json = "{\"nonsense\":1," + envoy.listeners[index].json.dropFirst()
-                case "tcp-8008": envoy.listeners[index].json = "{\"filter_chains\":[],\"name\":\"tcp-8008\"}"
-                default: break
-                }
-            }
+        // As no API takes it.
+        let wrong = try (1...9).map { number in
+            [3, 8].contains(number)
+                ? try through("n\(number)", 8000 + number, "a*.example") : try tcp("n\(number)", 8000 + number)
         }
+        let document = try host.document(epoch: 1, wrong)
         let report = try host.apply(document)
         #expect(report.outcome == .applied, "\(report.problems)")
         #expect(report.listeners.filter { $0.state == .rejected }.map(\.name) == ["tcp-8003", "tcp-8008"])
-        #expect(report.listeners.first { $0.name == "tcp-8003" }?.message?.contains("nonsense") == true)
-        #expect(report.listeners.first { $0.name == "tcp-8008" }?.message?.contains("no filter chains") == true)
+        #expect(report.listeners.first { $0.name == "tcp-8003" }?.message?.contains("wildcard") == true, "\(report.listeners)")
+        #expect(report.listeners.first { $0.name == "tcp-8008" }?.message?.contains("wildcard") == true)
         #expect(try open([8001, 8002, 8004, 8005, 8006, 8007, 8009]))
+        #expect(try host.apply(document).changes == [])
+    }
+
+    /// TLS that passes through, for one hostname.
+    private func through(_ name: String, _ port: Int, _ hostname: String) throws -> RelayBinding {
+        var binding = try tcp(name, port)
+        binding.tls = RelayTLS(mode: .passthrough, hostnames: [hostname])
+        return binding
+    }
+
+    @Test func aWrongPartOfASharedListenerCostsOnlyItsBinding() throws {
+        let document = try host.document(
+            epoch: 1,
+            [through("a", 8001, "a.example"), through("b", 8001, "b*.example"), through("c", 8001, "c.example"), tcp("d", 8002)])
+        let report = try host.apply(document)
+        #expect(states(report) == ["bridge": .active, "tcp-8001": .active, "tcp-8002": .active])
+        #expect(report.refusedBindings?.keys.sorted() == ["b"])
+        #expect(try open([8001, 8002]))
         #expect(try host.apply(document).changes == [])
     }
 
     /// Validation does not bind: only the running Envoy can tell.
     @Test func listenerThatCannotBindCostsOnlyItself() throws {
         _ = try host.apply(try host.document(epoch: 1, [tcp("a", 8001)]))
-        let elsewhere = try IPv4Address(parsing: "10.9.9.9")
-        let document = try host.document(epoch: 2, [tcp("a", 8001), tcp("b", 8002), tcp("c", 8003)]) { envoy in
-            for index in envoy.listeners.indices where envoy.listeners[index].name == "tcp-8002" {
-                envoy.listeners[index].address = elsewhere
-            }
-        }
-        let report = try host.apply(document)
+        // Of Envoy's own user, who counts as Envoy.
+        let squatter = try start(["socat", "TCP6-LISTEN:8002,fork", "SYSTEM:true"])
+        defer { kill(squatter.processIdentifier, SIGKILL) }
+        let deadline = ContinuousClock.now + .seconds(10)
+        while try !open([8002]), ContinuousClock.now < deadline { usleep(20_000) }
+        let report = try host.apply(try host.document(epoch: 2, [tcp("a", 8001), tcp("b", 8002), tcp("c", 8003)]))
         #expect(report.outcome == .applied, "\(report.problems)")
         #expect(states(report) == ["bridge": .active, "tcp-8001": .active, "tcp-8002": .rejected, "tcp-8003": .active])
         #expect(report.listeners.first { $0.name == "tcp-8002" }?.message?.contains("cannot bind") == true, "\(report.listeners)")
         #expect(try open([8001, 8003]))
     }
 
-    @Test func aBrokenClusterCostsOnlyItsBinding() throws {
+    @Test func aBrokenKeyCostsOnlyItsBinding() throws {
         _ = try host.apply(try host.document(epoch: 1, [tcp("a", 8001)]))
-        let document = try host.document(epoch: 2, [tcp("a", 8001), tcp("b", 8002), tcp("c", 8003)]) {
-            $0.clusters[1].json = "{\"nonsense\":1}"
-        }
+        var broken = try tcp("b", 8002)
+        broken.tls = RelayTLS(mode: .offload, material: TLSMaterial(certificateChain: "no\n", privateKey: "no\n"))
+        let document = try host.document(epoch: 2, [tcp("a", 8001), broken, tcp("c", 8003)])
         let report = try host.apply(document)
         #expect(report.outcome == .applied, "\(report.problems)")
         #expect(states(report) == ["bridge": .active, "tcp-8001": .active, "tcp-8002": .rejected, "tcp-8003": .active])
         #expect(report.refusedBindings?.keys.sorted() == ["b"])
-        #expect(report.refusedBindings?["b"]?.contains("nonsense") == true, "\(report.refusedBindings ?? [:])")
+        #expect(report.refusedBindings?["b"]?.contains("certificate") == true, "\(report.refusedBindings ?? [:])")
         #expect(try open([8001, 8003]))
         #expect(try !open([8002]))
         let again = try host.apply(document)

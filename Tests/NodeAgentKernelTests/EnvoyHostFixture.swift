@@ -1,4 +1,3 @@
-import EdgeAPI
 import EnvoyConfig
 import Foundation
 import HostNetwork
@@ -67,25 +66,20 @@ final class EnvoyHostFixture: Sendable {
         return try namespace.inside { Agent(host: host).apply(input) }
     }
 
-    func document(epoch: UInt64, _ bindings: [EnvoyBinding], edit: (inout EnvoyDocument) -> Void = { _ in }) throws
-        -> RelayDocument
-    {
-        let relay = try IPv4Address(parsing: "10.200.0.1")
-        var envoy = renderEnvoy(
-            EnvoyInput(
-                relayAddress: relay, uplinks: [], edge: EdgeSpec(),
-                release: EnvoyRelease(version: version, sha256: nil, url: nil),
-                bindings: bindings))
-        edit(&envoy)
-        return try self.document(epoch: epoch, envoy)
-    }
-
-    func document(epoch: UInt64, _ envoy: EnvoyDocument) throws -> RelayDocument {
-        let relay = try IPv4Address(parsing: "10.200.0.1")
+    func document(epoch: UInt64, _ bindings: [RelayBinding]) throws -> RelayDocument {
         let content = RelayContent(
             wireGuard: RelayWireGuard(
-                listenPort: try Port(51821), address: relay, network: try CIDR(parsing: "10.200.0.0/24"), mtu: 1420, peers: []),
-            host: HostTuning(kernelMaxSocketBufferBytes: 0, disableNicOffloads: false), envoy: envoy)
+                listenPort: try Port(51821), address: try IPv4Address(parsing: "10.200.0.1"),
+                network: try CIDR(parsing: "10.200.0.0/24"), mtu: 1420, peers: []),
+            host: HostTuning(kernelMaxSocketBufferBytes: 0, disableNicOffloads: false),
+            envoy: RelayEnvoy(
+                release: EnvoyRelease(version: version, sha256: nil, url: nil), bridge: .readOnly,
+                probing: UplinkProbing(intervalMilliseconds: 1000, timeoutMilliseconds: 2000, unhealthyThreshold: 2),
+                bindings: bindings, maxConnections: 32768, drainSeconds: 900))
+        return try document(epoch: epoch, content)
+    }
+
+    func document(epoch: UInt64, _ content: RelayContent) throws -> RelayDocument {
         return RelayDocument(
             agentBuild: "test", owner: Owner(installation: "i", namespace: "n", name: "edge"), epoch: epoch,
             hash: try content.digest(),
@@ -181,10 +175,10 @@ final class EnvoyHostFixture: Sendable {
     }
 }
 
-func tcp(_ name: String, _ port: Int) throws -> EnvoyBinding {
-    try EnvoyBinding(name: name, listenPort: try Port(port), tunnelPort: try Port(port), transport: .tcp(TCPOptions()))
+func tcp(_ name: String, _ port: Int) throws -> RelayBinding {
+    RelayBinding(name: name, listenPort: try Port(port), tunnelPort: try Port(port), transport: .tcp(RelayTCP()))
 }
 
-func udp(_ name: String, _ port: Int) throws -> EnvoyBinding {
-    try EnvoyBinding(name: name, listenPort: try Port(port), tunnelPort: try Port(port), transport: .udp(UDPOptions()))
+func udp(_ name: String, _ port: Int) throws -> RelayBinding {
+    RelayBinding(name: name, listenPort: try Port(port), tunnelPort: try Port(port), transport: .udp(RelayUDP()))
 }

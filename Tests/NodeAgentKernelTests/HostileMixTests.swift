@@ -1,6 +1,5 @@
 import Certificates
 import EdgeAPI
-import EnvoyConfig
 import Fixtures
 import Foundation
 import NetworkTypes
@@ -62,7 +61,7 @@ import enum Crypto.P256
                 host = try makeHost()
             }
             let mix = try Mix(makers, &random)
-            let report = try host.apply(try host.document(epoch: UInt64(round + 1), mix.envoy))
+            let report = try host.apply(try host.document(epoch: UInt64(round + 1), mix.content))
             #expect(report.outcome == .applied, "mix \(round): \(report.problems)")
             let states = Dictionary(report.listeners.map { ($0.name, $0) }) { first, _ in first }
             for binding in mix.good {
@@ -163,7 +162,7 @@ private struct Mix {
         var certificate: String?
     }
 
-    private(set) var envoy: EnvoyDocument
+    private(set) var content: RelayContent
     private(set) var good: [Good] = []
     private(set) var spoiled: Set<String> = []
     private(set) var bad = 0
@@ -219,42 +218,34 @@ private struct Mix {
         for conflict in plan.conflicts where hopes[conflict.binding.name] != nil {
             Issue.record("\(conflict.binding) is good: \(conflict.message)")
         }
-        envoy = plan.relay.envoy
+        content = plan.relay
         for planned in plan.planned where Int.random(in: 0..<4, using: &random) == 0 {
-            spoil(planned.id.name, makers, &random)
-            hopes[planned.id.name] = nil
+            let name = planned.id.name
+            spoil(name, makers, &random)
+            if spoiled.contains(name) { hopes[name] = nil }
         }
         good = hopes.values.filter { hope in plan.planned.contains { $0.id.name == hope.name } }.sorted { $0.name < $1.name }
         bad = bindings.count - good.count
     }
 
-    /// Whatever Envoy refuses: of the secret, the cluster, or the part of the listener.
+    /// Whatever Envoy refuses: of the secret, or the part of the listener. One without TLS stays as it is.
     private mutating func spoil(_ name: String, _ makers: MixMakers, _ random: inout SeededRandom) {
+        guard let index = content.envoy.bindings.firstIndex(where: { $0.name == name }),
+            var tls = content.envoy.bindings[index].tls
+        else { return }
         spoiled.insert(name)
-        let files = envoy.tlsFiles.indices.filter { envoy.tlsFiles[$0].name.hasPrefix("\(name)-") }
-        if let file = files.randomElement(using: &random), Int.random(in: 0..<3, using: &random) > 0 {
-            let old = envoy.tlsFiles[file]
+        if var material = tls.material, Int.random(in: 0..<3, using: &random) > 0 {
             let texts = ["", "nonsense\n", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "\u{0}"]
-            // A file is named after its content.
-            let new = TLSFile(
-                name: "\(name)-spoiled\(Int.random(in: 0..<1_000_000, using: &random))\(old.name.suffix(4))",
-                contents: texts.randomElement(using: &random) ?? "")
-            envoy.tlsFiles[file] = new
-            for index in envoy.secrets.indices {
-                envoy.secrets[index].json = envoy.secrets[index].json.replacing("/\(old.name)\"", with: "/\(new.name)\"")
+            let text = texts.randomElement(using: &random) ?? ""
+            switch Int.random(in: 0..<3, using: &random) {
+            case 0: material.certificateChain = text
+            case 1 where material.certificateAuthority != nil: material.certificateAuthority = text
+            default: material.privateKey = text
             }
-        } else if Bool.random(using: &random) {
-            for index in envoy.clusters.indices where envoy.clusters[index].name == name {
-                envoy.clusters[index].json =
-                    "{\"nonsense\":\(Int.random(in: 0..<9, using: &random)),"
-                    + envoy.clusters[index].json.dropFirst()
-            }
+            tls.material = material
         } else {
-            for index in envoy.listeners.indices where envoy.listeners[index].bindings.contains(name) {
-                envoy.listeners[index].json = envoy.listeners[index].json.replacing(
-                    "\"cluster\":\"\(name)\"", with: "\"cluster\":\"\(name)\",\"nonsense\":1")
-                envoy.listeners[index].dualStackJSON = nil
-            }
+            tls.hostnames = ["\(name)*.test"]
         }
+        content.envoy.bindings[index].tls = tls
     }
 }

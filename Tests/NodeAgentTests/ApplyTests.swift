@@ -71,44 +71,34 @@ import WireGuardNetlink
         #expect(host.machine.withLock(\.commands).count == 1, "one look at systemd")
     }
 
-    /// As `sampleDocument`, but the writer has lost the Secret of binding `web`.
-    private func keepingDocument(_ names: [String] = ["web"]) throws -> RelayDocument {
-        var document = try sampleDocument()
-        document.content.envoy.secrets = []
-        document.content.envoy.tlsFiles = []
-        document.content.envoy.keptSecrets = names
-        document.hash = try document.content.digest()
-        return document
-    }
-
-    @Test func keepsASecretThatTheDocumentDoesNotHave() throws {
-        let former = try sampleDocument(secret: #"{"name":"web","filename":"./tls/web-0a.key"}"#)
+    @Test func keepsACertificateThatTheDocumentDoesNotHave() throws {
+        let former = try sampleDocument()
+        let file = host.paths.envoyFiles + "/" + (try former.keyFile())
         _ = try enrolled(former)
-        let keeping = try keepingDocument()
+        // The writer has lost the Secret of binding `web`.
+        let keeping = try sampleDocument(key: nil)
         // Again and again: what is kept is kept for the next time too.
         for round in 0..<3 {
             let report = try host.apply(keeping)
             #expect(report.outcome == .applied)
             #expect(report.hash == keeping.hash)
             #expect(report.changes == [], "round \(round)")
-            #expect(try readFile(host.paths.envoyFiles + "/tls/web-0a.key") == Array("KEY\n".utf8))
+            #expect(try readFile(file) == Array("KEY\n".utf8))
             #expect(try readFile(host.paths.envoyFiles + "/sds/web.json") != nil)
         }
         // The Secret is well again, with another certificate.
-        var renewed = former
-        renewed.content.envoy.secrets[0].json = #"{"name":"web","filename":"./tls/web-0b.key"}"#
-        renewed.content.envoy.tlsFiles = [TLSFile(name: "web-0b.key", contents: "NEW\n")]
-        #expect(try host.apply(renewed).outcome == .applied)
-        #expect(try readFile(host.paths.envoyFiles + "/tls/web-0a.key") == nil)
+        #expect(try host.apply(try sampleDocument(key: "NEW\n")).outcome == .applied)
+        #expect(try readFile(file) == nil)
     }
 
-    @Test func saysWhichSecretsItCannotKeep() throws {
-        #expect(try host.apply(try keepingDocument()).missingSecrets == ["web"])
+    @Test func saysWhichCertificatesItCannotKeep() throws {
+        #expect(try host.apply(try sampleDocument(key: nil)).missingSecrets == ["web"])
         _ = try enrolled(try sampleDocument())
         let before = try readFile(host.paths.document)
-        let report = try host.apply(try keepingDocument(["web", "web.ca"]))
+        let more = try sampleBinding("api", 444, tls: sampleTLS(key: nil))
+        let report = try host.apply(try sampleDocument(key: nil, more: [more]))
         #expect(report.outcome == .needsSecrets)
-        #expect(report.missingSecrets == ["web.ca"])
+        #expect(report.missingSecrets == ["api"])
         #expect(report.changes == [])
         #expect(try readFile(host.paths.document) == before)
     }
@@ -200,11 +190,7 @@ import WireGuardNetlink
     @Test func newBindingNeitherRestartsNorTouchesOthers() throws {
         _ = try enrolled(try sampleDocument())
         host.machine.withLock { $0.commands = [] }
-        let listeners = try [
-            sampleListener("tcp-443", 443, "web"), sampleListener("udp-53", 53, "dns", .udp),
-            sampleListener("tcp-80", 80, "more"),
-        ]
-        let report = try host.apply(try sampleDocument(epoch: 2, listeners: listeners, clusters: ["web", "dns", "more"]))
+        let report = try host.apply(try sampleDocument(epoch: 2, more: [sampleBinding("more", 80)]))
         #expect(
             report.changes == [
                 "the uplinks' probes written", "Envoy's limits written", "Envoy's clusters written", "Envoy's listeners written",
@@ -218,8 +204,8 @@ import WireGuardNetlink
         let document = try sampleDocument()
         let report = try enrolled(document)
         #expect(report.outcome == .applied)
-        #expect(report.listeners.map(\.state) == [.rejected, .active])
-        #expect(report.listeners[0].message?.contains("no such field") == true)
+        #expect(report.listeners.map(\.state) == [.active, .rejected])
+        #expect(report.listeners[1].message?.contains("no such field") == true)
         host.machine.withLock { $0.commands = [] }
         #expect(try host.apply(document).changes == [])
         #expect(!host.machine.withLock(\.commands).contains { $0.contains("validate") }, "not tried again until it changes")
@@ -229,8 +215,8 @@ import WireGuardNetlink
         host.machine.withLock { $0.unbindable = ["udp-53": "cannot bind: Address already in use"] }
         let report = try enrolled(try sampleDocument())
         #expect(report.outcome == .applied)
-        #expect(report.listeners.map(\.state) == [.active, .rejected])
-        #expect(report.listeners[1].message == "cannot bind: Address already in use")
+        #expect(report.listeners.map(\.state) == [.rejected, .active])
+        #expect(report.listeners[0].message == "cannot bind: Address already in use")
     }
 
     @Test func portOfAnotherProcessIsNamed() throws {
@@ -240,9 +226,9 @@ import WireGuardNetlink
         host.machine.withLock { $0.foreignSockets = [squatter] }
         let document = try sampleDocument()
         let report = try enrolled(document)
-        #expect(report.listeners.map(\.state) == [.portInUse, .active])
+        #expect(report.listeners.map(\.state) == [.active, .portInUse])
         #expect(
-            report.listeners[0].message
+            report.listeners[1].message
                 == "TCP port 443 is taken on the host by nginx (pid 7) at 127.0.0.1:443; stop it there, or choose another listenPort"
         )
         host.machine.withLock { $0.foreignSockets = [] }
@@ -276,8 +262,8 @@ import WireGuardNetlink
         host.machine.withLock { $0.closedPorts = [443, 51821] }
         let document = try sampleDocument()
         let report = try enrolled(document)
-        #expect(report.listeners.map(\.state) == [.filtered, .active])
-        #expect(report.listeners[0].message == "TCP port 443 is closed")
+        #expect(report.listeners.map(\.state) == [.active, .filtered])
+        #expect(report.listeners[1].message == "TCP port 443 is closed")
         #expect(report.tunnelDropped == "UDP port 51821 is closed")
         host.machine.withLock { $0.closedPorts = [] }
         let after = try host.apply(document)
@@ -292,7 +278,7 @@ import WireGuardNetlink
         _ = try enrolled(document)
         let before = try readFile(host.paths.envoyFiles + "/cds.pb")
         host.machine.withLock { $0.refusedText = "overload_manager" }
-        let report = try host.apply(try sampleDocument(epoch: 2, clusters: ["web", "dns", "more"]))
+        let report = try host.apply(try sampleDocument(epoch: 2, more: [sampleBinding("more", 80)]))
         #expect(report.outcome == .refused)
         #expect(report.problems.map(\.kind) == [.envoyRejected])
         #expect(report.hash == document.hash)
@@ -302,25 +288,17 @@ import WireGuardNetlink
     @Test func aClusterThatIsRefusedCostsOnlyItsBinding() throws {
         _ = try enrolled(try sampleDocument())
         host.machine.withLock { $0.refusedText = "broken" }
-        let listeners = try [
-            sampleListener("tcp-443", 443, "web"), sampleListener("udp-53", 53, "dns", .udp),
-            sampleListener("tcp-80", 80, "broken"),
-        ]
-        let report = try host.apply(try sampleDocument(epoch: 2, listeners: listeners, clusters: ["web", "dns", "broken"]))
+        let report = try host.apply(try sampleDocument(epoch: 2, more: [sampleBinding("broken", 800)]))
         #expect(report.outcome == .applied)
         #expect(report.listeners.map(\.state) == [.active, .active, .rejected])
         #expect(report.refusedBindings?.keys.sorted() == ["broken"])
     }
 
     @Test func aSecretThatIsRefusedCostsOnlyItsBinding() throws {
-        host.machine.withLock { $0.refusedText = "bad.key" }
-        let json = #"{"filter_chains":[{"name":"web"},{"name":"other"}],"name":"tcp-443"}"#
-        var shared = try sampleListener("tcp-443", 443, "web")
-        shared.bindings = ["web", "other"]
-        shared.json = json
-        let listeners = try [shared, sampleListener("udp-53", 53, "dns", .udp)]
-        let secret = #"{"name":"web","tls_certificate":{"private_key":{"filename":"./tls/bad.key"}}}"#
-        let document = try sampleDocument(listeners: listeners, clusters: ["web", "dns", "other"], secret: secret)
+        let other = try sampleBinding("other", 443, tls: RelayTLS(mode: .passthrough, hostnames: ["other.example"]))
+        let document = try sampleDocument(more: [other])
+        let key = try document.keyFile()
+        host.machine.withLock { $0.refusedText = key }
         let report = try enrolled(document)
         #expect(report.outcome == .applied, "\(report.problems)")
         #expect(report.listeners.map(\.state) == [.active, .active])
@@ -334,22 +312,22 @@ import WireGuardNetlink
 
     /// Certificates are renewed by machines at night.
     @Test func aRenewedSecretThatIsRefusedLeavesTheFormerOneInForce() throws {
-        let good = #"{"name":"web","tls_certificate":{"private_key":{"filename":"./tls/web-0a.key"}}}"#
-        _ = try enrolled(try sampleDocument(secret: good))
-        host.machine.withLock { $0.refusedText = "bad.key" }
-        let document = try sampleDocument(
-            epoch: 2, secret: #"{"name":"web","tls_certificate":{"private_key":{"filename":"./tls/bad.key"}}}"#)
+        let good = try sampleDocument()
+        let goodKey = try good.keyFile()
+        _ = try enrolled(good)
+        let document = try sampleDocument(epoch: 2, key: "BAD\n")
+        let badKey = try document.keyFile()
+        host.machine.withLock { $0.refusedText = badKey }
         let bare = { (report: AgentReport) in report.refusedBindings?["web"]?.hasSuffix("stay in force") }
         for _ in 0..<2 {
             let report = try host.apply(document)
             #expect(report.outcome == .applied && bare(report) == true)
             #expect(report.listeners.map(\.state) == [.active, .active])
             let file = String(decoding: try readFile(host.paths.envoyFiles + "/sds/web.json") ?? [], as: UTF8.self)
-            #expect(file.contains("web-0a.key") && !file.contains("bad.key"))
-            #expect(try readFile(host.paths.envoyFiles + "/tls/web-0a.key") != nil)
+            #expect(file.contains(goodKey) && !file.contains(badKey))
+            #expect(try readFile(host.paths.envoyFiles + "/" + goodKey) != nil)
         }
-        let renewed = #"{"name":"web","tls_certificate":{"private_key":{"filename":"./tls/new.key"}}}"#
-        #expect(try host.apply(try sampleDocument(epoch: 3, secret: renewed)).refusedBindings == nil)
+        #expect(try host.apply(try sampleDocument(epoch: 3, key: "NEW\n")).refusedBindings == nil)
     }
 
     @Test func restartIsDoneOnce() throws {

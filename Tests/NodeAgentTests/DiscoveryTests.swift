@@ -247,8 +247,8 @@ private let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
         what: String, uplinks: [(UplinkWord.Entry.Health, [String]?)], expected: Set<String>
     ) throws {
         let listeners = [
-            try sampleListener("tcp-1", 1, "web"), try sampleListener("tcp-2", 2, "new"), try sampleListener("tcp-3", 3, "dns"),
-            EnvoyListener(name: "bridge", protocol: .tcp, port: .envoyBridge, bindings: [], json: "{}"),
+            EnvoyListener(.tcp, try Port(1), bindings: ["web"]), EnvoyListener(.tcp, try Port(2), bindings: ["new"]),
+            EnvoyListener(.tcp, try Port(3), bindings: ["dns"]), EnvoyListener(bridgeAt: try IPv4Address(parsing: "10.200.0.1")),
         ]
         let word = UplinkWord(uplinks: uplinks.enumerated().map { entry($0, $1.0, $1.1) })
         #expect(ForwardingWait.unforwarded(listeners, served: ["tcp-1", "bridge"], word) == expected, "\(what)")

@@ -33,19 +33,27 @@ import Testing
     }
 
     @Test(arguments: [
-        (#""format":1"#, #""format":2"#, "format 2"), ("tcp-443 TCP 443", "tcp-443 TCP 0", "content.envoy.packed"),
+        (#""format":1"#, #""format":2"#, "format 2"), ("web 443", "web 0", "content.envoy.bindings"),
+        ("web 443", "web 443 1 2", "content.envoy.bindings"),
+        ("web 443", "web 65536", "want NAME LISTENPORT"), ("web 443", "web", "want NAME LISTENPORT"),
         (#""epoch":1"#, #""epoch":"x""#, "epoch is not a"), (#""mtu":1420"#, #""mtu":10"#, "mtu is 10"),
         (#""maxConnections":1000"#, #""maxConnections":0"#, "maxConnections is 0"),
         (#""kernelMaxSocketBufferBytes":2"#, #""kernelMaxSocketBufferBytes":-2"#, "negative"),
         (#""version":"1.40.0""#, #""version":"../x""#, "no Envoy version"),
-        (#""name":"web-0a.key""#, #""name":"../key""#, "no name of a TLS file"),
-        ("udp-53 UDP", "$(reboot) UDP", "no name of a listener"),
-        ("udp-53 UDP", "tcp-443 UDP", "there twice"),
-        (#""bootstrap":"{"#, #""bootstrap":"["#, "no object"), (#""hash":""#, #""hash":"zz"#, "hash"),
+        ("web 443", "../key 443", "no DNS label"), ("dns 53", "$(reboot) 53", "no DNS label"),
+        ("dns 53", "web 53", "there twice"),
+        (#""maxDatagramBytes":1500"#, #""maxDatagramBytes":0"#, "maxDatagramBytes"),
+        (#""intervalMilliseconds":1000"#, #""intervalMilliseconds":1"#, "out of range"),
+        (#""bindings":["#, #""bindings":[{},"#, "content.envoy.bindings"), (#""hash":""#, #""hash":"zz"#, "hash"),
         (#""mtu":1420,"#, "", "mtu"),
     ]) func namesTheFieldAtFault(_ part: String, _ other: String, _ words: String) throws {
         let message = try #require(refusal(try replaced(part, other)))
         #expect(message.contains(words), "\(message)")
+    }
+
+    @Test func udpPortsAreNotShared() throws {
+        let document = try sampleDocument(more: [sampleBinding("other", 53, .udp)])
+        #expect(try refusal(DocumentJSON.encode(document))?.contains("dns and other share the UDP port 53") == true)
     }
 
     @Test func cutAnywhereIsRefused() throws {

@@ -1,3 +1,5 @@
+import EnvoyConfig
+import NetworkTypes
 import NodeDocument
 import Testing
 
@@ -6,44 +8,48 @@ import Testing
 @Suite struct EnvoyFilesTests {
     let facts = EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30)
 
-    private func files(_ document: RelayDocument, leavingOut omitted: Set<String> = []) -> EnvoyFileSet {
-        EnvoyFileSet(document.content.envoy, on: facts, leavingOut: omitted)
+    private func files(_ document: RelayDocument, leavingOut omitted: Set<String> = []) throws -> EnvoyFileSet {
+        try EnvoyFileSet(EnvoyConfiguration(document.content), on: facts, leavingOut: omitted)
     }
 
     @Test func everyFileIsThere() throws {
+        let document = try sampleDocument()
+        let key = try document.keyFile()
         #expect(
-            files(try sampleDocument()).files.keys.sorted()
+            try files(document).files.keys.sorted()
                 == [
                     "bootstrap.json", "cds.pb", "launch.json", "lds.pb", "limits.json", "probes.json", "sds/web.json",
-                    "tls/web-0a.key",
+                    key.replacing(".key", with: ".crt"), key,
                 ])
     }
 
     @Test func versionsFollowTheContent() throws {
         let document = try sampleDocument()
-        let all = files(document)
-        #expect(files(document) == all)
-        let less = files(document, leavingOut: ["udp-53"])
+        let all = try files(document)
+        #expect(try files(document) == all)
+        let less = try files(document, leavingOut: ["udp-53"])
         #expect(less.listenersVersion != all.listenersVersion)
         #expect(less.clustersVersion == all.clustersVersion)
         let read = try ResourceSet(all.files["lds.pb"] ?? [])
-        #expect(read.version == all.listenersVersion && read.resources.map(\.name) == ["tcp-443", "udp-53"])
+        #expect(read.version == all.listenersVersion && read.resources.map(\.name) == ["udp-53", "tcp-443"])
     }
 
     @Test func sameFilesAreNoChange() throws {
-        let wanted = files(try sampleDocument())
+        let wanted = try files(try sampleDocument())
         #expect(EnvoyFileChanges(from: wanted.files, to: wanted).isEmpty)
     }
 
     @Test func everyChangeIsSeen() throws {
-        let wanted = files(try sampleDocument())
+        let document = try sampleDocument()
+        let wanted = try files(document)
+        let key = try document.keyFile()
         var current = wanted.files
         current["probes.json"] = []
         current["sds/old.json"] = []
-        current["tls/web-0a.key"] = nil
+        current[key] = nil
         current["lds.pb"] = nil
         let changes = EnvoyFileChanges(from: current, to: wanted)
-        #expect(changes.content == ["tls/web-0a.key", "probes.json"], "a key before what refers to it")
+        #expect(changes.content == [key, "probes.json"], "a key before what refers to it")
         #expect(changes.listeners && !changes.clusters && !changes.bootstrap)
         #expect(changes.removed == ["sds/old.json"])
         #expect(changes.needsProof)
@@ -55,30 +61,20 @@ import Testing
     }
 
     @Test func probesAloneNeedNoProof() throws {
-        let wanted = files(try sampleDocument())
+        let wanted = try files(try sampleDocument())
         var current = wanted.files
         current["probes.json"] = []
         #expect(!EnvoyFileChanges(from: current, to: wanted).needsProof)
     }
 
     @Test func clustersThatGoStayUntilNoListenerUsesThem() throws {
-        let former = try sampleDocument(clusters: ["web", "dns", "old"]).content.envoy
-        let new = try sampleDocument(clusters: ["web", "dns"]).content.envoy
-        let both = try #require(EnvoyFileSet.clustersOfBoth(former, new, on: facts))
+        let former = EnvoyConfiguration(try sampleDocument(more: [sampleBinding("old", 80)]).content)
+        let new = EnvoyConfiguration(try sampleDocument().content)
+        let both = try #require(try EnvoyFileSet.clustersOfBoth(former, new))
         let read = try ResourceSet(both.bytes)
-        #expect(read.resources.map(\.name) == ["web", "dns", "old"] && read.version == both.version)
-        #expect(EnvoyFileSet.clustersOfBoth(new, former, on: facts) == nil)
-        #expect(EnvoyFileSet.clustersOfBoth(nil, new, on: facts) == nil)
-    }
-
-    @Test func whatIsNotKnownIsNamedAndNotDropped() throws {
-        var document = try sampleDocument()
-        document.content.envoy.listeners[0].json = #"{"name":"tcp-443","filter_chain":[]}"#
-        document.content.envoy.clusters[1].json = #"{"name":"dns","lb_policy":"MAGLEV"}"#
-        let wanted = files(document)
-        #expect(wanted.unknownListeners.keys.sorted() == ["tcp-443"] && wanted.unknownClusters.keys.sorted() == ["dns"])
-        #expect(wanted.unknownListeners["tcp-443"]?.contains("filter_chain") == true)
-        #expect(wanted.unknownClusters["dns"]?.contains("MAGLEV") == true)
+        #expect(read.resources.map(\.name) == ["dns", "web", "old"] && read.version == both.version)
+        #expect(try EnvoyFileSet.clustersOfBoth(new, former) == nil)
+        #expect(try EnvoyFileSet.clustersOfBoth(nil, new) == nil)
     }
 
     @Test func statsAreRead() {

@@ -17,8 +17,8 @@ import Testing
     private func check(_ sockets: [BoundSocket]) throws -> (bound: Set<String>, taken: Set<String>) {
         let relay = try IPv4Address(parsing: "10.200.0.1")
         let listeners = try [
-            sampleListener("tcp-443", 443, "a"), sampleListener("udp-443", 443, "b", .udp),
-            sampleListener("bridge", 40600, "c", address: relay),
+            EnvoyListener(.tcp, Port(443), bindings: ["a"]), EnvoyListener(.udp, Port(443), bindings: ["b"]),
+            EnvoyListener(bridgeAt: relay),
         ]
         let check = PortCheck(listeners, sockets: sockets, envoy: 900)
         return (check.bound, Set(check.taken.keys))
@@ -57,7 +57,7 @@ import Testing
     }
 
     @Test func messageNamesPlaceAndHolder() throws {
-        let listener = try sampleListener("udp-53", 53, "dns", .udp)
+        let listener = EnvoyListener(.udp, try Port(53), bindings: ["dns"])
         let message = PortCheck.message(listener, try socket("::1", 53, .udp, uid: 12), owner: nil)
         #expect(message.hasPrefix("UDP port 53 is taken on the host by a process of user id 12 at [::1]:53;"))
     }

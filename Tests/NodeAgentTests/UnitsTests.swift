@@ -4,8 +4,8 @@ import Testing
 @testable import NodeAgent
 
 @Suite struct UnitsTests {
-    private func settings(_ document: EnvoyDocument, limit: Int = 1 << 20) -> UnitSettings {
-        UnitSettings(paths: HostPaths(), envoy: document, openFilesLimit: limit)
+    private func settings(_ envoy: RelayEnvoy, limit: Int = 1 << 20) -> UnitSettings {
+        UnitSettings(paths: HostPaths(), envoy: envoy, openFilesLimit: limit)
     }
 
     private func text(_ unit: UnitName, _ settings: UnitSettings) -> String {
@@ -51,7 +51,7 @@ import Testing
 
     @Test func bindingsDoNotChangeTheUnit() throws {
         let one = try sampleDocument().content.envoy
-        let more = try sampleDocument(listeners: [sampleListener("tcp-1", 1, "a")], clusters: ["a"]).content.envoy
+        let more = try sampleDocument(more: [sampleBinding("a", 1)]).content.envoy
         for unit in UnitName.allCases { #expect(unit.text(settings(one)) == unit.text(settings(more))) }
         #expect(settings(one).launchText == settings(more).launchText)
     }

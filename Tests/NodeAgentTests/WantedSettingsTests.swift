@@ -67,8 +67,8 @@ import Testing
     @Test func listenersAmongTheLocalPortsAreReserved() throws {
         var content = try sampleDocument().content
         content.wireGuard.listenPort = try Port(51821)
-        for index in content.envoy.listeners.indices { content.envoy.listeners[index].port = try Port(80) }
-        content.envoy.listeners[0].port = try Port(30_000)
+        for index in content.envoy.bindings.indices { content.envoy.bindings[index].listenPort = try Port(80) }
+        content.envoy.bindings[0].listenPort = try Port(30_000)
         let settings = WantedSettings(content)
         #expect(settings.values["net.ipv4.ip_local_reserved_ports"] == .including([30_000...30_000, 51_821...51_821]))
         #expect(settings.values["net.ipv4.ip_local_port_range"] == .spanning(10_240...65_535))

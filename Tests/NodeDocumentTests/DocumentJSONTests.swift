@@ -29,23 +29,30 @@ import Testing
     }
 
     @Test func takesWhatItKeepsFromTheFormerDocument() throws {
-        func secret(_ name: String, _ file: String) -> EnvoyResource {
-            EnvoyResource(name: name, json: #"{"name":"\#(name)","filename":"./tls/\#(file)"}"#)
+        func binding(_ name: String, _ mode: RelayTLS.Mode, _ material: TLSMaterial?) throws -> RelayBinding {
+            RelayBinding(
+                name: name, listenPort: try Port(443), tunnelPort: try Port(443),
+                transport: .tcp(RelayTCP(tls: RelayTLS(mode: mode, hostnames: ["\(name).example"], material: material))))
         }
+        let old = TLSMaterial(certificateChain: "C", privateKey: "K")
+        let other = TLSMaterial(certificateChain: "C2", privateKey: "K2", certificateAuthority: "A")
         var former = try fullRelayDocument().content.envoy
-        former.secrets = [secret("web", "web-1.key"), secret("my-web", "my-web-1.key"), secret("gone", "gone-1.key")]
-        former.tlsFiles = ["web-1.key", "my-web-1.key", "gone-1.key"].map { TLSFile(name: $0, contents: $0) }
+        former.bindings = [
+            try binding("web", .offload, old), try binding("my-web", .mutual, other), try binding("gone", .offload, old),
+        ]
         var keeping = former
-        keeping.secrets = [secret("my-web", "my-web-2.key")]
-        keeping.tlsFiles = [TLSFile(name: "my-web-2.key", contents: "new")]
-        keeping.keptSecrets = ["web", "web.ca"]
-        let (whole, missing) = keeping.withKeptSecrets(of: former)
-        #expect(missing == ["web.ca"])
-        #expect(whole.secrets.map(\.name) == ["my-web", "web"])
-        #expect(whole.tlsFiles.map(\.name) == ["my-web-2.key", "web-1.key"])
-        #expect(whole.keptSecrets == nil)
-        #expect(keeping.withKeptSecrets(of: nil).missing == ["web", "web.ca"])
-        #expect(EnvoyDocument.binding(ofSecret: "web.ca") == "web")
+        keeping.bindings = [
+            try binding("my-web", .offload, nil), try binding("web", .mutual, nil), try binding("new", .offload, nil),
+            try binding("given", .offload, old), try binding("through", .passthrough, nil),
+        ]
+        #expect(keeping.keptCertificates == ["my-web", "web", "new"])
+        let (whole, missing) = keeping.withKeptCertificates(of: former)
+        // Of web there is no CA, which it now needs.
+        #expect(missing == ["web", "new"])
+        #expect(whole.bindings[0].tls?.material == TLSMaterial(certificateChain: "C2", privateKey: "K2"))
+        #expect(Array(whole.bindings.dropFirst()) == Array(keeping.bindings.dropFirst()))
+        #expect(keeping.withKeptCertificates(of: nil).missing == ["my-web", "web", "new"])
+        #expect(former.withKeptCertificates(of: nil).envoy == former)
     }
 
     @Test func isOneLineWithoutEscapedSlashes() throws {
@@ -76,16 +83,23 @@ import Testing
     }
 
     @Test func neverPrintsAKey() throws {
-        let file = TLSFile(name: "web-00.key", contents: "-----BEGIN PRIVATE KEY-----\nMIIE\n")
-        #expect("\(file)" == "TLSFile(web-00.key, 33 bytes)")
         // Nor from within a document, however that is printed.
-        var document = try fullRelayDocument()
-        document.content.envoy.tlsFiles = [file]
+        let document = try fullRelayDocument()
         var dumped = ""
         dump(document, to: &dumped)
         for shown in ["\(document)", String(reflecting: document), dumped] {
-            #expect(shown.contains("TLSFile(web-00.key, 33 bytes)"))
-            #expect(!shown.contains("MIIE"))
+            #expect(shown.contains("key hidden"))
+            #expect(!shown.contains("KEY"))
         }
+    }
+
+    /// Of bindings there are thousands.
+    @Test func tenThousandBindingsAreShort() throws {
+        var content = try fullRelayDocument().content
+        content.envoy.bindings = try (0..<10_000).map { number in
+            let port = try Port(1000 + number)
+            return RelayBinding(name: "binding-\(number)", listenPort: port, tunnelPort: port, transport: .tcp(RelayTCP()))
+        }
+        #expect(try DocumentJSON.encode(content).count < 3_000_000)
     }
 }

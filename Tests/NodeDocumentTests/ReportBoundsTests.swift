@@ -36,7 +36,7 @@ import Testing
         report.missingSecrets = ["nobody's"]
         report.peers += report.peers
         let kept = bounds.kept(report)
-        let names = Set(try fullRelayDocument().content.envoy.listeners.map(\.name))
+        let names = Set(try fullRelayDocument().content.listeners.map(\.name))
         #expect(Set(kept.listeners.map(\.name)).isSubset(of: names))
         #expect(kept.starved.isEmpty && kept.missingSecrets == [])
         #expect(kept.peers.count <= 1)

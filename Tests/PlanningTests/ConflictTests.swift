@@ -1,5 +1,4 @@
 import EdgeAPI
-import EnvoyConfig
 import Fixtures
 import NetworkTypes
 import NodeDocument
@@ -301,9 +300,9 @@ import Testing
     @Test func theCertificateInForceIsKeptWhenItsSecretBreaks() throws {
         let plan = try plan([withoutSecrets(planned: true)])
         #expect(plan.conflicts == [])
-        #expect(plan.relay.envoy.keptSecrets == ["both", "both.ca", "off"])
-        #expect(plan.relay.envoy.secrets == [] && plan.relay.envoy.tlsFiles == [])
-        #expect(plan.relay.envoy.listeners.map(\.name) == ["bridge", "tcp-1", "tcp-2"])
+        #expect(plan.relay.envoy.keptCertificates == ["both", "off"])
+        #expect(plan.relay.envoy.bindings.allSatisfy { $0.tls?.material == nil })
+        #expect(plan.relay.listeners.map(\.name) == ["bridge", "tcp-1", "tcp-2"])
         #expect(
             plan.planned.map(\.problem)
                 == [String](
@@ -316,7 +315,7 @@ import Testing
         var input = try planInput(edgeNode(), [withoutSecrets(planned: true)])
         input.lostCertificates = ["both"]
         let plan = makePlan(input)
-        #expect(plan.relay.envoy.keptSecrets == ["off"])
+        #expect(plan.relay.envoy.keptCertificates == ["off"])
         #expect(plan.conflicts.map(\.binding.name) == ["both"])
     }
 

@@ -1,5 +1,4 @@
 import EdgeAPI
-import EnvoyConfig
 import Fixtures
 import NetworkTypes
 import NodeDocument
@@ -80,15 +79,38 @@ import Testing
         let relay = plan.relay
         #expect(relay.wireGuard.peers.map { "\($0.ordinal) \($0.address)" } == ["0 10.200.0.2", "1 10.200.0.3"])
         #expect(
-            relay.envoy.listeners.map { "\($0.name) \($0.bindings.joined(separator: ","))" }
+            relay.listeners.map { "\($0.name) \($0.bindings.joined(separator: ","))" }
                 == [
                     "bridge ", "tcp-25 mail", "tcp-53 dns-tcp", "udp-53 dns-udp", "tcp-443 off,pass-a,pass-b", "tcp-2222 ssh",
                     "tcp-8443 whole", "tcp-9443 mutual",
                 ])
-        #expect(relay.envoy.clusters.map(\.name) == plan.planned.map(\.id.name))
-        #expect(relay.envoy.probes?.tunnelPorts.keys.sorted() == relay.envoy.clusters.map(\.name).sorted())
+        #expect(relay.envoy.bindings.map(\.name) == plan.planned.map(\.id.name))
+        #expect(relay.envoy.bindings.map(\.tunnelPort) == plan.planned.map(\.tunnelPort))
         // The CA of the Secret serves mode mutual alone.
-        #expect(relay.envoy.secrets.map(\.name) == ["mutual", "mutual.ca", "off"])
+        let withKeys = relay.envoy.bindings.filter { $0.tls?.material != nil }
+        #expect(withKeys.map { "\($0.name) \($0.tls?.material?.certificateAuthority ?? "-")" } == ["mutual CA", "off -"])
+    }
+
+    @Test func drainTimeHasWholeSecondsAndAtLeastOne() throws {
+        let seconds = try ["0s", "1500ms", "15m"].map { text in
+            var node = try edgeNode()
+            node.spec.edge.drainTimeout = try GoDuration(parsing: text)
+            return makePlan(try planInput(node, [])).relay.envoy.drainSeconds
+        }
+        #expect(seconds == [1, 1, 900])
+    }
+
+    /// Each uplink is asked once a second at least; what no prober could keep up with is held at the ends.
+    @Test(arguments: [
+        ("5s", "2s", 1000, 2000), ("500ms", "1s", 500, 1000), ("100ms", "50ms", 100, 100), ("1h", "10m", 1000, 600_000),
+    ])
+    func probesAreQuick(interval: String, timeout: String, milliseconds: Int, patience: Int) throws {
+        var node = try edgeNode()
+        node.spec.edge.healthCheck = HealthCheckSpec(
+            interval: try GoDuration(parsing: interval), timeout: try GoDuration(parsing: timeout), unhealthyThreshold: 3)
+        let probing = makePlan(try planInput(node, [])).relay.envoy.probing
+        #expect(probing.intervalMilliseconds == milliseconds && probing.timeoutMilliseconds == patience)
+        #expect(probing.unhealthyThreshold == 3)
     }
 
     /// The controller may list in any order; the VPS must not notice.
@@ -144,6 +166,6 @@ import Testing
         let plan = makePlan(try planInput(edgeNode(), []))
         #expect(plan.planned.isEmpty)
         #expect(plan.conflicts.isEmpty)
-        #expect(plan.relay.envoy.listeners.map(\.name) == ["bridge"])
+        #expect(plan.relay.listeners.map(\.name) == ["bridge"])
     }
 }

@@ -72,12 +72,12 @@ import Testing
         #expect(content.forwards.map(\.binding).sorted() == plan.planned.map(\.id.name))
         let names = plan.planned.map(\.id.name)
         #expect(Set(names).count == names.count)
-        let envoy = plan.relay.envoy
-        #expect(Set(envoy.listeners.map(\.name)).count == envoy.listeners.count)
-        #expect(envoy.listeners.flatMap(\.bindings).sorted() == names)
-        #expect(envoy.clusters.map(\.name).sorted() == names)
+        let listeners = plan.relay.listeners
+        #expect(Set(listeners.map(\.name)).count == listeners.count)
+        #expect(listeners.flatMap(\.bindings).sorted() == names)
+        #expect(plan.relay.envoy.bindings.map(\.name).sorted() == names)
         // The listeners that the statuses are told from are those of Envoy.
-        #expect(Set(plan.planned.map(\.listener)) == Set(envoy.listeners.map(\.name)).subtracting(["bridge"]))
+        #expect(Set(plan.planned.map(\.listener)) == Set(listeners.map(\.name)).subtracting(["bridge"]))
         // Whoever beat another is there itself, or keeps its place while its target is away.
         let known = Set(plan.planned.map(\.id)).union(plan.conflicts.filter { $0.reason != .portConflict }.map(\.binding))
         #expect(plan.conflicts.compactMap(\.other).allSatisfy(known.contains))

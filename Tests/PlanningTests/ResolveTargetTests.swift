@@ -82,7 +82,7 @@ import Testing
         let service = try app(nil, [ServicePort(port: try Port(80))], absence: .headless)
         let plan = try plan(service, .number(try Port(80)), .endpoints, slices: [])
         #expect(plan.planned.map(\.targets) == [[]] && plan.conflicts == [])
-        #expect(plan.relay.envoy.listeners.map(\.name).contains("tcp-80"))
+        #expect(plan.relay.listeners.map(\.name).contains("tcp-80"))
         #expect(plan.uplinkContent(relayPublicKey: try publicKey(9)).forwards == [])
     }
 

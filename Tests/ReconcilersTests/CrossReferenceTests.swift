@@ -102,6 +102,6 @@ import Testing
 extension FakeVPS {
     /// Names of the public ones that it was sent last.
     fileprivate var listeners: [String] {
-        state.withLock { $0.document?.content.envoy.listeners.map(\.name).filter { $0 != "bridge" } ?? [] }
+        state.withLock { $0.document?.content.listeners.map(\.name).filter { $0 != "bridge" } ?? [] }
     }
 }

@@ -250,7 +250,7 @@ import Testing
         _ = await bindings.reconcile(binding.metadata.objectName)
         await store.change { $0.secrets[secret.metadata.objectName] = nil }
         _ = await reconciler.reconcile(name)
-        #expect(vps.state.withLock { $0.document?.content.envoy.keptSecrets } == ["off"])
+        #expect(vps.state.withLock { $0.document?.content.envoy.keptCertificates } == ["off"])
         let synced = await store.nodes[name]?.status?.conditions["ConfigSynced"]
         #expect(synced?.reason == "TLSSecretIncomplete")
         #expect(synced?.message.contains("stays in force") == true)
@@ -261,8 +261,8 @@ import Testing
         _ = journal.take()
         _ = await reconciler.reconcile(name)
         #expect(journal.take().count { $0 == "apply" } == 2)
-        #expect(vps.state.withLock { $0.document?.content.envoy.keptSecrets } == nil)
-        #expect(vps.state.withLock { $0.document?.content.envoy.listeners.contains { $0.name == "tcp-443" } } == false)
+        #expect(vps.state.withLock { $0.document?.content.envoy.keptCertificates } == [])
+        #expect(vps.state.withLock { $0.document?.content.listeners.contains { $0.name == "tcp-443" } } == false)
     }
 
     // MARK: restart

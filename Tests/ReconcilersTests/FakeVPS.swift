@@ -58,7 +58,7 @@ final class FakeVPS: Sendable {
         journal.add("apply")
         return try state.withLock { state throws(EnrollmentError) in
             if let failure = state.failure { throw failure }
-            let missing = (document.content.envoy.keptSecrets ?? []).filter(state.lacks.contains)
+            let missing = document.content.envoy.keptCertificates.filter(state.lacks.contains)
             if !missing.isEmpty {
                 var report = AgentReport(outcome: .needsSecrets, agentBuild: document.agentBuild, hash: state.document?.hash)
                 report.missingSecrets = missing
@@ -71,7 +71,7 @@ final class FakeVPS: Sendable {
                 changes: isChanged ? ["wrote the document"] : [], drift: state.drift, problems: state.problems,
                 relayPublicKey: state.relayKey,
                 wireGuardKind: "kernel", envoyVersion: "1.40.0",
-                listeners: document.content.envoy.listeners.map { ListenerReport(name: $0.name, state: state.listenerState) },
+                listeners: document.content.listeners.map { ListenerReport(name: $0.name, state: state.listenerState) },
                 peers: document.content.wireGuard.peers.map {
                     PeerReport(
                         ordinal: $0.ordinal, publicKey: $0.publicKey, handshakeAge: state.uplink == nil ? nil : 5,

@@ -1,5 +1,4 @@
 import EdgeAPI
-import EnvoyConfig
 import Fixtures
 import NetworkTypes
 import NodeDocument
@@ -20,7 +19,7 @@ func goodOutcome(_ portBindings: [PortBinding]? = nil, replicas: Int = 2, networ
     let report = AgentReport(
         outcome: .applied, agentBuild: "b1", hash: relayHash, epoch: 1, relayPublicKey: try publicKey(99),
         wireGuardKind: "kernel",
-        envoyVersion: "1.40.0", listeners: plan.relay.envoy.listeners.map { ListenerReport(name: $0.name, state: .active) },
+        envoyVersion: "1.40.0", listeners: plan.relay.listeners.map { ListenerReport(name: $0.name, state: .active) },
         peers: plan.relay.wireGuard.peers.map { peer in
             PeerReport(
                 ordinal: peer.ordinal, publicKey: peer.publicKey, handshakeAge: 10, receivedBytes: 1, sentBytes: 2,

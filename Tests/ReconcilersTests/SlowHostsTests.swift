@@ -47,7 +47,7 @@ import Testing
                         await self.wait(at: .open, name)
                         await self.wait(at: .apply, name)
                         try Self.checkNotCut()
-                        self.state.withLock { $0.ports[name] = document.content.envoy.listeners.count }
+                        self.state.withLock { $0.ports[name] = document.content.listeners.count }
                         return AgentReport(outcome: .applied, agentBuild: "b1", hash: document.hash, epoch: document.epoch)
                     },
                     teardown: { _ throws(EnrollmentError) in

@@ -17,7 +17,7 @@ final class EnvoyMessage: Sendable {
     }
 
     struct Field: Sendable {
-        let name: [UInt8]
+        let name: String
         let number: UInt64
         let kind: Kind
         let isRepeated: Bool
@@ -29,14 +29,14 @@ final class EnvoyMessage: Sendable {
     init(_ name: String, _ fields: [(String, UInt64, Kind)], lists: [(String, UInt64, Kind)] = []) {
         self.name = name
         self.fields =
-            fields.map { Field(name: Array($0.0.utf8), number: $0.1, kind: $0.2, isRepeated: false) }
-            + lists.map { Field(name: Array($0.0.utf8), number: $0.1, kind: $0.2, isRepeated: true) }
+            fields.map { Field(name: $0.0, number: $0.1, kind: $0.2, isRepeated: false) }
+            + lists.map { Field(name: $0.0, number: $0.1, kind: $0.2, isRepeated: true) }
     }
 
     /// - Returns: nil for a field that is not in the table.
-    func field(_ name: ArraySlice<UInt8>) -> Field? {
+    func field(_ name: String) -> Field? {
         // At most some fifteen: quicker than a dictionary.
-        fields.first { $0.name.count == name.count && $0.name.elementsEqual(name) }
+        fields.first { $0.name == name }
     }
 }
 

@@ -1,9 +1,10 @@
+import EnvoyConfig
 import NetworkTypes
 import NodeDocument
 
 /// The files of Envoy's folder, by path below it.
 enum EnvoyLayout {
-    static let bootstrap = "bootstrap.json"
+    static let bootstrap = EnvoyPath.bootstrap
     static let clusters = "cds.pb"
     static let listeners = "lds.pb"
     /// For the supervisor (`EnvoyLaunch`).
@@ -31,22 +32,19 @@ struct EnvoyFileSet: Hashable, Sendable {
     private var listenerMessages: [[UInt8]] = []
     private let drainSeconds: Int
     private let maxConnections: Int
-    /// What cannot be told to Envoy, and why, by name: this build does not know of some field of it. Such a listener is left out.
-    private(set) var unknownListeners: [String: String] = [:]
-    private(set) var unknownClusters: [String: String] = [:]
 
-    init(_ document: EnvoyDocument, on host: EnvoyHost, leavingOut omitted: Set<String> = []) {
-        listeners = document.listeners.filter { !omitted.contains($0.name) }
-        drainSeconds = document.drainSeconds
-        maxConnections = document.maxConnections
-        for file in [document.bootstrapFile(on: host)] + document.files(on: host) {
+    /// - Throws: `AgentError` of kind `envoyRejected` where this build renders what it cannot encode.
+    init(_ configuration: EnvoyConfiguration, on host: EnvoyHost, leavingOut omitted: Set<String> = []) throws(AgentError) {
+        listeners = configuration.listeners.filter { !omitted.contains($0.name) }
+        drainSeconds = configuration.envoy.drainSeconds
+        maxConnections = configuration.envoy.maxConnections
+        for file in [configuration.bootstrapFile(on: host)] + configuration.files(on: host) {
             files[file.path] = Array(file.contents.utf8)
             if file.kind != .bootstrap { content.append(file.path) }
         }
-        let clusters: [[UInt8]]
-        (clusters, unknownClusters) = Self.encoded(document.cappedClusters, .cluster)
+        let clusters = try encoded(configuration.bindings.map { configuration.cluster($0) }, .cluster)
         (files[EnvoyLayout.clusters], clustersVersion) = Self.file(clusters, .cluster)
-        (listenerMessages, unknownListeners) = Self.encoded(document.listeners(on: host, leavingOut: omitted), .listener)
+        listenerMessages = try encoded(listeners.map { configuration.resource($0, on: host) }, .listener)
         writeListeners()
     }
 
@@ -72,35 +70,29 @@ struct EnvoyFileSet: Hashable, Sendable {
         ResourceSet.file(typeURL: EnvoyEncoder.typePrefix + type.name, messages)
     }
 
-    private static func encoded(
-        _ resources: [EnvoyResource], _ type: EnvoyMessage
-    ) -> (messages: [[UInt8]], unknown: [String: String]) {
-        var messages: [[UInt8]] = []
-        messages.reserveCapacity(resources.count)
-        var unknown: [String: String] = [:]
-        for resource in resources {
-            do throws(MalformedMessage) {
-                messages.append(try EnvoyEncoder.encode(resource.json, as: type))
-            } catch {
-                unknown[resource.name] = printable(error.reason, limit: 400)
-            }
-        }
-        return (messages, unknown)
-    }
-
     /// The clusters' file with those clusters of `former` that are gone beside the new ones: no listener loses its cluster before it
     /// got its new one.
     /// - Returns: nil when none is gone.
     static func clustersOfBoth(
-        _ former: EnvoyDocument?, _ document: EnvoyDocument, on host: EnvoyHost
-    ) -> (bytes: [UInt8], version: String)? {
-        let names = Set(document.clusters.map(\.name))
-        let gone = (former?.clusters ?? []).filter { !names.contains($0.name) }
+        _ former: EnvoyConfiguration?, _ configuration: EnvoyConfiguration
+    ) throws(AgentError) -> (bytes: [UInt8], version: String)? {
+        let gone = (former?.bindings ?? []).filter { configuration.binding($0.name) == nil }
         guard !gone.isEmpty else { return nil }
-        var both = document
-        both.clusters += gone
-        return file(encoded(both.cappedClusters, .cluster).messages, .cluster)
+        return file(try encoded((configuration.bindings + gone).map { configuration.cluster($0) }, .cluster), .cluster)
     }
+}
+
+private func encoded(_ resources: [JSON], _ type: EnvoyMessage) throws(AgentError) -> [[UInt8]] {
+    var messages: [[UInt8]] = []
+    messages.reserveCapacity(resources.count)
+    for resource in resources {
+        do throws(MalformedMessage) {
+            messages.append(try EnvoyEncoder.encode(resource, as: type))
+        } catch {
+            throw AgentError(.envoyRejected, "a \(type.name) cannot be told to Envoy: \(error); this is a fault of Tidegate")
+        }
+    }
+    return messages
 }
 
 /// What has to be done to files.
@@ -133,7 +125,7 @@ struct EnvoyFileChanges: Hashable, Sendable {
         if bootstrap { words.append("Envoy's bootstrap written") }
         if content.contains(EnvoyLayout.launch) { words.append("how to start Envoy written") }
         if content.contains(UplinkProbes.fileName) { words.append("the uplinks' probes written") }
-        if content.contains(EnvoyDocument.limitsFile) { words.append("Envoy's limits written") }
+        if content.contains(EnvoyPath.limits) { words.append("Envoy's limits written") }
         let folders = [("sds/", "secrets"), ("tls/", "TLS files")]
         for (folder, name) in folders {
             let count = content.count { $0.hasPrefix(folder) }

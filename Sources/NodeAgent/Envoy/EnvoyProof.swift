@@ -1,3 +1,4 @@
+import EnvoyConfig
 import NetworkTypes
 import NodeDocument
 import Sodium
@@ -6,7 +7,7 @@ import Sodium
 struct EnvoyProof {
     let host: Host
     let folder: EnvoyFolder
-    let document: EnvoyDocument
+    let configuration: EnvoyConfiguration
     let facts: EnvoyHost
 
     /// Runs of Envoy that the search for what is bad may take, some 70 ms each; what is not cleared by then is left for the next apply.
@@ -19,11 +20,11 @@ struct EnvoyProof {
     /// - Returns: the least that Envoy refuses, with its words.
     /// - Throws: `AgentError` of kind `envoyRejected` when it refuses even a configuration without listener, cluster and secret.
     func refused(
-        _ listeners: [EnvoyListener], former: EnvoyDocument?, unproven: Set<String>, unprovenBindings: Set<String>,
+        _ listeners: [EnvoyListener], former: EnvoyConfiguration?, unproven: Set<String>, unprovenBindings: Set<String>,
         alsoBootstrap: Bool
     ) throws(AgentError) -> EnvoyRefusals {
         var parts = ProofPart.parts(
-            of: document, listeners, former: former, unproven: unproven, unprovenBindings: unprovenBindings,
+            of: configuration, listeners, former: former, unproven: unproven, unprovenBindings: unprovenBindings,
             listenersPerPart: facts.listenersPerProof)
         if parts.isEmpty && alsoBootstrap { parts = [ProofPart()] }
         var refusals = EnvoyRefusals()
@@ -47,9 +48,9 @@ struct EnvoyProof {
     ) throws(AgentError) {
         var part = part
         var complaint = complaint
-        if let base = try self.complaint(about: part.resources(of: Set(part.bindings))) {
+        if let base = try self.complaint(about: ProofPart(bindings: part.bindings)) {
             let bad = try least(of: part.bindings, base, &runs) { names throws(AgentError) in
-                try self.complaint(about: part.resources(of: Set(names)))
+                try self.complaint(about: ProofPart(bindings: names))
             }
             for (name, refusal) in bad { refusals.bindings[name] = refusal }
             part = part.without(Set(bad.map { $0.0 }))
@@ -103,9 +104,9 @@ struct EnvoyProof {
     private func complaint(about part: ProofPart) throws(AgentError) -> String? {
         let path = "\(folder.staging)/\(EnvoyLayout.validation)"
         try removeFile(path)
-        let text = document.validationBootstrap(
-            on: facts, listeners: part.listeners, clusters: part.clusters, secrets: part.secrets)
-        try writeNewFile(path, Array(text.utf8), .secretFile)
+        let bootstrap = configuration.validationBootstrap(
+            on: facts, listeners: part.listeners, bindings: part.bindings.compactMap(configuration.binding))
+        try writeNewFile(path, Array(bootstrap.text.utf8), .secretFile)
         let result = try host.run(
             Command(
                 host.paths.envoyLink + "/envoy",
@@ -128,86 +129,49 @@ struct EnvoyProof {
     }
 
     /// What tells whether a listener is the one that was refused before.
-    static func hash(_ listener: EnvoyListener, version: String) -> SHA256Digest {
-        SHA256.digest(of: "\(version)\n\(listener.address?.description ?? "")\n\(listener.json)\n\(listener.dualStackJSON ?? "")")
+    static func hash(_ listener: EnvoyListener, of configuration: EnvoyConfiguration, on host: EnvoyHost) -> SHA256Digest {
+        SHA256.digest(of: "\(configuration.envoy.release.version)\n\(configuration.resource(listener, on: host).text)")
     }
 }
 
 /// What one run of `envoy --mode validate` looks at.
 struct ProofPart: Hashable {
     var listeners: [EnvoyListener] = []
-    var clusters: [EnvoyResource] = []
-    var secrets: [EnvoyResource] = []
+    /// Whose clusters and secrets it looks at, by name.
+    var bindings: [String] = []
 
-    /// Whose clusters and secrets these are, sorted.
-    var bindings: [String] {
-        Set(clusters.map(\.name)).union(secrets.map { EnvoyDocument.binding(ofSecret: $0.name) }).sorted()
-    }
-
-    /// Those clusters and secrets, and no listener.
-    func resources(of names: Set<String>) -> ProofPart {
-        ProofPart(
-            clusters: clusters.filter { names.contains($0.name) },
-            secrets: secrets.filter { names.contains(EnvoyDocument.binding(ofSecret: $0.name)) })
-    }
-
-    func with(_ listeners: [EnvoyListener]) -> ProofPart {
-        var part = self
-        part.listeners = listeners
-        return part
-    }
+    func with(_ listeners: [EnvoyListener]) -> ProofPart { ProofPart(listeners: listeners, bindings: bindings) }
 
     func without(_ names: Set<String>) -> ProofPart {
-        resources(of: Set(bindings).subtracting(names)).with(listeners.compactMap { $0.without(names) })
+        ProofPart(listeners: listeners.compactMap { $0.without(names) }, bindings: bindings.filter { !names.contains($0) })
     }
 
-    /// What of `document` an Envoy of its version has not seen yet, so many listeners at a time, each with its clusters and secrets.
+    /// What of `configuration` an Envoy of its version has not seen yet, so many listeners at a time, each with its clusters and secrets.
+    /// - Parameter former: what this same build showed it; nil for nothing.
     static func parts(
-        of document: EnvoyDocument, _ listeners: [EnvoyListener], former: EnvoyDocument?, unproven: Set<String>,
+        of configuration: EnvoyConfiguration, _ listeners: [EnvoyListener], former: EnvoyConfiguration?, unproven: Set<String>,
         unprovenBindings: Set<String> = [], listenersPerPart: Int
     ) -> [ProofPart] {
-        let former = former?.release.version == document.release.version ? former : nil
-        let formerListeners = byName(former?.listeners ?? [], \.name)
-        let formerClusters = byName(former?.clusters ?? [], \.name)
-        let formerSecrets = byName(former?.secrets ?? [], \.name)
-        let formerFiles = Set((former?.tlsFiles ?? []).map(\.name))
-        // A file is named after its content.
-        let newFiles = document.tlsFiles.map(\.name).filter { !formerFiles.contains($0) }
-        let newClusters = document.clusters.filter { formerClusters[$0.name] != $0 || unprovenBindings.contains($0.name) }
-        let newSecrets = document.secrets.filter { secret in
-            formerSecrets[secret.name] != secret || unprovenBindings.contains(EnvoyDocument.binding(ofSecret: secret.name))
-                || newFiles.contains { secret.json.contains("/\($0)\"") }
-        }
-        let changed = Set(newClusters.map(\.name)).union(newSecrets.map { EnvoyDocument.binding(ofSecret: $0.name) })
+        let former = former?.envoy.release.version == configuration.envoy.release.version ? former : nil
+        let isSameBridge = former?.envoy.bridge == configuration.envoy.bridge
+        let known = Set(former?.listeners ?? [])
+        let changed = Set(
+            configuration.envoy.bindings.lazy.filter { former?.binding($0.name) != $0 || unprovenBindings.contains($0.name) }.map(
+                \.name))
         let news = listeners.filter { listener in
-            formerListeners[listener.name] != listener || unproven.contains(listener.name)
+            !known.contains(listener) || unproven.contains(listener.name) || (listener.isBridge && !isSameBridge)
                 || listener.bindings.contains(where: changed.contains)
         }
         var parts: [ProofPart] = []
-        let clusters = byName(document.clusters, \.name)
-        var secretsOf: [String: [EnvoyResource]] = [:]
-        for secret in document.secrets { secretsOf[EnvoyDocument.binding(ofSecret: secret.name), default: []].append(secret) }
         for start in stride(from: 0, to: news.count, by: listenersPerPart) {
             let some = Array(news[start..<min(start + listenersPerPart, news.count)])
-            let names = Set(some.flatMap(\.bindings)).sorted()
-            parts.append(
-                ProofPart(
-                    listeners: some, clusters: names.compactMap { clusters[$0] }, secrets: names.flatMap { secretsOf[$0] ?? [] }))
+            parts.append(ProofPart(listeners: some, bindings: Set(some.flatMap(\.bindings)).sorted()))
         }
         // What no listener in sight uses counts too, for Envoy reads it.
-        let used = Set(news.flatMap(\.bindings))
-        let restClusters = newClusters.filter { !used.contains($0.name) }
-        let restSecrets = newSecrets.filter { !used.contains(EnvoyDocument.binding(ofSecret: $0.name)) }
-        for start in stride(from: 0, to: max(restClusters.count, restSecrets.count), by: listenersPerPart) {
-            parts.append(
-                ProofPart(
-                    clusters: Array(restClusters.dropFirst(start).prefix(listenersPerPart)),
-                    secrets: Array(restSecrets.dropFirst(start).prefix(listenersPerPart))))
+        let rest = changed.subtracting(news.flatMap(\.bindings)).sorted()
+        for start in stride(from: 0, to: rest.count, by: listenersPerPart) {
+            parts.append(ProofPart(bindings: Array(rest[start...].prefix(listenersPerPart))))
         }
         return parts
-    }
-
-    private static func byName<Value>(_ values: [Value], _ name: (Value) -> String) -> [String: Value] {
-        Dictionary(values.map { (name($0), $0) }, uniquingKeysWith: { first, _ in first })
     }
 }

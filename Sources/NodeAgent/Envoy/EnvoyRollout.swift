@@ -1,16 +1,19 @@
+import EnvoyConfig
 import Glibc
 import NetworkTypes
 import NodeDocument
 import Sodium
 
-/// Brings Envoy to the document's configuration: stage, prove, swap, read Envoy's answer, and back when it refused.
+/// Brings Envoy to a configuration: stage, prove, swap, read Envoy's answer, and back when it refused.
 struct EnvoyRollout {
     let host: Host
     let folder: EnvoyFolder
     /// What is brought about: as it was given, but for the bindings that Envoy refuses.
-    private(set) var document: EnvoyDocument
+    private(set) var configuration: EnvoyConfiguration
     /// That was in force until now; nil for none.
-    let former: EnvoyDocument?
+    let former: EnvoyConfiguration?
+    /// Whether this same build showed it to Envoy.
+    let isFormerProven: Bool
     let facts: EnvoyHost
     /// Envoy's unit as systemd sees it; nil when it does not know it.
     let unit: UnitState?
@@ -45,17 +48,16 @@ struct EnvoyRollout {
         defer { _ = try? removeTree(folder.staging) }
         var outcome = Outcome()
         var omitted = omitted
-        let given = document
+        let given = configuration
         var hopeless = Set(state.value.leftOutBindings)
         let knownBindings = state.value.refusedBindings
         state.value.refusedBindings = knownBindings.filter { $1.hash == given.hash(ofBinding: $0) }
         outcome.refusedBindings = state.value.refusedBindings.mapValues { EnvoyRefusal(message: $0.message) }
-        (document, outcome.keptBindings) = given.leavingOut(
-            Set(outcome.refusedBindings.keys), former: former, hopeless: hopeless)
+        leaveOut(of: given, &outcome, hopeless)
         let known = state.value.refusedListeners
         state.value.refusedListeners = [:]
-        for listener in document.listeners {
-            guard let past = known[listener.name], past.hash == EnvoyProof.hash(listener, version: document.release.version)
+        for listener in configuration.listeners {
+            guard let past = known[listener.name], past.hash == EnvoyProof.hash(listener, of: configuration, on: facts)
             else { continue }
             state.value.refusedListeners[listener.name] = past
             outcome.rejected[listener.name] = EnvoyRefusal(message: past.message)
@@ -64,7 +66,7 @@ struct EnvoyRollout {
         if try folder.prepare() { outcome.changes.append("Envoy's folders made or their access set") }
         // A listener that cannot be bound shows only when Envoy tries; then the others go on without it.
         for _ in 0..<5 {
-            let wanted = EnvoyFileSet(document, on: facts, leavingOut: omitted)
+            let wanted = try EnvoyFileSet(configuration, on: facts, leavingOut: omitted)
             guard let refusals = try round(wanted, &outcome, &state) else {
                 finish(&outcome, given, &state)
                 return outcome
@@ -74,8 +76,7 @@ struct EnvoyRollout {
             // Who is refused again with the former secrets has nothing left to go on with.
             hopeless.formUnion(outcome.keptBindings.intersection(refusals.bindings.keys))
             outcome.refusedBindings.merge(refusals.bindings) { first, _ in first }
-            (document, outcome.keptBindings) = given.leavingOut(
-                Set(outcome.refusedBindings.keys), former: former, hopeless: hopeless)
+            leaveOut(of: given, &outcome, hopeless)
         }
         throw AgentError(
             .envoyRejected,
@@ -83,17 +84,20 @@ struct EnvoyRollout {
                 + "nothing more was tried")
     }
 
+    /// Leaves out, or gives their former certificates to, the bindings that Envoy refuses.
+    private mutating func leaveOut(of given: EnvoyConfiguration, _ outcome: inout Outcome, _ hopeless: Set<String>) {
+        let refused = Set(outcome.refusedBindings.keys)
+        if refused.isEmpty { return }
+        let (envoy, kept) = given.envoy.leavingOut(refused, former: former?.envoy, hopeless: hopeless)
+        configuration = given.with(envoy)
+        outcome.keptBindings = kept
+    }
+
     /// - Returns: what to leave out in the next round; nil when Envoy took this one.
     private func round(
         _ everything: EnvoyFileSet, _ outcome: inout Outcome, _ state: inout StateFile
     ) throws(AgentError) -> EnvoyRefusals? {
         var wanted = everything
-        // What our own table of Envoy's fields lacks costs no other binding either.
-        if !wanted.unknownClusters.isEmpty || !wanted.unknownListeners.isEmpty {
-            return EnvoyRefusals(
-                listeners: wanted.unknownListeners.mapValues { EnvoyRefusal(message: $0) },
-                bindings: wanted.unknownClusters.mapValues { EnvoyRefusal(message: $0) })
-        }
         let (current, wrongAccess) = try folder.read()
         if !wrongAccess.isEmpty {
             try folder.repairAccess(wrongAccess)
@@ -109,13 +113,13 @@ struct EnvoyRollout {
         if !changes.isEmpty {
             try folder.stage(wanted.files, changed: Self.changedPaths(changes))
             if changes.needsProof {
-                let proof = EnvoyProof(host: host, folder: folder, document: document, facts: facts)
+                let proof = EnvoyProof(host: host, folder: folder, configuration: configuration, facts: facts)
                 let refused = try proof.refused(
-                    wanted.listeners, former: former, unproven: Set(state.value.leftOut),
+                    wanted.listeners, former: isFormerProven ? former : nil, unproven: Set(state.value.leftOut),
                     unprovenBindings: Set(state.value.leftOutBindings), alsoBootstrap: changes.bootstrap)
                 for listener in wanted.listeners {
                     guard let refusal = refused.listeners[listener.name], refusal.isProven else { continue }
-                    let hash = EnvoyProof.hash(listener, version: document.release.version)
+                    let hash = EnvoyProof.hash(listener, of: configuration, on: facts)
                     state.value.refusedListeners[listener.name] = RefusedListener(hash: hash, message: refusal.message)
                 }
                 if !refused.isEmpty { return refused }
@@ -170,7 +174,7 @@ struct EnvoyRollout {
         for path in changes.content { try folder.publish(path) }
         if changes.bootstrap { try folder.publish(EnvoyLayout.bootstrap) }
         let both =
-            isLive && changes.clusters && changes.listeners ? EnvoyFileSet.clustersOfBoth(former, document, on: facts) : nil
+            isLive && changes.clusters && changes.listeners ? try EnvoyFileSet.clustersOfBoth(former, configuration) : nil
         if changes.clusters {
             if let both {
                 try folder.publish(both.bytes, as: EnvoyLayout.clusters)
@@ -258,7 +262,7 @@ struct EnvoyRollout {
             outcome.changes.append("Envoy started")
         case .restart(let reason):
             let how = try EnvoyRestart(host: host, unit: unit).run()
-            outcome.restart = "\(how.words(drainSeconds: document.drainSeconds)) The cause: \(reason)."
+            outcome.restart = "\(how.words(drainSeconds: configuration.envoy.drainSeconds)) The cause: \(reason)."
             outcome.changes.append("Envoy restarted (\(how.kind.rawValue)): \(reason)")
         }
         outcome.didLaunch = true

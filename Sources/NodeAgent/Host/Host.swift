@@ -1,3 +1,4 @@
+public import EnvoyConfig
 public import Logging
 public import NetworkTypes
 public import NodeDocument

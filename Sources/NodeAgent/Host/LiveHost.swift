@@ -1,4 +1,5 @@
 import CLinuxHeaders
+import EnvoyConfig
 import Glibc
 import HostNetwork
 public import Logging

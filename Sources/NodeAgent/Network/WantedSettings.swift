@@ -1,3 +1,4 @@
+import EnvoyConfig
 import NetworkTypes
 import NodeDocument
 
@@ -30,13 +31,13 @@ struct WantedSettings: Hashable, Sendable {
             values["net.core.wmem_max"] = .atLeast(bytes)
         }
         // Envoy aborts when it gets no inotify instance; the kernel's default is 128 for each user (inotify(7)).
-        values["fs.inotify.max_user_instances"] = .atLeast(content.envoy.inotifyInstances + 32)
+        values["fs.inotify.max_user_instances"] = .atLeast(EnvoyConfiguration(content).inotifyInstances + 32)
         values["net.ipv4.ip_local_port_range"] = .spanning(Self.localPorts)
         // Envoy is the side that closes: after half a minute of new connections its ports wait out TIME_WAIT, and each connect(2) searches
         // among them, 150 to 250 a second in place of 1,700. The kernel tells old segments by their timestamps (RFC 6191).
         values["net.ipv4.tcp_tw_reuse"] = .exactly(1)
         // No outgoing connection may sit on a port that is, or will be, a listener's.
-        let ports = content.envoy.listeners.map { Int($0.port.number) } + [Int(content.wireGuard.listenPort.number)]
+        let ports = content.listeners.map { Int($0.port.number) } + [Int(content.wireGuard.listenPort.number)]
         values["net.ipv4.ip_local_reserved_ports"] = .including(portRanges(ports.filter(Self.localPorts.contains)))
         disablesOffloads = content.host.disableNicOffloads
     }

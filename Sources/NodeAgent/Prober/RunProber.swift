@@ -1,4 +1,5 @@
 import CLinuxHeaders
+import EnvoyConfig
 import Glibc
 import Logging
 import NetworkTypes
@@ -52,7 +53,8 @@ public struct RunProber {
         self.logger = logger
         watch = UplinkWatch(
             UplinkProbes(
-                intervalMilliseconds: 1000, timeoutMilliseconds: 2000, unhealthyThreshold: 2, uplinks: [], tunnelPorts: [:]),
+                probing: UplinkProbing(intervalMilliseconds: 1000, timeoutMilliseconds: 2000, unhealthyThreshold: 2), uplinks: [],
+                tunnelPorts: [:]),
             now: 0)
     }
 
@@ -66,7 +68,7 @@ public struct RunProber {
                 .system, "there is no \(UplinkProbes.fileName) in this folder: it is to be run by edge-agent run-envoy")
         }
         watch = UplinkWatch(probes, now: milliseconds())
-        listeners = (try listen(EnvoyDocument.discoverySocket), try listen(EnvoyDocument.resourceSocket))
+        listeners = (try listen(EnvoyPath.discoverySocket), try listen(EnvoyPath.resourceSocket))
         folderWatch = inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC))
         if folderWatch >= 0 { inotify_add_watch(folderWatch, ".", UInt32(IN_MOVED_TO)) }
         while true {

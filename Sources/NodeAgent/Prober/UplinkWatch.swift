@@ -1,3 +1,4 @@
+import EnvoyConfig
 import NetworkTypes
 import NodeDocument
 
@@ -133,7 +134,7 @@ struct UplinkWatch {
         lookWhoStarves(now)
         for index in uplinks.indices {
             for (id, begun) in uplinks[index].flights.sorted(by: { $0.key < $1.key })
-            where now - begun >= Int64(probes.timeoutMilliseconds) {
+            where now - begun >= Int64(probes.probing.timeoutMilliseconds) {
                 uplinks[index].flights[id] = nil
                 actions.append(.drop(id: id))
                 fail(index, isRefusal: false)
@@ -146,7 +147,7 @@ struct UplinkWatch {
         }
         if !isPrimed {
             let isHeard = uplinks.allSatisfy { $0.health != .unknown && ($0.health != .healthy || $0.isKnown) }
-            if isHeard || now - begun >= Int64(probes.timeoutMilliseconds) + Self.fetchInterval {
+            if isHeard || now - begun >= Int64(probes.probing.timeoutMilliseconds) + Self.fetchInterval {
                 isPrimed = true
                 change()
             }
@@ -159,7 +160,7 @@ struct UplinkWatch {
         var next = now + 1000
         for uplink in uplinks {
             next = min(next, due(uplink, now))
-            for begun in uplink.flights.values { next = min(next, begun + Int64(probes.timeoutMilliseconds)) }
+            for begun in uplink.flights.values { next = min(next, begun + Int64(probes.probing.timeoutMilliseconds)) }
         }
         return max(next, now + 1)
     }
@@ -204,8 +205,8 @@ struct UplinkWatch {
         uplinks[index].failures += 1
         uplinks[index].refusals = isRefusal ? uplinks[index].refusals + 1 : 0
         let isOut =
-            uplinks[index].refusals >= probes.unhealthyThreshold
-            || uplinks[index].failures >= max(probes.unhealthyThreshold, Self.silence)
+            uplinks[index].refusals >= probes.probing.unhealthyThreshold
+            || uplinks[index].failures >= max(probes.probing.unhealthyThreshold, Self.silence)
         switch uplinks[index].health {
         case .unknown: become(index, .silent)
         case .healthy, .notReady: if isOut { become(index, .silent) }
@@ -249,7 +250,7 @@ struct UplinkWatch {
 
     private func due(_ uplink: Uplink, _ now: Int64) -> Int64 {
         guard let last = uplink.probedAt else { return now }
-        let interval = Int64(probes.intervalMilliseconds)
+        let interval = Int64(probes.probing.intervalMilliseconds)
         if isEager(now) { return last + min(Self.eager, interval) }
         switch uplink.health {
         case .unknown, .notReady, .silent: return last + min(Self.away, interval)

@@ -1,3 +1,4 @@
+import EnvoyConfig
 import HostNetwork
 import NodeDocument
 
@@ -17,7 +18,7 @@ struct UnitSettings: Hashable, Sendable {
 
     /// - Parameter openFilesLimit: the kernel's `fs.nr_open`; systemd refuses to start what wants more.
     /// - Parameter workers: Envoy's worker threads.
-    init(paths: HostPaths, envoy: EnvoyDocument, openFilesLimit: Int, workers: Int = 1) {
+    init(paths: HostPaths, envoy: RelayEnvoy, openFilesLimit: Int, workers: Int = 1) {
         self.paths = paths
         openFiles = Self.openFiles(maxConnections: envoy.maxConnections, workers: workers, limit: openFilesLimit)
         drainSeconds = envoy.drainSeconds

@@ -1,5 +1,4 @@
 import EdgeAPI
-import EnvoyConfig
 import Fixtures
 import NetworkTypes
 import NodeDocument

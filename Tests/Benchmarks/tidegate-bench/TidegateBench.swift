@@ -22,7 +22,10 @@ struct TidegateBench {
         let plan = makePlan(one)
         try reportHostileReports(to: makePlan(try mixedInput(bindings: 10)).relay)
 
-        report("hashing the relay's part of 10,000 bindings", try median { _ = try plan.relay.digest() }, unit: "s", limit: nil)
+        let digest = try median { _ = try plan.relay.digest() }
+        report("hashing the relay's part of 10,000 bindings", digest * 1000, unit: "ms", limit: 30)
+        let megabytes = Double(try DocumentJSON.encode(plan.relay).count) / 1e6
+        report("the relay's document of 10,000 bindings", megabytes, unit: "MB", limit: 3)
     }
 
     /// A plan with conflicts would be a plan of less.

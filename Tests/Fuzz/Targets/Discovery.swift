@@ -18,15 +18,6 @@ import NodeDocument
     } catch {
         requirePrintable(error.reason)
     }
-    for type in [EnvoyMessage.cluster, .listener] {
-        do throws(MalformedMessage) {
-            let bytes = try EnvoyEncoder.encode(String(decoding: input, as: UTF8.self), as: type)
-            var reader = ProtobufReader(bytes[...])
-            while required("what was written is a message", { () throws(MalformedMessage) in try .some(reader.next()) }) != nil {}
-        } catch {
-            _ = printable(error.reason, limit: 400)
-        }
-    }
     if let word = try? DocumentJSON.decode(UplinkWord.self, from: input) {
         let starved = word.starved(["web", "dns"])
         require(starved.allSatisfy { name in !word.uplinks.contains { $0.serves(name) } }, "who is served does not starve")

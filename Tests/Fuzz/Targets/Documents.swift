@@ -27,17 +27,19 @@ import Sodium
         return
     }
     requireSame(document)
-    let envoy = document.content.envoy
+    let configuration = EnvoyConfiguration(document.content)
     let host = EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30)
-    let files = envoy.files(on: host) + [envoy.bootstrapFile(on: host)]
+    let files = configuration.files(on: host) + [configuration.bootstrapFile(on: host)]
     require(Set(files.map(\.path)).count == files.count, "no two files have one path")
     for file in files {
         let parts = file.path.split(separator: "/", omittingEmptySubsequences: false)
         require(parts.count <= 2 && parts.allSatisfy { !$0.isEmpty && !$0.hasPrefix(".") }, "\(file.path) stays in its folder")
         require(file.path.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }, "\(file.path) is plain")
     }
-    _ = envoy.validationBootstrap(on: host, listeners: envoy.listeners, secrets: envoy.secrets)
-    _ = envoy.inotifyInstances
+    _ = configuration.validationBootstrap(on: host, listeners: configuration.listeners, bindings: configuration.bindings).text
+    _ = required("whatever is rendered can be told to Envoy") { () throws(AgentError) in
+        try EnvoyFileSet(configuration, on: host)
+    }
 }
 
 private func requireSame<Value: Codable & Equatable>(_ value: Value) {
@@ -95,7 +97,7 @@ private func requireBounded(_ report: AgentReport) {
     }
     require(report.changes.count <= 33 && report.drift.count <= 33 && report.problems.count <= 32, "the lists are short")
     let relay = planned.plan.relay
-    require(report.listeners.count <= relay.envoy.listeners.count, "only listeners that are there")
+    require(report.listeners.count <= relay.listeners.count, "only listeners that are there")
     require(report.peers.count <= relay.wireGuard.peers.count, "only uplinks that are there")
     for peer in report.peers {
         for age in [peer.handshakeAge, peer.uplink?.handshakeAge] {

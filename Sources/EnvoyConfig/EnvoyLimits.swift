@@ -1,4 +1,5 @@
 import NetworkTypes
+import NodeDocument
 
 /// What each port and each binding may hold at most, so that one that is attacked takes nothing from the others.
 ///
@@ -39,53 +40,62 @@ extension EnvoyHost {
     }
 }
 
-extension EnvoyDocument {
-    /// The layer of Envoy's runtime that `limits.json` fills; its place is told in the bootstrap.
-    static let limitsName = "limits"
-    public static let limitsFile = "limits.json"
+/// The layer of Envoy's runtime that `limits.json` fills.
+private let limitsName = "limits"
 
-    /// A member of the bootstrap.
-    static let limitsSource = """
-        "layered_runtime":{"layers":[{"name":"\(limitsName)","rtds_layer":{"name":"\(limitsName)","rtds_config":\
-        {"path_config_source":{"path":"./\(limitsFile)"},"resource_api_version":"V3"}}}]}
-        """
+/// The layer's place, a member of the bootstrap.
+let limitsSource: JSON = [
+    "layers": [
+        [
+            "name": .string(limitsName),
+            "rtds_layer": [
+                "name": .string(limitsName),
+                "rtds_config": ["path_config_source": ["path": .string("./\(EnvoyPath.limits)")], "resource_api_version": "V3"],
+            ],
+        ]
+    ]
+]
 
+extension EnvoyConfiguration {
     /// Connections to the bridge at once: an uplink's Prometheus keeps one, and people look too.
-    var bridgeConnections: Int { 8 + 2 * (probes?.uplinks.count ?? 0) }
+    var bridgeConnections: Int { 8 + 2 * relay.peers.count }
 
     /// Files that the bridge takes: each connection's own, and both ends of one to the admin interface.
-    var bridgeFiles: Int { listeners.contains { $0.bindings.isEmpty } ? 3 * bridgeConnections : 0 }
+    var bridgeFiles: Int { envoy.bridge == .off ? 0 : 3 * bridgeConnections }
 
-    /// The file of all limits. A listener that cannot be served now keeps its part.
-    func limits(on host: EnvoyHost) -> EnvoyFile {
-        let tcp = listeners.filter { $0.protocol == .tcp && !$0.bindings.isEmpty }
-        let udp = listeners.filter { $0.protocol == .udp }
-        let ofListener = host.connectionsOfOneListener(of: tcp.count, atMost: maxConnections)
-        let ofSession = host.sessionsOfOneBinding(of: udp.count, atMost: maxConnections)
+    /// All limits, a DiscoveryResponse. A listener that cannot be served now keeps its part.
+    func limits(on host: EnvoyHost) -> JSON {
+        let tcp = listeners.lazy.filter { $0.protocol == .tcp && !$0.isBridge }.count
+        let udp = listeners.lazy.filter { $0.protocol == .udp }.count
+        let most = envoy.maxConnections
+        let ofListener = host.connectionsOfOneListener(of: tcp, atMost: most)
+        let ofSession = host.sessionsOfOneBinding(of: udp, atMost: most)
+        var limits: [JSON.Member] = []
+        func limit(_ key: String, _ value: Int) { limits.append(JSON.Member(key: key, value: .integer(value))) }
         // The runtime's key of `tcp_listener_impl.cc`. A monitor of the overload manager would be the newer way, and stands in the bootstrap.
-        var limits: [(key: String, value: Int)] = [
-            ("overload.global_downstream_max_connections", host.connections(atMost: maxConnections))
-        ]
+        limit("overload.global_downstream_max_connections", host.connections(atMost: most))
         for listener in listeners {
             if listener.protocol == .udp {
-                limits += listener.bindings.map { ("circuit_breakers.\($0).default.max_connections", ofSession) }
+                for name in listener.bindings { limit("circuit_breakers.\(name).default.max_connections", ofSession) }
             } else {
-                let most = listener.bindings.isEmpty ? bridgeConnections : ofListener
-                limits.append(("envoy.resource_limits.listener.\(listener.name).connection_limit", most))
+                limit(
+                    "envoy.resource_limits.listener.\(listener.name).connection_limit",
+                    listener.isBridge ? bridgeConnections : ofListener)
                 // Those that share a port by hostname share its connections too.
                 guard listener.bindings.count > 1 else { continue }
                 let share = max(ofListener / 2, min(ofListener, 32))
-                limits += listener.bindings.map { ("circuit_breakers.\($0).default.max_connections", share) }
+                for name in listener.bindings { limit("circuit_breakers.\(name).default.max_connections", share) }
             }
         }
         // In percent; Envoy's `outlier_detection_impl.h` has the key.
-        if probes?.uplinks.count == 1 { limits.append(("outlier_detection.enforcing_consecutive_local_origin_failure", 0)) }
-        let layer = limits.map { "\"\($0.key)\":\($0.value)" }.joined(separator: ",")
-        return EnvoyFile(
-            path: Self.limitsFile, kind: .limits,
-            contents: """
-                {"resources":[{"@type":"type.googleapis.com/envoy.service.runtime.v3.Runtime","layer":{\(layer)},\
-                "name":"\(Self.limitsName)"}]}
-                """)
+        if relay.peers.count == 1 { limit("outlier_detection.enforcing_consecutive_local_origin_failure", 0) }
+        return [
+            "resources": [
+                [
+                    "@type": "type.googleapis.com/envoy.service.runtime.v3.Runtime", "layer": .object(limits),
+                    "name": .string(limitsName),
+                ]
+            ]
+        ]
     }
 }

@@ -1,27 +1,15 @@
 import NetworkTypes
+import NodeDocument
 import Testing
 
-@testable import NodeDocument
+@testable import EnvoyConfig
 
 @Suite struct EnvoyCapacityTests {
-    private func document(tcp: Int, udp: Int = 0) throws -> EnvoyDocument {
-        var listeners = [
-            EnvoyListener(name: "bridge", protocol: .tcp, port: try Port(40600), bindings: [], json: "{\"name\":\"bridge\"}")
-        ]
-        var clusters: [EnvoyResource] = []
-        for index in 0..<tcp + udp {
-            let port = try Port(1000 + index)
-            let isTCP = index < tcp
-            listeners.append(
-                EnvoyListener(
-                    name: .init(EnvoyListener.conventionalName(isTCP ? .tcp : .udp, port)), protocol: isTCP ? .tcp : .udp,
-                    port: port,
-                    bindings: ["b\(index)"], json: "{\"name\":\"b\"}"))
-            clusters.append(EnvoyResource(name: "b\(index)", json: "{\"name\":\"b\(index)\"}"))
+    private func configuration(tcp: Int, udp: Int = 0) throws -> EnvoyConfiguration {
+        let bindings = try (0..<tcp + udp).map { index in
+            index < tcp ? try Example.tcp("b\(index)", 1000 + index) : try Example.udp("b\(index)", 1000 + index)
         }
-        return EnvoyDocument(
-            release: EnvoyRelease(version: "1.40.0", sha256: nil, url: nil), bootstrap: "{\"a\":1}", listeners: listeners,
-            clusters: clusters, probes: nil, secrets: [], tlsFiles: [], maxConnections: 32768, drainSeconds: 60)
+        return try Example.configuration(bindings, uplinks: [])
     }
 
     /// Files, workers, TCP and UDP bindings; then the listeners served beside the bridge, and the connections.
@@ -33,14 +21,14 @@ import Testing
     ])
     func whatFitsIsServed(_ files: Int, _ workers: Int, _ tcp: Int, _ udp: Int, _ served: Int, _ connections: Int) throws {
         let host = EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30, openFiles: files, workers: workers)
-        let all = try document(tcp: tcp, udp: udp)
+        let all = try configuration(tcp: tcp, udp: udp)
         let result = all.fitting(host)
-        #expect(result.document.listeners.count + result.left.count == all.listeners.count)
-        #expect(result.document.listeners.filter { $0.name != "bridge" }.count == served)
-        #expect(result.host.connections(atMost: all.maxConnections) == connections)
-        #expect(result.document.clusters.count == served, "what nobody uses opens no file")
-        let standing = result.document.standingFiles(on: result.host)
-        let sessions = result.host.udpSessions(atMost: all.maxConnections)
+        #expect(result.configuration.listeners.count + result.left.count == all.listeners.count)
+        #expect(result.configuration.listeners.filter { $0.name != "bridge" }.count == served)
+        #expect(result.host.connections(atMost: all.envoy.maxConnections) == connections)
+        #expect(result.configuration.bindings.count == served, "what nobody uses opens no file")
+        let standing = result.configuration.standingFiles(on: result.host)
+        let sessions = result.host.udpSessions(atMost: all.envoy.maxConnections)
         // With what UDP bindings that come may add to what is held.
         if served > 0 { #expect(standing + 2 * connections + sessions * 7 / 4 <= files) }
     }
@@ -50,12 +38,12 @@ import Testing
     func attackedBindingsLeaveRoom(_ files: Int, _ ports: Int) throws {
         for count in [1, 2, 3, 4, 5, 100, 1000] {
             let host = EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30, openFiles: files, workers: 2, localPorts: ports)
-            let fitting = try document(tcp: 1, udp: count).fitting(host)
+            let fitting = try configuration(tcp: 1, udp: count).fitting(host)
             let one = fitting.host.sessionsOfOneBinding(of: count, atMost: 32768)
             let all = one * count
             #expect(all <= ports / 2 || one == 1, "two Envoys of a hot restart share the ports")
             let connections = fitting.host.connections(atMost: 32768)
-            #expect(fitting.document.standingFiles(on: fitting.host) + 2 * connections + all <= files)
+            #expect(fitting.configuration.standingFiles(on: fitting.host) + 2 * connections + all <= files)
             // Of TCP ports, the one that is attacked leaves the others what it does not have.
             #expect(fitting.host.connectionsOfOneListener(of: 2, atMost: 200) == 100)
             #expect(fitting.host.connectionsOfOneListener(of: 5000, atMost: 32768) <= connections / 3)
@@ -65,8 +53,8 @@ import Testing
     @Test func whoIsServedStays() throws {
         let host = EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30, openFiles: 4096, workers: 2)
         let served = Set((4000..<4500).map { "tcp-\($0)" })
-        let result = try document(tcp: 5000).fitting(host, served: served)
-        let kept = Set(result.document.listeners.map(\.name))
+        let result = try configuration(tcp: 5000).fitting(host, served: served)
+        let kept = Set(result.configuration.listeners.map(\.name))
         #expect(served.isSubset(of: kept) && kept.contains("bridge"))
         #expect(result.left.first == "tcp-1957")
     }
@@ -74,7 +62,7 @@ import Testing
     /// Each change tells Envoy of new limits for all.
     @Test func oneMoreBindingSeldomChangesTheConnections() throws {
         let host = EnvoyHost(hasIPv6: true, memoryBytes: 1 << 30, openFiles: 8192, workers: 2)
-        let seen = try (0..<40).map { try document(tcp: $0 * 50).fitting(host).host.connections(atMost: 32768) }
+        let seen = try (0..<40).map { try configuration(tcp: $0 * 50).fitting(host).host.connections(atMost: 32768) }
         #expect(Set(seen).count <= 3)
     }
 

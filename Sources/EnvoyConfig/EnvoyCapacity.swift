@@ -1,3 +1,6 @@
+import NetworkTypes
+import NodeDocument
+
 /// How the files that a host lets Envoy open are shared out between listeners and connections.
 extension EnvoyHost {
     /// Logs, event loops, the admin interface, hot restart, and some to spare.
@@ -21,50 +24,40 @@ extension EnvoyHost {
     public var listenersPerProof: Int { max(1, min(500, (childFiles - 64) / 4)) }
 }
 
-extension EnvoyDocument {
+extension EnvoyConfiguration {
     /// Files that Envoy keeps open for this configuration, connections aside.
     public func standingFiles(on host: EnvoyHost) -> Int {
         EnvoyHost.otherFiles + bridgeFiles + inotifyInstances + listeners.count * host.workers
     }
 
-    /// The document with as many listeners as the host has files for, and what only the others need left out.
+    /// The configuration with as many listeners as the host has files for, and what only the others need left out.
     /// - Parameter served: listeners that come first, for people use them already.
-    /// - Returns: `host`: with the document's standing files; `left`: the names of the listeners left out, in the document's order.
+    /// - Returns: `host`: with the configuration's standing files; `left`: the names of the listeners left out, in their order.
     public func fitting(
         _ host: EnvoyHost, served: Set<String> = []
-    ) -> (document: EnvoyDocument, host: EnvoyHost, left: [String]) {
+    ) -> (configuration: EnvoyConfiguration, host: EnvoyHost, left: [String]) {
         var host = host
         host.standingFiles = standingFiles(on: host)
         guard host.standingFiles > host.reservedFiles else { return (self, host, []) }
-        var secretsOf: [String: Int] = [:]
-        for secret in secrets { secretsOf[Self.binding(ofSecret: secret.name), default: 0] += 1 }
         // The bridge is Tidegate's own eye on Envoy.
-        func rank(_ listener: EnvoyListener) -> Int { listener.bindings.isEmpty ? 0 : served.contains(listener.name) ? 1 : 2 }
+        func rank(_ listener: EnvoyListener) -> Int { listener.isBridge ? 0 : served.contains(listener.name) ? 1 : 2 }
         var room = host.reservedFiles - EnvoyHost.otherFiles - bridgeFiles - 3
         var kept: Set<String> = []
         for level in 0...2 {
             for listener in listeners where rank(listener) == level {
-                let cost = listener.bindings.reduce(host.workers) { cost, binding in
-                    cost + 2 * (secretsOf[binding] ?? 0)
+                let cost = listener.bindings.reduce(host.workers) { cost, name in
+                    cost + 2 * (binding(name)?.secretCount ?? 0)
                 }
                 guard cost <= room else { continue }
                 room -= cost
                 kept.insert(listener.name)
             }
         }
-        let left = listeners.map(\.name).filter { !kept.contains($0) }
-        return (without(Set(left)), host, left)
-    }
-
-    /// Without these listeners and the clusters, probes and secrets of the bindings that only they have.
-    private func without(_ names: Set<String>) -> EnvoyDocument {
-        var rest = self
-        rest.listeners = listeners.filter { !names.contains($0.name) }
-        let gone = Set(listeners.filter { names.contains($0.name) }.flatMap(\.bindings)).subtracting(
-            rest.listeners.flatMap(\.bindings))
-        rest.clusters = clusters.filter { !gone.contains($0.name) }
-        for name in gone { rest.probes?.tunnelPorts[name] = nil }
-        rest.secrets = secrets.filter { !gone.contains(Self.binding(ofSecret: $0.name)) }
-        return rest
+        let left = listeners.filter { !kept.contains($0.name) }
+        let gone = Set(left.flatMap(\.bindings))
+        var rest = envoy
+        rest.bindings.removeAll { gone.contains($0.name) }
+        if left.contains(where: \.isBridge) { rest.bridge = .off }
+        return (with(rest), host, left.map(\.name))
     }
 }

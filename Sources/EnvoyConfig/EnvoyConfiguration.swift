@@ -1,0 +1,107 @@
+import NetworkTypes
+public import NodeDocument
+
+/// Envoy's configuration for a relay's document. Each resource is written when it is asked for: of 5,000 bindings mostly one changes.
+///
+/// Equal documents give equal bytes, whatever the order of their bindings and peers.
+public struct EnvoyConfiguration: Sendable {
+    public let relay: RelayWireGuard
+    public private(set) var envoy: RelayEnvoy
+    /// The bridge first, then by port.
+    public private(set) var listeners: [EnvoyListener]
+    private var bindingsByName: [String: RelayBinding]
+
+    /// - Parameter content: has unique binding names, none of them with a fault (`RelayBinding.fault`), and hostnames that are
+    ///   disjoint where bindings share a port.
+    public init(_ content: RelayContent) {
+        relay = content.wireGuard
+        envoy = content.envoy
+        listeners = content.listeners
+        bindingsByName = Dictionary(content.envoy.bindings.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// By name.
+    public var bindings: [RelayBinding] { bindingsByName.values.sorted { $0.name < $1.name } }
+
+    public func binding(_ name: String) -> RelayBinding? { bindingsByName[name] }
+
+    /// The same for another Envoy of the same relay.
+    public func with(_ envoy: RelayEnvoy) -> EnvoyConfiguration {
+        EnvoyConfiguration(
+            RelayContent(
+                wireGuard: relay, host: HostTuning(kernelMaxSocketBufferBytes: 0, disableNicOffloads: false), envoy: envoy))
+    }
+
+    // MARK: resources
+
+    /// The listener of that port.
+    /// - Parameter host: nil leaves out the address, which differs on a host without IPv6.
+    public func resource(_ listener: EnvoyListener, on host: EnvoyHost?) -> JSON {
+        let json =
+            listener.isBridge
+            ? bridgeListener(envoy.bridge)
+            : publicListener(
+                listener, listener.bindings.compactMap(binding), dualStack: host?.hasIPv6 == true,
+                waitsForHandshakes: envoy.release.waitsForHandshakes)
+        return host.map { json.adding("address", listener.address(on: $0)) } ?? json
+    }
+
+    /// The cluster of a binding, which has its name.
+    ///
+    /// What the host bears stands in `limits`: a cluster that changes loses its UDP sessions.
+    /// - Parameter isCapped: false leaves out how many connections it may have.
+    public func cluster(_ binding: RelayBinding, isCapped: Bool = true) -> JSON {
+        let most = max(envoy.maxConnections * 3 / 4, min(envoy.maxConnections, 64))
+        return renderCluster(binding, connections: isCapped ? most : nil)
+    }
+
+    /// Of all bindings whose TLS ends here, by name.
+    public var secrets: [TLSSecret] { bindings.flatMap(secrets) }
+
+    public func secrets(_ binding: RelayBinding) -> [TLSSecret] { tlsSecrets(binding) }
+
+    /// The bootstrap.
+    /// - Parameter host: nil leaves out what depends on the host.
+    public func bootstrap(on host: EnvoyHost?) -> JSON { renderBootstrap(on: host) }
+
+    public var probes: UplinkProbes {
+        UplinkProbes(
+            probing: envoy.probing,
+            uplinks: relay.peers.map { ProbedUplink(ordinal: $0.ordinal, address: $0.address) }.sorted {
+                $0.ordinal < $1.ordinal
+            },
+            tunnelPorts: bindingsByName.mapValues(\.tunnelPort))
+    }
+
+    /// The inotify instances that this configuration takes, one for each file that Envoy watches and one for the prober: an Envoy that
+    /// gets none aborts. The kernel allows 128 to a user by default (`fs.inotify.max_user_instances`).
+    public var inotifyInstances: Int { 2 + 2 * envoy.secretCount }
+}
+
+extension RelayEnvoy {
+    /// Of all bindings together.
+    var secretCount: Int { bindings.reduce(0) { $0 + $1.secretCount } }
+}
+
+extension RelayBinding {
+    /// Secrets that Envoy is to discover for it.
+    var secretCount: Int {
+        switch tls?.mode {
+        case nil, .passthrough: 0
+        case .offload: 1
+        case .mutual: 2
+        }
+    }
+}
+
+extension EnvoyListener {
+    fileprivate func address(on host: EnvoyHost) -> JSON {
+        let text = address.map(\.description) ?? (host.hasIPv6 ? "::" : "0.0.0.0")
+        return [
+            "socket_address": [
+                "address": .string(text), "ipv4_compat": address == nil && host.hasIPv6 ? true : .absent,
+                "port_value": .number(port.number), "protocol": .string(`protocol`.rawValue),
+            ]
+        ]
+    }
+}

@@ -1,0 +1,53 @@
+public import NetworkTypes
+public import NodeDocument
+
+/// What the prober beside Envoy asks the uplinks, and where the bindings are at each: `./probes.json` in Envoy's folder.
+public struct UplinkProbes: Hashable, Sendable {
+    public static let fileName = "probes.json"
+
+    public var probing: UplinkProbing
+    public var uplinks: [ProbedUplink]
+    /// By the binding's name, which is its cluster's.
+    public var tunnelPorts: [String: Port]
+
+    public init(probing: UplinkProbing, uplinks: [ProbedUplink], tunnelPorts: [String: Port]) {
+        self.probing = probing
+        self.uplinks = uplinks
+        self.tunnelPorts = tunnelPorts
+    }
+
+    /// As JSON; equal values have equal texts.
+    public var text: String { (try? DocumentJSON.encode(self)).map { String(decoding: $0, as: UTF8.self) + "\n" } ?? "" }
+}
+
+extension UplinkProbes: Codable {
+    private enum CodingKeys: String, CodingKey {
+        case uplinks, tunnelPorts
+    }
+
+    /// The file has the members of `probing` beside the others.
+    public func encode(to encoder: any Encoder) throws {
+        try probing.encode(to: encoder)
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(uplinks, forKey: .uplinks)
+        try container.encode(tunnelPorts, forKey: .tunnelPorts)
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            probing: try UplinkProbing(from: decoder), uplinks: try container.decode([ProbedUplink].self, forKey: .uplinks),
+            tunnelPorts: try container.decode([String: Port].self, forKey: .tunnelPorts))
+    }
+}
+
+public struct ProbedUplink: Hashable, Codable, Sendable {
+    public var ordinal: Int
+    /// In the tunnel.
+    public var address: IPv4Address
+
+    public init(ordinal: Int, address: IPv4Address) {
+        self.ordinal = ordinal
+        self.address = address
+    }
+}
