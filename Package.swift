@@ -162,8 +162,8 @@ let package = Package(
         program(
             "tidegate", path: "Sources/Tidegate",
             [
-                "CLinuxHeaders", "Certificates", "Controller", "EdgeAPI", "Enrollment", "KubernetesAPI", "KubernetesClient",
-                "ManifestStore",
+                "CLinuxHeaders", "Certificates", "Controller", "EdgeAPI", "Enrollment", "EnvoyConfig", "KubernetesAPI",
+                "KubernetesClient", "ManifestStore",
                 "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium",
                 "Standalone", "UplinkWorkload", "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),

@@ -1,5 +1,6 @@
 import EnvoyConfig
 import Foundation
+import NodeDocument
 import Testing
 
 @Suite struct BridgeTests {

@@ -1,6 +1,7 @@
 import EnvoyConfig
 import Foundation
 import NetworkTypes
+import NodeDocument
 import Testing
 
 @Suite struct LimitsTests {

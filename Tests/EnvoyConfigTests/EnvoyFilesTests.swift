@@ -68,7 +68,7 @@ import Testing
             var host = Self.host
             host.openFiles = files
             let limits = try #require(configuration.files(on: host).first { $0.kind == .limits })
-            #expect(limits.contents.contains(#""overload.global_downstream_max_connections":\#(all),"#), "\(files)")
+            #expect(limits.contents.contains(#""overload.global_downstream_max_connections":\#(all)}"#), "\(files)")
             #expect(configuration.bootstrapFile(on: host) == bootstrap, "a change would restart Envoy")
         }
     }

@@ -1,3 +1,4 @@
+import EnvoyConfig
 import Glibc
 import Logging
 import NetworkTypes

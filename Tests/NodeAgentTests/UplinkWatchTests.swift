@@ -1,3 +1,4 @@
+import EnvoyConfig
 import NetworkTypes
 import NodeDocument
 import Testing
@@ -49,7 +50,7 @@ private struct PlayedUplink {
 private func sampleProbes(uplinks: Int = 1, interval: Int = 1000, timeout: Int = 2000, threshold: Int = 2) throws -> UplinkProbes
 {
     UplinkProbes(
-        intervalMilliseconds: interval, timeoutMilliseconds: timeout, unhealthyThreshold: threshold,
+        probing: UplinkProbing(intervalMilliseconds: interval, timeoutMilliseconds: timeout, unhealthyThreshold: threshold),
         uplinks: (0..<uplinks).map { ProbedUplink(ordinal: $0, address: IPv4Address(number: 0x0AC8_0002 + UInt32($0))) },
         tunnelPorts: ["web": try Port(20000), "dns": try Port(20001)])
 }
