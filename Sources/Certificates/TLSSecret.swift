@@ -1,8 +1,8 @@
 import Crypto
 import CryptoExtras
 public import EdgeAPI
-import NodeDocument
 public import FoundationEssentials
+import NodeDocument
 public import Planning
 import Sodium
 import SwiftASN1

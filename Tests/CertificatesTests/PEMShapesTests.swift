@@ -1,8 +1,8 @@
 import Certificates
 import Crypto
 import EdgeAPI
-import NodeDocument
 import Foundation
+import NodeDocument
 import Planning
 import Sodium
 import TestCertificates

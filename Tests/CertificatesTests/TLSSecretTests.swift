@@ -2,8 +2,8 @@ import Certificates
 import Crypto
 import CryptoExtras
 import EdgeAPI
-import NodeDocument
 import FoundationEssentials
+import NodeDocument
 import Planning
 import Sodium
 import TestCertificates
