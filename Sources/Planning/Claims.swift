@@ -19,14 +19,14 @@ struct Claims {
 
     /// Takes what `binding` wants.
     /// - Returns: why it cannot have it, and then nothing was taken.
-    mutating func take(_ binding: Binding, id: BindingID) -> Conflict? {
+    mutating func take(_ binding: Binding, id: BindingID) -> Exclusion? {
         if let reserved = reservation(of: binding.listenPort, binding.protocol) {
-            return Conflict(
-                binding: id, other: nil, reason: .portConflict,
+            return Exclusion(
+                binding: id, reason: .portConflict,
                 message: "listenPort \(binding.listenPort) is reserved for \(reserved); choose another")
         }
         if let other = names[binding.name] {
-            return Conflict(
+            return Exclusion(
                 binding: id, other: other, reason: .portConflict,
                 message:
                     "the name \(binding.name) is taken on this EdgeNode by binding \(other), which is older; rename one of them")
@@ -48,17 +48,17 @@ struct Claims {
         }
     }
 
-    private mutating func takeSocket(_ socket: Socket, hostnames: [String], id: BindingID) -> Conflict? {
+    private mutating func takeSocket(_ socket: Socket, hostnames: [String], id: BindingID) -> Exclusion? {
         let place = "\(socket.protocol) listenPort \(socket.port)"
         if let other = whole[socket] {
-            return Conflict(
+            return Exclusion(
                 binding: id, other: other, reason: .portConflict,
                 message: "\(place) is taken by binding \(other), which is older; "
                     + "use another port, or give both tls.hostnames to share it")
         }
         if hostnames.isEmpty {
             if let first = shared[socket]?.first {
-                return Conflict(
+                return Exclusion(
                     binding: id, other: first, reason: .portConflict,
                     message:
                         "\(place) is shared by hostname, first by binding \(first); give this one tls.hostnames or another port")
@@ -67,7 +67,7 @@ struct Claims {
             return nil
         }
         if let (name, other, theirs) = shared[socket]?.overlap(hostnames) {
-            return Conflict(
+            return Exclusion(
                 binding: id, other: other, reason: .portConflict,
                 message: "hostname \(name) overlaps \(theirs) of binding \(other) on \(place), which is older; "
                     + "hostnames on one port must not overlap")

@@ -4,7 +4,7 @@ import NodeDocument
 
 /// Decides what the VPS and the uplinks of `input.node` should be.
 ///
-/// Never fails: a binding that cannot be is in `conflicts`, and all the others are planned. Where two want the same thing the
+/// Never fails: a binding that cannot be is in `exclusions`, and all the others are planned. Where two want the same thing the
 /// older PortBinding wins, by creation time, then by name.
 public func makePlan(_ input: PlanInput) -> Plan {
     var planner = Planner(input: input)
@@ -25,7 +25,7 @@ private struct Accepted {
 private struct Planner {
     let input: PlanInput
     private var accepted: [Accepted] = []
-    private var conflicts: [Conflict] = []
+    private var exclusions: [Exclusion] = []
     private var mostEndpoints = PlanInput.mostEndpoints
 
     init(input: PlanInput) { self.input = input }
@@ -48,14 +48,14 @@ private struct Planner {
         let id = BindingID(owner: portBinding.metadata.objectName, name: binding.name)
         // A port stays taken by a binding whose target is missing: nobody else's traffic may slip in while it is away.
         if let conflict = claims.take(binding, id: id) {
-            conflicts.append(conflict)
+            exclusions.append(conflict)
             return
         }
         let target: ResolvedTarget
         do throws(TargetProblem) {
             target = try input.resolve(binding, of: portBinding.metadata, most: mostEndpoints)
         } catch {
-            conflicts.append(Conflict(binding: id, other: nil, reason: .targetNotFound, message: error.message))
+            exclusions.append(Exclusion(binding: id, reason: .targetNotFound, message: error.message))
             return
         }
         let obstacles = target.endpoints.lazy.compactMap { [input] endpoint in
@@ -65,7 +65,7 @@ private struct Planner {
         }
         // Whoever writes EndpointSlices chooses their addresses.
         if let obstacle = obstacles.first {
-            conflicts.append(Conflict(binding: id, other: nil, reason: .targetRefused, message: "target: \(obstacle)"))
+            exclusions.append(Exclusion(binding: id, reason: .targetRefused, message: "target: \(obstacle)"))
             return
         }
         var entry = Accepted(id: id, binding: binding, target: target)
@@ -76,7 +76,7 @@ private struct Planner {
             case .failure(let problem) where mayKeepCertificate(binding, of: portBinding):
                 entry.problem = "\(problem.message). Until then the certificate that was applied before stays in force"
             case .failure(let problem):
-                conflicts.append(Conflict(binding: id, other: nil, reason: .tlsSecretIncomplete, message: problem.message))
+                exclusions.append(Exclusion(binding: id, reason: .tlsSecretIncomplete, message: problem.message))
                 return
             }
         }
@@ -154,7 +154,7 @@ private struct Planner {
         }
         return Plan(
             relay: relay, planned: planned.map(\.planned),
-            conflicts: (conflicts + unplaced).sorted { $0.binding < $1.binding }, nodeProblems: problems,
+            exclusions: (exclusions + unplaced).sorted { $0.binding < $1.binding }, nodeProblems: problems,
             uplinkWithoutRelayKey: UplinkContentParts(
                 host: spec.address, port: spec.tunnel.listenPort, relayAddress: relayAddress, network: network,
                 mtu: spec.tunnel.mtu,
@@ -183,22 +183,22 @@ private struct Planner {
     }
 
     /// Gives each accepted binding its tunnel port, the older first; the result is in the order of names.
-    private func placed() -> ([Placed], [Conflict]) {
+    private func placed() -> ([Placed], [Exclusion]) {
         let whole = accepted.filter { $0.binding.protocol == .tcp && !$0.binding.sharesPort }
         var ports = TunnelPorts(whole: whole.map(\.binding.listenPort))
         var result: [Placed] = []
-        var unplaced: [Conflict] = []
+        var unplaced: [Exclusion] = []
         for entry in accepted {
             guard let port = entry.binding.sharesPort ? ports.assign(entry.id) : entry.binding.listenPort else {
                 unplaced.append(
-                    Conflict(
-                        binding: entry.id, other: nil, reason: .portConflict,
+                    Exclusion(
+                        binding: entry.id, reason: .portConflict,
                         message: "more than 40,000 bindings share ports by hostname on this EdgeNode; move some to another"))
                 continue
             }
             let placed = Placed(entry, tunnelPort: port)
             if let fault = placed.relay.fault {
-                unplaced.append(Conflict(binding: entry.id, other: nil, reason: .rejectedByEnvoy, message: fault))
+                unplaced.append(Exclusion(binding: entry.id, reason: .rejectedByEnvoy, message: fault))
             } else {
                 result.append(placed)
             }

@@ -6,7 +6,7 @@ public import NodeDocument
 public struct Plan: Sendable {
     public var relay: RelayContent
     public var planned: [PlannedBinding]
-    public var conflicts: [Conflict]
+    public var exclusions: [Exclusion]
     /// What concerns the whole node, such as a network too small; empty when all is well.
     public var nodeProblems: [String]
     var uplinkWithoutRelayKey: UplinkContentParts
@@ -77,7 +77,7 @@ public struct PlannedBinding: Hashable, Sendable {
 }
 
 /// Why a binding is not part of the plan.
-public struct Conflict: Hashable, Sendable {
+public struct Exclusion: Hashable, Sendable {
     public var binding: BindingID
     /// The binding that has what this one wants; nil when no other binding is concerned.
     public var other: BindingID?

@@ -197,10 +197,10 @@ private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, servi
     let total = outcome.plan.planned.count
     let serving = Verdict(.true, "Synced", counted(total, "binding") + (total == 1 ? " is applied" : " are applied"))
     if let problem = outcome.plan.nodeProblems.first { return (Verdict(.false, "NetworkTooSmall", problem), serving) }
-    if let conflict = outcome.plan.conflicts.first {
-        let more = outcome.plan.conflicts.count - 1
+    if let exclusion = outcome.plan.exclusions.first {
+        let more = outcome.plan.exclusions.count - 1
         let tail = more > 0 ? " (and \(more) more)" : ""
-        return (Verdict(.false, conflict.reason.rawValue, "binding \(conflict.binding): \(conflict.message)\(tail)"), serving)
+        return (Verdict(.false, exclusion.reason.rawValue, "binding \(exclusion.binding): \(exclusion.message)\(tail)"), serving)
     }
     for planned in outcome.plan.planned {
         guard let problem = planned.problem else { continue }
@@ -220,7 +220,7 @@ private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, servi
 }
 
 private func readyMessage(_ outcome: NodeOutcome) -> String {
-    let left = outcome.plan.conflicts.count
+    let left = outcome.plan.exclusions.count
     let count = outcome.plan.planned.count
     return "\(counted(count, "binding")) through \(counted(outcome.plan.relay.wireGuard.peers.count, "uplink"))"
         + (left > 0 ? "; \(left) left out, see ConfigSynced" : "")

@@ -18,7 +18,7 @@ final class IndexedOutcome: Sendable {
     }
 
     let outcome: NodeOutcome
-    let conflicts: [BindingID: Conflict]
+    let exclusions: [BindingID: Exclusion]
     let planned: [BindingID: PlannedBinding]
     let listeners: [String: ListenerReport]
     /// Those that answered the VPS, by ordinal.
@@ -28,7 +28,7 @@ final class IndexedOutcome: Sendable {
 
     init(_ outcome: NodeOutcome) {
         self.outcome = outcome
-        conflicts = Dictionary(outcome.plan.conflicts.map { ($0.binding, $0) }, uniquingKeysWith: { first, _ in first })
+        exclusions = Dictionary(outcome.plan.exclusions.map { ($0.binding, $0) }, uniquingKeysWith: { first, _ in first })
         planned = Dictionary(outcome.plan.planned.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let report = outcome.report ?? outcome.heard?.report
         listeners = Dictionary((report?.listeners ?? []).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -43,7 +43,7 @@ final class IndexedOutcome: Sendable {
         var outcome = other.outcome
         outcome.pods = pods
         self.outcome = outcome
-        conflicts = other.conflicts
+        exclusions = other.exclusions
         planned = other.planned
         listeners = other.listeners
         uplinks = other.uplinks

@@ -94,8 +94,8 @@ private func bindingVerdict(
                 reason: .notYetApplied, message: "EdgeNode \(portBinding.edgeNodeName) has not been reconciled yet")
     }
     let id = BindingID(owner: portBinding.metadata.objectName, name: binding.name)
-    if let conflict = facts.conflicts[id] {
-        return BindingVerdict(reason: conflict.reason, message: conflict.message)
+    if let exclusion = facts.exclusions[id] {
+        return BindingVerdict(reason: exclusion.reason, message: exclusion.message)
     }
     guard let planned = facts.planned[id] else {
         return told ?? BindingVerdict(reason: .notYetApplied, message: "not part of the last plan yet")

@@ -44,10 +44,10 @@ struct RenderCommand: ParsableCommand {
             input.targets = policy
             let plan = makePlan(input)
             for line in plan.nodeProblems { print("# EdgeNode \(node.metadata.objectName): \(line)") }
-            for conflict in plan.conflicts {
-                print("# binding \(conflict.binding): \(conflict.reason.rawValue): \(conflict.message)")
+            for exclusion in plan.exclusions {
+                print("# binding \(exclusion.binding): \(exclusion.reason.rawValue): \(exclusion.message)")
             }
-            if !plan.conflicts.isEmpty || !plan.nodeProblems.isEmpty { hasFault = true }
+            if !plan.exclusions.isEmpty || !plan.nodeProblems.isEmpty { hasFault = true }
             try show(plan, of: node)
         }
         if hasFault { throw ExitCode(1) }

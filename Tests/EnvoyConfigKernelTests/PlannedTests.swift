@@ -17,12 +17,12 @@ import Testing
         material.certificateAuthority = try folder.make("client", commonName: "client").certificateChain
         var random = SeededRandom(seed: 40)
         var planned = 0
-        var conflicts = 0
+        var exclusions = 0
         for round in 0..<30 {
             let input = try PlannedInputs.input(material, &random)
             let plan = makePlan(input)
             planned += plan.planned.count
-            conflicts += plan.conflicts.count
+            exclusions += plan.exclusions.count
             expectEachPlannedOrNamed(plan, input)
             expectSockets(plan)
             try expectTheSameAgain(plan, input, &random)
@@ -37,15 +37,15 @@ import Testing
         }
         // The generator makes both in plenty.
         #expect(planned > 200)
-        #expect(conflicts > 200)
+        #expect(exclusions > 200)
     }
 
     private func expectEachPlannedOrNamed(_ plan: Plan, _ input: PlanInput) {
         let all = input.portBindings.flatMap { owner in
             owner.spec.bindings.map { BindingID(owner: owner.metadata.objectName, name: $0.name) }
         }
-        #expect((plan.planned.map(\.id) + plan.conflicts.map(\.binding)).sorted() == all.sorted())
-        for conflict in plan.conflicts {
+        #expect((plan.planned.map(\.id) + plan.exclusions.map(\.binding)).sorted() == all.sorted())
+        for conflict in plan.exclusions {
             // Whom it lost to, or what is missing, by name.
             let named = conflict.other.map { conflict.message.contains($0.description) }
             #expect(named ?? (conflict.message.contains("default/") || conflict.message.contains("reserved")), "\(conflict)")

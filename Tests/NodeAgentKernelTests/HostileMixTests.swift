@@ -215,7 +215,7 @@ private struct Mix {
         var input = try planInput(try edgeNode(), [portBinding("mix", bindings)], certificates: certificates)
         input.envoyRelease = EnvoyRelease(version: "1.40.0", sha256: nil, url: nil)
         let plan = makePlan(input)
-        for conflict in plan.conflicts where hopes[conflict.binding.name] != nil {
+        for conflict in plan.exclusions where hopes[conflict.binding.name] != nil {
             Issue.record("\(conflict.binding) is good: \(conflict.message)")
         }
         content = plan.relay

@@ -42,7 +42,7 @@ import Testing
 
     @Test func plansEveryKind() throws {
         let plan = makePlan(try input())
-        #expect(plan.conflicts == [])
+        #expect(plan.exclusions == [])
         #expect(plan.nodeProblems == [])
         // name: listener listenPort -> tunnelPort -> target. Only those that share 443 have a tunnel port of their own.
         let told = plan.planned.map { "\($0.id.name): \($0.listener) \($0.tunnelPort) -> \($0.targetText)" }
@@ -140,7 +140,7 @@ import Testing
         ]
         let again = makePlan(original)
         #expect(again.planned == plan.planned)
-        #expect(again.conflicts == [])
+        #expect(again.exclusions == [])
     }
 
     @Test func leavesOutUplinksWithoutAKey() throws {
@@ -165,7 +165,7 @@ import Testing
     @Test func plansAnEmptyNode() throws {
         let plan = makePlan(try planInput(edgeNode(), []))
         #expect(plan.planned.isEmpty)
-        #expect(plan.conflicts.isEmpty)
+        #expect(plan.exclusions.isEmpty)
         #expect(plan.relay.listeners.map(\.name) == ["bridge"])
     }
 }

@@ -54,9 +54,9 @@ import Testing
             let all = input.portBindings.flatMap { owner in
                 owner.spec.bindings.map { BindingID(owner: owner.metadata.objectName, name: $0.name) }
             }
-            #expect((plan.planned.map(\.id) + plan.conflicts.map(\.binding)).sorted() == all.sorted())
+            #expect((plan.planned.map(\.id) + plan.exclusions.map(\.binding)).sorted() == all.sorted())
             planned += plan.planned.count
-            reasons.formUnion(plan.conflicts.map(\.reason))
+            reasons.formUnion(plan.exclusions.map(\.reason))
             try expectSound(plan)
         }
         // The generator makes both, and more than one kind.
@@ -79,8 +79,8 @@ import Testing
         // The listeners that the statuses are told from are those of Envoy.
         #expect(Set(plan.planned.map(\.listener)) == Set(listeners.map(\.name)).subtracting(["bridge"]))
         // Whoever beat another is there itself, or keeps its place while its target is away.
-        let known = Set(plan.planned.map(\.id)).union(plan.conflicts.filter { $0.reason != .portConflict }.map(\.binding))
-        #expect(plan.conflicts.compactMap(\.other).allSatisfy(known.contains))
+        let known = Set(plan.planned.map(\.id)).union(plan.exclusions.filter { $0.reason != .portConflict }.map(\.binding))
+        #expect(plan.exclusions.compactMap(\.other).allSatisfy(known.contains))
     }
 
     @Test func isTheSameInAnyOrderOfPortBindings() throws {
@@ -91,7 +91,7 @@ import Testing
             input.portBindings.shuffle(using: &random)
             let again = makePlan(input)
             #expect(again.planned == plan.planned)
-            #expect(again.conflicts == plan.conflicts)
+            #expect(again.exclusions == plan.exclusions)
             #expect(try again.relay.digest() == plan.relay.digest())
         }
     }
@@ -102,13 +102,13 @@ import Testing
         for _ in 0..<40 {
             var input = try randomInput(&random)
             let plan = makePlan(input)
-            let losers = Set(plan.conflicts.map(\.binding))
+            let losers = Set(plan.exclusions.map(\.binding))
             for index in input.portBindings.indices {
                 let owner = input.portBindings[index].metadata.objectName
                 input.portBindings[index].spec.bindings.removeAll { losers.contains(BindingID(owner: owner, name: $0.name)) }
             }
             let again = makePlan(input)
-            #expect(again.conflicts.isEmpty)
+            #expect(again.exclusions.isEmpty)
             #expect(again.planned == plan.planned)
             #expect(try again.relay.digest() == plan.relay.digest())
         }

@@ -42,7 +42,7 @@ import Testing
         #expect(try plan(service, .name("dns"), .clusterIP).planned.first?.targetText == "10.96.0.20:54")
         #expect(try plan(service, .name("dns"), .clusterIP, udp: true).planned.first?.targetText == "10.96.0.20:53")
         #expect(
-            try plan(service, .name("https"), .clusterIP).conflicts.first?.message
+            try plan(service, .name("https"), .clusterIP).exclusions.first?.message
                 == "Service default/app has no port https/TCP; it has http 80/TCP, dns 53/UDP, dns 54/TCP")
     }
 
@@ -58,7 +58,7 @@ import Testing
             try slice(["10.244.9.9"], [ServicePort(name: "http", protocol: .udp, port: try Port(8080))]),
         ]
         let plan = try plan(service, .number(try Port(80)), .endpoints, slices: slices)
-        #expect(plan.conflicts == [])
+        #expect(plan.exclusions == [])
         #expect(plan.planned.first?.targetText == "10.244.0.3:8080 and 3 more")
         let forward = try #require(plan.uplinkContent(relayPublicKey: try publicKey(9)).forwards.first)
         #expect(
@@ -81,7 +81,7 @@ import Testing
     @Test func aServiceWithoutEndpointsStaysPlanned() throws {
         let service = try app(nil, [ServicePort(port: try Port(80))], absence: .headless)
         let plan = try plan(service, .number(try Port(80)), .endpoints, slices: [])
-        #expect(plan.planned.map(\.targets) == [[]] && plan.conflicts == [])
+        #expect(plan.planned.map(\.targets) == [[]] && plan.exclusions == [])
         #expect(plan.relay.listeners.map(\.name).contains("tcp-80"))
         #expect(plan.uplinkContent(relayPublicKey: try publicKey(9)).forwards == [])
     }
@@ -119,7 +119,7 @@ import Testing
     @Test(arguments: absences.indices) func whatHasNoAddressSaysWhatToDo(index: Int) throws {
         let (absence, resolution, words) = Self.absences[index]
         let plan = try plan(app(nil, [ServicePort(port: try Port(443))], absence: absence), .number(try Port(443)), resolution)
-        #expect(plan.conflicts.map(\.reason) == [.targetNotFound])
-        #expect(plan.conflicts.first?.message.contains(words) == true, "\(plan.conflicts)")
+        #expect(plan.exclusions.map(\.reason) == [.targetNotFound])
+        #expect(plan.exclusions.first?.message.contains(words) == true, "\(plan.exclusions)")
     }
 }

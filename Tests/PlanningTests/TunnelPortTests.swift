@@ -9,7 +9,7 @@ import Testing
 @Suite struct TunnelPortTests {
     private func ports(_ portBindings: [PortBinding]) throws -> [String: Port] {
         let plan = makePlan(try planInput(edgeNode(), portBindings))
-        #expect(plan.conflicts == [])
+        #expect(plan.exclusions == [])
         return Dictionary(plan.planned.map { ($0.id.name, $0.tunnelPort) }, uniquingKeysWith: { $1 })
     }
 

@@ -28,13 +28,13 @@ struct TidegateBench {
         report("the relay's document of 10,000 bindings", megabytes, unit: "MB", limit: 3)
     }
 
-    /// A plan with conflicts would be a plan of less.
+    /// A plan with exclusions would be a plan of less.
     private static func check(_ input: PlanInput, bindings: Int) throws {
         let plan = makePlan(input)
-        guard plan.conflicts.isEmpty, plan.planned.count == bindings else {
+        guard plan.exclusions.isEmpty, plan.planned.count == bindings else {
             throw Wrong(
                 message:
-                    "\(plan.planned.count) of \(bindings) planned; \(plan.conflicts.first.map { "\($0.binding): \($0.message)" } ?? "")"
+                    "\(plan.planned.count) of \(bindings) planned; \(plan.exclusions.first.map { "\($0.binding): \($0.message)" } ?? "")"
             )
         }
     }

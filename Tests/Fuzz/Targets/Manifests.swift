@@ -61,9 +61,9 @@ private func requirePlan(_ node: EdgeNode, _ portBindings: [PortBinding], _ serv
     }
     let plan = makePlan(input)
     require(
-        plan.planned.count + plan.conflicts.count == portBindings.reduce(0) { $0 + $1.spec.bindings.count },
+        plan.planned.count + plan.exclusions.count == portBindings.reduce(0) { $0 + $1.spec.bindings.count },
         "each binding is planned or in conflict")
-    for conflict in plan.conflicts { requirePrintable(conflict.message) }
+    for conflict in plan.exclusions { requirePrintable(conflict.message) }
     let document = required("a plan has a hash") { () throws(DocumentError) in
         RelayDocument(
             agentBuild: "b1", owner: Owner(installation: "i", namespace: node.metadata.namespace, name: node.metadata.name),

@@ -7,7 +7,7 @@ import Testing
 @testable import Planning
 
 /// Each kind of conflict: who loses, what is said, and that the others are planned.
-@Suite struct ConflictTests {
+@Suite struct ExclusionTests {
     private func id(_ owner: String, _ name: String) -> BindingID {
         BindingID(owner: ObjectName(namespace: "default", name: owner), name: name)
     }
@@ -26,8 +26,8 @@ import Testing
         ])
         #expect(plan.planned.map(\.id) == [id("a", "bystander"), id("z", "early")])
         #expect(
-            plan.conflicts == [
-                Conflict(
+            plan.exclusions == [
+                Exclusion(
                     binding: id("a", "late"), other: id("z", "early"), reason: .portConflict,
                     message: "TCP listenPort 80 is taken by binding early of PortBinding default/z, which is older; "
                         + "use another port, or give both tls.hostnames to share it")
@@ -39,7 +39,7 @@ import Testing
             portBinding("b", second: 1, [try tcp("one", 80)]), portBinding("a", second: 1, [try tcp("two", 80)]),
         ])
         #expect(plan.planned.map(\.id) == [id("a", "two")])
-        #expect(plan.conflicts.map(\.other) == [id("a", "two")])
+        #expect(plan.exclusions.map(\.other) == [id("a", "two")])
     }
 
     /// A manifest has no creation time; it counts as the oldest.
@@ -52,7 +52,7 @@ import Testing
 
     @Test func theSameNumberOfAnotherProtocolIsFree() throws {
         let plan = try plan([portBinding("a", [try tcp("t", 53), try udp("u", 53)])])
-        #expect(plan.conflicts == [])
+        #expect(plan.exclusions == [])
         #expect(plan.planned.count == 2)
     }
 
@@ -62,10 +62,10 @@ import Testing
         ])
         #expect(plan.planned.map(\.id) == [id("a", "web")])
         #expect(
-            plan.conflicts.map(\.message) == [
+            plan.exclusions.map(\.message) == [
                 "the name web is taken on this EdgeNode by binding web of PortBinding default/a, which is older; rename one of them"
             ])
-        #expect(plan.conflicts.map(\.other) == [id("a", "web")])
+        #expect(plan.exclusions.map(\.other) == [id("a", "web")])
     }
 
     @Test(arguments: [
@@ -74,8 +74,8 @@ import Testing
     func reservedPortsAreRefused(port: Int, owner: String) throws {
         let plan = try plan([portBinding("a", [try tcp("t", port), try udp("u", port), try tcp("ok", 80)])])
         #expect(plan.planned.map(\.id.name) == ["ok"])
-        #expect(plan.conflicts.map(\.binding.name) == ["t", "u"])
-        for conflict in plan.conflicts {
+        #expect(plan.exclusions.map(\.binding.name) == ["t", "u"])
+        for conflict in plan.exclusions {
             #expect(conflict.reason == .portConflict)
             #expect(conflict.other == nil)
             #expect(conflict.message == "listenPort \(port) is reserved for \(owner); choose another")
@@ -88,9 +88,9 @@ import Testing
         node.spec.tunnel.listenPort = try Port(443)
         let bindings = [try tcp("t", 443), try udp("u", 443), try udp("v", 51821)]
         let plan = makePlan(try planInput(node, [portBinding("a", bindings)]))
-        #expect(plan.conflicts.map(\.binding.name) == ["u"])
+        #expect(plan.exclusions.map(\.binding.name) == ["u"])
         #expect(
-            plan.conflicts.map(\.message) == [
+            plan.exclusions.map(\.message) == [
                 "listenPort 443 is reserved for the tunnel (spec.tunnel.listenPort); choose another"
             ])
         #expect(plan.planned.map(\.id.name) == ["t", "v"])
@@ -102,14 +102,14 @@ import Testing
             portBinding("b", second: 2, [try tls("named", 443, ["x.example.com"])]),
         ])
         #expect(wholeFirst.planned.map(\.id.name) == ["whole"])
-        #expect(wholeFirst.conflicts.map(\.other) == [id("a", "whole")])
+        #expect(wholeFirst.exclusions.map(\.other) == [id("a", "whole")])
         let namesFirst = try plan([
             portBinding("a", second: 2, [try tls("whole", 443)]),
             portBinding("b", second: 1, [try tls("named", 443, ["x.example.com"]), try tls("other", 443, ["y.example.com"])]),
         ])
         #expect(namesFirst.planned.map(\.id.name) == ["named", "other"])
         #expect(
-            namesFirst.conflicts.map(\.message) == [
+            namesFirst.exclusions.map(\.message) == [
                 "TCP listenPort 443 is shared by hostname, first by binding named of PortBinding default/b; "
                     + "give this one tls.hostnames or another port"
             ])
@@ -147,19 +147,19 @@ import Testing
         ])
         if let overlap {
             #expect(plan.planned.map(\.id.name) == ["old"])
-            #expect(plan.conflicts.map(\.other) == [id("b", "old")])
+            #expect(plan.exclusions.map(\.other) == [id("b", "old")])
             #expect(
-                plan.conflicts.map(\.message) == [
+                plan.exclusions.map(\.message) == [
                     overlap + " binding old of PortBinding default/b on TCP listenPort 443, which is older; "
                         + "hostnames on one port must not overlap"
                 ])
         } else {
-            #expect(plan.conflicts == [])
+            #expect(plan.exclusions == [])
             #expect(plan.planned.map(\.id.name) == ["new", "old"])
         }
         // Two ports never meet.
         let apart = try self.plan([portBinding("a", [try tls("new", 443, newer), try tls("old", 444, older)])])
-        #expect(apart.conflicts == [])
+        #expect(apart.exclusions == [])
     }
 
     @Test func oneThatLostTakesNothing() throws {
@@ -173,7 +173,7 @@ import Testing
             portBinding("f", second: 6, [try tls("r", 443, ["b.example.com"])]),
         ])
         #expect(plan.planned.map(\.id.name) == ["p", "r", "third", "web"])
-        #expect(plan.conflicts.map(\.binding) == [id("b", "web"), id("e", "q")])
+        #expect(plan.exclusions.map(\.binding) == [id("b", "web"), id("e", "q")])
     }
 
     @Test func targetsMustExist() throws {
@@ -202,9 +202,9 @@ import Testing
                     ])
             ], services: services)
         #expect(plan.planned.map(\.id.name) == ["f-good", "g-good"])
-        #expect(plan.conflicts.allSatisfy { $0.reason == .targetNotFound && $0.other == nil })
+        #expect(plan.exclusions.allSatisfy { $0.reason == .targetNotFound && $0.other == nil })
         #expect(
-            plan.conflicts.map(\.message) == [
+            plan.exclusions.map(\.message) == [
                 "Service apps/nowhere does not exist; create it or correct target.service",
                 "Service apps/headless has no spec.clusterIP: a cluster gives it one, and a manifest from git lacks it; where there is "
                     + "no cluster, write target.address with the IPv4 address, or spec.clusterIP into the Service",
@@ -244,8 +244,8 @@ import Testing
             allowed: [try CIDR(parsing: "10.0.0.0/8"), try CIDR(parsing: "203.0.113.0/24")])
         let plan = makePlan(input)
         #expect(plan.planned.map(\.id.name) == ["good"])
-        #expect(plan.conflicts.map(\.reason) == [.targetRefused, .targetRefused])
-        for conflict in plan.conflicts { #expect(conflict.message.contains(words), "\(conflict.message)") }
+        #expect(plan.exclusions.map(\.reason) == [.targetRefused, .targetRefused])
+        for conflict in plan.exclusions { #expect(conflict.message.contains(words), "\(conflict.message)") }
         #expect(plan.uplinkWithoutRelayKey.forwards.map(\.binding) == ["good"])
     }
 
@@ -256,7 +256,7 @@ import Testing
             portBinding("a", second: 1, [try tcp("old", 80, to: missing)]), portBinding("b", second: 2, [try tcp("new", 80)]),
         ])
         #expect(plan.planned.isEmpty)
-        #expect(plan.conflicts.map(\.reason) == [.targetNotFound, .portConflict])
+        #expect(plan.exclusions.map(\.reason) == [.targetNotFound, .portConflict])
     }
 
     @Test func certificatesMustBeUsable() throws {
@@ -275,9 +275,9 @@ import Testing
             ],
             certificates: [secret("expired"): .unusable("tls.crt ended"), secret("bare"): .usable(bare)])
         #expect(plan.planned.map(\.id.name) == ["d-good"])
-        #expect(plan.conflicts.allSatisfy { $0.reason == .tlsSecretIncomplete && $0.other == nil })
+        #expect(plan.exclusions.allSatisfy { $0.reason == .tlsSecretIncomplete && $0.other == nil })
         #expect(
-            plan.conflicts.map(\.message) == [
+            plan.exclusions.map(\.message) == [
                 "Secret default/nowhere does not exist; create it or correct tls.secretRef",
                 "Secret default/expired: tls.crt ended",
                 "Secret default/bare has no ca.crt, which tls.mode mutual checks clients against",
@@ -299,7 +299,7 @@ import Testing
 
     @Test func theCertificateInForceIsKeptWhenItsSecretBreaks() throws {
         let plan = try plan([withoutSecrets(planned: true)])
-        #expect(plan.conflicts == [])
+        #expect(plan.exclusions == [])
         #expect(plan.relay.envoy.keptCertificates == ["both", "off"])
         #expect(plan.relay.envoy.bindings.allSatisfy { $0.tls?.material == nil })
         #expect(plan.relay.listeners.map(\.name) == ["bridge", "tcp-1", "tcp-2"])
@@ -311,18 +311,18 @@ import Testing
     }
 
     @Test func noCertificateIsKeptForABindingThatHadNone() throws {
-        #expect(try plan([withoutSecrets(planned: false)]).conflicts.map(\.binding.name).sorted() == ["both", "off"])
+        #expect(try plan([withoutSecrets(planned: false)]).exclusions.map(\.binding.name).sorted() == ["both", "off"])
         var input = try planInput(edgeNode(), [withoutSecrets(planned: true)])
         input.lostCertificates = ["both"]
         let plan = makePlan(input)
         #expect(plan.relay.envoy.keptCertificates == ["off"])
-        #expect(plan.conflicts.map(\.binding.name) == ["both"])
+        #expect(plan.exclusions.map(\.binding.name) == ["both"])
     }
 
     @Test func aNameThatEnvoyCannotHaveCostsOnlyItself() throws {
         let plan = try plan([portBinding("a", [try tcp("../x", 80), try tcp("ok", 81)])])
         #expect(plan.planned.map(\.id.name) == ["ok"])
-        #expect(plan.conflicts.map(\.reason) == [.rejectedByEnvoy])
+        #expect(plan.exclusions.map(\.reason) == [.rejectedByEnvoy])
     }
 
     @Test(arguments: [("10.0.0.0/30", 2, 1), ("10.0.0.0/29", 6, 5), ("10.0.0.0/28", 253, 13)])
