@@ -142,15 +142,15 @@ let package = Package(
         module(
             "Standalone",
             [
-                "EdgeAPI", "FileWatching", "ManifestStore", "NetworkTypes", "NodeDocument", "Reconcilers", "Sodium", logging,
-                serviceLifecycle,
+                "EdgeAPI", "Enrollment", "FileWatching", "ManifestStore", "NetworkTypes", "NodeDocument", "Reconcilers",
+                "Sodium", logging, serviceLifecycle,
             ]),
 
         module(
             "Controller",
             [
-                "CLinuxHeaders", "Certificates", "EdgeAPI", "FileWatching", "Informers", "KubernetesAPI", "NetworkTypes",
-                "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Sodium", "UplinkWorkload",
+                "CLinuxHeaders", "Certificates", "EdgeAPI", "Enrollment", "FileWatching", "Informers", "KubernetesAPI",
+                "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Sodium", "UplinkWorkload",
                 asyncHTTPClient, crypto, httpTypes, hummingbirdCore, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
                 serviceLifecycle, swiftASN1, x509,
                 .product(name: "HummingbirdHTTP2", package: "hummingbird"),
@@ -184,9 +184,8 @@ let package = Package(
         tests(
             "ControllerTests",
             [
-                "CLinuxHeaders", "Controller", "EdgeAPI", "Fixtures", "Informers", "KubernetesAPI", "NetworkTypes",
-                "NodeDocument",
-                "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "UplinkWorkload",
+                "CLinuxHeaders", "Controller", "EdgeAPI", "Enrollment", "Fixtures", "Informers", "KubernetesAPI",
+                "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "UplinkWorkload",
                 crypto, httpTypes, logging, nioCore, nioPosix, nioSSL, serviceLifecycle, swiftASN1, x509,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ]),

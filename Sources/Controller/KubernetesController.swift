@@ -1,4 +1,5 @@
 public import EdgeAPI
+import Enrollment
 import Informers
 public import KubernetesAPI
 public import Logging

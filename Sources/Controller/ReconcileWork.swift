@@ -1,4 +1,5 @@
 import EdgeAPI
+import Enrollment
 import Informers
 import KubernetesAPI
 import Logging

@@ -1,4 +1,5 @@
 import EdgeAPI
+import Enrollment
 import Reconcilers
 public import UplinkWorkload
 

@@ -1,4 +1,5 @@
 import EdgeAPI
+import Enrollment
 import KubernetesAPI
 import Logging
 import NetworkTypes

@@ -53,7 +53,7 @@ enum Elevation: Sendable {
             message:
                 "\(login.host): sudo takes more off its input than the line with the password, as sudo-rs does: add the line "
                 + "'\(login.sudoRule)' to sudoers, so that it asks for none",
-            followUp: .waiting)
+            followUp: .refused)
     }
 
     /// sudo takes its one line off the input byte by byte (tgetpass.c), and so does `read`. A sudo that did not ask leaves the
@@ -87,7 +87,7 @@ enum ElevationProbe {
     static func elevation(_ answer: ShellAnswer, login: NodeLogin) throws(EnrollmentError) -> Elevation {
         let words = lastWords(answer.standardError)
         func fault(_ reason: EnrollmentError.Reason, _ text: String) -> EnrollmentError {
-            EnrollmentError(reason: reason, message: "\(login.host): \(text)", followUp: .waiting)
+            EnrollmentError(reason: reason, message: "\(login.host): \(text)", followUp: .refused)
         }
         let user = login.user
         let rule = login.sudoRule

@@ -26,15 +26,6 @@ public struct EnrollmentError: Error, Hashable, Sendable, CustomStringConvertibl
         case busy = "Busy"
     }
 
-    public enum FollowUp: Hashable, Sendable {
-        /// It may pass by itself.
-        case retry
-        /// A change of the Secret or the resource triggers the next try.
-        case waiting
-        /// The user has to act on the VPS or the EdgeNode.
-        case stalled
-    }
-
     public var reason: Reason
     /// What was tried, on what, why it failed, and what to do.
     public var message: String

@@ -41,7 +41,7 @@ struct LoginTrouble {
             reason: .loginUnusable,
             message:
                 "\(login.host): the login of \(login.user) runs no command: it \(said) and \(end); nothing was sent; \(cure)",
-            followUp: .waiting)
+            followUp: .refused)
     }
 
     private var cure: String {

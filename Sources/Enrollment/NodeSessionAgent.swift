@@ -150,7 +150,7 @@ extension NodeSession {
         let others = plainSentence(
             report.problems.dropLast().suffix(8).map(\.message).joined(separator: "; "), limit: 2000)
         let reason: EnrollmentError.Reason
-        var followUp = EnrollmentError.FollowUp.retry
+        var followUp = FollowUp.retry
         switch problem.kind {
         case .foreignOwner: (reason, followUp) = (.foreignOwner, .stalled)
         case .staleEpoch: (reason, followUp) = (.staleEpoch, .stalled)

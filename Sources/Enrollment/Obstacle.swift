@@ -40,6 +40,8 @@ extension EnrollmentError {
             .protocolFailure, .outOfResources:
             reason = .unreachable
         }
-        self.init(reason: reason, message: "\(error) (during \(step))", followUp: error.needsUser ? .waiting : .retry)
+        // A key that cannot be read stands in the Secret; all else was the VPS's word.
+        let cure: FollowUp = reason == .sshSecretInvalid ? .waiting : .refused
+        self.init(reason: reason, message: "\(error) (during \(step))", followUp: error.needsUser ? cure : .retry)
     }
 }

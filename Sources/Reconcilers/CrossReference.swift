@@ -1,4 +1,5 @@
 public import EdgeAPI
+import Enrollment
 
 /// That an object of one namespace names one of another.
 public struct CrossReference: Hashable, Sendable {

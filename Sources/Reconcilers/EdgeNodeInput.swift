@@ -1,5 +1,6 @@
 import Certificates
 import EdgeAPI
+import Enrollment
 import FoundationEssentials
 import NetworkTypes
 import Planning

@@ -224,14 +224,7 @@ extension NodeFailure {
     }
 
     init(_ error: EnrollmentError) {
-        let followUp: FollowUp
-        switch error.followUp {
-        case .retry: followUp = .retry
-        // What its Secret lacks is here; all else was the VPS's word.
-        case .waiting: followUp = error.reason == .sshSecretInvalid ? .waiting : .refused
-        case .stalled: followUp = .stalled
-        }
-        self.init(reason: error.reason.rawValue, message: error.message, followUp: followUp)
+        self.init(reason: error.reason.rawValue, message: error.message, followUp: error.followUp)
     }
 }
 

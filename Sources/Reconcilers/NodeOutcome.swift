@@ -1,4 +1,5 @@
 public import EdgeAPI
+public import Enrollment
 import NetworkTypes
 public import NodeDocument
 public import Planning
@@ -113,18 +114,6 @@ extension ListenerReport.State {
 
 /// Why a reconcile of an EdgeNode did not reach its end, and what follows from it.
 public struct NodeFailure: Error, Hashable, Sendable {
-    public enum FollowUp: Hashable, Sendable {
-        /// It may pass by itself: try again, with backoff.
-        case retry
-        /// Something named in the message has to come first. Its arrival triggers the next try where that can be watched, and a short
-        /// wait does elsewhere.
-        case waiting
-        /// The VPS itself turned us away. Each try may count against us there (fail2ban, faillock), so they are few.
-        case refused
-        /// The user has to act.
-        case stalled
-    }
-
     /// CamelCase, the reason of the condition.
     public var reason: String
     public var message: String

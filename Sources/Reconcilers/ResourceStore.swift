@@ -1,4 +1,5 @@
 public import EdgeAPI
+public import Enrollment
 public import NetworkTypes
 public import NodeDocument
 
@@ -59,9 +60,9 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     public var reason: String
     /// What was tried, on what, why it failed, and what to do.
     public var message: String
-    public var followUp: NodeFailure.FollowUp
+    public var followUp: FollowUp
 
-    public init(_ message: String, reason: String = "StoreFailed", followUp: NodeFailure.FollowUp = .retry) {
+    public init(_ message: String, reason: String = "StoreFailed", followUp: FollowUp = .retry) {
         self.reason = reason
         self.message = message
         self.followUp = followUp

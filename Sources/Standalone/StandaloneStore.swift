@@ -1,4 +1,5 @@
 public import EdgeAPI
+import Enrollment
 import FoundationEssentials
 import Logging
 public import ManifestStore

@@ -111,7 +111,7 @@ import Testing
                 Issue.record("\(one.reason) was not told")
             } catch let error as EnrollmentError {
                 #expect(error.reason == one.reason)
-                #expect(error.followUp == .waiting)
+                #expect(error.followUp == .refused)
                 #expect(error.message.contains(one.words), "\(error.message)")
                 #expect(!error.message.contains("hunter2"))
             }

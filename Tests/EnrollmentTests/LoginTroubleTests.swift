@@ -9,7 +9,7 @@ import Testing
     private func message(_ words: String, _ ending: LoginTrouble.Ending = .status(1), user: String = "root") throws -> String {
         let login = NodeLogin(host: try HostAddress(parsing: "203.0.113.10"), user: user, sudoPassword: nil)
         let error = LoginTrouble(login: login, words: words, ending: ending).error
-        #expect(error.reason == .loginUnusable && error.followUp == .waiting)
+        #expect(error.reason == .loginUnusable && error.followUp == .refused)
         #expect(error.message.contains(words) && error.message.contains("nothing was sent"))
         return error.message
     }

@@ -176,11 +176,11 @@ import Testing
     }
 
     @Test func namesWhatStandsInTheWay() async throws {
-        let cases: [(SSHError.Reason, EnrollmentError.Reason, EnrollmentError.FollowUp)] = [
+        let cases: [(SSHError.Reason, EnrollmentError.Reason, FollowUp)] = [
             (.refused([]), .unreachable, .retry), (.nameUnresolvable("no such name"), .unreachable, .retry),
-            (.authenticationRefused(tried: ["publickey"], offered: ["password"], hints: []), .authenticationFailed, .waiting),
+            (.authenticationRefused(tried: ["publickey"], offered: ["password"], hints: []), .authenticationFailed, .refused),
             (.authenticationTimedOut(after: .seconds(1)), .authenticationFailed, .retry),
-            (.notSSH("HTTP/1.1"), .unreachable, .waiting), (.notSSH(""), .unreachable, .retry),
+            (.notSSH("HTTP/1.1"), .unreachable, .refused), (.notSSH(""), .unreachable, .retry),
             (.keyUnreadable("no key"), .sshSecretInvalid, .waiting), (.outOfResources("threads"), .unreachable, .retry),
         ]
         for (reason, expected, followUp) in cases {
@@ -197,7 +197,7 @@ import Testing
     // MARK: what the agent says
 
     @Test func tellsOfEachRefusal() async throws {
-        let cases: [(AgentProblem.Kind, EnrollmentError.Reason, EnrollmentError.FollowUp)] = [
+        let cases: [(AgentProblem.Kind, EnrollmentError.Reason, FollowUp)] = [
             (.foreignOwner, .foreignOwner, .stalled), (.staleEpoch, .staleEpoch, .stalled),
             (.unsupportedHost, .unsupportedHost, .stalled),
             (.badDocument, .documentRefused, .stalled), (.diskFull, .diskFull, .retry), (.busy, .busy, .retry),

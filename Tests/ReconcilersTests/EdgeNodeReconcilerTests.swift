@@ -139,13 +139,13 @@ import Testing
     }
 
     @Test(arguments: [
-        (EnrollmentError.FollowUp.retry, ReconcileOutcome.failed), (.waiting, .done(requeueAfter: NextLook.refused(0))),
+        (FollowUp.retry, ReconcileOutcome.failed), (.refused, .done(requeueAfter: NextLook.refused(0))),
         (.stalled, .done(requeueAfter: EdgeNodeReconciler.resync)),
     ])
-    func triesAgainAsTheFailureAsks(followUp: EnrollmentError.FollowUp, outcome: ReconcileOutcome) async {
+    func triesAgainAsTheFailureAsks(followUp: FollowUp, outcome: ReconcileOutcome) async {
         vps.state.withLock { $0.failure = EnrollmentError(reason: .unreachable, message: "no route", followUp: followUp) }
         #expect(await reconciler.reconcile(name) == outcome)
-        let next = followUp == .waiting ? "; tried again within 8 s" : ""
+        let next = followUp == .refused ? "; tried again within 8 s" : ""
         #expect(await store.nodes[name]?.status?.conditions["Ready"]?.message == "no route" + next)
         #expect(
             await store.takeEvents() == [

@@ -171,7 +171,8 @@ import Testing
     /// fail2ban and faillock count: what the VPS itself refused is tried soon, but seldom, and the message says when.
     @Test(arguments: [(EnrollmentError.Reason.authenticationFailed, Int64(8)), (.sudoPasswordWrong, 460), (.sshSecretInvalid, 1)])
     func triesSeldomWhatTheVPSRefused(reason: EnrollmentError.Reason, seconds: Int64) async {
-        vps.state.withLock { $0.failure = EnrollmentError(reason: reason, message: "no", followUp: .waiting) }
+        let followUp: FollowUp = reason == .sshSecretInvalid ? .waiting : .refused
+        vps.state.withLock { $0.failure = EnrollmentError(reason: reason, message: "no", followUp: followUp) }
         #expect(await reconciler.reconcile(name) == .done(requeueAfter: .seconds(seconds)))
         let message = await store.nodes[name]?.status?.conditions["Ready"]?.message
         #expect(message == "no; tried again within \(max(8, seconds)) s")
