@@ -39,11 +39,16 @@ public struct EnvoyConfiguration: Sendable {
     public func resource(_ listener: EnvoyListener, on host: EnvoyHost?) -> JSON {
         let json =
             listener.isBridge
-            ? bridgeListener(envoy.bridge)
+            ? bridgeListener(envoy.bridge, sources: bridgeSources)
             : publicListener(
                 listener, listener.bindings.compactMap(binding), dualStack: host?.hasIPv6 == true,
                 waitsForHandshakes: envoy.release.waitsForHandshakes)
         return host.map { json.adding("address", listener.address(on: $0)) } ?? json
+    }
+
+    private var bridgeSources: [(name: String, address: IPv4Address)] {
+        relay.peers.sorted { $0.ordinal < $1.ordinal }.map { (name: "\($0.ordinal)", address: $0.address) }
+            + [(name: "relay", address: relay.address)]
     }
 
     /// The cluster of a binding, which has its name.

@@ -57,8 +57,8 @@ let limitsSource: JSON = [
 ]
 
 extension EnvoyConfiguration {
-    /// Connections to the bridge at once: an uplink's Prometheus keeps one, and people look too.
-    var bridgeConnections: Int { 8 + 2 * relay.peers.count }
+    /// Connections to the bridge at once: those of each that may have some, and some to be refused in.
+    var bridgeConnections: Int { Limits.bridgeConnectionsOfOne * (relay.peers.count + 2) }
 
     /// Files that the bridge takes: each connection's own, and both ends of one to the admin interface.
     var bridgeFiles: Int { envoy.bridge == .off ? 0 : 3 * bridgeConnections }

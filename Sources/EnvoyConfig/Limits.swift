@@ -19,6 +19,8 @@ enum Limits {
     static let userTimeout = 180_000
     /// Seconds that a client of the bridge may be silent, or take over a request; a scrape may come each five seconds over one connection.
     static let bridgeIdle = 10
+    /// Connections to the bridge of one uplink, and of the relay itself: Prometheus keeps one, people look too.
+    static let bridgeConnectionsOfOne = 4
     /// Seconds that one connection to the bridge may live.
     static let bridgeConnection = 600
     /// Attempts to connect, each by an uplink chosen anew; they share the time that a binding allows. The next one may begin before the

@@ -84,7 +84,7 @@ import Testing
         for limit in [
             #""envoy.resource_limits.listener.tcp-80.connection_limit":10922"#,
             #""envoy.resource_limits.listener.tcp-443.connection_limit":10922"#,
-            #""envoy.resource_limits.listener.bridge.connection_limit":\#(8 + 2 * uplinks)"#,
+            #""envoy.resource_limits.listener.bridge.connection_limit":\#(8 + 4 * uplinks)"#,
             #""circuit_breakers.a.default.max_connections":5461"#, #""circuit_breakers.b.default.max_connections":5461"#,
             #""circuit_breakers.dns.default.max_connections":11059"#, #""circuit_breakers.game.default.max_connections":11059"#,
         ] { #expect(file.contents.contains(limit), "\(limit)") }
@@ -125,6 +125,23 @@ import Testing
         #expect(!metrics.contains("config_dump") && !metrics.contains(#""path":"/stats""#))
         #expect(metrics.contains(#""path":"/stats/prometheus""#) && metrics.contains(#""path":"/ready""#))
         #expect(try bridge(.off) == nil)
+    }
+
+    /// One uplink's clients take nothing of another's, and who is no uplink gets nothing.
+    @Test func eachUplinkHasItsPartOfTheBridge() throws {
+        let configuration = try Example.configuration([], uplinks: [0, 7])
+        let listener = try #require(configuration.listeners.first { $0.isBridge })
+        guard case .object(let members) = configuration.resource(listener, on: Self.host),
+            case .array(let chains)? = members.first(where: { $0.key == "filter_chains" })?.value
+        else { throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "the bridge has no chains")) }
+        let texts = chains.map(\.text)
+        #expect(texts.count == 3 && texts.allSatisfy { $0.contains(#""max_connections":4,"#) })
+        for (text, address) in zip(texts, ["10.200.0.2", "10.200.0.9", "10.200.0.1"]) {
+            #expect(text.contains(#"{"address_prefix":"\#(address)","prefix_len":32}"#))
+        }
+        #expect(!members.contains { $0.key == "default_filter_chain" })
+        let limits = try #require(configuration.files(on: Self.host).first { $0.kind == .limits })
+        #expect(limits.contents.contains(#""envoy.resource_limits.listener.bridge.connection_limit":16"#), "more than all parts")
     }
 
     @Test func watchedFilesAreCounted() throws {

@@ -52,7 +52,7 @@ enum Example {
     static func configurations() throws -> [String: EnvoyConfiguration] {
         let slow = GoDuration(nanoseconds: 1_500_000_000)
         return [
-            "relay": try configuration([]),
+            "relay": try configuration([], uplinks: []),
             "tcp": try configuration([
                 try tcp("http", 80), try tcp("ssh", 2222, RelayTCP(connectTimeout: slow, idleTimeout: .seconds(0))),
             ]),

@@ -65,6 +65,9 @@ import Testing
         var changed = former
         changed.envoy.bridge = .metrics
         #expect(parts(changed, after: former).map { $0.listeners.map(\.name) } == [["bridge"]])
+        changed = former
+        changed.wireGuard.peers = []
+        #expect(parts(changed, after: former).map { $0.listeners.map(\.name) } == [["bridge"]])
     }
 
     @Test func whatWasLeftOutWasNeverShown() throws {

@@ -105,6 +105,9 @@ extension EnvoyMessage {
                 ]),
             EnvoyMessage("extensions.transport_sockets.raw_buffer.v3.RawBuffer", []),
             EnvoyMessage("extensions.filters.http.router.v3.Router", []),
+            EnvoyMessage(
+                "extensions.filters.network.connection_limit.v3.ConnectionLimit",
+                [("stat_prefix", 1, .string), ("max_connections", 2, .wrapped)]),
             connectionManager,
         ]
         return Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
@@ -201,6 +204,9 @@ private let address = EnvoyMessage(
 private let listenerFilter = EnvoyMessage(
     "config.listener.v3.ListenerFilter", [("name", 1, .string), ("typed_config", 3, .any)])
 
+private let addressRange = EnvoyMessage(
+    "config.core.v3.CidrRange", [("address_prefix", 1, .string), ("prefix_len", 2, .wrapped)])
+
 private let filterChain = EnvoyMessage(
     "config.listener.v3.FilterChain",
     [
@@ -209,7 +215,7 @@ private let filterChain = EnvoyMessage(
             .message(
                 EnvoyMessage(
                     "config.listener.v3.FilterChainMatch", [("transport_protocol", 9, .string)],
-                    lists: [("server_names", 11, .string)]))
+                    lists: [("source_prefix_ranges", 6, .message(addressRange)), ("server_names", 11, .string)]))
         ), ("transport_socket", 6, .message(transportSocket)), ("name", 7, .string),
         ("transport_socket_connect_timeout", 9, .duration),
     ],

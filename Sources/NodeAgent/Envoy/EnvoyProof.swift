@@ -153,7 +153,9 @@ struct ProofPart: Hashable {
         unprovenBindings: Set<String> = [], listenersPerPart: Int
     ) -> [ProofPart] {
         let former = former?.envoy.release.version == configuration.envoy.release.version ? former : nil
-        let isSameBridge = former?.envoy.bridge == configuration.envoy.bridge
+        // Its chains are the uplinks'.
+        let isSameBridge =
+            former?.envoy.bridge == configuration.envoy.bridge && former?.relay.peers == configuration.relay.peers
         let known = Set(former?.listeners ?? [])
         let changed = Set(
             configuration.envoy.bindings.lazy.filter { former?.binding($0.name) != $0 || unprovenBindings.contains($0.name) }.map(

@@ -303,7 +303,11 @@ def attacks(envoy, play):
     facts["after it"] = tls("ended", 8444, "ended")
     for sock in hellos:
         sock.close()
-    bridge = [connect(40600, RELAY) for _ in range(60)]
+    bridge = [socket.create_connection((RELAY, 40600), 3, ("10.200.0.2", 0)) for _ in range(60)]
+    with socket.create_connection((RELAY, 40600), 3, ("10.200.0.3", 0)) as sock:
+        facts["another uplink's bridge"] = ask(sock, b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n").split("\r\n")[0]
+    with socket.create_connection((RELAY, 40600), 3, ("127.0.0.1", 0)) as sock:
+        facts["a stranger's bridge"] = ask(sock, b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n").split("\r\n")[0]
     time.sleep(0.5)
     facts["bridge took"] = envoy.stats("http.bridge.downstream_cx_active$")["http.bridge.downstream_cx_active"]
     envoy.wait(lambda: envoy.stats("http.bridge.downstream_cx_active$")["http.bridge.downstream_cx_active"] == 0, "the silent to go", 15)
