@@ -31,6 +31,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
     .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
 }
 
+func inCluster(_ name: String) -> Target.Dependency { .target(name: name, condition: .when(traits: ["Kubernetes"])) }
+
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
@@ -49,6 +51,12 @@ let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", pac
 
 let package = Package(
     name: "tidegate",
+    traits: [
+        .default(enabledTraits: ["Kubernetes"]),
+        .trait(
+            name: "Kubernetes",
+            description: "The command `controller`. Whoever runs without a cluster, as the demo does, saves its libraries."),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
@@ -162,10 +170,10 @@ let package = Package(
         program(
             "tidegate", path: "Sources/Tidegate",
             [
-                "CLinuxHeaders", "Certificates", "Controller", "EdgeAPI", "Enrollment", "EnvoyConfig", "KubernetesAPI",
-                "KubernetesClient", "ManifestStore",
-                "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium",
-                "Standalone", "UplinkWorkload", "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
+                "CLinuxHeaders", "Certificates", inCluster("Controller"), "EdgeAPI", "Enrollment", "EnvoyConfig",
+                inCluster("KubernetesAPI"), inCluster("KubernetesClient"), "ManifestStore", "NetworkTypes", "NodeDocument",
+                "Planning", inCluster("PrometheusMetrics"), "Reconcilers", "Sodium", "Standalone", inCluster("UplinkWorkload"),
+                "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
         program("edge-agent", path: "edge-agent", ["NodeAgent", "NodeDocument", "StructuredLogging", logging]),
         program(

@@ -157,9 +157,9 @@ struct Transport: Sendable {
 
     private static var architecture: String {
         #if arch(arm64)
-            "arm64"
+        "arm64"
         #else
-            "amd64"
+        "amd64"
         #endif
     }
 

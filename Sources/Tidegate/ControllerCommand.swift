@@ -1,3 +1,4 @@
+#if Kubernetes
 import ArgumentParser
 import CLinuxHeaders
 import Controller
@@ -137,3 +138,4 @@ struct ControllerCommand: AsyncParsableCommand {
         list.split(separator: ",").map { $0.filter { !$0.isWhitespace } }.filter { !$0.isEmpty }
     }
 }
+#endif

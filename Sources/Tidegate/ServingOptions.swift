@@ -1,3 +1,4 @@
+#if Kubernetes
 import ArgumentParser
 import Controller
 import KubernetesAPI
@@ -62,3 +63,4 @@ struct ServingOptions: ParsableArguments {
         return services
     }
 }
+#endif

@@ -1,3 +1,4 @@
+#if Kubernetes
 import ArgumentParser
 import Controller
 import Enrollment
@@ -82,3 +83,4 @@ struct TenantOptions: ParsableArguments {
 
     private static func limit(_ text: String) -> Quantity? { text == "0" ? nil : Quantity(text) }
 }
+#endif

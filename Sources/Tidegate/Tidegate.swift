@@ -9,9 +9,18 @@ struct Tidegate: AsyncParsableCommand {
         abstract: "Puts services of a private network on the public IP of a VPS.",
         discussion: "LOG_FORMAT (json or text) and LOG_LEVEL (debug, info, warn or error) rule the log on standard error.",
         version: tidegateVersion,
-        subcommands: [
-            ControllerCommand.self, StandaloneCommand.self, StatusCommand.self, RenderCommand.self, ValidateCommand.self,
-        ])
+        subcommands: subcommands)
+
+    private static var subcommands: [any ParsableCommand.Type] {
+        let common: [any ParsableCommand.Type] = [
+            StandaloneCommand.self, StatusCommand.self, RenderCommand.self, ValidateCommand.self,
+        ]
+        #if Kubernetes
+        return [ControllerCommand.self] + common
+        #else
+        return common
+        #endif
+    }
 
     static func main() async {
         await main(withBooleansWritten(Array(CommandLine.arguments.dropFirst())))

@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
     cache = verbs.add_parser("cache", help="make what is slow to make: the VPS's Debian and Envoy")
     cache.add_argument("--kernel-wireguard", action="store_true", help="the QEMU machine's image too")
+    cache.add_argument("--demo", action="store_true", help="no other Debian than the demo's")
     cache.set_defaults(action=fill_cache)
 
     verbs.add_parser("envoy", help="the path of the cached Envoy").set_defaults(action=lambda options: print(tree.envoy()))
@@ -97,7 +98,7 @@ def ssh_argv(lab: Lab, known: str, command: list[str]) -> list[str]:
 
 
 def fill_cache(options: argparse.Namespace) -> None:
-    for release in tree.RELEASES:
+    for release in [tree.RELEASE] if options.demo else tree.RELEASES:
         print(f"  VPS's Debian {release}: {tree.vps_tree(release)}")
     print(f"  Envoy {tree.ENVOY_DEFAULT}: {tree.envoy()}")
     if options.kernel_wireguard:
