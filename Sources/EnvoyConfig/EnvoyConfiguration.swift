@@ -6,31 +6,29 @@ public import NodeDocument
 /// Equal documents give equal bytes, whatever the order of their bindings and peers.
 public struct EnvoyConfiguration: Sendable {
     public let relay: RelayWireGuard
-    public private(set) var envoy: RelayEnvoy
+    public let envoy: RelayEnvoy
     /// The bridge first, then by port.
-    public private(set) var listeners: [EnvoyListener]
-    private var bindingsByName: [String: RelayBinding]
+    public let listeners: [EnvoyListener]
+    private let bindingsByName: [String: RelayBinding]
 
     /// - Parameter content: has unique binding names, none of them with a fault (`RelayBinding.fault`), and hostnames that are
     ///   disjoint where bindings share a port.
-    public init(_ content: RelayContent) {
-        relay = content.wireGuard
-        envoy = content.envoy
-        listeners = content.listeners
-        bindingsByName = Dictionary(content.envoy.bindings.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    public init(_ content: RelayContent) { self.init(relay: content.wireGuard, envoy: content.envoy) }
+
+    private init(relay: RelayWireGuard, envoy: RelayEnvoy) {
+        self.relay = relay
+        self.envoy = envoy
+        listeners = envoy.listeners(bridgeAt: relay.address)
+        bindingsByName = Dictionary(envoy.bindings.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     }
+
+    /// The same for another Envoy of the same relay.
+    public func with(_ envoy: RelayEnvoy) -> EnvoyConfiguration { EnvoyConfiguration(relay: relay, envoy: envoy) }
 
     /// By name.
     public var bindings: [RelayBinding] { bindingsByName.values.sorted { $0.name < $1.name } }
 
     public func binding(_ name: String) -> RelayBinding? { bindingsByName[name] }
-
-    /// The same for another Envoy of the same relay.
-    public func with(_ envoy: RelayEnvoy) -> EnvoyConfiguration {
-        EnvoyConfiguration(
-            RelayContent(
-                wireGuard: relay, host: HostTuning(kernelMaxSocketBufferBytes: 0, disableNicOffloads: false), envoy: envoy))
-    }
 
     // MARK: resources
 

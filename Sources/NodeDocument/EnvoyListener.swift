@@ -49,14 +49,20 @@ public struct EnvoyListener: Hashable, Sendable {
 
 extension RelayContent {
     /// All ports that Envoy opens: the bridge first, then by port, TCP before UDP.
-    public var listeners: [EnvoyListener] {
+    public var listeners: [EnvoyListener] { envoy.listeners(bridgeAt: wireGuard.address) }
+}
+
+extension RelayEnvoy {
+    /// All ports that Envoy opens: the bridge first, then by port, TCP before UDP.
+    /// - Parameter address: the relay's in the tunnel.
+    public func listeners(bridgeAt address: IPv4Address) -> [EnvoyListener] {
         var names: [EnvoyPort: [String]] = [:]
-        for binding in envoy.bindings {
+        for binding in bindings {
             names[EnvoyPort(port: binding.listenPort, protocol: binding.protocol), default: []].append(binding.name)
         }
         let ports = names.keys.sorted { ($0.port, $0.protocol) < ($1.port, $1.protocol) }
-        let bridge = envoy.bridge == .off ? [] : [EnvoyListener(bridgeAt: wireGuard.address)]
-        return bridge + ports.map { EnvoyListener($0.protocol, $0.port, bindings: (names[$0] ?? []).sorted()) }
+        let bridges = bridge == .off ? [] : [EnvoyListener(bridgeAt: address)]
+        return bridges + ports.map { EnvoyListener($0.protocol, $0.port, bindings: (names[$0] ?? []).sorted()) }
     }
 }
 
