@@ -1,5 +1,6 @@
 import NetworkTypes
 public import NodeDocument
+import Sodium
 
 /// Envoy's configuration for a relay's document. Each resource is written when it is asked for: of 5,000 bindings mostly one changes.
 ///
@@ -9,21 +10,23 @@ public struct EnvoyConfiguration: Sendable {
     public let envoy: RelayEnvoy
     /// The bridge first, then by port.
     public let listeners: [EnvoyListener]
+    private let uplinkHash: SHA256Digest?
     private let bindingsByName: [String: RelayBinding]
 
     /// - Parameter content: has unique binding names, none of them with a fault (`RelayBinding.fault`), and hostnames that are
     ///   disjoint where bindings share a port.
-    public init(_ content: RelayContent) { self.init(relay: content.wireGuard, envoy: content.envoy) }
+    public init(_ content: RelayContent) { self.init(content.wireGuard, content.envoy, content.uplinkHash) }
 
-    private init(relay: RelayWireGuard, envoy: RelayEnvoy) {
+    private init(_ relay: RelayWireGuard, _ envoy: RelayEnvoy, _ uplinkHash: SHA256Digest?) {
         self.relay = relay
         self.envoy = envoy
+        self.uplinkHash = uplinkHash
         listeners = envoy.listeners(bridgeAt: relay.address)
         bindingsByName = Dictionary(envoy.bindings.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
     /// The same for another Envoy of the same relay.
-    public func with(_ envoy: RelayEnvoy) -> EnvoyConfiguration { EnvoyConfiguration(relay: relay, envoy: envoy) }
+    public func with(_ envoy: RelayEnvoy) -> EnvoyConfiguration { EnvoyConfiguration(relay, envoy, uplinkHash) }
 
     /// By name.
     public var bindings: [RelayBinding] { bindingsByName.values.sorted { $0.name < $1.name } }
@@ -73,7 +76,7 @@ public struct EnvoyConfiguration: Sendable {
             uplinks: relay.peers.map { ProbedUplink(ordinal: $0.ordinal, address: $0.address) }.sorted {
                 $0.ordinal < $1.ordinal
             },
-            tunnelPorts: bindingsByName.mapValues(\.tunnelPort))
+            tunnelPorts: bindingsByName.mapValues(\.tunnelPort), document: uplinkHash)
     }
 
     /// The inotify instances that this configuration takes, one for each file that Envoy watches and one for the prober: an Envoy that

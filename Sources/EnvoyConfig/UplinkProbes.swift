@@ -1,5 +1,6 @@
 public import NetworkTypes
 public import NodeDocument
+public import Sodium
 
 /// What the prober beside Envoy asks the uplinks, and where the bindings are at each: `./probes.json` in Envoy's folder.
 public struct UplinkProbes: Hashable, Sendable {
@@ -9,11 +10,16 @@ public struct UplinkProbes: Hashable, Sendable {
     public var uplinks: [ProbedUplink]
     /// By the binding's name, which is its cluster's.
     public var tunnelPorts: [String: Port]
+    /// Of the uplinks' document that forwards all of them; nil where none is known.
+    public var document: SHA256Digest?
 
-    public init(probing: UplinkProbing, uplinks: [ProbedUplink], tunnelPorts: [String: Port]) {
+    public init(
+        probing: UplinkProbing, uplinks: [ProbedUplink], tunnelPorts: [String: Port], document: SHA256Digest? = nil
+    ) {
         self.probing = probing
         self.uplinks = uplinks
         self.tunnelPorts = tunnelPorts
+        self.document = document
     }
 
     /// As JSON; equal values have equal texts.
@@ -22,7 +28,7 @@ public struct UplinkProbes: Hashable, Sendable {
 
 extension UplinkProbes: Codable {
     private enum CodingKeys: String, CodingKey {
-        case uplinks, tunnelPorts
+        case uplinks, tunnelPorts, document
     }
 
     /// The file has the members of `probing` beside the others.
@@ -31,13 +37,15 @@ extension UplinkProbes: Codable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(uplinks, forKey: .uplinks)
         try container.encode(tunnelPorts, forKey: .tunnelPorts)
+        try container.encodeIfPresent(document, forKey: .document)
     }
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         self.init(
             probing: try UplinkProbing(from: decoder), uplinks: try container.decode([ProbedUplink].self, forKey: .uplinks),
-            tunnelPorts: try container.decode([String: Port].self, forKey: .tunnelPorts))
+            tunnelPorts: try container.decode([String: Port].self, forKey: .tunnelPorts),
+            document: try container.decodeIfPresent(SHA256Digest.self, forKey: .document))
     }
 }
 

@@ -66,7 +66,7 @@ struct ApplyRun {
         report.outcome = .applied
         let peers = Peers(host: host)
         let word = UplinkWord.read(host.paths)
-        report.starved = word?.starved(content.envoy.bindings.map(\.name)) ?? []
+        report.starved = word?.starved(content.envoy.bindings.map(\.name), document: content.uplinkHash) ?? []
         report.peers = peers.report(content.wireGuard, device, word)
         try peers.forgetLost(report.peers, device)
     }
@@ -245,7 +245,7 @@ struct ApplyRun {
             host: host, folder: EnvoyFolder(host.paths, group: account.group), configuration: configuration,
             former: former, isFormerProven: self.former?.agentBuild == document.agentBuild, facts: facts, unit: running,
             launchText: unitSettings().launchText, restartAsked: restart,
-            forwarding: ForwardingWait(paths: host.paths, served: served))
+            forwarding: ForwardingWait(paths: host.paths, served: served, document: content.uplinkHash))
         let outcome = try rollout.run(omitted: Set(taken.keys), &state)
         let omitted = Set(taken.keys).union(outcome.rejected.keys).union(crowdedOut).union(outcome.unforwarded).sorted()
         note(outcome.changes, isDrift: omitted == state.value.leftOut && !restart ? nil : false)

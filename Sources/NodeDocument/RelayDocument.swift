@@ -39,11 +39,15 @@ public struct RelayContent: Hashable, Codable, Sendable {
     public var wireGuard: RelayWireGuard
     public var host: HostTuning
     public var envoy: RelayEnvoy
+    /// Of the uplinks' content that forwards all of these bindings: an uplink that has it in force need not say which it forwards. Nil
+    /// while there is none, as before the relay's key is known.
+    public var uplinkHash: SHA256Digest?
 
-    public init(wireGuard: RelayWireGuard, host: HostTuning, envoy: RelayEnvoy) {
+    public init(wireGuard: RelayWireGuard, host: HostTuning, envoy: RelayEnvoy, uplinkHash: SHA256Digest? = nil) {
         self.wireGuard = wireGuard
         self.host = host
         self.envoy = envoy
+        self.uplinkHash = uplinkHash
     }
 }
 

@@ -76,7 +76,11 @@ public struct EdgeNodeReconciler: Sendable {
         let name = node.metadata.objectName
         var input = try await planInput(node)
         input.lostCertificates = lost
-        let plan = makePlan(input)
+        var plan = makePlan(input)
+        // The uplinks first, where the relay's key is known: they must forward a new port before Envoy sends its traffic there.
+        if let key = node.status?.relayPublicKey {
+            plan.relay.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
+        }
         let relayHash: SHA256Digest
         do throws(DocumentError) {
             relayHash = try plan.relay.digest()
@@ -84,12 +88,9 @@ public struct EdgeNodeReconciler: Sendable {
             throw StoreError("the plan of EdgeNode \(name) cannot be written: \(error)")
         }
         let before = outcomes[name]?.outcome
-        var outcome = NodeOutcome(node: node, plan: plan, relayHash: relayHash, uplinkHash: nil, report: nil, failure: nil)
+        var outcome = NodeOutcome(
+            node: node, plan: plan, relayHash: relayHash, uplinkHash: plan.relay.uplinkHash, report: nil, failure: nil)
         outcome.uplinkName = store.uplinkName(of: node)
-        // The uplinks first, where the relay's key is known: they must forward a new port before Envoy sends its traffic there.
-        if let key = node.status?.relayPublicKey {
-            outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
-        }
         outcome.keysOnEdge = before?.keysOnEdge ?? []
         let restart = restartRequest(of: node)
         var missing: Set<String> = []

@@ -2,6 +2,7 @@ import CLinuxHeaders
 import Glibc
 import NetworkTypes
 import NodeDocument
+import Sodium
 import Testing
 
 @testable import NodeAgent
@@ -253,6 +254,12 @@ private let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
         let word = UplinkWord(uplinks: uplinks.enumerated().map { entry($0, $1.0, $1.1) })
         #expect(ForwardingWait.unforwarded(listeners, served: ["tcp-1", "bridge"], word) == expected, "\(what)")
         #expect(ForwardingWait.unforwarded(listeners, served: [], nil) == [], "without a prober")
+        let document = SHA256.digest(of: "all")
+        var current = word
+        for index in current.uplinks.indices { current.uplinks[index].document = document }
+        let isAny = uplinks.contains { $0.0 == .healthy }
+        let waiting = ForwardingWait.unforwarded(listeners, served: ["tcp-1", "bridge"], current, document: document)
+        #expect(waiting == (isAny ? [] : expected), "one that is well and has it in force forwards all")
     }
 
     @Test func saysWhoStarves() {

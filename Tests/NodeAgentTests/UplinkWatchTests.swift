@@ -1,6 +1,7 @@
 import EnvoyConfig
 import NetworkTypes
 import NodeDocument
+import Sodium
 import Testing
 
 @testable import NodeAgent
@@ -132,6 +133,37 @@ private func report(_ bindings: [String]) -> UplinkReport {
         played.run(until: 2500) { _ in nil }
         #expect(played.watch.assignment("web")?.endpoints.map(\.isHealthy) == [false, false])
         #expect(played.watch.assignment("unknown") == nil)
+    }
+
+    /// Its answer to a probe says as much as all that it would tell of thousands of bindings.
+    @Test func whoHasTheDocumentInForceServesAll() throws {
+        let (old, new) = (SHA256.digest(of: "old"), SHA256.digest(of: "new"))
+        var probes = try sampleProbes()
+        probes.document = new
+        var watch = UplinkWatch(probes, now: 0)
+        func answer(_ document: SHA256Digest?, number: UInt64, at now: Int64) -> [UplinkWatch.Action] {
+            let actions = watch.handle(.tick, now: now)
+            guard case .probe(let id, _)? = actions.first else { return actions }
+            return watch.handle(.answered(id: id, .status(200, number, document)), now: now)
+        }
+        _ = answer(old, number: 1, at: 0)
+        #expect(!watch.uplinks[0].serves("web") && !watch.isPrimed)
+        var revision = watch.endpointRevision
+        _ = answer(new, number: 2, at: 1000)
+        #expect(watch.uplinks[0].serves("web") && watch.uplinks[0].isCurrent && watch.isPrimed)
+        #expect(watch.endpointRevision > revision)
+        #expect(watch.assignment("web")?.endpoints.map(\.isHealthy) == [true])
+        #expect(UplinkWord(watch, isBrief: true).servesAll(new) && !UplinkWord(watch).servesAll(old))
+        // Others are wanted now: it has not taken them up.
+        revision = watch.endpointRevision
+        probes.document = SHA256.digest(of: "newer")
+        _ = watch.set(probes, now: 2000)
+        #expect(!watch.uplinks[0].serves("web") && watch.endpointRevision > revision)
+        // None is known, as of a writer that does not tell.
+        probes.document = nil
+        _ = watch.set(probes, now: 3000)
+        _ = answer(nil, number: 3, at: 4000)
+        #expect(!watch.uplinks[0].isCurrent && !UplinkWord(watch).servesAll(nil))
     }
 
     @Test func servesWhatItForwards() throws {

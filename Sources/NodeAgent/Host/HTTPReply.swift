@@ -1,13 +1,19 @@
+import NetworkTypes
+public import Sodium
+
 /// An answer over HTTP/1.1, with its body decoded.
 public struct HTTPReply: Hashable, Sendable {
     public var status: Int
     public var body: [UInt8]
     /// An uplink's `x-tidegate-status`; nil where there is none.
     public var statusNumber: UInt64?
+    /// An uplink's `x-tidegate-document`, the hash of what it has in force; nil where there is none.
+    public var document: SHA256Digest?
 
-    public init(status: Int, body: [UInt8], statusNumber: UInt64? = nil) {
+    public init(status: Int, body: [UInt8], statusNumber: UInt64? = nil, document: SHA256Digest? = nil) {
         self.status = status
         self.statusNumber = statusNumber
+        self.document = document
         self.body = body
     }
 
@@ -41,6 +47,7 @@ enum HTTPReplyParser {
         var length: Int?
         var isChunked = false
         var statusNumber: UInt64?
+        var document: SHA256Digest?
         for line in lines.dropFirst() {
             let parts = line.split(separator: ":", maxSplits: 1)
             guard parts.count == 2 else { continue }
@@ -50,22 +57,23 @@ enum HTTPReplyParser {
                 guard let number = decimal(value) else { throw MalformedHTTP(reason: "a bad content-length") }
                 length = number
             case "x-tidegate-status": statusNumber = value.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 } ? UInt64(value) : nil
+            case "x-tidegate-document": document = SHA256Digest(String(value))
             case "transfer-encoding": isChunked = value.lowercased() == "chunked"
             default: break
             }
         }
         let body = bytes[end...]
         if isChunked {
-            return try chunks(body, isAtEnd: isAtEnd).map { HTTPReply(status: status, body: $0, statusNumber: statusNumber) }
+            return try chunks(body, isAtEnd: isAtEnd).map { HTTPReply(status: status, body: $0, statusNumber: statusNumber, document: document) }
         }
         if let length {
             if body.count >= length {
-                return HTTPReply(status: status, body: Array(body.prefix(length)), statusNumber: statusNumber)
+                return HTTPReply(status: status, body: Array(body.prefix(length)), statusNumber: statusNumber, document: document)
             }
             if isAtEnd { throw MalformedHTTP(reason: "it ended after \(body.count) of \(length) bytes") }
             return nil
         }
-        return isAtEnd ? HTTPReply(status: status, body: Array(body), statusNumber: statusNumber) : nil
+        return isAtEnd ? HTTPReply(status: status, body: Array(body), statusNumber: statusNumber, document: document) : nil
     }
 
     /// Digits alone, where `Int` also takes a sign.

@@ -44,6 +44,8 @@ public struct HostPaths: Hashable, Sendable {
     public var adminSocket: String { runtime + "/envoy-admin.sock" }
     /// What the prober knows of the uplinks (`UplinkWord`).
     public var uplinkWord: String { runtime + "/uplinks.json" }
+    /// The same without their reports.
+    public var uplinkBrief: String { runtime + "/uplinks-brief.json" }
     /// What the Envoys told the prober of their files (`EnvoyWord`).
     public var envoyWord: String { runtime + "/envoy-word.json" }
     /// What the supervisor of Envoy says of itself (`EnvoyRun`).

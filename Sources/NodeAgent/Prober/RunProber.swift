@@ -46,6 +46,7 @@ public struct RunProber {
 
     /// Beside the folder that Envoy reads.
     private static let word = "../uplinks.json"
+    private static let brief = "../uplinks-brief.json"
     private static let envoyWord = "../envoy-word.json"
     private static let envoyRun = "../envoy.json"
 
@@ -150,7 +151,7 @@ public struct RunProber {
             // No way there is as good as silence: a link that is down for a moment answers so.
             let answer: UplinkWatch.Answer? =
                 switch result {
-                case .success(let reply): .status(reply.status, reply.statusNumber)
+                case .success(let reply): .status(reply.status, reply.statusNumber, reply.document)
                 case .failure: exchange.isUnreachable ? nil : .refused
                 }
             if let answer { perform(watch.handle(.answered(id: id, answer), now: now)) }
@@ -207,11 +208,12 @@ public struct RunProber {
     private mutating func writeWord(_ now: Int64) throws(AgentError) {
         if toldRevision != watch.revision {
             logHealth()
+            try replaceFile(Self.brief, try jsonLine(UplinkWord(watch, isBrief: true)), .secretFile)
             try replaceFile(Self.word, try jsonLine(UplinkWord(watch)), .secretFile)
             toldRevision = watch.revision
             touchedAt = now
         } else if now - touchedAt >= 1000 {
-            utimensat(AT_FDCWD, Self.word, nil, AT_SYMLINK_NOFOLLOW)
+            for file in [Self.brief, Self.word] { utimensat(AT_FDCWD, file, nil, AT_SYMLINK_NOFOLLOW) }
             touchedAt = now
         }
     }

@@ -1,6 +1,7 @@
 import EnvoyConfig
 import NetworkTypes
 import NodeDocument
+import Sodium
 
 /// Decides when an uplink is asked, whether it is well, and what it forwards; `RunProber` does the asking. All times are milliseconds of
 /// one clock that never steps.
@@ -19,8 +20,8 @@ struct UplinkWatch {
     }
 
     enum Answer: Hashable {
-        /// An HTTP status, and `x-tidegate-status`; nil from an uplink that has no such header.
-        case status(Int, UInt64?)
+        /// An HTTP status, and `x-tidegate-status` and `x-tidegate-document`; nil from an uplink that has no such header.
+        case status(Int, UInt64?, SHA256Digest? = nil)
         /// Refused, reset, or no HTTP: somebody answered.
         case refused
     }
@@ -49,17 +50,24 @@ struct UplinkWatch {
         fileprivate(set) var forwards: Set<String>?
         /// Whether `forwards` is what it says, and not that it was not asked yet.
         fileprivate(set) var isKnown = false
+        /// What it has in force, by its last answer; nil where it did not say.
+        fileprivate(set) var document: SHA256Digest?
+        /// Whether that is what forwards all bindings.
+        fileprivate(set) var isCurrent = false
         fileprivate var failures = 0
         fileprivate var refusals = 0
         fileprivate var flights: [Int: Int64] = [:]
         fileprivate var probedAt: Int64?
         fileprivate var number: UInt64?
+        fileprivate var numberedAt: Int64?
         fileprivate var fetchedNumber: UInt64?
         fileprivate var fetch: (id: Int, number: UInt64, begun: Int64)?
         fileprivate var fetchedAt: Int64?
 
         /// Whether connections of the binding find their way through it.
-        func serves(_ binding: String) -> Bool { health == .healthy && isKnown && (forwards?.contains(binding) ?? true) }
+        func serves(_ binding: String) -> Bool {
+            health == .healthy && (isCurrent || isKnown && (forwards?.contains(binding) ?? true))
+        }
     }
 
     private(set) var probes: UplinkProbes
@@ -93,6 +101,8 @@ struct UplinkWatch {
     private static let fetchInterval: Int64 = 1000
     /// While somebody waits, the interval is a millisecond for each so many bindings, from `eager` on: long answers take long to read.
     private static let bindingsPerMillisecond: Int64 = 5
+    /// After a change of an uplink that has all in force: what it says is long with thousands of bindings, and others wait meanwhile.
+    private static let settling: Int64 = 500
     private static let fetchTimeout: Int64 = 10_000
     private static let refresh: Int64 = 60_000
 
@@ -115,6 +125,7 @@ struct UplinkWatch {
             known.first { $0.ordinal == wanted.ordinal && $0.address == wanted.address }
                 ?? Uplink(ordinal: wanted.ordinal, address: wanted.address)
         }
+        for index in uplinks.indices { uplinks[index].isCurrent = isCurrent(uplinks[index].document) }
         let kept = Set(uplinks.flatMap(\.pending))
         return known.flatMap(\.pending).filter { !kept.contains($0) }.sorted().map { .drop(id: $0) }
     }
@@ -126,7 +137,7 @@ struct UplinkWatch {
         case .answered(let id, let answer):
             guard let index = uplinks.firstIndex(where: { $0.flights[id] != nil }) else { break }
             uplinks[index].flights[id] = nil
-            note(index, answer)
+            note(index, answer, now)
         case .fetched(let id, let report):
             guard let index = uplinks.firstIndex(where: { $0.fetch?.id == id }), let fetch = uplinks[index].fetch else { break }
             fetched(index, report, fetch.number, now)
@@ -146,7 +157,7 @@ struct UplinkWatch {
             ask(index, now, &actions)
         }
         if !isPrimed {
-            let isHeard = uplinks.allSatisfy { $0.health != .unknown && ($0.health != .healthy || $0.isKnown) }
+            let isHeard = uplinks.allSatisfy { $0.health != .unknown && ($0.health != .healthy || $0.isKnown || $0.isCurrent) }
             if isHeard || now - begun >= Int64(probes.probing.timeoutMilliseconds) + Self.fetchInterval {
                 isPrimed = true
                 change()
@@ -175,23 +186,31 @@ struct UplinkWatch {
 
     // MARK: answers
 
-    private mutating func note(_ index: Int, _ answer: Answer) {
+    private func isCurrent(_ document: SHA256Digest?) -> Bool { document != nil && document == probes.document }
+
+    private mutating func note(_ index: Int, _ answer: Answer, _ now: Int64) {
         switch answer {
-        case .status(200, let number):
+        case .status(200, let number, let document):
             uplinks[index].failures = 0
             uplinks[index].refusals = 0
             become(index, .healthy)
-            heard(index, number)
-        case .status(503, let number):
+            heard(index, number, document, now)
+        case .status(503, let number, let document):
             uplinks[index].failures = 0
             uplinks[index].refusals = 0
             become(index, .notReady)
-            heard(index, number)
+            heard(index, number, document, now)
         case .status, .refused: fail(index, isRefusal: true)
         }
     }
 
-    private mutating func heard(_ index: Int, _ number: UInt64?) {
+    private mutating func heard(_ index: Int, _ number: UInt64?, _ document: SHA256Digest?, _ now: Int64) {
+        if uplinks[index].document != document {
+            uplinks[index].document = document
+            uplinks[index].isCurrent = isCurrent(document)
+            change()
+        }
+        if uplinks[index].number != number { uplinks[index].numberedAt = now }
         uplinks[index].number = number
         guard number == nil else { return }
         // It does not tell when its status changes: what it said once would grow old.
@@ -297,6 +316,9 @@ struct UplinkWatch {
         guard let number = uplinks[index].number, uplinks[index].fetch == nil else { return }
         let age = uplinks[index].fetchedAt.map { now - $0 } ?? Self.refresh
         guard age >= (number != uplinks[index].fetchedNumber ? fetchInterval(now) : Self.refresh) else { return }
+        if uplinks[index].isCurrent, uplinks[index].isKnown, let changed = uplinks[index].numberedAt, now - changed < Self.settling {
+            return
+        }
         lastID += 1
         uplinks[index].fetch = (lastID, number, now)
         uplinks[index].fetchedAt = now

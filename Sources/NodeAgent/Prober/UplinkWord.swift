@@ -2,6 +2,7 @@ import CLinuxHeaders
 import Glibc
 import NetworkTypes
 import NodeDocument
+import Sodium
 
 /// What the prober knows of the uplinks, in `/run/tidegate/uplinks.json`. Envoy's own user may write that file: what stands in it is no
 /// more than an uplink could say itself.
@@ -16,6 +17,8 @@ struct UplinkWord: Hashable, Codable, Sendable {
         var report: UplinkReport?
         /// Whether it counts as forwarding every binding: it does not say which.
         var forwardsAll: Bool
+        /// What it has in force, by its answers to probes; nil where it does not say.
+        var document: SHA256Digest?
 
         /// Whether it takes connections of the binding.
         func serves(_ binding: String) -> Bool {
@@ -31,22 +34,30 @@ struct UplinkWord: Hashable, Codable, Sendable {
     static let limit = 64 << 20
 
     /// - Returns: nil when there is none, or it is old or unreadable: then the uplinks are to be asked.
-    static func read(_ paths: HostPaths) -> UplinkWord? {
+    static func read(_ paths: HostPaths) -> UplinkWord? { read(paths.uplinkWord) }
+
+    /// The same without their reports.
+    static func readBrief(_ paths: HostPaths) -> UplinkWord? { read(paths.uplinkBrief) }
+
+    private static func read(_ path: String) -> UplinkWord? {
         // Not even opening it may block, whatever stands there.
-        let descriptor = open(paths.uplinkWord, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0, isRegularFile(status), status.st_size <= limit, isFresh(status),
-            let bytes = try? readAll(descriptor, name: paths.uplinkWord, limit: limit)
+            let bytes = try? readAll(descriptor, name: path, limit: limit)
         else { return nil }
         return try? DocumentJSON.decode(UplinkWord.self, from: bytes)
     }
 
-    /// What tells one word from the next without reading it: nil when there is none, or it is old.
-    static func stamp(_ paths: HostPaths) -> UInt64? {
-        guard let status = (try? statusOf(paths.uplinkWord)) ?? nil, isFresh(status) else { return nil }
-        return UInt64(status.st_ino)
+    /// What tells a word from the next without reading it: nil when there is none, or it is old.
+    static func stamp(_ paths: HostPaths) -> [UInt64]? {
+        let stamps = [paths.uplinkBrief, paths.uplinkWord].compactMap { path -> UInt64? in
+            guard let status = (try? statusOf(path)) ?? nil, isFresh(status) else { return nil }
+            return UInt64(status.st_ino)
+        }
+        return stamps.isEmpty ? nil : stamps
     }
 
     private static func isFresh(_ status: stat) -> Bool {
@@ -77,25 +88,34 @@ extension UplinkWord {
         }
     }
 
-    init(_ watch: UplinkWatch) {
+    /// - Parameter isBrief: whether their reports are left out, which thousands of bindings make long.
+    init(_ watch: UplinkWatch, isBrief: Bool = false) {
         uplinks = watch.uplinks.map { uplink in
             let health: Entry.Health =
                 switch uplink.health {
                 case .unknown: .unknown
-                case .healthy: uplink.isKnown ? .healthy : .unknown
+                case .healthy: uplink.isKnown || uplink.isCurrent ? .healthy : .unknown
                 case .notReady: .notReady
                 case .silent: .silent
                 }
             return Entry(
                 ordinal: uplink.ordinal, address: uplink.address, health: health,
-                report: health == .silent ? nil : uplink.report, forwardsAll: uplink.isKnown && uplink.forwards == nil)
+                report: health == .silent || isBrief ? nil : uplink.report,
+                forwardsAll: uplink.isKnown && uplink.forwards == nil, document: uplink.document)
         }
     }
 
+    /// Whether some uplink that is well forwards all bindings.
+    /// - Parameter document: what does so.
+    func servesAll(_ document: SHA256Digest?) -> Bool {
+        uplinks.contains { $0.health == .healthy && ($0.forwardsAll || (document != nil && $0.document == document)) }
+    }
+
     /// The bindings that no uplink takes connections of, sorted.
-    func starved(_ bindings: some Sequence<String>) -> [String] {
+    /// - Parameter document: what an uplink must have in force to take all of them; nil where that is not known.
+    func starved(_ bindings: some Sequence<String>, document: SHA256Digest? = nil) -> [String] {
+        if servesAll(document) { return [] }
         let healthy = uplinks.filter { $0.health == .healthy }
-        if healthy.contains(where: \.forwardsAll) { return [] }
         let served = Set(healthy.flatMap { $0.report?.targets.map(\.binding) ?? [] })
         return bindings.filter { !served.contains($0) }.sorted()
     }

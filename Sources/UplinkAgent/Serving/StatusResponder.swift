@@ -59,6 +59,8 @@ struct StatusResponder: Sendable {
 
     /// A number that changes with all that `/status` says but ages and counters, so that the relay asks for that only when it must.
     static let statusField = "x-tidegate-status"
+    /// The hash of the document that is in force, for the relay alone.
+    static let documentField = "x-tidegate-document"
 
     /// `/ready` and `/healthz` are answered at once; the large pages are made on another thread.
     func answer(_ request: StatusRequest, at door: StatusDoor, on loop: any EventLoop) -> EventLoopFuture<StatusAnswer> {
@@ -92,6 +94,7 @@ struct StatusResponder: Sendable {
             ? look.condition.reasonAgainstItself(now, isHeard: isHeard(look.condition)) : look.condition.reasonAgainst(now)
         var answer = reason.map { StatusAnswer.text(.serviceUnavailable, $0) } ?? .text(.ok, "ready")
         answer.fields = [(Self.statusField, "\(look.number)")]
+        if isRelay, let hash = look.condition.hash { answer.fields.append((Self.documentField, "\(hash)")) }
         return answer
     }
 }

@@ -68,6 +68,20 @@ import Testing
         return (answer.status.code, field.flatMap { UInt64($0.value) })
     }
 
+    /// The relay learns from each answer whether new bindings are taken up; nobody else needs to.
+    @Test func theRelayIsToldWhichDocumentIsInForce() throws {
+        func told(_ door: StatusDoor) -> String? {
+            let request = StatusRequest(.GET, "/ready", from: door == .relay ? relay : .unknown)
+            return responder.ready(request, at: door, Moment(wall: 1000, steady: 0)).fields.first {
+                $0.name == StatusResponder.documentField
+            }?.value
+        }
+        #expect(told(.relay) == nil, "none is in force")
+        try makeReady()
+        #expect(told(.relay) == store.now.hash?.description && told(.relay)?.count == 64)
+        #expect(told(.kubelet) == nil && told(.others) == nil)
+    }
+
     /// A session that was begun anew shows no handshake for a second. Only the relay's own question proves that there was one.
     @Test func theRelayIsBelievedBeforeTheHandshakeShows() throws {
         try makeReady()
