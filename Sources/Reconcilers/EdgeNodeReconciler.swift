@@ -30,6 +30,7 @@ public struct EdgeNodeReconciler: Sendable {
     let outcomes: NodeOutcomes
     let writer: WriterFence
     let logger: Logger
+    private let planning = PlanningTurns()
     /// Where bindings may lead.
     public var targets = TargetPolicy()
     /// `patience`; a test has less.
@@ -76,13 +77,7 @@ public struct EdgeNodeReconciler: Sendable {
         let name = node.metadata.objectName
         var input = try await planInput(node)
         input.lostCertificates = lost
-        let plan = makePlan(input)
-        let relayHash: SHA256Digest
-        do throws(DocumentError) {
-            relayHash = try plan.relay.digest()
-        } catch {
-            throw StoreError("the plan of EdgeNode \(name) cannot be written: \(error)")
-        }
+        let (plan, relayHash) = try await self.plan(input)
         let before = outcomes[name]?.outcome
         var outcome = NodeOutcome(node: node, plan: plan, relayHash: relayHash, uplinkHash: nil, report: nil, failure: nil)
         outcome.uplinkName = store.uplinkName(of: node)
@@ -104,9 +99,10 @@ public struct EdgeNodeReconciler: Sendable {
             outcome.failure = error
         }
         if !missing.isEmpty {
-            // The next plan keeps fewer, so this ends.
-            return try await bringUp(
-                node, lost: lost.union(missing.map(EnvoyDocument.binding(ofSecret:))), deadline: deadline)
+            // A VPS tells all that it lacks at once. One that then lacks something else is asked to keep nothing, so that it has no say in how
+            // often this is done.
+            let gone = lost.isEmpty ? missing : Set(plan.relay.envoy.keptSecrets ?? [])
+            return try await bringUp(node, lost: lost.union(gone.map(EnvoyDocument.binding(ofSecret:))), deadline: deadline)
         }
         if let key = outcome.report?.relayPublicKey, key != node.status?.relayPublicKey {
             outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
@@ -120,11 +116,7 @@ public struct EdgeNodeReconciler: Sendable {
         outcome.pods = before?.pods
         // Every uplink holds the present document.
         if outcome.wait != .uplinks { outcome.formers = FormerDocuments() }
-        if let before, let wait = outcome.wait, wait == before.wait, before.relayHash == outcome.relayHash,
-            before.uplinkHash == outcome.uplinkHash
-        {
-            outcome.unsettledLooks = before.unsettledLooks + 1
-        }
+        if let before, before.isSameWait(as: outcome) { outcome.unsettledLooks = before.unsettledLooks + 1 }
         let next = followUp(&outcome, of: name)
         outcomes.set(outcome.withoutConfiguration(), for: name)
         try await tellStatus(of: name)
@@ -135,6 +127,20 @@ public struct EdgeNodeReconciler: Sendable {
         let took = (ContinuousClock().now - begin) / .milliseconds(1)
         logger.debug("reconciled", metadata: ["edgeNode": "\(name)", "milliseconds": "\(Int(took.rounded()))"])
         return next
+    }
+
+    private func plan(_ input: PlanInput) async throws(StoreError) -> (Plan, SHA256Digest) {
+        let name = input.node.metadata.objectName
+        do throws(DocumentError) {
+            let planned = try await planning.run(for: name.namespace) { () throws(DocumentError) in
+                let plan = makePlan(input)
+                return (plan, try plan.relay.digest())
+            }
+            if let planned { return planned }
+        } catch {
+            throw StoreError("the plan of EdgeNode \(name) cannot be written: \(error)")
+        }
+        throw StoreError("the reconcile of EdgeNode \(name) was stopped")
     }
 
     private func apply(
