@@ -14,6 +14,8 @@ public final class ControllerMetering: Sendable {
     private let nodes: EdgeNodeMetrics
     /// SSH statistics at the last reconcile.
     private let last = Mutex<[ObjectName: SSHStatistics]>([:])
+    /// The VPS tells it, and each other word would be one more series in Prometheus.
+    private static let kinds: Set = ["kernel", "userspace"]
 
     public init(in registry: MetricRegistry) throws(MetricError) {
         controller = try ControllerMetrics(in: registry)
@@ -87,7 +89,7 @@ public final class ControllerMetering: Sendable {
                             portBindingNamespace: binding.id.owner.namespace, portBinding: binding.id.owner.name,
                             binding: binding.id.name, notAfter: end.timeIntervalSince1970)
                     },
-                    wireGuardKind: report.wireGuardKind)
+                    wireGuardKind: report.wireGuardKind.flatMap { Self.kinds.contains($0) ? $0 : nil })
             },
             sshTime: (statistics?.execTime ?? .zero) - base.execTime, sshExecs: (statistics?.execs ?? 0) - base.execs)
     }

@@ -76,6 +76,11 @@ final class KubernetesStore: ResourceStore {
         while true {
             let known = resources.slices.lastObserved(WatchedResources.slicesByService, service, in: service.namespace)
             if let known { return known.compactMap(\.object) }
+            if resources.endpointWishes.isRefused(service.namespace) {
+                throw StoreError(
+                    "the endpoints of Service \(service) are not followed: the bindings of one namespace ask for the endpoints of more than "
+                        + "\(EndpointWishes.mostForeign) others; name fewer", reason: "Forbidden", followUp: .waiting)
+            }
             let problem = resources.slices.problem(in: service.namespace)
             if problem?.status?.code == 403 {
                 throw StoreError(

@@ -77,6 +77,31 @@ final class OwnedObjects: Sendable {
         }
     }
 
+    /// Namespaces of uplinks that are followed for the EdgeNodes of one namespace; each takes some watches, and may be made up.
+    static let mostNamespaces = 8
+
+    /// Where the uplinks of these EdgeNodes are to be followed: of more namespaces than `mostNamespaces` those of the oldest. What is of the
+    /// others is looked at with each resync.
+    static func namespaces(of nodes: some Sequence<EdgeNode>) -> Set<String> {
+        var oldest: [String: [String: String]] = [:]
+        for node in nodes {
+            let (tenant, namespace, time) = (
+                node.metadata.namespace, node.spec.uplink.namespace, node.metadata.creationTimestamp
+            )
+            oldest[tenant, default: [:]][namespace] = min(oldest[tenant]?[namespace] ?? time, time)
+        }
+        var result: Set<String> = []
+        for namespaces in oldest.values {
+            guard namespaces.count > mostNamespaces else {
+                result.formUnion(namespaces.keys)
+                continue
+            }
+            let byAge = namespaces.sorted { ($0.value, $0.key) < ($1.value, $1.key) }
+            result.formUnion(byAge.prefix(mostNamespaces).map(\.key))
+        }
+        return result
+    }
+
     /// Follows these namespaces, and no others.
     func follow(_ namespaces: Set<String>) {
         for watches in objects.values { watches.want(namespaces) }

@@ -32,7 +32,8 @@ final class PendingChanges: Sendable {
                 }
             },
             secret: { name in self.note { $0.secrets.insert(name) } },
-            service: { name in self.note { $0.services.insert(name) } })
+            service: { name in self.note { $0.services.insert(name) } },
+            rights: { self.note { _ in } })
     }
 
     private func note(_ body: (inout State) -> Void) {

@@ -95,7 +95,7 @@ final class ReconcileWork: Sendable {
 
     // MARK: what the watches tell of the uplinks
 
-    private func followUplinks() { owned.follow(Set(resources.nodes.all.map(\.node.spec.uplink.namespace))) }
+    private func followUplinks() { owned.follow(OwnedObjects.namespaces(of: resources.nodes.all.lazy.map(\.node))) }
 
     /// Tells at once what the pods' state means, without a word from the VPS, which may be cut off; and has put back what others
     /// changed.

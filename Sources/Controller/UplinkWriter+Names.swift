@@ -23,8 +23,13 @@ extension UplinkWriter {
         let own = plain.qualified
         let ownSecret = try await server.get(.secrets, own.keysSecret)
         if ownSecret != nil { return (own, ownSecret) }
-        let isOwn = try await server.get(.statefulSets, own.statefulSet) != nil
-        return isOwn || secretOwner != .free || setOwner != .free ? (own, nil) : (plain, nil)
+        if try await server.get(.statefulSets, own.statefulSet) != nil || secretOwner != .free || setOwner != .free {
+            return (own, nil)
+        }
+        // The Service of `9x` is `en-9x-uplink`, and so is that of an EdgeNode `en-9x`.
+        let service = UplinkOwnership(of: try await server.get(.services, plain.service), for: plain)
+        if case .taken = service { return (own, nil) }
+        return (plain, nil)
     }
 
     func faster(than names: UplinkNames) async throws(StoreError) -> UplinkNames {

@@ -37,6 +37,7 @@ struct WatchedResources: Sendable {
     /// Of the namespaces where some binding asks for a Service's endpoints: all of each, of which the ready IPv4 addresses and the ports
     /// are kept.
     let slices: NamespaceWatches<EndpointSlice>
+    let endpointWishes = EndpointWishes()
     /// Where Secrets may be read; empty for everywhere.
     let secretNamespaces: Set<String>
 
@@ -48,8 +49,6 @@ struct WatchedResources: Sendable {
     }
     private static let bindingsByNode = ObjectIndex<PortBinding>("edgeNode") { [$0.edgeNodeName] }
     private static let bindingsBySecret = ObjectIndex<PortBinding>("secret") { Array($0.secretNames) }
-    /// Namespaces whose EndpointSlices are watched each by itself; with more, one watch of all is read.
-    private static let mostSliceNamespaces = 32
     static let slicesByService = ObjectIndex<EndpointSlice>("service") { $0.service.map { [$0] } ?? [] }
     private static let bindingsByService = ObjectIndex<PortBinding>("service") { Array($0.serviceNames) }
 
@@ -78,7 +77,7 @@ struct WatchedResources: Sendable {
             server, .endpointSlices, labels: EndpointSlice.serviceLabel, indexes: [Self.slicesByService], logger: logger,
             decode: { EndpointSlice.decode($0) }
         ) { notice in
-            guard case .change(let change) = notice else { return }
+            guard case .change(let change) = notice else { return changes.rights() }
             // Most changes of a slice are of what is not ready.
             if case .updated(let before, let after) = change, before.object == after.object { return }
             for service in Set(change.objects.compactMap(\.service)) { changes.service(service) }
@@ -107,7 +106,7 @@ struct WatchedResources: Sendable {
     func followReferences() {
         var secretNames: [String: Set<ObjectName>] = [:]
         var serviceNames: [String: Set<ObjectName>] = [:]
-        var endpointNamespaces: Set<String> = []
+        var endpointNamespaces: [String: Set<String>] = [:]
         for node in nodes.all.lazy.map(\.node) {
             secretNames[node.metadata.namespace, default: []].insert(node.spec.ssh.secretRef.objectName(in: node.metadata))
         }
@@ -115,14 +114,16 @@ struct WatchedResources: Sendable {
             let (secrets, services) = (binding.secretNames, binding.serviceNames)
             if !secrets.isEmpty { secretNames[binding.metadata.namespace, default: []].formUnion(secrets) }
             if !services.isEmpty { serviceNames[binding.metadata.namespace, default: []].formUnion(services) }
-            endpointNamespaces.formUnion(binding.endpointNamespaces)
+            let endpoints = binding.endpointNamespaces
+            if !endpoints.isEmpty { endpointNamespaces[binding.metadata.namespace, default: []].formUnion(endpoints) }
         }
         if !secretNamespaces.isEmpty {
             secretNames = secretNames.mapValues { $0.filter { secretNamespaces.contains($0.namespace) } }
         }
         secrets.want(wishes: secretNames)
         services.want(wishes: serviceNames)
-        slices.want(endpointNamespaces.count > Self.mostSliceNamespaces ? [""] : endpointNamespaces)
+        if slices.problem(in: "")?.status?.code == 403 { endpointWishes.forbidCluster() }
+        slices.want(endpointWishes.admit(endpointNamespaces))
     }
 
     func run() async {
@@ -142,6 +143,8 @@ struct ResourceChanges: Sendable {
     var binding: @Sendable (ObjectChange<PortBinding>) -> Void
     var secret: @Sendable (ObjectName) -> Void
     var service: @Sendable (ObjectName) -> Void
+    /// What may be followed may be otherwise now.
+    var rights: @Sendable () -> Void
 }
 
 /// One kind in all namespaces, or in some.

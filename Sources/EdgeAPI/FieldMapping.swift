@@ -126,10 +126,15 @@ extension Field {
     }
 
     /// A mapping as it is, for parts of core/v1 that are passed on.
-    func mappingValue() -> FieldValue? {
+    /// - Parameter most: values in it, those of what is in it too.
+    func mappingValue(most: Int) -> FieldValue? {
         guard let node else { return nil }
         guard case .mapping = node.content else {
             fail("expected a mapping, given \(shortGiven(node))")
+            return nil
+        }
+        guard node.valueCount(upTo: most) <= most else {
+            fail("holds more than \(most) values; leave most of them out")
             return nil
         }
         return value()
@@ -150,5 +155,23 @@ extension Field {
             let entries = entries("a mapping") ?? []
             return .object(Dictionary(entries.map { ($0.key, $0.field.value() ?? .null) }) { first, _ in first })
         }
+    }
+}
+
+extension FieldNode {
+    /// Itself and all that is in it; counted no further than one beyond `most`.
+    fileprivate func valueCount(upTo most: Int) -> Int {
+        let inner: [FieldNode]
+        switch content {
+        case .sequence(let nodes): inner = nodes
+        case .mapping(let entries): inner = entries.map(\.value)
+        default: return 1
+        }
+        var count = 1
+        for node in inner {
+            if count > most { break }
+            count += node.valueCount(upTo: most - count)
+        }
+        return count
     }
 }

@@ -3,6 +3,9 @@ internal import NetworkTypes
 extension UplinkSpec {
     /// Set by the controller on every uplink pod, which are found by it.
     private static let ownLabel = "app.kubernetes.io/name"
+    /// Of what is passed on unread: it is kept for as long as the EdgeNode, and a small text can stand for many values.
+    private static let mostValues = 2000
+    private static let mostTolerations = 100
 
     init(_ field: Field) {
         self.init()
@@ -15,10 +18,18 @@ extension UplinkSpec {
             } ?? [:]
         annotations = fields["annotations"].strings(annotationProblem) ?? [:]
         nodeSelector = fields["nodeSelector"].strings(labelProblem) ?? [:]
-        resources = fields["resources"].mappingValue()
-        affinity = fields["affinity"].mappingValue()
-        tolerations = fields["tolerations"].sequence()?.compactMap { $0.mappingValue() } ?? []
+        resources = fields["resources"].mappingValue(most: Self.mostValues)
+        affinity = fields["affinity"].mappingValue(most: Self.mostValues)
+        tolerations = Self.tolerations(fields["tolerations"])
         fields.finish()
+    }
+
+    private static func tolerations(_ field: Field) -> [FieldValue] {
+        if case .sequence(let nodes)? = field.node?.content, nodes.count > mostTolerations {
+            field.fail("expected at most \(mostTolerations) tolerations, given \(nodes.count)")
+            return []
+        }
+        return field.sequence()?.compactMap { $0.mappingValue(most: mostValues) } ?? []
     }
 
     var fieldValue: FieldValue {

@@ -33,7 +33,7 @@ struct EventAggregator: Sendable {
     static let mostTries = 12
     /// Between two writes of the same series.
     static let patchPause: Duration = .seconds(60)
-    /// Series in memory; what is told beyond that is dropped.
+    /// Series in memory; what is told beyond that is dropped. A namespace has as many as are free for others, half of them at most.
     static let mostSeries = 1000
     private static let sweepPause: Duration = .seconds(60)
 
@@ -71,7 +71,7 @@ struct EventAggregator: Sendable {
             series[draft] = known
             return
         }
-        guard series[draft] != nil || series.count < Self.mostSeries, takeToken(draft.regarding, now: now) else {
+        guard series[draft] != nil || hasRoom(draft.namespace), takeToken(draft.regarding, now: now) else {
             dropped += 1
             return
         }
@@ -127,6 +127,12 @@ struct EventAggregator: Sendable {
             return
         }
         series[written.draft] = known
+    }
+
+    /// Whether one more series of the namespace fits, so that nobody keeps all others from being heard.
+    private func hasRoom(_ namespace: String) -> Bool {
+        let free = Self.mostSeries - series.count
+        return free > Self.mostSeries / 2 || series.keys.count { $0.namespace == namespace } < free
     }
 
     private mutating func takeToken(_ object: ObjectReference, now: Instant) -> Bool {

@@ -52,7 +52,7 @@ struct Reflector<Object: Sendable>: Sendable {
         var hasProgressed = false
     }
 
-    /// Objects in a page; bounds how much untyped JSON is in memory at once.
+    /// Objects in a page. Where that is longer than a page may be (`APIServer.pageLimit`), fewer are asked for, down to one by one.
     static var pageSize: Int { 200 }
     /// Seconds: the server ends a watch after a time between these two (client-go: 5 to 10 minutes).
     static var watchTimeouts: ClosedRange<Double> { 300...600 }
@@ -68,6 +68,7 @@ struct Reflector<Object: Sendable>: Sendable {
     private var phase = Phase.collecting(Collection())
     private var offersInitialEvents: Bool
     private var brokenStreams = 0
+    private var pageSize = Reflector.pageSize
     private var backoff = Backoff()
     private var stream: Stream?
     private(set) var isSynced = false
@@ -86,7 +87,7 @@ struct Reflector<Object: Sendable>: Sendable {
         switch phase {
         case .collecting(let list) where !offersInitialEvents:
             stream = nil
-            return .list(limit: list.isWhole ? nil : Self.pageSize, next: list.next)
+            return .list(limit: list.isWhole ? nil : pageSize, next: list.next)
         case .collecting:
             phase = .collecting(Collection())
             return watch(from: nil, initialEvents: true, now: now, random: random)
@@ -118,6 +119,7 @@ struct Reflector<Object: Sendable>: Sendable {
 
     private mutating func complete(_ list: Collection, resourceVersion: String) -> Effect {
         phase = .watching(from: resourceVersion)
+        pageSize = Self.pageSize
         isSynced = true
         brokenStreams = 0
         return .replace(list.objects)
@@ -228,6 +230,11 @@ struct Reflector<Object: Sendable>: Sendable {
             if stream?.isOpen == true { brokenStreams += 1 }
             if brokenStreams >= Self.mostBrokenStreams { offersInitialEvents = false }
         case .collecting(let list):
+            if case .malformed = error, list.isWhole || pageSize > 1 {
+                pageSize = max(1, pageSize / 4)
+                // All of it was too much at once.
+                if list.isWhole { phase = .collecting(Collection()) } else { return .zero }
+            }
             if code == 410 || code == 400 || code == 422 {
                 let hadNext = list.next != nil
                 phase = .collecting(Collection(isWhole: hadNext || list.isWhole))

@@ -39,6 +39,8 @@ public struct APIRequest: Hashable, Sendable {
     /// Nil without a body.
     public var contentType: String?
     public var body: [UInt8]?
+    /// Bytes of the answer that are read; nil for as many as the client takes.
+    public var answerLimit: Int?
 
     public init(
         _ method: Method, _ path: String, query: [(name: String, value: String)] = [], contentType: String? = nil,

@@ -49,6 +49,8 @@ extension APIServer {
     public static let fieldManager = "tidegate"
     /// Bytes; far above an object (etcd keeps 1.5 MiB) and a page of a list.
     public static let answerLimit = 64 << 20
+    /// Bytes of a page of more than one object: as JSON values it takes some twenty times as much, and anybody's objects are in it.
+    public static let pageLimit = 4 << 20
 
     /// - Parameter parts: what is kept of the object.
     /// - Returns: nil when there is none.
@@ -67,6 +69,7 @@ extension APIServer {
     ///   - next: from the page before.
     ///   - resourceVersion: nil reads the newest; "0" takes what a cache of the server holds.
     ///   - parts: what is kept of each object.
+    /// - Throws: `.malformed` also for a page of several objects that is longer than `pageLimit`: ask for fewer.
     public func list(
         _ resource: APIResource, _ selector: APISelector, limit: Int? = nil, next: String? = nil,
         resourceVersion: String? = nil, parts: JSONParts = .all
@@ -75,8 +78,10 @@ extension APIServer {
         if let limit { query.append(("limit", "\(limit)")) }
         if let next { query.append(("continue", next)) }
         if let resourceVersion, next == nil { query.append(("resourceVersion", resourceVersion)) }
+        var request = APIRequest(.get, resource.path(namespace: selector.namespace), query: query)
+        if limit != 1 { request.answerLimit = Self.pageLimit }
         let node = try await object(
-            APIRequest(.get, resource.path(namespace: selector.namespace), query: query),
+            request,
             parts: parts == .all ? .all : .fields(["items": .each(parts)], others: true))
         guard let items = node["items"]?.items, let version = node["metadata"]?["resourceVersion"]?.text else {
             throw .malformed("a list of \(resource.plural) without items or resourceVersion")
@@ -165,7 +170,7 @@ extension APIServer {
     private func object(_ request: APIRequest, parts: JSONParts = .all) async throws(APIError) -> FieldNode {
         let body = try await answer(request)
         do throws(SyntaxProblem) {
-            return try FieldNode(json: body, limit: Self.answerLimit, replacesNUL: true, parts: parts)
+            return try FieldNode(json: body, limit: request.answerLimit ?? Self.answerLimit, replacesNUL: true, parts: parts)
         } catch {
             throw .malformed("\(request.method.rawValue) \(request.path): \(error)")
         }

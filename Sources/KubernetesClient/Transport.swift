@@ -47,7 +47,8 @@ struct Transport: Sendable {
     func answer(_ request: APIRequest) async throws(APIError) -> [UInt8] {
         try await retrying(request) { session throws(AttemptFailure) in
             try await attempt(request, session, isStream: false) { response in
-                var buffer = try await response.body.collect(upTo: options.answerLimit)
+                var buffer = try await response.body.collect(
+                    upTo: min(request.answerLimit ?? .max, options.answerLimit))
                 return buffer.readBytes(length: buffer.readableBytes) ?? []
             }
         }

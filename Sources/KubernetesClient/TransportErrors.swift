@@ -29,7 +29,9 @@ struct TransportErrors: Sendable {
         case let error as NIOSSLError:
             return AttemptFailure(error: .unreachable(at(tls(error))), isDeadConnection: error == .uncleanShutdown)
         case is NIOSSLExtraError: return AttemptFailure(error: .unreachable(at(wrongName("\(error)"))))
-        case is NIOTooManyBytesError, is NIOHTTPDecompression.DecompressionError:
+        case let error as NIOTooManyBytesError:
+            return AttemptFailure(error: .malformed("an answer of more than \(error.maxBytes ?? options.answerLimit) bytes"))
+        case is NIOHTTPDecompression.DecompressionError:
             return AttemptFailure(
                 error: .malformed("an answer of more than \(options.answerLimit) bytes, or one not well compressed (\(error))"))
         case HTTPParserError.invalidEOFState: return failure(HTTPClientError.remoteConnectionClosed)

@@ -9,6 +9,7 @@ import Planning
 extension EdgeNodeReconciler {
     func planInput(_ node: EdgeNode) async throws(StoreError) -> PlanInput {
         let portBindings = try await store.portBindings(of: node.metadata.objectName)
+        try PlanBounds.check(portBindings, of: node)
         var input = PlanInput(
             node: node, portBindings: portBindings, services: [:], certificates: [:],
             uplinkKeys: try await store.uplinkKeys(of: node), envoyRelease: sessions.envoyRelease)

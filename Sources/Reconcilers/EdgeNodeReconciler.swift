@@ -30,6 +30,7 @@ public struct EdgeNodeReconciler: Sendable {
     let outcomes: NodeOutcomes
     let writer: WriterFence
     let logger: Logger
+    private let planning = PlanningTurns()
     /// Where bindings may lead.
     public var targets = TargetPolicy()
     /// `patience`; a test has less.
@@ -76,20 +77,13 @@ public struct EdgeNodeReconciler: Sendable {
         let name = node.metadata.objectName
         var input = try await planInput(node)
         input.lostCertificates = lost
-        var plan = makePlan(input)
+        let planned = try await self.plan(input)
+        let plan = planned.plan
         // The uplinks first, where the relay's key is known: they must forward a new port before Envoy sends its traffic there.
-        if let key = node.status?.relayPublicKey {
-            plan.relay.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
-        }
-        let relayHash: SHA256Digest
-        do throws(DocumentError) {
-            relayHash = try plan.relay.digest()
-        } catch {
-            throw StoreError("the plan of EdgeNode \(name) cannot be written: \(error)")
-        }
+        if let content = planned.uplinks { try await publish(content, plan.relay.uplinkHash, of: node) }
         let before = outcomes[name]?.outcome
         var outcome = NodeOutcome(
-            node: node, plan: plan, relayHash: relayHash, uplinkHash: plan.relay.uplinkHash, report: nil, failure: nil)
+            node: node, plan: plan, relayHash: planned.relayHash, uplinkHash: plan.relay.uplinkHash, report: nil, failure: nil)
         outcome.uplinkName = store.uplinkName(of: node)
         outcome.keysOnEdge = before?.keysOnEdge ?? []
         let restart = restartRequest(of: node)
@@ -105,8 +99,10 @@ public struct EdgeNodeReconciler: Sendable {
             outcome.failure = error
         }
         if !missing.isEmpty {
-            // The next plan keeps fewer, so this ends.
-            return try await bringUp(node, lost: lost.union(missing), deadline: deadline)
+            // A VPS tells all that it lacks at once. One that then lacks something else is asked to keep nothing, so that it has no say in how
+            // often this is done.
+            let gone = lost.isEmpty ? missing : Set(plan.relay.envoy.keptCertificates)
+            return try await bringUp(node, lost: lost.union(gone), deadline: deadline)
         }
         if let key = outcome.report?.relayPublicKey, key != node.status?.relayPublicKey {
             outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
@@ -120,11 +116,7 @@ public struct EdgeNodeReconciler: Sendable {
         outcome.pods = before?.pods
         // Every uplink holds the present document.
         if outcome.wait != .uplinks { outcome.formers = FormerDocuments() }
-        if let before, let wait = outcome.wait, wait == before.wait, before.relayHash == outcome.relayHash,
-            before.uplinkHash == outcome.uplinkHash
-        {
-            outcome.unsettledLooks = before.unsettledLooks + 1
-        }
+        if let before, before.isSameWait(as: outcome) { outcome.unsettledLooks = before.unsettledLooks + 1 }
         let next = followUp(&outcome, of: name)
         outcomes.set(outcome.withoutConfiguration(), for: name)
         try await tellStatus(of: name)
@@ -135,6 +127,29 @@ public struct EdgeNodeReconciler: Sendable {
         let took = (ContinuousClock().now - begin) / .milliseconds(1)
         logger.debug("reconciled", metadata: ["edgeNode": "\(name)", "milliseconds": "\(Int(took.rounded()))"])
         return next
+    }
+
+    private struct Planned: Sendable {
+        var plan: Plan
+        var relayHash: SHA256Digest
+        /// The uplinks' part, of which the plan's `relay.uplinkHash` is; nil while the relay's key is unknown.
+        var uplinks: UplinkContent?
+    }
+
+    private func plan(_ input: PlanInput) async throws(StoreError) -> Planned {
+        let name = input.node.metadata.objectName
+        do throws(DocumentError) {
+            let planned = try await planning.run(for: name.namespace) { () throws(DocumentError) in
+                var plan = makePlan(input)
+                let uplinks = input.node.status?.relayPublicKey.map { plan.uplinkContent(relayPublicKey: $0) }
+                plan.relay.uplinkHash = try uplinks?.digest()
+                return Planned(plan: plan, relayHash: try plan.relay.digest(), uplinks: uplinks)
+            }
+            if let planned { return planned }
+        } catch {
+            throw StoreError("the plan of EdgeNode \(name) cannot be written: \(error)")
+        }
+        throw StoreError("the reconcile of EdgeNode \(name) was stopped")
     }
 
     private func apply(
@@ -150,10 +165,15 @@ public struct EdgeNodeReconciler: Sendable {
         }
     }
 
-    private func publish(_ content: UplinkContent, of node: EdgeNode) async throws(StoreError) -> SHA256Digest {
+    /// - Parameter known: the content's hash; nil where it is to be computed.
+    /// - Returns: the hash.
+    @discardableResult
+    private func publish(
+        _ content: UplinkContent, _ known: SHA256Digest? = nil, of node: EdgeNode
+    ) async throws(StoreError) -> SHA256Digest {
         let hash: SHA256Digest
         do throws(DocumentError) {
-            hash = try content.digest()
+            if let known { hash = known } else { hash = try content.digest() }
         } catch {
             throw StoreError("the uplinks' document of EdgeNode \(node.metadata.objectName) cannot be written: \(error)")
         }

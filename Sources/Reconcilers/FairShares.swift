@@ -17,6 +17,8 @@ public struct WorkShare: Hashable, Sendable {
 /// - A run that takes longer than `patience` waits for somebody outside: it is set aside, and its place is given on.
 /// - A key whose last run was slower than `slowness` takes no place the next time, but begins aside, where each tenant and each of its
 ///   hosts has a few.
+/// - Nobody fills the room that is aside: who has as much of it as is left free begins nothing that may need more, however many objects he
+///   makes and removes again meanwhile.
 /// - Within a tenant, a key whose last run was quick goes before those that are slow or unknown, but for so long only.
 public struct FairShares: Sendable {
     /// Nil sets nothing aside.

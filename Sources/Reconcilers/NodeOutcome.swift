@@ -33,7 +33,7 @@ public struct NodeOutcome: Sendable {
     var uplinkName: String
     /// Bindings whose private key is known to have been copied to the VPS.
     var keysOnEdge: Set<BindingID> = []
-    /// How often in a row this same configuration was looked at and waited for the same.
+    /// How often in a row this same configuration was looked at and something was waited for.
     var unsettledLooks = 0
 
     public init(
@@ -69,6 +69,13 @@ public struct NodeOutcome: Sendable {
     }
 
     var isSettled: Bool { wait == nil }
+
+    /// Whether `next` waits as this one did, for the same configuration. What it is that they wait for, and the relay's key, are the VPS's
+    /// words: one that says another thing each time is not looked at the more often for it.
+    func isSameWait(as next: NodeOutcome) -> Bool {
+        guard wait != nil, next.wait != nil, relayHash == next.relayHash else { return false }
+        return uplinkHash == next.uplinkHash || relayPublicKey != next.relayPublicKey
+    }
 
     /// The VPS's word before it fell silent.
     struct Heard: Sendable {

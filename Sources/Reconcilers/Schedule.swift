@@ -77,6 +77,8 @@ struct Schedule<Key: Hashable & Comparable & Sendable> {
                 isHeldUp = isHeldUp || pace != .slow
                 continue
             }
+            // The end of one of its own tells when to look again.
+            if pace != .slow, !hasRoomAside(plan.share, crowd) { continue }
             guard plan.at <= now else {
                 until = min(until ?? plan.at, plan.at)
                 continue
@@ -136,6 +138,14 @@ struct Schedule<Key: Hashable & Comparable & Sendable> {
     private func hasPlaceAside(_ share: WorkShare, _ crowd: Crowd) -> Bool {
         crowd.aside < shares.mostAside && (crowd.asideOfTenant[share.tenant] ?? 0) < shares.mostOfTenant
             && (crowd.asideOfHost[share] ?? 0) < shares.mostOfHost
+    }
+
+    /// Whether one more of the tenant's may come to be set aside: half of all is one tenant's at most, a third each of two, and so on. Who has
+    /// none may always begin one.
+    private func hasRoomAside(_ share: WorkShare, _ crowd: Crowd) -> Bool {
+        guard shares.patience != nil else { return true }
+        let own = (crowd.asideOfTenant[share.tenant] ?? 0) + (crowd.inPlaceOfTenant[share.tenant] ?? 0)
+        return own == 0 || own < shares.mostAside - crowd.aside
     }
 
     private mutating func start(_ candidate: Candidate, now: Instant) {

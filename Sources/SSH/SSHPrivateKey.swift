@@ -73,18 +73,27 @@ struct KeyFileOutline {
             throw Self.invalid("it is in PuTTY's format; export it from puttygen as an OpenSSH key")
         }
         if let damage = PEMDamage(of: bytes) { throw Self.invalid("\(damage)") }
-        guard starts("-----BEGIN "), Self.contains(text, "-----END ") else {
+        guard text.count <= KeyDerivation.mostBytes else {
+            throw Self.invalid("it is longer than any key, of more than \(KeyDerivation.mostBytes) bytes; \(advice)")
+        }
+        guard starts("-----BEGIN "), Self.count(text, "-----END ") > 0 else {
             throw Self.invalid("it has no lines -----BEGIN … and -----END …; \(advice)")
         }
+        // libssh2 and OpenSSL would each look for one that they like.
+        guard Self.count(text, " PRIVATE KEY-----") <= 2 else { throw Self.invalid("it holds several keys; leave one in it") }
         if starts("-----BEGIN OPENSSH PRIVATE KEY-----") {
             self = try Self.readingOpenSSH(text)
         } else if starts("-----BEGIN RSA PRIVATE KEY-----") {
-            self.init(kind: .rsa, isEncrypted: Self.contains(text, "ENCRYPTED"))
+            self.init(kind: .rsa, isEncrypted: Self.count(text, "ENCRYPTED") > 0)
         } else if starts("-----BEGIN EC PRIVATE KEY-----") {
-            self.init(kind: .other, isEncrypted: Self.contains(text, "ENCRYPTED"))
+            self.init(kind: .other, isEncrypted: Self.count(text, "ENCRYPTED") > 0)
         } else if starts("-----BEGIN PRIVATE KEY-----") {
             self.init(kind: .unknown, isEncrypted: false)
         } else if starts("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+            guard let der = decodeBase64(String(decoding: Self.body(of: text), as: UTF8.self)) else {
+                throw Self.invalid("it is damaged: what stands between its first and last line is no base64")
+            }
+            if let problem = KeyDerivation.problem(ofPKCS8: der) { throw Self.invalid(problem) }
             self.init(kind: .unknown, isEncrypted: true)
         } else if starts("-----BEGIN DSA PRIVATE KEY-----") {
             throw Self.invalid("DSA keys are no longer accepted by SSH servers; make an ed25519 key")
@@ -101,13 +110,7 @@ struct KeyFileOutline {
     /// OpenSSH's PROTOCOL.key: the cipher's name and the public key stand in the clear before the private part.
     private static func readingOpenSSH(_ text: Slice<UnsafeRawBufferPointer>) throws(InvalidValue) -> KeyFileOutline {
         let damaged = "it is damaged: what stands between its first and last line is no OpenSSH key"
-        let body = text.drop { $0 != UInt8(ascii: "\n") }
-        var base64: [UInt8] = []
-        base64.reserveCapacity(body.count)
-        for byte in body {
-            if byte == UInt8(ascii: "-") { break }
-            if byte != 0x0A && byte != 0x0D && byte != 0x20 && byte != 0x09 { base64.append(byte) }
-        }
+        var base64 = body(of: text)
         defer { zero(&base64) }
         // Only the head is decoded: what follows the public key is the secret.
         let head = min(base64.count, headLength) / 4 * 4
@@ -115,7 +118,7 @@ struct KeyFileOutline {
         defer { zero(&bytes) }
         var reader = WireFormatReader(bytes)
         guard let magic = reader.bytes(15), magic == Array("openssh-key-v1\0".utf8), let cipher = reader.name(),
-            reader.string() != nil, reader.string() != nil, let count = reader.uint32(), count == 1,
+            let derivation = reader.name(), let options = reader.string(), let count = reader.uint32(), count == 1,
             let publicLength = reader.uint32(), publicLength > 4, let type = reader.name()
         else { throw invalid(damaged) }
         guard !type.hasPrefix("sk-") else {
@@ -127,6 +130,7 @@ struct KeyFileOutline {
             throw invalid(
                 "it is encrypted by \(cipher), which libssh2 cannot undo; write it anew: ssh-keygen -p -Z aes256-ctr -f FILE")
         }
+        if let problem = KeyDerivation.problem(name: derivation, options: options) { throw invalid(problem) }
         return KeyFileOutline(kind: type == "ssh-rsa" ? .rsa : .other, isEncrypted: cipher != "none")
     }
 
@@ -139,13 +143,25 @@ struct KeyFileOutline {
         "aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com",
     ]
 
-    private static func contains(_ text: Slice<UnsafeRawBufferPointer>, _ word: String) -> Bool {
-        var rest = text
+    /// The base64 between the first line and the last.
+    private static func body(of text: Slice<UnsafeRawBufferPointer>) -> [UInt8] {
+        let lines = text.drop { $0 != UInt8(ascii: "\n") }
+        var base64: [UInt8] = []
+        base64.reserveCapacity(lines.count)
+        for byte in lines {
+            if byte == UInt8(ascii: "-") { break }
+            if byte != 0x0A && byte != 0x0D && byte != 0x20 && byte != 0x09 { base64.append(byte) }
+        }
+        return base64
+    }
+
+    private static func count(_ text: Slice<UnsafeRawBufferPointer>, _ word: String) -> Int {
+        var (rest, count) = (text, 0)
         let needle = Array(word.utf8)
         while rest.count >= needle.count {
-            if rest.starts(with: needle) { return true }
+            if rest.starts(with: needle) { count += 1 }
             rest = rest.dropFirst()
         }
-        return false
+        return count
     }
 }

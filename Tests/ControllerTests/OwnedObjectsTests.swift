@@ -1,4 +1,5 @@
 import EdgeAPI
+import Fixtures
 import KubernetesAPI
 import NetworkTypes
 import Reconcilers
@@ -53,6 +54,24 @@ import Testing
         for text in ["", "edge", "a/b/c"] {
             #expect(object([:], metadata: ["annotations": ["tunnel.achetronic.com/edge-node": .string(text)]]).owner == nil)
         }
+    }
+
+    /// A tenant's thousand EdgeNodes, each with uplinks in a namespace that is not there, cost few watches, and others none of theirs.
+    @Test func followsFewNamespacesOfEachTenant() throws {
+        func node(_ number: Int, _ tenant: String, _ namespace: String) throws -> EdgeNode {
+            var node = try edgeNode("edge-\(number)", namespace: tenant)
+            node.metadata.creationTimestamp = "2026-11-29T12:00:\(10 + number % 50)Z"
+            node.spec.uplink.namespace = namespace
+            return node
+        }
+        let honest = try [node(9, "team", "tunnel"), node(49, "team", "edges"), node(8, "team", "tunnel")]
+        let many = try (0..<1000).map { try node($0, "mallory", "made-up-\($0)") }
+        let followed = OwnedObjects.namespaces(of: many + honest)
+        #expect(followed.isSuperset(of: ["tunnel", "edges"]))
+        #expect(followed.count == 2 + OwnedObjects.mostNamespaces)
+        // The oldest, so that what is made later changes nothing.
+        let first = try OwnedObjects.namespaces(of: many.prefix(8) + [node(60, "mallory", "later")])
+        #expect(first == Set((0..<8).map { "made-up-\($0)" }))
     }
 
     private struct Case {

@@ -93,4 +93,19 @@ import UplinkWorkload
         #expect(cupboard.object("\(core)/secrets/\(qualified)-keys") != nil)
         #expect(cupboard.object(keys)?["data"] == nil)
     }
+
+    /// A name that begins with a digit has `en-` before it in its Service, which another may have called his EdgeNode.
+    @Test(arguments: [["en-9x", "9x"], ["9x", "en-9x"]]) func nobodyTakesAnothersService(names: [String]) async throws {
+        let writer = writer()
+        let first = try edgeNode(names[0], namespace: "mallory")
+        _ = try await writer.keys(of: first)
+        _ = try await writer.publish(try document(first), for: first)
+        let service = cupboard.object("\(core)/services/en-9x-uplink")
+        #expect(service?["metadata"]?["annotations"]?["tunnel.achetronic.com/edge-node"]?.text == "mallory/\(names[0])")
+        let second = try edgeNode(names[1])
+        _ = try await writer.keys(of: second)
+        #expect(try await writer.publish(try document(second), for: second) == [])
+        #expect(writer.knownNames(of: second).isQualified)
+        #expect(cupboard.object("\(core)/services/en-9x-uplink") == service)
+    }
 }

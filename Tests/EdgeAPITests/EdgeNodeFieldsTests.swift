@@ -171,4 +171,27 @@ import Testing
         #expect(again.lines == [])
         #expect(again.value == node)
     }
+
+    /// Three bytes stand for a value that takes a hundred once it is read, and stays for as long as the EdgeNode.
+    @Test(arguments: [
+        ("tolerations", "[\(Array(repeating: "{}", count: 200_000).joined(separator: ","))]"),
+        ("tolerations", "[{'key':[\(Array(repeating: "{'':0}", count: 3000).joined(separator: ","))]}]"),
+        ("resources", "{'requests':{'cpu':[\(Array(repeating: "[]", count: 200_000).joined(separator: ","))]}}"),
+        ("affinity", "{'nodeAffinity':{'x':[\(Array(repeating: "{'y':{}}", count: 1500).joined(separator: ","))]}}"),
+    ]) func keepsNoEndlessWishes(field: String, value: String) throws {
+        let decoded = try edgeNode(with: "'uplink': {'\(field)': \(value)}")
+        #expect(decoded.value == nil)
+        #expect(decoded.problems.count == 1)
+        #expect(decoded.problems.first?.path.hasPrefix("spec.uplink.\(field)") == true)
+    }
+
+    @Test func takesWishesOfAnySensibleSize() throws {
+        let terms = Array(repeating: "{'matchExpressions':[{'key':'a','operator':'In','values':['b','c']}]}", count: 200)
+        let tolerations = Array(repeating: "{'key':'a','operator':'Exists'}", count: 100)
+        let decoded = try edgeNode(
+            with: "'uplink': {'tolerations': [\(tolerations.joined(separator: ","))], "
+                + "'affinity': {'terms': [\(terms.joined(separator: ","))]}}")
+        #expect(decoded.problems.isEmpty)
+        #expect(decoded.value?.spec.uplink.tolerations.count == 100)
+    }
 }

@@ -14,8 +14,8 @@ import Testing
         var now: ContinuousClock.Instant { start + .seconds(seconds) }
         var date: MicroTime { MicroTime(microseconds: 1_795_254_602_000_000 + Int64(seconds * 1_000_000)) }
 
-        mutating func tell(_ note: String, of name: String = "n", reason: String = "R") {
-            aggregator.tell(draft(note, of: name, reason: reason), now: now, date: date)
+        mutating func tell(_ note: String, of name: String = "n", in namespace: String = "edge", reason: String = "R") {
+            aggregator.tell(draft(note, of: name, in: namespace, reason: reason), now: now, date: date)
         }
 
         var next: String {
@@ -36,10 +36,12 @@ import Testing
         }
     }
 
-    private static func draft(_ note: String, of name: String = "n", reason: String = "R") -> EventDraft {
+    private static func draft(
+        _ note: String, of name: String = "n", in namespace: String = "edge", reason: String = "R"
+    ) -> EventDraft {
         EventDraft(
-            regarding: ObjectReference(.edgeNodes, ObjectMeta(name: name, namespace: "edge", uid: "u-\(name)")), level: .warning,
-            reason: reason, action: "A", note: note)
+            regarding: ObjectReference(.edgeNodes, ObjectMeta(name: name, namespace: namespace, uid: "u-\(name)")),
+            level: .warning, reason: reason, action: "A", note: note)
     }
 
     @Test func makesASeriesOfWhatIsRepeated() {
@@ -119,9 +121,11 @@ import Testing
 
     @Test func keepsABoundedNumber() {
         var desk = Desk()
-        for number in 0..<(EventAggregator.mostSeries + 50) { desk.tell("x", of: "n\(number)") }
+        let most = EventAggregator.mostSeries
+        for number in 0..<(most + 50) { desk.tell("x", of: "n", in: "ns\(number)") }
+        // The last of each namespace takes what none is left for.
         #expect(desk.aggregator.dropped == 50)
-        for _ in 0..<EventAggregator.mostSeries { _ = desk.write() }
+        for _ in 0..<most { _ = desk.write() }
         #expect(desk.next == "wait ")
         desk.tell("x", of: "another")
         #expect(desk.next == "wait ")
@@ -129,6 +133,17 @@ import Testing
         desk.seconds = 400
         desk.tell("x", of: "another")
         #expect(desk.next == "create x")
+    }
+
+    /// A VPS that says another thing each time, of each of a hundred EdgeNodes.
+    @Test func nobodyKeepsOthersFromBeingHeard() {
+        var desk = Desk()
+        for number in 0..<(EventAggregator.mostSeries * 3) { desk.tell("\(number)", of: "n\(number / 20)", in: "mallory") }
+        #expect(desk.aggregator.dropped == EventAggregator.mostSeries * 5 / 2)
+        for number in 0..<(EventAggregator.mostSeries * 3) { desk.tell("\(number)", of: "n\(number / 20)", in: "trudy") }
+        let dropped = desk.aggregator.dropped
+        for number in 0..<100 { desk.tell("honest", of: "n\(number)") }
+        #expect(desk.aggregator.dropped == dropped)
     }
 
     @Test func triesAgainButNotForEver() {

@@ -36,6 +36,8 @@ private struct Story {
         return reflector.failed(error, now: now, random: 0)
     }
 
+    mutating func tells(tooMuch: String) -> Duration { reflector.failed(.malformed(tooMuch), now: now, random: 0) }
+
     mutating func closes(_ error: APIError? = nil, after duration: Duration = .seconds(10)) -> Duration {
         now += duration
         return reflector.closed(error, now: now, random: 0.5)
@@ -158,6 +160,37 @@ private struct Story {
         story.page([observed("b", 2)], 8)
         #expect(story.effects == ["= b"])
         #expect(story.request() == "watch 8 300s")
+    }
+
+    /// Two hundred objects of a megabyte each, which anybody may write: a list that is never read would stop all that follows it.
+    @Test func asksForFewerWhereAPageIsTooLong() {
+        var story = Story(initialEvents: false)
+        for size in [200, 50, 12, 3] {
+            #expect(story.request() == "list \(size) -")
+            #expect(story.tells(tooMuch: "an answer of more than 4194304 bytes") == .zero)
+        }
+        #expect(story.request() == "list 1 -")
+        story.page([observed("a", 1)], 5, next: "n1")
+        #expect(story.request() == "list 1 n1")
+        // What cannot be read alone is no reason to ask without a pause.
+        #expect(story.tells(tooMuch: "no JSON") == .milliseconds(800))
+        #expect(story.request() == "list 1 n1")
+        story.page([observed("b", 2)], 5)
+        #expect(story.effects == ["= a b"])
+        #expect(story.request() == "watch 5 300s")
+        #expect(story.fails(410) > .zero)
+        #expect(story.request() == "list 200 -", "as always the next time")
+    }
+
+    @Test func listsInPagesAgainWhatIsTooMuchAsAWhole() {
+        var story = Story(initialEvents: false)
+        _ = story.request()
+        story.page([observed("a", 1)], 5, next: "n1")
+        _ = story.request()
+        #expect(story.fails(410) == .zero)
+        #expect(story.request() == "list all -")
+        #expect(story.tells(tooMuch: "an answer of more than 4194304 bytes") == .milliseconds(800))
+        #expect(story.request() == "list 50 -")
     }
 
     @Test func goesOnAfterEveryEndOfAWatch() {

@@ -125,6 +125,23 @@ struct VerbTests {
         #expect(page.items.first?["metadata"]?["annotations"]?["a"]?.text == "x\u{FFFD}y")
     }
 
+    /// Of several objects only so much is read; one alone may be longer.
+    @Test func takesNoEndlessPage() async throws {
+        let long = String(repeating: "x", count: APIServer.pageLimit)
+        let body = #"{"metadata":{"resourceVersion":"1"},"items":[{"a":"\#(long)"}]}"#
+        let limits = Mutex<[Int?]>([])
+        let server = APIServer(
+            answer: { request in
+                limits.withLock { $0.append(request.answerLimit) }
+                return Array(body.utf8)
+            }, stream: { _ throws(APIError) in throw .cancelled })
+        for limit in [nil, 200, 2] as [Int?] {
+            await #expect(throws: APIError.self) { _ = try await server.list(.pods, APISelector(), limit: limit) }
+        }
+        #expect(try await server.list(.pods, APISelector(), limit: 1).items.count == 1)
+        #expect(limits.withLock { $0 } == [APIServer.pageLimit, APIServer.pageLimit, APIServer.pageLimit, nil])
+    }
+
     @Test(arguments: ["", "{", "[]", "{}", #"{"items":[]}"#, #"{"metadata":{"resourceVersion":"1"}}"#])
     func refusesWhatIsNoList(body: String) async throws {
         let server = APIServer(answer: { _ in Array(body.utf8) }, stream: { _ throws(APIError) in throw .cancelled })

@@ -13,6 +13,15 @@ import Testing
         "HTTP/1.1 200 OK\r\ntransfer-encoding:\tChunked\r\nX: \r\n\r\n00005\r\nhello\r\n0\r\n",
     ]
 
+    /// As an uplink that wants the prober to be busy answers.
+    @Test func readsAChunkForEachByte() throws {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        let reply = try #require(try parse(head + String(repeating: "1\r\nx\r\n", count: 200_000) + "0\r\n\r\n"))
+        #expect(reply.body == [UInt8](repeating: UInt8(ascii: "x"), count: 200_000))
+        let long = String(repeating: "y", count: 0xAB)
+        #expect(try parse(head + "aB\r\n\(long)\r\n0\r\n\r\n")?.text == long)
+    }
+
     @Test(arguments: whole) func readsBodies(_ text: String) throws {
         let reply = try #require(try parse(text))
         #expect(reply.status == 200)
@@ -42,6 +51,8 @@ import Testing
         "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n;1\r\nx\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
     ]) func refusesWhatIsNone(_ text: String) {
         #expect(throws: MalformedHTTP.self) { try parse(text, isAtEnd: true) }

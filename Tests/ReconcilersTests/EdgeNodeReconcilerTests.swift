@@ -108,6 +108,19 @@ import Testing
         #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.settling))
     }
 
+    /// A VPS that makes a new key each time has the uplinks' document written anew, but no more often for it.
+    @Test func looksLessOftenAtAVPSThatSaysAnotherThingEachTime() async throws {
+        _ = await reconciler.reconcile(name)
+        for number in 1..<EdgeNodeReconciler.quickLooks {
+            let key = try publicKey(UInt8(number))
+            vps.state.withLock { $0.relayKey = key }
+            #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.settling))
+        }
+        let key = try publicKey(50)
+        vps.state.withLock { $0.relayKey = key }
+        #expect(await reconciler.reconcile(name) == .done(requeueAfter: EdgeNodeReconciler.slowSettling))
+    }
+
     /// One exec, and no event; the uplinks hear of a new port before Envoy does.
     @Test func asksOnceWhenThereIsNothingToDo() async {
         await settle()

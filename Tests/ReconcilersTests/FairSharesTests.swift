@@ -89,11 +89,34 @@ import Testing
         var shares = FairShares.byHost
         shares.mostAside = 2
         var schedule = Schedule<String>(concurrency: 1, shares: shares)
-        for number in 0..<9 { schedule.add("k\(number)", at: at(0)) }
+        for number in 0..<9 { schedule.add("k\(number)", at: at(0), share: share("t\(number)")) }
         for second in 0..<9 { _ = started(&schedule, Double(second)) }
         #expect(schedule.runningCount == 3 && schedule.asideCount == 2)
         #expect(schedule.next(now: at(10)) == .wait(until: nil))
         schedule.finish("k0", outcome: .failed, now: at(11))
         #expect(started(&schedule, 11) != nil)
+    }
+
+    /// Objects that are made and removed again leave their runs behind: no number of them takes the room of others, or their places.
+    @Test func nobodyFillsTheRoomAside() {
+        var shares = FairShares.byHost
+        shares.mostAside = 8
+        var schedule = Schedule<String>(concurrency: 2, shares: shares)
+        for number in 0..<100 { schedule.add("a\(number)", at: at(0), share: share("a", "host\(number)")) }
+        for second in 0..<100 { _ = started(&schedule, Double(second)) }
+        #expect(schedule.asideCount == 4 && schedule.runningCount == 4, "half of it")
+        schedule.add("b", at: at(100), share: share("b"))
+        #expect(started(&schedule, 100) == "b")
+        schedule.finish("b", outcome: .done(requeueAfter: nil), now: at(100))
+        // With a second one who does the same, and a third, whoever comes next finds a place at once.
+        for tenant in ["c", "d"] {
+            for number in 0..<100 { schedule.add("\(tenant)\(number)", at: at(100), share: share(tenant)) }
+        }
+        for second in 101..<200 { _ = started(&schedule, Double(second)) }
+        schedule.add("b", at: at(200), share: share("b"))
+        #expect(started(&schedule, 200) == "b")
+        // One whose own have ended goes on.
+        for number in [0, 1, 10, 11] { schedule.finish("a\(number)", outcome: .done(requeueAfter: nil), now: at(201)) }
+        #expect(started(&schedule, 202)?.hasPrefix("a") == true)
     }
 }

@@ -76,8 +76,61 @@ struct SSHPrivateKeyTests {
         #expect(try refusal(key).contains("of type \(type), whose secret stays in a hardware key"))
     }
 
+    /// Whoever writes the file says how long a try of its passphrase takes, and nothing ends it.
+    @Test func keysThatTakeForEverAreRefused() throws {
+        let folder = try ScratchFolder()
+        let passphrase = try SecretBytes(copying: [0x78])
+        let usual = try folder.key("usual", type: "ed25519", options: ["-a", "100"], passphrase: "x").file
+        #expect(try SSHPrivateKey(file: secret(usual), passphrase: passphrase).isEncrypted)
+        let text = try String(contentsOfFile: usual, encoding: .utf8)
+        // The rounds follow the salt: 15 bytes of magic, three strings' heads, two names, and 16 bytes of salt with its length.
+        let lines = text.split(separator: "\n")
+        var blob = [UInt8](try #require(Data(base64Encoded: lines.dropFirst().dropLast().joined())))
+        let place = 15 + 4 + "aes256-ctr".utf8.count + 4 + "bcrypt".utf8.count + 4 + 4 + 16
+        #expect(Array(blob[place..<(place + 4)]) == [0, 0, 0, 100])
+        func key(_ blob: [UInt8]) -> String { "\(lines[0])\n\(Data(blob).base64EncodedString())\n\(lines.last ?? "")\n" }
+        blob[place + 2] = 0xFF
+        #expect(try refusal(key(blob), passphrase: passphrase).contains("takes 65380 rounds of bcrypt"))
+        blob.replaceSubrange(place..<(place + 4), with: [0xFF, 0xFF, 0xFF, 0xFF])
+        #expect(try refusal(key(blob), passphrase: passphrase).contains("takes 4294967295 rounds of bcrypt"))
+        blob.replaceSubrange((place - 30)..<(place - 24), with: Array("scrypt".utf8))
+        #expect(try refusal(key(blob), passphrase: passphrase).contains("not bcrypt"))
+    }
+
+    @Test(
+        arguments: [
+            (["-v2", "aes-256-cbc"], nil), (["-v2", "aes-256-cbc", "-iter", "600000"], nil),
+            (["-v2", "aes-256-cbc", "-iter", "2000001"], "takes 2000001 rounds of PBKDF2"), (["-scrypt"], "not PBKDF2"),
+        ] as [([String], String?)])
+    func keysOfOpenSSLToo(options: [String], reason: String?) throws {
+        let folder = try ScratchFolder()
+        let open = try folder.key("k", type: "ecdsa", options: ["-m", "PKCS8"]).file
+        let openssl = Process()
+        openssl.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
+        openssl.arguments = ["pkcs8", "-topk8", "-in", open, "-out", open + ".locked", "-passout", "pass:x"] + options
+        openssl.standardError = FileHandle.nullDevice
+        try openssl.run()
+        openssl.waitUntilExit()
+        let locked = try String(contentsOfFile: open + ".locked", encoding: .utf8)
+        #expect(locked.hasPrefix("-----BEGIN ENCRYPTED PRIVATE KEY-----"))
+        let passphrase = try SecretBytes(copying: [0x78])
+        guard let reason else {
+            #expect(try SSHPrivateKey(file: SecretBytes(copying: Array(locked.utf8)), passphrase: passphrase).isEncrypted)
+            return
+        }
+        #expect(try refusal(locked, passphrase: passphrase).contains(reason))
+    }
+
+    @Test func oneKeyOfAKeysLengthIsTaken() throws {
+        let folder = try ScratchFolder()
+        let key = try String(contentsOfFile: folder.key("k", type: "ed25519").file, encoding: .utf8)
+        #expect(try refusal(key + key).contains("several keys"))
+        let huge = "-----BEGIN RSA PRIVATE KEY-----\n\(String(repeating: "AAAA", count: 5000))\n-----END RSA PRIVATE KEY-----\n"
+        #expect(try refusal(huge).contains("longer than any key"))
+    }
+
     @Test func aPassphraseWithNULIsRefused() throws {
-        let key = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
+        let key = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
         #expect(try refusal(key, passphrase: SecretBytes(copying: [65, 0, 66])).contains("NUL"))
     }
 

@@ -107,11 +107,7 @@ enum HTTPReplyParser {
     ) throws(MalformedHTTP) -> Bool {
         var rest = bytes
         while let lineEnd = rest.firstIndex(of: 10) {
-            let line = String(decoding: rest[rest.startIndex..<lineEnd], as: UTF8.self)
-            let digits = line.prefix { $0.isHexDigit }
-            guard (1...8).contains(digits.utf8.count), let size = Int(digits, radix: 16) else {
-                throw MalformedHTTP(reason: "a bad chunk size")
-            }
+            guard let size = size(rest[..<lineEnd]) else { throw MalformedHTTP(reason: "a bad chunk size") }
             if size == 0 { return true }
             rest = rest[(lineEnd + 1)...]
             // The chunk, then CR and LF.
@@ -121,5 +117,22 @@ enum HTTPReplyParser {
         }
         if isAtEnd { throw MalformedHTTP(reason: "it ended within a chunk") }
         return false
+    }
+
+    /// Hexadecimal digits, then whatever else the line has. Without a text for each line: a peer may send a chunk for each byte.
+    private static func size(_ line: ArraySlice<UInt8>) -> Int? {
+        var (size, count) = (0, 0)
+        for byte in line {
+            let digit: UInt8
+            switch byte {
+            case 0x30...0x39: digit = byte - 0x30
+            case 0x41...0x46: digit = byte - 0x41 + 10
+            case 0x61...0x66: digit = byte - 0x61 + 10
+            default: return count > 0 ? size : nil
+            }
+            (size, count) = (size << 4 | Int(digit), count + 1)
+            if count > 8 { return nil }
+        }
+        return count > 0 ? size : nil
     }
 }
