@@ -14,8 +14,13 @@ struct Claims {
     /// Those that several share by hostname.
     private var shared: [Socket: HostnameClaims] = [:]
     private let tunnelPort: Port
+    private let wildcardBases: Set<Substring>
 
-    init(tunnelPort: Port) { self.tunnelPort = tunnelPort }
+    /// - Parameter hostnames: all those that will be asked for.
+    init(tunnelPort: Port, hostnames: some Sequence<String>) {
+        self.tunnelPort = tunnelPort
+        wildcardBases = Set(hostnames.lazy.filter { $0.hasPrefix("*.") }.map { $0.dropFirst(2) })
+    }
 
     /// Takes what `binding` wants.
     /// - Returns: why it cannot have it, and then nothing was taken.
@@ -73,7 +78,7 @@ struct Claims {
                     + "hostnames on one port must not overlap")
         }
         // Changed in place: a copy for each binding would make planning quadratic.
-        shared[socket, default: HostnameClaims(first: id)].insert(hostnames, id: id)
+        shared[socket, default: HostnameClaims(first: id, wildcardBases: wildcardBases)].insert(hostnames, id: id)
         return nil
     }
 }
@@ -85,23 +90,28 @@ struct HostnameClaims {
     /// Names without wildcard.
     private var exact: [String: BindingID] = [:]
     /// `*.example.com` by `example.com`.
-    private var wildcards: [String: BindingID] = [:]
-    /// Every proper suffix of every taken name, with one name that has it.
-    private var suffixes: [String: (name: String, id: BindingID)] = [:]
+    private var wildcards: [Substring: BindingID] = [:]
+    /// Of the bases of wildcards that may come, those that some taken name lies under, with one such name. Of all suffixes of all names a
+    /// megabyte of names has a hundred.
+    private var under: [Substring: (name: String, id: BindingID)] = [:]
+    private let wildcardBases: Set<Substring>
 
-    init(first: BindingID) { self.first = first }
+    init(first: BindingID, wildcardBases: Set<Substring>) {
+        self.first = first
+        self.wildcardBases = wildcardBases
+    }
 
     /// The first of `names` that a taken name overlaps, with the taker and the taken name.
     func overlap(_ names: [String]) -> (name: String, other: BindingID, theirs: String)? {
         for name in names {
-            let base = name.hasPrefix("*.") ? String(name.dropFirst(2)) : nil
+            let base = wildcardBase(name)
             if let base {
                 if let other = wildcards[base] { return (name, other, name) }
-                if let (theirs, other) = suffixes[base] { return (name, other, theirs) }
+                if let (theirs, other) = under[base] { return (name, other, theirs) }
             } else if let other = exact[name] {
                 return (name, other, name)
             }
-            for suffix in properSuffixes(base ?? name) {
+            for suffix in properSuffixes(base ?? name[...]) {
                 if let other = wildcards[suffix] { return (name, other, "*." + suffix) }
             }
         }
@@ -110,24 +120,23 @@ struct HostnameClaims {
 
     mutating func insert(_ names: [String], id: BindingID) {
         for name in names {
-            let base = name.hasPrefix("*.") ? String(name.dropFirst(2)) : nil
-            if let base {
-                wildcards[base] = id
-            } else {
-                exact[name] = id
+            let base = wildcardBase(name)
+            if let base { wildcards[base] = id } else { exact[name] = id }
+            for suffix in properSuffixes(base ?? name[...]) where wildcardBases.contains(suffix) && under[suffix] == nil {
+                under[suffix] = (name, id)
             }
-            for suffix in properSuffixes(base ?? name) where suffixes[suffix] == nil { suffixes[suffix] = (name, id) }
         }
     }
 
+    /// `example.com` of `*.example.com`; nil for a name without wildcard.
+    private func wildcardBase(_ name: String) -> Substring? { name.hasPrefix("*.") ? name.dropFirst(2) : nil }
+
     /// `b.c` and `c` of `a.b.c`.
-    private func properSuffixes(_ name: String) -> [String] {
-        var result: [String] = []
-        var rest = name[...]
-        while let dot = rest.firstIndex(of: ".") {
+    private func properSuffixes(_ name: Substring) -> some Sequence<Substring> {
+        sequence(state: name) { rest in
+            guard let dot = rest.firstIndex(of: ".") else { return nil }
             rest = rest[rest.index(after: dot)...]
-            result.append(String(rest))
+            return rest
         }
-        return result
     }
 }

@@ -31,13 +31,15 @@ private struct Planner {
     init(input: PlanInput) { self.input = input }
 
     mutating func planBindings() {
-        var claims = Claims(tunnelPort: input.node.spec.tunnel.listenPort)
         let mine = input.portBindings.filter {
             $0.edgeNodeName == input.node.metadata.objectName && $0.metadata.deletionTimestamp == nil
         }
         let byAge = mine.sorted {
             ($0.metadata.creationTimestamp, $0.metadata.objectName) < ($1.metadata.creationTimestamp, $1.metadata.objectName)
         }
+        var claims = Claims(
+            tunnelPort: input.node.spec.tunnel.listenPort,
+            hostnames: byAge.lazy.flatMap(\.spec.bindings).flatMap { $0.tls?.hostnames ?? [] })
         mostEndpoints = input.endpointShare(byAge.lazy.flatMap(\.spec.bindings))
         for portBinding in byAge {
             for binding in portBinding.spec.bindings { accept(binding, of: portBinding, claims: &claims) }

@@ -7,19 +7,42 @@ import NetworkTypes
 /// Those that share a listenPort by hostname get a port from their own identity, so that neighbours that come and go do not move
 /// them: in 20000…59999, the next free one where two meet.
 struct TunnelPorts {
-    private var taken: Set<Port> = [.uplinkReadiness, .envoyBridge]
+    private static let range = 20_000..<60_000
+    /// By port of the range, from its first on, one of those after it that may be free; itself while it is. The last is no port.
+    /// Whoever chooses names chooses where they meet, so a crowd in one place must not be walked through again and again.
+    private var next = Array(0...Self.range.count)
+    private var left = Self.range.count
 
     /// - Parameter whole: the TCP listenPorts of the bindings that do not share theirs.
-    init(whole: some Sequence<Port>) { taken.formUnion(whole) }
+    init(whole: some Sequence<Port>) {
+        for port in Array(whole) + [.uplinkReadiness, .envoyBridge] {
+            let place = Int(port.number) - Self.range.lowerBound
+            if next.indices.dropLast().contains(place), next[place] == place { take(place) }
+        }
+    }
+
+    private mutating func take(_ place: Int) {
+        next[place] = place + 1
+        left -= 1
+    }
+
+    /// The first free place from `place` on; the last index when there is none.
+    private mutating func free(from place: Int) -> Int {
+        var end = place
+        while next[end] != end { end = next[end] }
+        var here = place
+        while next[here] != here { (next[here], here) = (end, next[here]) }
+        return end
+    }
 
     /// - Returns: nil when all 40,000 are taken.
     mutating func assign(_ id: BindingID) -> Port? {
-        let start = stableHash("\(id.owner.namespace)/\(id.owner.name)/\(id.name)") % 40000
-        for step in 0..<40000 {
-            guard let port = try? Port(20000 + (start + UInt64(step)) % 40000) else { continue }
-            if taken.insert(port).inserted { return port }
-        }
-        return nil
+        if left == 0 { return nil }
+        let start = Int(stableHash("\(id.owner.namespace)/\(id.owner.name)/\(id.name)") % UInt64(Self.range.count))
+        var place = free(from: start)
+        if place == Self.range.count { place = free(from: 0) }
+        take(place)
+        return try? Port(Self.range.lowerBound + place)
     }
 }
 

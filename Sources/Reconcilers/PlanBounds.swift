@@ -1,4 +1,5 @@
 import EdgeAPI
+import Enrollment
 
 /// What one EdgeNode may be asked to carry: what planning costs is everybody's.
 enum PlanBounds {

@@ -343,4 +343,16 @@ import Testing
         #expect(plan.nodeProblems == [])
         #expect(plan.relay.wireGuard.peers.last?.address.description == "10.200.0.254")
     }
+
+    /// A megabyte and a half of names in one PortBinding has a hundred megabytes of suffixes.
+    @Test func longNamesAreNotKeptByTheirSuffixes() throws {
+        let label = String(repeating: "a.", count: 120)
+        let names = (0..<5000).map { "n\($0).\(label)example" }
+        let plan = try plan([
+            portBinding("a", second: 1, [try tls("long", 443, names)]),
+            portBinding("b", second: 2, [try tls("under", 443, ["*.a.example"]), try tls("other", 443, ["*.b.example"])]),
+        ])
+        #expect(plan.exclusions.map(\.binding.name) == ["under"])
+        #expect(plan.exclusions.first?.message.contains("overlaps") == true)
+    }
 }

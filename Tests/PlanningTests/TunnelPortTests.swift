@@ -54,6 +54,22 @@ import Testing
         #expect(ports.assign(id) == nil)
     }
 
+    /// As somebody who computes the hash would name them: 20,000 names that meet in one place.
+    @Test func aCrowdInOnePlaceIsNotWalkedThrough() throws {
+        var ports = TunnelPorts(whole: [])
+        let id = BindingID(owner: ObjectName(namespace: "n", name: "o"), name: "b")
+        let first = try #require(ports.assign(id))
+        let began = ContinuousClock.now
+        var last = first
+        for _ in 1..<20_000 {
+            let port = try #require(ports.assign(id))
+            #expect(port.number == last.number + 1 || port.number == 20_000 || [40_501, 40_601].contains(port.number))
+            last = port
+        }
+        // Walking takes 2·10⁸ steps, minutes in a debug build.
+        #expect(ContinuousClock.now - began < .seconds(20))
+    }
+
     @Test func avoidTheReservedPorts() throws {
         var ports = TunnelPorts(whole: try (20000..<60000).filter { ![40500, 40600, 40601].contains($0) }.map { try Port($0) })
         #expect(try ports.assign(BindingID(owner: ObjectName(namespace: "n", name: "o"), name: "b")) == Port(40601))
