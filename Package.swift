@@ -72,6 +72,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLinuxHeaders", providers: [.apt(["linux-libc-dev"])]),
         module("NetworkTypes"),
+        module("Syscalls", ["CLinuxHeaders", "NetworkTypes"]),
         module("Sodium", ["CLibsodium", "NetworkTypes"]),
         module("PrometheusMetrics"),
         module("StructuredLogging", [logging]),
@@ -230,6 +231,7 @@ let package = Package(
         tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium"]),
         tests("SodiumTests", ["NetworkTypes", "Sodium"]),
         tests("StructuredLoggingTests", ["StructuredLogging", logging]),
+        tests("SyscallsTests", ["NetworkTypes", "Syscalls", "TestFiles"]),
         tests("WireGuardNetlinkTests", ["NetlinkMessages", "NetworkTypes", "Sodium", "WireGuardNetlink"]),
 
         tests(
