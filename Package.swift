@@ -84,7 +84,7 @@ let package = Package(
         module("NodeDocument", ["NetworkTypes", "Sodium"]),
 
         // shells
-        module("FileWatching"),
+        module("FileWatching", ["Syscalls"]),
         module("Informers", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", logging, serviceLifecycle]),
         module("ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium"]),
         module(
