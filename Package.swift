@@ -96,7 +96,7 @@ let package = Package(
                 nioHTTP1,
                 .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
             ]),
-        module("Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium"]),
+        module("Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium", "Syscalls"]),
         module("SSH", ["CLibssh2", "NetworkTypes", "Sodium"]),
 
         // kernel words
@@ -119,7 +119,7 @@ let package = Package(
         module(
             "HostNetwork",
             [
-                "CLinuxHeaders", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium",
+                "CLinuxHeaders", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium", "Syscalls",
                 "WireGuardNetlink",
             ]),
         module(
