@@ -86,7 +86,7 @@ let package = Package(
         // shells
         module("FileWatching", ["Syscalls"]),
         module("Informers", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", logging, serviceLifecycle]),
-        module("ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium"]),
+        module("ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium", "Syscalls"]),
         module(
             "KubernetesClient",
             [
