@@ -97,7 +97,7 @@ let package = Package(
                 .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
             ]),
         module("Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium", "Syscalls"]),
-        module("SSH", ["CLibssh2", "NetworkTypes", "Sodium"]),
+        module("SSH", ["CLibssh2", "NetworkTypes", "Sodium", "Syscalls"]),
 
         // kernel words
         module("NFTables", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),
@@ -277,7 +277,7 @@ let package = Package(
                 "UplinkWorkload", "uplink",
                 logging, nioCore, nioPosix,
             ]),
-        tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium"]),
+        tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium", "Syscalls"]),
 
         // benchmarks
         program("nat-benchmark", path: "Tests/NATBenchmark", exclude: ["run"], ["HostNetwork", "NFTables", "NetworkTypes"]),
