@@ -74,7 +74,7 @@ let package = Package(
         module("NetworkTypes"),
         module("Syscalls", ["CLinuxHeaders", "NetworkTypes"]),
         module("Sodium", ["CLibsodium", "NetworkTypes"]),
-        module("PrometheusMetrics"),
+        module("PrometheusMetrics", ["Syscalls"]),
         module("StructuredLogging", [logging]),
         module("NetlinkMessages", ["CLinuxHeaders", "NetworkTypes", "Sodium"]),
 
@@ -137,7 +137,7 @@ let package = Package(
                 "WireGuardNetlink",
                 logging,
             ]),
-        module("Enrollment", ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
+        module("Enrollment", ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "Syscalls", logging]),
         module(
             "Reconcilers",
             ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "SSH", "Sodium", logging]),
