@@ -126,15 +126,14 @@ let package = Package(
             "UplinkAgent",
             [
                 "CLinuxHeaders", "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument",
-                "PrometheusMetrics", "Sodium", "WireGuardNetlink",
+                "PrometheusMetrics", "Sodium", "Syscalls", "WireGuardNetlink",
                 logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle, unixSignals,
             ]),
         module(
             "NodeAgent",
             [
                 "CLinuxHeaders", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "RouteNetlink",
-                "Sodium",
-                "WireGuardNetlink",
+                "Sodium", "Syscalls", "WireGuardNetlink",
                 logging,
             ]),
         module("Enrollment", ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "Syscalls", logging]),
@@ -144,15 +143,15 @@ let package = Package(
         module(
             "Standalone",
             [
-                "EdgeAPI", "FileWatching", "ManifestStore", "NetworkTypes", "NodeDocument", "Reconcilers", "Sodium", logging,
-                serviceLifecycle,
+                "EdgeAPI", "FileWatching", "ManifestStore", "NetworkTypes", "NodeDocument", "Reconcilers", "Sodium", "Syscalls",
+                logging, serviceLifecycle,
             ]),
 
         module(
             "Controller",
             [
                 "CLinuxHeaders", "Certificates", "EdgeAPI", "FileWatching", "Informers", "KubernetesAPI", "NetworkTypes",
-                "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Sodium", "UplinkWorkload",
+                "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Sodium", "Syscalls", "UplinkWorkload",
                 asyncHTTPClient, crypto, httpTypes, hummingbirdCore, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
                 serviceLifecycle, swiftASN1, x509,
                 .product(name: "HummingbirdHTTP2", package: "hummingbird"),
@@ -167,7 +166,8 @@ let package = Package(
                 "CLinuxHeaders", "Certificates", "Controller", "EdgeAPI", "Enrollment", "KubernetesAPI", "KubernetesClient",
                 "ManifestStore",
                 "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium",
-                "Standalone", "UplinkWorkload", "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
+                "Standalone", "Syscalls", "UplinkWorkload", "StructuredLogging", argumentParser, logging, serviceLifecycle,
+                unixSignals,
             ]),
         program("edge-agent", path: "edge-agent", ["NodeAgent", "NodeDocument", "StructuredLogging", logging]),
         program(
@@ -215,7 +215,7 @@ let package = Package(
         tests(
             "NodeAgentTests",
             [
-                "CLinuxHeaders", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink", "Sodium",
+                "CLinuxHeaders", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink", "Sodium", "Syscalls",
                 "TestFiles", "WireGuardNetlink", logging,
             ]),
         tests("NodeDocumentTests", ["EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Sodium"]),

@@ -43,7 +43,7 @@ struct WatchPlan: Equatable {
             }
             note(folder) { $0.names.insert(name) }
             let next = folder == "/" ? "/\(name)" : "\(folder)/\(name)"
-            switch (try? fileStatus(at: next))??.kind {
+            switch try? fileKind(at: next) {
             case nil: return
             case .link:
                 links += 1
@@ -64,7 +64,7 @@ struct WatchPlan: Equatable {
         note(folder) { $0.isWhole = true }
         for name in (try? namesInFolder(at: folder)) ?? [] where !name.hasPrefix(".") {
             let path = folder == "/" ? "/\(name)" : "\(folder)/\(name)"
-            switch (try? fileStatus(at: path))??.kind {
+            switch try? fileKind(at: path) {
             case .folder where depth < Self.depth: addWhole(path, depth: depth + 1)
             case .link: addLinkedFile(path)
             default: continue
@@ -74,7 +74,7 @@ struct WatchPlan: Equatable {
 
     /// A link to a file counts as the file; one to a folder is not followed, as no reader of manifests does either.
     private mutating func addLinkedFile(_ path: String) {
-        if (try? fileStatus(at: path, followingLinks: true))??.kind == .folder { return }
+        if (try? fileKind(at: path, followingLinks: true)) == .folder { return }
         var links = 0
         add(names: path.split(separator: "/").map(String.init), links: &links)
     }

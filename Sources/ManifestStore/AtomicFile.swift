@@ -16,7 +16,7 @@ enum AtomicFile {
         } catch {
             switch error.call {
             case "rename": throw FileFailure("rename to", path, code: error.code)
-            case "syncFolder": throw FileFailure("fsync", folderPart(of: path), code: error.code)
+            case "syncParent": throw FileFailure("fsync", folderPart(of: path), code: error.code)
             default: throw FileFailure(error.call == "unlink" ? "delete" : error.call, temporary, code: error.code)
             }
         }
@@ -36,7 +36,7 @@ enum AtomicFile {
     /// Deletes a file; one that is not there is fine.
     static func remove(_ path: String) throws(FileFailure) {
         let wasThere = try onFile(path, "delete") { () throws(SystemFailure) in try removeFile(at: path) }
-        if wasThere { try syncParent(of: path) }
+        if wasThere { try syncFolder(of: path) }
     }
 
     /// Deletes a folder and all in it, not following links; one that is not there is fine.
@@ -60,10 +60,10 @@ enum AtomicFile {
             try makeFolder(parent)
             return try makeFolder(path, withParents: false)
         }
-        try syncParent(of: path)
+        try syncFolder(of: path)
     }
 
-    private static func syncParent(of path: String) throws(FileFailure) {
-        try onFile(folderPart(of: path), "fsync") { () throws(SystemFailure) in try syncFolder(of: path) }
+    private static func syncFolder(of path: String) throws(FileFailure) {
+        try onFile(folderPart(of: path), "fsync") { () throws(SystemFailure) in try syncParent(of: path) }
     }
 }

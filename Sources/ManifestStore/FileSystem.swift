@@ -31,5 +31,5 @@ func onFile<Value>(
 /// The names in a folder and what each is, sorted; without `.` and `..`.
 func folderEntries(_ path: String) throws(FileFailure) -> [(name: String, kind: FileKind)] {
     let names = try onFile(path, "list") { () throws(SystemFailure) in try namesInFolder(at: path) }
-    return names.sorted().map { ($0, (try? fileStatus(at: "\(path)/\($0)"))??.kind ?? .other) }
+    return names.sorted().map { ($0, (try? fileKind(at: "\(path)/\($0)")) ?? .other) }
 }

@@ -34,8 +34,9 @@ struct FolderListing {
             case .folder:
                 if depth < Self.depth { list(root, below: name, depth: depth + 1) }
             case .regular, .link:
-                guard isManifest(entry),
-                    let status = (try? fileStatus(at: "\(root)/\(name)", followingLinks: true)) ?? nil, status.kind == .regular
+                let path = "\(root)/\(name)"
+                guard isManifest(entry), let status = (try? fileStatus(at: path, followingLinks: true)) ?? nil,
+                    FileKind(status) == .regular
                 else { continue }
                 files.append(File(name: name, status: status))
             case .other: continue

@@ -81,7 +81,7 @@ public struct ManifestFile: Sendable {
     static func read(
         _ file: Descriptor, status: stat, name: String, foreignKinds: FieldProblem.Severity
     ) throws(SystemFailure) -> ManifestFile {
-        guard status.kind == .regular else {
+        guard FileKind(status) == .regular else {
             return ManifestFile(manifests: [], problems: [ManifestProblem(file: name, message: "is no regular file")])
         }
         let bytes = try file.readAll(limit: limit)

@@ -5,7 +5,7 @@ public import Glibc
 ///   - mode: permission bits, such as 0o640.
 ///   - group: nil leaves it as it is made.
 ///   - temporary: where the new one lies until it is whole, in the same folder. What is there by that name goes; nobody else may be at it.
-/// - Throws: naming the step that failed: `unlink`, those of `writeNewFile`, `rename`, or `syncFolder`. But for the last the old file is there.
+/// - Throws: naming the step that failed: `unlink`, those of `writeNewFile`, `rename`, or `syncParent`. But for the last the old file is there.
 public func replaceFile(
     _ path: String, with bytes: [UInt8], mode: mode_t, group: gid_t? = nil, through temporary: String
 ) throws(SystemFailure) {
@@ -17,11 +17,11 @@ public func replaceFile(
         unlink(temporary)
         throw error
     }
-    try syncFolder(of: path)
+    try syncParent(of: path)
 }
 
 /// Writes a file that is not there yet; it stays only when it is whole.
-/// - Parameter isSynced: whether it is on the disk for good then, but for its name (`syncFolder`).
+/// - Parameter isSynced: whether it is on the disk for good then, but for its name (`syncParent`).
 /// - Throws: naming the step that failed: `open`, `write`, `fchown`, `fchmod` or `fsync`.
 public func writeNewFile(
     _ path: String, _ bytes: [UInt8], mode: mode_t, group: gid_t? = nil, isSynced: Bool
@@ -40,11 +40,11 @@ public func writeNewFile(
 }
 
 /// Makes what was renamed, made or removed in the folder that holds `path` last.
-public func syncFolder(of path: String) throws(SystemFailure) {
+public func syncParent(of path: String) throws(SystemFailure) {
     do throws(SystemFailure) {
         try Descriptor.open(folderPart(of: path), O_RDONLY | O_DIRECTORY).sync()
     } catch {
-        throw SystemFailure("syncFolder", error.code)
+        throw SystemFailure("syncParent", error.code)
     }
 }
 

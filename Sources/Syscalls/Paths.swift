@@ -7,17 +7,22 @@ public enum FileKind: Hashable, Sendable {
     case link
     /// A socket, a named pipe, a device.
     case other
+
+    public init(_ status: stat) {
+        self =
+            switch status.st_mode & S_IFMT {
+            case S_IFREG: .regular
+            case S_IFDIR: .folder
+            case S_IFLNK: .link
+            default: .other
+            }
+    }
 }
 
-extension stat {
-    public var kind: FileKind {
-        switch st_mode & S_IFMT {
-        case S_IFREG: .regular
-        case S_IFDIR: .folder
-        case S_IFLNK: .link
-        default: .other
-        }
-    }
+/// What is at `path` itself, or what a link there leads to.
+/// - Returns: nil when there is nothing.
+public func fileKind(at path: String, followingLinks: Bool = false) throws(SystemFailure) -> FileKind? {
+    try fileStatus(at: path, followingLinks: followingLinks).map { FileKind($0) }
 }
 
 /// The status of `path` itself, or of what a link there leads to.

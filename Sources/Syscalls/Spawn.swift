@@ -4,8 +4,10 @@ import Glibc
 /// How a program is started: no shell is between, it has no standard input, no other descriptor of this process, and no signal blocked or
 /// ignored.
 public struct Spawn: Sendable {
-    /// A path; a bare name is looked for in this process's `PATH`.
+    /// A path.
     public var program: String
+    /// Whether a bare name is looked for in this process's `PATH`.
+    public var searchesPath = false
     public var arguments: [String]
     /// All of it, `NAME=value`.
     public var environment: [String]
@@ -46,7 +48,11 @@ public struct Spawn: Sendable {
         posix_spawnattr_setflags(&attributes, Int16(flags))
         var process: Int32 = 0
         let code = withCStrings([program] + arguments) { words in
-            withCStrings(environment) { posix_spawnp(&process, program, &actions, &attributes, words, $0) }
+            withCStrings(environment) { variables in
+                searchesPath
+                    ? posix_spawnp(&process, program, &actions, &attributes, words, variables)
+                    : posix_spawn(&process, program, &actions, &attributes, words, variables)
+            }
         }
         guard code == 0 else { throw SystemFailure("posix_spawn", code) }
         return process

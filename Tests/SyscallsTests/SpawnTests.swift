@@ -46,10 +46,14 @@ import Testing
         #expect(try run(script).ending.exitCode == 1)
     }
 
-    @Test func whatIsNoProgramFailsAtOnce() {
+    @Test func whatIsNoProgramFailsAtOnce() throws {
         #expect { try Spawn("/nonexistent", [], environment: []).start() } throws: {
             ($0 as? SystemFailure) == SystemFailure("posix_spawn", ENOENT)
         }
+        #expect { try Spawn("sh", ["-c", "exit 0"], environment: []).start() } throws: { $0 is SystemFailure }
+        var searching = Spawn("sh", ["-c", "exit 4"], environment: [])
+        searching.searchesPath = true
+        #expect(try waitForEnd(of: searching.start()).exitCode == 4)
         #expect(replaceProcess("/nonexistent", ["x"]) == SystemFailure("execv", ENOENT))
     }
 

@@ -1,7 +1,7 @@
-import CLinuxHeaders
 import Glibc
 import NetworkTypes
 import NodeDocument
+import Syscalls
 
 /// A program of the host with its arguments; no shell is ever between.
 public struct Command: Hashable, Sendable, CustomStringConvertible {
@@ -25,8 +25,7 @@ public struct Command: Hashable, Sendable, CustomStringConvertible {
 
 /// The absolute path of a program of the host; in /usr/bin when there is none, which then fails with that path in its message.
 func findProgram(_ name: String) -> String {
-    let folders = ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"]
-    return (folders.first { access($0 + name, X_OK) == 0 } ?? "/usr/bin/") + name
+    findProgram(name, in: ["/usr/bin", "/usr/sbin", "/bin", "/sbin"]) ?? "/usr/bin/\(name)"
 }
 
 /// How a command ended and what it printed.
@@ -55,74 +54,62 @@ public struct CommandResult: Hashable, Sendable {
 }
 
 extension Command {
-    /// Runs the program to its end, with no standard input, a fixed environment and English messages.
+    /// Starts the program, with a fixed environment and English messages.
+    /// - Parameter change: how else it is started.
+    func start(_ change: (inout Spawn) -> Void = { _ in }) throws(AgentError) -> pid_t {
+        let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_COLORS=0"]
+        var spawn = Spawn(program, arguments, environment: environment, folder: folder)
+        change(&spawn)
+        return try attempting("running \(program)") { () throws(SystemFailure) in try spawn.start() }
+    }
+
+    /// Runs the program to its end.
     /// - Throws: `AgentError` when it cannot be started or takes longer than `timeoutSeconds`; an exit status is no error.
     public func run() throws(AgentError) -> CommandResult {
-        let output = try Pipe(tried: "running \(program)")
-        let errors = try Pipe(tried: "running \(program)")
-        var spawn = Spawn(self)
-        spawn.output = output.input
-        spawn.errors = errors.input
-        let process = try spawn.start()
-        output.closeInput()
-        errors.closeInput()
+        let tried = "running \(program)"
+        let output = try Printed(tried: tried)
+        let errors = try Printed(tried: tried)
+        let process = try start {
+            $0.output = output.input
+            $0.errors = errors.input
+        }
+        output.input = nil
+        errors.input = nil
         let deadline = Deadline(milliseconds: timeoutSeconds * 1000)
         var isLate = false
-        while !(output.isAtEnd && errors.isAtEnd) {
-            guard let remaining = deadline.remaining else {
-                isLate = true
-                break
-            }
+        while !isLate && !(output.isAtEnd && errors.isAtEnd) {
             let open = [output, errors].filter { !$0.isAtEnd }
-            var entries = open.map { pollfd(fd: $0.output, events: Int16(POLLIN), revents: 0) }
-            let ready = poll(&entries, nfds_t(entries.count), remaining)
-            if ready < 0 && errno != EINTR { throw AgentError(errno: errno, tried: "running \(program)") }
-            for (pipe, entry) in zip(open, entries) where entry.revents != 0 { pipe.take() }
+            var entries = open.map { pollfd(fd: $0.output.number, events: Int16(POLLIN), revents: 0) }
+            isLate = try !attempting(tried) { () throws(SystemFailure) in try poll(&entries, until: deadline.end) }
+            for (stream, entry) in zip(open, entries) where entry.revents != 0 { stream.take() }
         }
         if isLate { kill(process, SIGKILL) }
-        var status: Int32 = 0
-        try checked("waiting for \(program)") { waitpid(process, &status, 0) }
+        let ending = try attempting("waiting for \(program)") { () throws(SystemFailure) in try waitForEnd(of: process) }
         if isLate {
             throw AgentError(.system, "\(self) did not end within \(timeoutSeconds) s and was killed; run it by hand to see why")
         }
-        // WIFSIGNALED and WEXITSTATUS of wait(2), which are macros.
-        let signal = status & 0x7F
-        return CommandResult(
-            status: signal == 0 ? status >> 8 & 0xFF : 128 + signal, output: output.text, errors: errors.text)
+        let status = ending.signal == 0 ? ending.exitCode : 128 + ending.signal
+        return CommandResult(status: status, output: output.text, errors: errors.text)
     }
 }
 
-/// A pipe from a child; what comes beyond 1 MiB is read and dropped.
-private final class Pipe {
-    let input: Int32
-    let output: Int32
+/// What a child prints on one stream; what comes beyond 1 MiB is read and dropped.
+private final class Printed {
+    /// The child's end of the pipe, nil once only the child has it.
+    var input: Descriptor?
+    let output: Descriptor
     private(set) var isAtEnd = false
-    private var isInputOpen = true
     private var bytes: [UInt8] = []
 
     init(tried: String) throws(AgentError) {
-        var ends: [Int32] = [-1, -1]
-        try checked(tried) { pipe2(&ends, O_CLOEXEC) }
-        output = ends[0]
-        input = ends[1]
-    }
-
-    func closeInput() {
-        if isInputOpen { close(input) }
-        isInputOpen = false
-    }
-
-    deinit {
-        closeInput()
-        close(output)
+        (output, input) = try attempting(tried) { () throws(SystemFailure) in try Descriptor.pipe() }
     }
 
     func take() {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
-        let count = read(output, &buffer, buffer.count)
-        if count < 0 && errno == EINTR { return }
-        if count <= 0 { isAtEnd = true }
-        if count > 0 && bytes.count < 1 << 20 { bytes += buffer.prefix(count) }
+        let count = (try? output.read(into: &buffer)) ?? 0
+        if count == 0 { isAtEnd = true }
+        if bytes.count < 1 << 20 { bytes += buffer.prefix(count) }
     }
 
     var text: String { String(decoding: bytes, as: UTF8.self) }
@@ -130,7 +117,7 @@ private final class Pipe {
 
 /// A moment on the monotonic clock.
 struct Deadline: Sendable {
-    private let end: ContinuousClock.Instant
+    let end: ContinuousClock.Instant
 
     init(milliseconds: Int) { end = .now + .milliseconds(milliseconds) }
 

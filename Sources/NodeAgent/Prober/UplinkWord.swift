@@ -2,6 +2,7 @@ import CLinuxHeaders
 import Glibc
 import NetworkTypes
 import NodeDocument
+import Syscalls
 
 /// What the prober knows of the uplinks, in `/run/tidegate/uplinks.json`. Envoy's own user may write that file: what stands in it is no
 /// more than an uplink could say itself.
@@ -32,13 +33,8 @@ struct UplinkWord: Hashable, Codable, Sendable {
 
     /// - Returns: nil when there is none, or it is old or unreadable: then the uplinks are to be asked.
     static func read(_ paths: HostPaths) -> UplinkWord? {
-        // Not even opening it may block, whatever stands there.
-        let descriptor = open(paths.uplinkWord, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, isRegularFile(status), status.st_size <= limit, isFresh(status),
-            let bytes = try? readAll(descriptor, name: paths.uplinkWord, limit: limit)
+        guard let file = try? Descriptor.open(paths.uplinkWord, O_RDONLY | O_NOFOLLOW), let status = try? file.status(),
+            isRegularFile(status), status.st_size <= limit, isFresh(status), let bytes = try? file.readAll(limit: limit)
         else { return nil }
         return try? DocumentJSON.decode(UplinkWord.self, from: bytes)
     }
