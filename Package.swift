@@ -90,7 +90,7 @@ let package = Package(
         module(
             "KubernetesClient",
             [
-                "CLinuxHeaders", "EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium",
+                "EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium", "Syscalls",
                 logging, nioCore, nioPosix, nioSSL,
                 asyncHTTPClient,
                 nioHTTP1,
