@@ -28,45 +28,22 @@ public enum WireGuardGo {
     }
 
     /// Runs the program until it ends or goes to the background.
-    /// - Returns: its wait status and what it printed, at most what a pipe holds (64 KiB); nil when it had to be killed.
+    /// - Returns: its wait status and what it printed, at most 128 KiB; nil when it had to be killed.
     static func run(
         _ program: Program, _ arguments: [String], patience: Duration
     ) throws(HostNetworkError) -> (status: Int32, output: String)? {
-        let output: Descriptor
-        let child: pid_t
-        (output, child) = try attempting("start \(program.path)") { () throws(SystemFailure) in
-            let pipe = try Descriptor.pipe()
-            _ = fcntl(pipe.output.number, F_SETFL, O_NONBLOCK)
-            // Without LOG_LEVEL it is silent once in the background.
-            var spawn = Spawn(
-                program.path, program.arguments + arguments,
-                environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] + Self.environment)
-            spawn.output = pipe.input
-            spawn.errors = pipe.input
-            return (pipe.output, try spawn.start())
+        // Without LOG_LEVEL it is silent once in the background.
+        let spawn = Spawn(
+            program.path, program.arguments + arguments, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] + Self.environment)
+        let finished = try attempting("start \(program.path)") { () throws(SystemFailure) in
+            try spawn.run(.withOutput, limit: 64 << 10, until: .now + patience)
         }
-        let deadline = ContinuousClock.now + patience
-        while ContinuousClock.now < deadline {
-            let ended = try attempting("wait for \(program.path)") { () throws(SystemFailure) in try endedChild(child) }
-            if let ended { return (ended.ending.status, waiting(in: output)) }
-            usleep(5000)
-        }
-        kill(child, SIGKILL)
-        _ = try? waitForEnd(of: child)
-        return nil
+        return finished.map { ($0.ending.status, String(decoding: $0.output, as: UTF8.self)) }
     }
 
     /// As the first process of a container we are the parent of every wireguard-go that went to the background and ended since.
     private static func buryOrphans() {
         guard getpid() == 1 else { return }
         while (try? endedChild()) ?? nil != nil {}
-    }
-
-    /// What a pipe holds; its other end may stay open in the background.
-    private static func waiting(in output: Descriptor) -> String {
-        var text: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        while let count = try? output.read(into: &buffer), count > 0 { text += buffer.prefix(count) }
-        return String(decoding: text, as: UTF8.self)
     }
 }

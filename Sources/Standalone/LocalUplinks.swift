@@ -72,15 +72,10 @@ public actor LocalUplinks {
 
     /// What holds the node's uplink up, in its own words; nil for nothing, and where it runs elsewhere.
     func complaint(node: ObjectName) -> String? {
-        guard let (owner, files) = running, owner == node else { return nil }
-        let path = "\(files.folder)/uplink.word"
-        unlink(path)
-        defer { unlink(path) }
-        guard let file = try? Descriptor.open(path, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600),
-            let process = try? spawn(["healthz", "--timeout", "1"], output: file)
-        else { return nil }
-        _ = try? waitForEnd(of: process)
-        let lines = (readSmallFile(path) ?? "").split(separator: "\n").map(String.init)
+        guard let (owner, _) = running, owner == node else { return nil }
+        let question = Spawn(program, ["healthz", "--timeout", "1"], environment: environment)
+        guard let answer = (try? question.run(.withOutput, limit: 4096, until: .now + .seconds(10))) ?? nil else { return nil }
+        let lines = String(decoding: answer.output, as: UTF8.self).split(separator: "\n").map(String.init)
         // The first says whether it lives, which is looked after elsewhere.
         return lines.dropFirst().first.map { printable($0, limit: 400) }
     }
@@ -90,25 +85,18 @@ public actor LocalUplinks {
     private func start(node: ObjectName, files: UplinkFiles) throws(LocalUplinkError) -> ProcessIdentity {
         do throws(SystemFailure) {
             let log = try Descriptor.open("\(files.folder)/uplink.log", O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
-            let arguments = ["--config", files.document, "--keys", files.keys] + arguments
-            let pid = try spawn(arguments, output: log, ["POD_NAME=\(node.name)-uplink-0"])
-            if let process = ProcessIdentity(pid: pid) { return process }
+            var spawn = Spawn(
+                program, ["--config", files.document, "--keys", files.keys] + arguments,
+                environment: environment + ["POD_NAME=\(node.name)-uplink-0"])
+            spawn.output = log
+            spawn.errors = log
+            // A Ctrl-C for the controller is none for the traffic.
+            spawn.startsSession = true
+            if let process = ProcessIdentity(pid: try spawn.start()) { return process }
         } catch {
             throw LocalUplinkError("the uplink \(program) cannot be started: \(error.reason)")
         }
         throw LocalUplinkError("the uplink \(program) cannot be started: it ended at once")
-    }
-
-    /// - Parameter more: of the environment.
-    private func spawn(
-        _ arguments: [String], output: Descriptor, _ more: [String] = []
-    ) throws(SystemFailure) -> pid_t {
-        var spawn = Spawn(program, arguments, environment: environment + more)
-        spawn.output = output
-        spawn.errors = output
-        // A Ctrl-C for the controller is none for the traffic.
-        spawn.startsSession = true
-        return try spawn.start()
     }
 
     /// Reaps it where it has ended and is this process's child.

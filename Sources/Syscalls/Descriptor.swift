@@ -125,6 +125,7 @@ extension Descriptor {
     }
 }
 
-private func erase(_ bytes: inout [UInt8]) {
+/// Leaves zeros, which no compiler takes for needless.
+func erase(_ bytes: inout [UInt8]) {
     bytes.withUnsafeMutableBytes { room in if let start = room.baseAddress { explicit_bzero(start, room.count) } }
 }

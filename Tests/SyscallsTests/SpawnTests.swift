@@ -65,4 +65,46 @@ import Testing
         #expect(ended?.process == child && ended?.ending.exitCode == 5)
         #expect { try endedChild(child) } throws: { ($0 as? SystemFailure) == SystemFailure("waitpid", ECHILD) }
     }
+
+    // MARK: to the end
+
+    private func gather(
+        _ script: String, _ errors: Spawn.Errors = .apart, limit: Int = 1 << 20, seconds: Int = 30,
+        isStopped: (Int) -> Bool = { _ in false }
+    ) throws -> Finished? {
+        try Spawn("/bin/sh", ["-c", script], environment: []).run(
+            errors, limit: limit, until: .now + .seconds(seconds), isStopped: isStopped)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func gathersWhatIsPrinted() throws {
+        let script = "head -c 300000 /dev/zero; echo out; echo err >&2; exit 3"
+        let apart = try #require(try gather(script))
+        #expect(apart.ending.exitCode == 3)
+        #expect(apart.output == [UInt8](repeating: 0, count: 300_000) + Array("out\n".utf8))
+        #expect(apart.errors == Array("err\n".utf8))
+        let together = try #require(try gather(script, .withOutput))
+        #expect(together.output.suffix(8) == Array("out\nerr\n".utf8)[...])
+        #expect(together.errors == [])
+    }
+
+    @Test(.timeLimit(.minutes(1))) func keepsNoMoreThanItsLimit() throws {
+        let much = try #require(try gather("head -c 100000000 /dev/zero; exit 4", limit: 1000))
+        #expect((1000...1000 + 65536).contains(much.output.count))
+        #expect(much.ending.exitCode == 4)
+    }
+
+    /// Such as wireguard-go, which keeps what it was given to print to.
+    @Test(.timeLimit(.minutes(1))) func doesNotWaitForWhatStaysInTheBackground() throws {
+        let begin = ContinuousClock.now
+        let finished = try #require(try gather("sleep 50 & echo $!"))
+        #expect(ContinuousClock.now - begin < .seconds(20))
+        let number = try #require(Int32(String(decoding: finished.output.dropLast(), as: UTF8.self)))
+        #expect(kill(number, SIGKILL) == 0, "it went on")
+    }
+
+    @Test(.timeLimit(.minutes(1))) func killsWhatIsLateOrStopped() throws {
+        #expect(try gather("exec sleep 50", seconds: 1)?.output == nil)
+        #expect(try gather("exec >&- 2>&-; exec sleep 50", seconds: 1)?.output == nil, "though it has closed its output")
+        #expect(try gather("exec cat /dev/zero", isStopped: { $0 > 100_000 })?.output == nil)
+    }
 }

@@ -54,11 +54,15 @@ public struct CommandResult: Hashable, Sendable {
 }
 
 extension Command {
-    /// Starts the program, with a fixed environment and English messages.
+    /// How it is started: with a fixed environment and English messages.
+    private var spawn: Spawn {
+        let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_COLORS=0"]
+        return Spawn(program, arguments, environment: environment, folder: folder)
+    }
+
     /// - Parameter change: how else it is started.
     func start(_ change: (inout Spawn) -> Void = { _ in }) throws(AgentError) -> pid_t {
-        let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_COLORS=0"]
-        var spawn = Spawn(program, arguments, environment: environment, folder: folder)
+        var spawn = spawn
         change(&spawn)
         return try attempting("running \(program)") { () throws(SystemFailure) in try spawn.start() }
     }
@@ -66,53 +70,17 @@ extension Command {
     /// Runs the program to its end.
     /// - Throws: `AgentError` when it cannot be started or takes longer than `timeoutSeconds`; an exit status is no error.
     public func run() throws(AgentError) -> CommandResult {
-        let tried = "running \(program)"
-        let output = try Printed(tried: tried)
-        let errors = try Printed(tried: tried)
-        let process = try start {
-            $0.output = output.input
-            $0.errors = errors.input
+        let finished = try attempting("running \(program)") { () throws(SystemFailure) in
+            try spawn.run(.apart, limit: 1 << 20, until: .now + .seconds(timeoutSeconds))
         }
-        output.input = nil
-        errors.input = nil
-        let deadline = Deadline(milliseconds: timeoutSeconds * 1000)
-        var isLate = false
-        while !isLate && !(output.isAtEnd && errors.isAtEnd) {
-            let open = [output, errors].filter { !$0.isAtEnd }
-            var entries = open.map { pollfd(fd: $0.output.number, events: Int16(POLLIN), revents: 0) }
-            isLate = try !attempting(tried) { () throws(SystemFailure) in try poll(&entries, until: deadline.end) }
-            for (stream, entry) in zip(open, entries) where entry.revents != 0 { stream.take() }
-        }
-        if isLate { kill(process, SIGKILL) }
-        let ending = try attempting("waiting for \(program)") { () throws(SystemFailure) in try waitForEnd(of: process) }
-        if isLate {
+        guard let finished else {
             throw AgentError(.system, "\(self) did not end within \(timeoutSeconds) s and was killed; run it by hand to see why")
         }
-        let status = ending.signal == 0 ? ending.exitCode : 128 + ending.signal
-        return CommandResult(status: status, output: output.text, errors: errors.text)
+        let ending = finished.ending
+        return CommandResult(
+            status: ending.signal == 0 ? ending.exitCode : 128 + ending.signal,
+            output: String(decoding: finished.output, as: UTF8.self), errors: String(decoding: finished.errors, as: UTF8.self))
     }
-}
-
-/// What a child prints on one stream; what comes beyond 1 MiB is read and dropped.
-private final class Printed {
-    /// The child's end of the pipe, nil once only the child has it.
-    var input: Descriptor?
-    let output: Descriptor
-    private(set) var isAtEnd = false
-    private var bytes: [UInt8] = []
-
-    init(tried: String) throws(AgentError) {
-        (output, input) = try attempting(tried) { () throws(SystemFailure) in try Descriptor.pipe() }
-    }
-
-    func take() {
-        var buffer = [UInt8](repeating: 0, count: 64 << 10)
-        let count = (try? output.read(into: &buffer)) ?? 0
-        if count == 0 { isAtEnd = true }
-        if bytes.count < 1 << 20 { bytes += buffer.prefix(count) }
-    }
-
-    var text: String { String(decoding: bytes, as: UTF8.self) }
 }
 
 /// A moment on the monotonic clock.
