@@ -227,8 +227,8 @@ public struct RunProber {
         let others = entries.count
         entries += envoys.map { pollfd(fd: $0.descriptor, events: $0.awaited, revents: 0) }
         entries += asked.map { pollfd(fd: $0.exchange.descriptor, events: $0.exchange.awaited, revents: 0) }
-        let ready = poll(&entries, nfds_t(entries.count), Int32(clamping: max(0, moment - milliseconds())))
-        if ready <= 0 { return }
+        let deadline = ContinuousClock.now + .milliseconds(max(0, moment - milliseconds()))
+        guard (try? poll(&entries, until: deadline)) == true else { return }
         for (index, entry) in entries.dropFirst(others).prefix(envoys.count).enumerated() where entry.revents != 0 {
             isEnvoyWordDue = true
             if let complaint = envoys[index].advance() {
