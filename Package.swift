@@ -80,8 +80,9 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLinuxHeaders", providers: [.apt(["linux-libc-dev"])]),
         module("NetworkTypes"),
+        module("Syscalls", ["CLinuxHeaders", "NetworkTypes"]),
         module("Sodium", ["CLibsodium", "NetworkTypes"]),
-        module("PrometheusMetrics"),
+        module("PrometheusMetrics", ["Syscalls"]),
         module("StructuredLogging", [logging]),
         module("NetlinkMessages", ["CLinuxHeaders", "NetworkTypes", "Sodium"]),
 
@@ -91,20 +92,20 @@ let package = Package(
         module("NodeDocument", ["NetworkTypes", "Sodium"]),
 
         // shells
-        module("FileWatching"),
+        module("FileWatching", ["Syscalls"]),
         module("Informers", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", logging, serviceLifecycle]),
-        module("ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium"]),
+        module("ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium", "Syscalls"]),
         module(
             "KubernetesClient",
             [
-                "CLinuxHeaders", "EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium",
+                "EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium", "Syscalls",
                 logging, nioCore, nioPosix, nioSSL,
                 asyncHTTPClient,
                 nioHTTP1,
                 .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
             ]),
-        module("Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium"]),
-        module("SSH", ["CLibssh2", "NetworkTypes", "Sodium"]),
+        module("Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium", "Syscalls"]),
+        module("SSH", ["CLibssh2", "NetworkTypes", "Sodium", "Syscalls"]),
 
         // kernel words
         module("NFTables", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),
@@ -126,39 +127,40 @@ let package = Package(
         module(
             "HostNetwork",
             [
-                "CLinuxHeaders", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium",
+                "CLinuxHeaders", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium", "Syscalls",
                 "WireGuardNetlink",
             ]),
         module(
             "UplinkAgent",
             [
                 "CLinuxHeaders", "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument",
-                "PrometheusMetrics", "Sodium", "WireGuardNetlink",
+                "PrometheusMetrics", "Sodium", "Syscalls", "WireGuardNetlink",
                 logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle, unixSignals,
             ]),
         module(
             "NodeAgent",
             [
-                "CLinuxHeaders", "EnvoyConfig", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument",
-                "RouteNetlink", "Sodium", "WireGuardNetlink",
+                "CLinuxHeaders", "EnvoyConfig", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NFTables", "NodeDocument",
+                "RouteNetlink", "Sodium", "Syscalls", "WireGuardNetlink",
                 logging,
             ]),
-        module("Enrollment", ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
+        module("Enrollment", ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "Syscalls", logging]),
         module(
             "Reconcilers",
             ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "SSH", "Sodium", logging]),
         module(
             "Standalone",
             [
-                "EdgeAPI", "Enrollment", "FileWatching", "ManifestStore", "NetworkTypes", "NodeDocument", "Reconcilers",
-                "Sodium", logging, serviceLifecycle,
+                "EdgeAPI", "Enrollment", "FileWatching", "ManifestStore", "NetworkTypes", "NodeDocument", "Reconcilers", "Sodium",
+                "Syscalls", logging, serviceLifecycle,
             ]),
 
         module(
             "Controller",
             [
-                "CLinuxHeaders", "Certificates", "EdgeAPI", "Enrollment", "FileWatching", "Informers", "KubernetesAPI",
-                "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Sodium", "UplinkWorkload",
+                "Certificates", "CLinuxHeaders", "EdgeAPI", "Enrollment", "FileWatching", "Informers", "KubernetesAPI",
+                "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "SSH", "Syscalls",
+                "UplinkWorkload",
                 asyncHTTPClient, crypto, httpTypes, hummingbirdCore, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
                 serviceLifecycle, swiftASN1, x509,
                 .product(name: "HummingbirdHTTP2", package: "hummingbird"),
@@ -170,10 +172,10 @@ let package = Package(
         program(
             "tidegate", path: "Sources/Tidegate",
             [
-                "CLinuxHeaders", "Certificates", inCluster("Controller"), "EdgeAPI", "Enrollment", "EnvoyConfig",
+                "Certificates", "CLinuxHeaders", inCluster("Controller"), "EdgeAPI", "Enrollment", "EnvoyConfig",
                 inCluster("KubernetesAPI"), inCluster("KubernetesClient"), "ManifestStore", "NetworkTypes", "NodeDocument",
-                "Planning", inCluster("PrometheusMetrics"), "Reconcilers", "Sodium", "Standalone", inCluster("UplinkWorkload"),
-                "StructuredLogging", argumentParser, logging, serviceLifecycle, unixSignals,
+                "Planning", inCluster("PrometheusMetrics"), "Reconcilers", "Sodium", "Standalone", "StructuredLogging",
+                "Syscalls", inCluster("UplinkWorkload"), argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
         program("edge-agent", path: "edge-agent", ["NodeAgent", "NodeDocument", "StructuredLogging", logging]),
         program(
@@ -221,7 +223,7 @@ let package = Package(
             "NodeAgentTests",
             [
                 "CLinuxHeaders", "EnvoyConfig", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink",
-                "Sodium", "TestFiles", "WireGuardNetlink", logging,
+                "Sodium", "Syscalls", "TestFiles", "WireGuardNetlink", logging,
             ]),
         tests("NodeDocumentTests", ["Fixtures", "NetworkTypes", "NodeDocument", "Sodium"]),
         tests("PlanningTests", ["EdgeAPI", "Fixtures", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
@@ -236,6 +238,7 @@ let package = Package(
         tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium"]),
         tests("SodiumTests", ["NetworkTypes", "Sodium"]),
         tests("StructuredLoggingTests", ["StructuredLogging", logging]),
+        tests("SyscallsTests", ["NetworkTypes", "Syscalls", "TestFiles"]),
         tests("WireGuardNetlinkTests", ["NetlinkMessages", "NetworkTypes", "Sodium", "WireGuardNetlink"]),
 
         tests(
@@ -284,7 +287,7 @@ let package = Package(
                 "UplinkWorkload", "uplink",
                 logging, nioCore, nioPosix,
             ]),
-        tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium"]),
+        tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium", "Syscalls"]),
 
         // benchmarks
         program("nat-benchmark", path: "Tests/NATBenchmark", exclude: ["run"], ["HostNetwork", "NFTables", "NetworkTypes"]),

@@ -1,7 +1,7 @@
-import Glibc
 public import NetworkTypes
 import SSH
 import Sodium
+import Syscalls
 
 /// The edge agent as it is pushed: a .tar.gz of the relocatable folder, and the build it holds.
 public struct AgentBundle: Sendable {
@@ -36,20 +36,10 @@ public struct AgentBundle: Sendable {
 }
 
 private func readFile(_ path: String, expected: String) throws(InvalidValue) -> [UInt8] {
-    func fault(_ code: Int32) -> InvalidValue {
-        InvalidValue(expected: expected, given: path, reason: "cannot be read: \(String(cString: strerror(code)))")
-    }
-    let file = open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { throw fault(errno) }
-    defer { close(file) }
-    var result: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 1 << 20)
-    while true {
-        let count = read(file, &buffer, buffer.count)
-        if count < 0, errno == EINTR { continue }
-        guard count >= 0 else { throw fault(errno) }
-        if count == 0 { return result }
-        result += buffer[..<count]
+    do throws(SystemFailure) {
+        return try Descriptor.contents(of: path, limit: .max)
+    } catch {
+        throw InvalidValue(expected: expected, given: path, reason: "cannot be read: \(error.reason)")
     }
 }
 

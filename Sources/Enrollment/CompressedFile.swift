@@ -2,6 +2,7 @@ import CZlib
 import Glibc
 import SSH
 import Synchronization
+import Syscalls
 
 extension ByteSource {
     /// A file, compressed by gzip as it is sent, so that it is never in memory as a whole, nor on a disk a second time.
@@ -28,7 +29,7 @@ private final class CompressedFile: Sendable {
     private struct State {
         var stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
         var input = UnsafeMutableRawBufferPointer.allocate(byteCount: CompressedFile.inputSize, alignment: 16)
-        var file: Int32 = -1
+        var file: Descriptor?
         var isStarted = false
         var isAtEnd = false
         var isDone = false
@@ -42,7 +43,6 @@ private final class CompressedFile: Sendable {
 
     deinit {
         state.withLock { state in
-            if state.file >= 0 { close(state.file) }
             if state.isStarted { deflateEnd(state.stream) }
             state.stream.deallocate()
             state.input.deallocate()
@@ -72,13 +72,8 @@ private final class CompressedFile: Sendable {
         return try outcome.get()
     }
 
-    private func failure() -> CompressionFailure {
-        CompressionFailure(description: "\(path): \(String(cString: strerror(errno)))")
-    }
-
     private func start(_ state: inout State) throws(CompressionFailure) {
-        state.file = open(path, O_RDONLY | O_CLOEXEC)
-        guard state.file >= 0 else { throw failure() }
+        try onFile { () throws(SystemFailure) in state.file = try Descriptor.open(path, O_RDONLY) }
         state.stream.initialize(to: z_stream())
         let code = tidegate_gzip_start(state.stream, Self.level)
         guard code == Z_OK else { throw CompressionFailure(description: "zlib cannot start: \(code)") }
@@ -86,15 +81,16 @@ private final class CompressedFile: Sendable {
     }
 
     private func fill(_ state: inout State) throws(CompressionFailure) {
-        while true {
-            let count = Glibc.read(state.file, state.input.baseAddress, state.input.count)
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw failure() }
-            state.isAtEnd = count == 0
-            state.bytesRead += count
-            state.stream.pointee.next_in = state.input.baseAddress?.assumingMemoryBound(to: UInt8.self)
-            state.stream.pointee.avail_in = UInt32(count)
-            return
+        let count = try onFile { () throws(SystemFailure) in try state.file?.read(into: state.input) ?? 0 }
+        state.isAtEnd = count == 0
+        state.bytesRead += count
+        state.stream.pointee.next_in = state.input.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        state.stream.pointee.avail_in = UInt32(count)
+    }
+
+    private func onFile<Value>(_ body: () throws(SystemFailure) -> Value) throws(CompressionFailure) -> Value {
+        do throws(SystemFailure) { return try body() } catch {
+            throw CompressionFailure(description: "\(path): \(error.reason)")
         }
     }
 }

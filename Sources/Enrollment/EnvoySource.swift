@@ -2,6 +2,7 @@ import Glibc
 public import NetworkTypes
 public import NodeDocument
 public import Sodium
+import Syscalls
 
 /// Where hosts get their Envoy from: `--envoy-source`.
 public enum EnvoySource: Hashable, Sendable {
@@ -52,21 +53,15 @@ public enum EnvoySource: Hashable, Sendable {
 }
 
 private func digestFile(_ path: String) throws(InvalidValue) -> (Int, SHA256Digest) {
-    func fault() -> InvalidValue {
-        InvalidValue(expected: "--envoy-source", given: path, reason: "cannot be read: \(String(cString: strerror(errno)))")
-    }
-    let file = open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { throw fault() }
-    defer { close(file) }
     var hash = SHA256()
     var length = 0
-    var buffer = [UInt8](repeating: 0, count: 1 << 20)
-    while true {
-        let count = read(file, &buffer, buffer.count)
-        if count < 0, errno == EINTR { continue }
-        guard count >= 0 else { throw fault() }
-        if count == 0 { return (length, hash.finish()) }
-        buffer.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
-        length += count
+    do throws(SystemFailure) {
+        try Descriptor.open(path, O_RDONLY).readBlocks { block in
+            hash.update(block)
+            length += block.count
+        }
+    } catch {
+        throw InvalidValue(expected: "--envoy-source", given: path, reason: "cannot be read: \(error.reason)")
     }
+    return (length, hash.finish())
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Syscalls
 
 /// Files cannot be watched: what was tried, on what, the cause, and what to do.
 public struct FileWatchError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -8,11 +9,13 @@ public struct FileWatchError: Error, Hashable, Sendable, CustomStringConvertible
     /// An errno.
     public let code: Int32
 
-    init(_ call: String, path: String = "", code: Int32 = errno) {
+    init(_ call: String, path: String = "", code: Int32) {
         self.call = call
         self.path = path
         self.code = code
     }
+
+    init(_ failure: SystemFailure, path: String = "") { self.init(failure.call, path: path, code: failure.code) }
 
     public var description: String {
         let subject = path.isEmpty ? "" : " \(path)"
@@ -23,6 +26,6 @@ public struct FileWatchError: Error, Hashable, Sendable, CustomStringConvertible
             case EACCES: "; give this user the right to read it"
             default: ""
             }
-        return "watching files: \(call)\(subject) failed: \(String(cString: strerror(code)))\(advice)"
+        return "watching files: \(call)\(subject) failed: \(errnoText(code))\(advice)"
     }
 }

@@ -1,8 +1,10 @@
 internal import Glibc
+internal import Syscalls
 
 /// Owns an inotify descriptor whose watches stand for a `WatchPlan` (inotify(7)).
 final class Inotify {
-    let descriptor: Int32
+    private let source: Descriptor
+    var descriptor: Int32 { source.number }
     private var interests: [Int32: [WatchPlan.Interest]] = [:]
 
     /// Names coming and going, and the folder itself going.
@@ -11,11 +13,12 @@ final class Inotify {
     private static let content = UInt32(IN_CLOSE_WRITE | IN_ATTRIB)
 
     init() throws(FileWatchError) {
-        descriptor = inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC))
-        guard descriptor >= 0 else { throw FileWatchError("inotify_init1") }
+        do throws(SystemFailure) {
+            source = try Descriptor("inotify_init1") { inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC)) }
+        } catch {
+            throw FileWatchError(error)
+        }
     }
-
-    deinit { if descriptor >= 0 { close(descriptor) } }
 
     /// Watches what `plan` names, the upper folders first: one that goes before it is watched is then told of by its parent.
     func watch(_ plan: WatchPlan) throws(FileWatchError) {
@@ -23,17 +26,15 @@ final class Inotify {
             guard let interest = plan.folders[folder] else { continue }
             let hasContent = interest.isWhole || !interest.files.isEmpty
             let mask = Self.structure | (hasContent ? Self.content : 0) | UInt32(IN_ONLYDIR) | UInt32(IN_MASK_ADD)
-            let watch = inotify_add_watch(descriptor, folder, mask)
-            if watch >= 0 {
+            do throws(SystemFailure) {
+                let watch = try calling("inotify_add_watch") { inotify_add_watch(descriptor, folder, mask) }
                 // Two names of one folder share a watch.
                 interests[watch, default: []].append(interest)
-                continue
-            }
-            switch errno {
-            case ENOENT, ENOTDIR: continue
-            // A folder on the way that may be passed through but not read is taken as one that stays.
-            case EACCES where !interest.isWhole && interest.files.isEmpty: continue
-            default: throw FileWatchError("inotify_add_watch", path: folder)
+            } catch {
+                if error.isMissing { continue }
+                // A folder on the way that may be passed through but not read is taken as one that stays.
+                if error.code == EACCES, !interest.isWhole, interest.files.isEmpty { continue }
+                throw FileWatchError(error, path: folder)
             }
         }
     }
@@ -45,16 +46,14 @@ final class Inotify {
         // Room for many events, and for the longest one (a header of 16 bytes and NAME_MAX + 1).
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 16384, alignment: 8)
         defer { buffer.deallocate() }
-        while true {
-            let count = read(descriptor, buffer.baseAddress, buffer.count)
-            if count < 0 {
-                if errno == EINTR { continue }
-                if errno == EAGAIN { return isRelevant }
-                throw FileWatchError("read")
+        do throws(SystemFailure) {
+            while case let count = try source.read(into: buffer), count > 0 {
+                if concerns(UnsafeRawBufferPointer(rebasing: buffer[..<count])) { isRelevant = true }
             }
-            if count == 0 { return isRelevant }
-            if concerns(UnsafeRawBufferPointer(rebasing: buffer[..<count])) { isRelevant = true }
+        } catch {
+            if error.code != EAGAIN { throw FileWatchError(error) }
         }
+        return isRelevant
     }
 
     private func concerns(_ events: UnsafeRawBufferPointer) -> Bool {

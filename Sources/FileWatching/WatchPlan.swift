@@ -1,4 +1,4 @@
-internal import Glibc
+internal import Syscalls
 
 /// Which folders must be watched, and for which names in them, to learn of every change to a set of paths.
 ///
@@ -37,21 +37,20 @@ struct WatchPlan: Equatable {
             switch name {
             case ".": continue
             case "..":
-                folder = parent(of: folder)
+                folder = folderPart(of: folder)
                 continue
             default: break
             }
             note(folder) { $0.names.insert(name) }
             let next = folder == "/" ? "/\(name)" : "\(folder)/\(name)"
-            var status = stat()
-            guard lstat(next, &status) == 0 else { return }
-            switch status.st_mode & S_IFMT {
-            case S_IFLNK:
+            switch try? fileKind(at: next) {
+            case nil: return
+            case .link:
                 links += 1
-                guard links <= Self.mostLinks, let target = readLink(next) else { return }
+                guard links <= Self.mostLinks, let target = try? readLink(next) else { return }
                 rest = target.split(separator: "/").map(String.init) + rest
                 if target.hasPrefix("/") { folder = "/" }
-            case S_IFDIR:
+            case .folder:
                 folder = next
             default:
                 if rest.isEmpty { note(folder) { $0.files.insert(name) } }
@@ -63,19 +62,11 @@ struct WatchPlan: Equatable {
 
     private mutating func addWhole(_ folder: String, depth: Int) {
         note(folder) { $0.isWhole = true }
-        guard let handle = opendir(folder) else { return }
-        defer { closedir(handle) }
-        while let entry = readdir(handle) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
-            }
-            guard !name.hasPrefix(".") else { continue }
+        for name in (try? namesInFolder(at: folder)) ?? [] where !name.hasPrefix(".") {
             let path = folder == "/" ? "/\(name)" : "\(folder)/\(name)"
-            var status = stat()
-            guard lstat(path, &status) == 0 else { continue }
-            switch status.st_mode & S_IFMT {
-            case S_IFDIR where depth < Self.depth: addWhole(path, depth: depth + 1)
-            case S_IFLNK: addLinkedFile(path)
+            switch try? fileKind(at: path) {
+            case .folder where depth < Self.depth: addWhole(path, depth: depth + 1)
+            case .link: addLinkedFile(path)
             default: continue
             }
         }
@@ -83,8 +74,7 @@ struct WatchPlan: Equatable {
 
     /// A link to a file counts as the file; one to a folder is not followed, as no reader of manifests does either.
     private mutating func addLinkedFile(_ path: String) {
-        var status = stat()
-        guard stat(path, &status) != 0 || status.st_mode & S_IFMT != S_IFDIR else { return }
+        if (try? fileKind(at: path, followingLinks: true)) == .folder { return }
         var links = 0
         add(names: path.split(separator: "/").map(String.init), links: &links)
     }
@@ -92,18 +82,5 @@ struct WatchPlan: Equatable {
     private mutating func note(_ folder: String, _ change: (inout Interest) -> Void) {
         if folders[folder] == nil { order.append(folder) }
         change(&folders[folder, default: Interest()])
-    }
-
-    private func parent(of folder: String) -> String {
-        guard let slash = folder.lastIndex(of: "/"), slash != folder.startIndex else { return "/" }
-        return String(folder[..<slash])
-    }
-
-    private func readLink(_ path: String) -> String? {
-        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        let count = buffer.withUnsafeMutableBytes { bytes in
-            bytes.baseAddress.map { readlink(path, $0.assumingMemoryBound(to: CChar.self), bytes.count) } ?? -1
-        }
-        return count < 0 ? nil : String(decoding: buffer[..<count], as: UTF8.self)
     }
 }

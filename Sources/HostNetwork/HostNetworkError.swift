@@ -2,6 +2,7 @@ import Glibc
 import Netlink
 import NetlinkMessages
 import NetworkTypes
+import Syscalls
 
 /// Something about the host's network that could not be read or changed.
 public enum HostNetworkError: Error, Sendable {
@@ -60,6 +61,26 @@ extension HostNetworkError {
     /// Whether the host, or the container we run in, does not let us: what is set by another way may go.
     public var isRefusal: Bool {
         if case .system(_, let errno) = self { [EROFS, EACCES, EPERM].contains(errno) } else { false }
+    }
+}
+
+/// Runs calls of the system, with what failed in our terms.
+/// - Parameter attempt: what was tried, on what.
+func attempting<Value>(
+    _ attempt: @autoclosure () -> String, _ body: () throws(SystemFailure) -> Value
+) throws(HostNetworkError) -> Value {
+    do throws(SystemFailure) { return try body() } catch { throw .system(attempt: attempt(), errno: error.code) }
+}
+
+/// The text of a file of the kernel.
+/// - Parameter limit: bytes; a longer one is an error.
+/// - Returns: nil when there is no such file.
+func kernelFile(_ path: String, limit: Int) throws(HostNetworkError) -> String? {
+    do throws(SystemFailure) {
+        return String(decoding: try Descriptor.contents(of: path, limit: limit), as: UTF8.self)
+    } catch {
+        if error.code == ENOENT { return nil }
+        throw .system(attempt: "\(error.call) \(path)", errno: error.code)
     }
 }
 

@@ -3,6 +3,7 @@ import Netlink
 import NetlinkMessages
 import NetworkTypes
 import RouteNetlink
+import Syscalls
 
 /// Which sockets of this network namespace hold which ports, and whose they are.
 public enum ListeningSockets {
@@ -33,12 +34,15 @@ public enum ListeningSockets {
         return sockets
     }
 
+    /// Bytes, of some 150 a socket.
+    private static let tableLimit = 256 << 20
+
     /// For kernels without socket diagnostics, or whose module is gone since an update of the kernel's package.
     static func readTables(_ transport: TransportProtocol) throws(HostNetworkError) -> [BoundSocket] {
         var sockets: [BoundSocket] = []
         for table in transport == .tcp ? ["tcp", "tcp6"] : ["udp", "udp6"] {
             // Of the thread: /proc/net itself shows the namespace of the process's first thread.
-            guard let text = try contents("/proc/thread-self/net/\(table)") else { continue }
+            guard let text = try kernelFile("/proc/thread-self/net/\(table)", limit: tableLimit) else { continue }
             sockets += SocketTable.parse(text, transport: transport)
         }
         return sockets
@@ -65,9 +69,9 @@ public enum ListeningSockets {
         for socket in sockets where socket.inode != 0 { wanted["socket:[\(socket.inode)]"] = socket.inode }
         guard !wanted.isEmpty else { return [] }
         var holders: [Holder] = []
-        for pid in entries(of: "/proc").compactMap({ pid_t($0) }) {
-            for descriptor in entries(of: "/proc/\(pid)/fd").compactMap({ Int32($0) }) {
-                guard let inode = linkTarget("/proc/\(pid)/fd/\(descriptor)").flatMap({ wanted[$0] }) else { continue }
+        for pid in numbers(in: "/proc") {
+            for descriptor in numbers(in: "/proc/\(pid)/fd") {
+                guard let inode = (try? readLink("/proc/\(pid)/fd/\(descriptor)")).flatMap({ wanted[$0] }) else { continue }
                 holders.append(Holder(pid: pid, descriptor: descriptor, inode: inode))
             }
         }
@@ -75,48 +79,13 @@ public enum ListeningSockets {
     }
 
     private static func processName(_ pid: pid_t) -> String {
-        let text: String?
-        do { text = try contents("/proc/\(pid)/comm") } catch { text = nil }
+        let text = (try? kernelFile("/proc/\(pid)/comm", limit: 4096)) ?? nil
         return printable(String((text ?? "").prefix { $0 != "\n" }), limit: 16)
     }
 
-    private static func entries(of folder: String) -> [String] {
-        guard let handle = opendir(folder) else { return [] }
-        defer { closedir(handle) }
-        var names: [String] = []
-        while let entry = readdir(handle) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            names.append(name)
-        }
-        return names
-    }
-
-    private static func linkTarget(_ path: String) -> String? {
-        var buffer = [CChar](repeating: 0, count: 64)
-        let count = readlink(path, &buffer, buffer.count)
-        guard count > 0 else { return nil }
-        return String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
-
-    /// - Returns: nil when there is no such file.
-    private static func contents(_ path: String) throws(HostNetworkError) -> String? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            if errno == ENOENT { return nil }
-            throw .system(attempt: "open \(path)", errno: errno)
-        }
-        defer { close(descriptor) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 65536)
-        while true {
-            let count = Glibc.read(descriptor, &buffer, buffer.count)
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw .system(attempt: "read \(path)", errno: errno)
-            }
-            if count == 0 { return String(decoding: bytes, as: UTF8.self) }
-            bytes += buffer.prefix(count)
-        }
+    /// The names in a folder of /proc that are numbers; none where it cannot be read.
+    private static func numbers(in folder: String) -> [Int32] {
+        ((try? namesInFolder(at: folder)) ?? []).compactMap { Int32($0) }
     }
 }
 

@@ -1,6 +1,7 @@
 import CLinuxHeaders
 import Glibc
 import RouteNetlink
+import Syscalls
 
 /// What a socket keeps of packets until its process reads them.
 ///
@@ -16,34 +17,24 @@ enum ReceiveBuffer {
         for holder in ListeningSockets.holders(of: sockets) {
             withSocket(of: holder) { socket in
                 // The kernel says the double of what is asked for, its own accounting included (socket(7)).
-                guard length(of: socket) < 2 * wanted else { return }
-                var bytes = wanted
-                let size = socklen_t(MemoryLayout<Int32>.size)
+                guard socket.option(SOL_SOCKET, SO_RCVBUF, 0 as Int32) ?? 0 < 2 * wanted else { return }
                 // The forced option goes beyond net.core.rmem_max.
-                if setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, size) != 0 {
-                    setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &bytes, size)
+                do throws(SystemFailure) {
+                    try socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, wanted)
+                } catch {
+                    try? socket.setOption(SOL_SOCKET, SO_RCVBUF, wanted)
                 }
             }
         }
     }
 
-    private static func length(of socket: Int32) -> Int32 {
-        var bytes: Int32 = 0
-        var size = socklen_t(MemoryLayout<Int32>.size)
-        return getsockopt(socket, SOL_SOCKET, SO_RCVBUF, &bytes, &size) == 0 ? bytes : 0
-    }
-
     /// Does nothing where the socket cannot be had.
-    private static func withSocket(of holder: ListeningSockets.Holder, _ body: (Int32) -> Void) {
-        let process = pidfd_open(holder.pid, 0)
-        guard process >= 0 else { return }
-        defer { close(process) }
-        let socket = pidfd_getfd(process, holder.descriptor, 0)
-        guard socket >= 0 else { return }
-        defer { close(socket) }
-        // Its process may have closed it meanwhile, and opened something else.
-        var found = stat()
-        guard fstat(socket, &found) == 0, UInt64(found.st_ino) == holder.inode else { return }
+    private static func withSocket(of holder: ListeningSockets.Holder, _ body: (Descriptor) -> Void) {
+        guard let process = try? Descriptor("pidfd_open", { pidfd_open(holder.pid, 0) }),
+            let socket = try? Descriptor("pidfd_getfd", { pidfd_getfd(process.number, holder.descriptor, 0) }),
+            // Its process may have closed it meanwhile, and opened something else.
+            let found = try? socket.status(), UInt64(found.st_ino) == holder.inode
+        else { return }
         body(socket)
     }
 }

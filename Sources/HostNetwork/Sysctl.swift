@@ -1,5 +1,6 @@
 import Glibc
 import NetworkTypes
+import Syscalls
 
 /// The name of a kernel setting, as sysctl(8) writes it: `net.core.rmem_max`, or with slashes where a part holds a dot,
 /// `net/ipv4/conf/eth0.1/rp_filter`.
@@ -44,16 +45,7 @@ public enum Sysctl {
 
     /// - Returns: the value with white space folded; nil when this kernel does not have the setting.
     public static func read(_ key: SysctlKey) throws(HostNetworkError) -> String? {
-        let descriptor = open(key.path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            if errno == ENOENT { return nil }
-            throw .system(attempt: "open \(key.path)", errno: errno)
-        }
-        defer { close(descriptor) }
-        var buffer = [UInt8](repeating: 0, count: lengthLimit)
-        let count = Glibc.read(descriptor, &buffer, buffer.count)
-        guard count >= 0 else { throw .system(attempt: "read \(key.path)", errno: errno) }
-        return folded(String(decoding: buffer.prefix(count), as: UTF8.self))
+        try kernelFile(key.path, limit: lengthLimit).map(folded)
     }
 
     /// Writes the value unless it stands already, and reads it back.
@@ -63,13 +55,12 @@ public enum Sysctl {
         guard let former = try read(key) else { throw .system(attempt: "open \(key.path)", errno: ENOENT) }
         let wanted = folded(value)
         guard former != wanted else { return nil }
-        let descriptor = open(key.path, O_WRONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw .system(attempt: "open \(key.path) to write it", errno: errno) }
-        defer { close(descriptor) }
+        let file = try attempting("open \(key.path) to write it") { () throws(SystemFailure) in
+            try Descriptor.open(key.path, O_WRONLY)
+        }
         // An empty list: to write nothing would change nothing.
-        let bytes = Array((wanted.isEmpty ? "\n" : wanted).utf8)
-        guard write(descriptor, bytes, bytes.count) == bytes.count else {
-            throw .system(attempt: "write \(printable(wanted)) to \(key.path)", errno: errno)
+        try attempting("write \(printable(wanted)) to \(key.path)") { () throws(SystemFailure) in
+            try file.writeAll(Array((wanted.isEmpty ? "\n" : wanted).utf8))
         }
         let found = try read(key) ?? ""
         guard found == wanted else { throw .settingNotKept(key, wanted: wanted, found: found) }

@@ -3,6 +3,7 @@ import NetlinkMessages
 import NetworkTypes
 import RouteNetlink
 import Sodium
+import Syscalls
 import WireGuardNetlink
 
 /// wireguard-go, over its socket.
@@ -120,39 +121,17 @@ struct WireGuardGoSocket {
     private static let timeoutSeconds = 5
 
     /// Whether a wireguard-go listens there.
-    var isAnswered: Bool {
-        do {
-            close(try connected())
-            return true
-        } catch {
-            return false
-        }
-    }
+    var isAnswered: Bool { (try? connected()) != nil }
 
     /// One question, and its answer up to the empty line.
     func ask(_ question: [UInt8]) throws(HostNetworkError) -> [UInt8] {
-        let descriptor = try connected()
-        defer { close(descriptor) }
-        var sent = 0
-        while sent < question.count {
-            let count = question.withUnsafeBytes { bytes in
-                send(descriptor, bytes.baseAddress?.advanced(by: sent), bytes.count - sent, Int32(MSG_NOSIGNAL))
-            }
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw .system(attempt: "write to \(path)", errno: errno)
-            }
-            sent += count
-        }
+        let connection = try connected()
+        try attempting("write to \(path)") { () throws(SystemFailure) in try connection.sendAll(question) }
         var answer: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 16384)
         defer { zero(&buffer) }
         while !WireGuardSocketText.isComplete(answer) {
-            let count = recv(descriptor, &buffer, buffer.count, 0)
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw .system(attempt: "read from \(path)", errno: errno)
-            }
+            let count = try attempting("read from \(path)") { () throws(SystemFailure) in try connection.read(into: &buffer) }
             guard count > 0, answer.count + count <= Self.answerLimit else {
                 zero(&answer)
                 throw .wireGuardGo(name, reason: count == 0 ? "ended its answer early" : "answers without end")
@@ -162,27 +141,14 @@ struct WireGuardGoSocket {
         return answer
     }
 
-    private func connected() throws(HostNetworkError) -> Int32 {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        // An interface name has 15 bytes at most, so the path fits.
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw .system(attempt: "make a socket", errno: errno) }
-        var interval = timeval(tv_sec: Self.timeoutSeconds, tv_usec: 0)
-        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-            setsockopt(descriptor, SOL_SOCKET, option, &interval, socklen_t(MemoryLayout<timeval>.size))
-        }
-        let result = withUnsafePointer(to: address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+    private func connected() throws(HostNetworkError) -> Descriptor {
+        let connection = try attempting("make a socket") { () throws(SystemFailure) in try Descriptor.socket(AF_UNIX) }
+        try attempting("connect to \(path)") { () throws(SystemFailure) in
+            for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+                try connection.setOption(SOL_SOCKET, option, timeval(tv_sec: Self.timeoutSeconds, tv_usec: 0))
             }
+            try connection.connect(to: try SocketAddress(unix: path))
         }
-        guard result == 0 else {
-            let code = errno
-            close(descriptor)
-            throw .system(attempt: "connect to \(path)", errno: code)
-        }
-        return descriptor
+        return connection
     }
 }

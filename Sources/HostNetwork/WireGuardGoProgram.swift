@@ -1,4 +1,5 @@
 import Glibc
+import Syscalls
 
 extension WireGuardGo {
     /// A wireguard-go of this host.
@@ -13,18 +14,12 @@ extension WireGuardGo {
             self.arguments = arguments
         }
 
-        /// As argv.
-        func command(_ more: [String]) -> [String] { [path] + arguments + more }
-
         /// Takes the place of this process, which keeps its environment.
         /// - Returns: only when that failed: the errno.
         public func replaceProcess(_ arguments: [String]) -> Int32 {
             // What this process ignores its successor would too.
             for number in [SIGPIPE, SIGHUP] { signal(number, SIG_DFL) }
-            var words: [UnsafeMutablePointer<CChar>?] = command(arguments).map { strdup($0) } + [nil]
-            defer { for word in words { free(word) } }
-            execv(path, &words)
-            return errno
+            return Syscalls.replaceProcess(path, [path] + self.arguments + arguments).code
         }
     }
 

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Syscalls
 
 /// A file that could not be read, and why.
 struct FileProblem: Error, Equatable {
@@ -12,7 +13,7 @@ struct FileProblem: Error, Equatable {
         case EACCES, EPERM: "may not be read by user \(geteuid())"
         case EISDIR: "is a folder"
         case EFBIG: "is longer than \(fileLimit) bytes"
-        default: String(cString: strerror(code))
+        default: errnoText(code)
         }
     }
     var accessError: ClusterAccessError { ClusterAccessError(path, message) }
@@ -23,20 +24,9 @@ private let fileLimit = 1 << 20
 
 func readFile(_ path: String) throws(FileProblem) -> [UInt8] {
     guard !path.utf8.contains(0) else { throw FileProblem(path: path, code: ENOENT) }
-    // A named pipe must not hold us up.
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else { throw FileProblem(path: path, code: errno) }
-    defer { close(descriptor) }
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 16384)
-    while true {
-        let count = read(descriptor, &buffer, buffer.count)
-        if count < 0 {
-            if errno == EINTR { continue }
-            throw FileProblem(path: path, code: errno)
-        }
-        if count == 0 { return bytes }
-        bytes += buffer[..<count]
-        guard bytes.count <= fileLimit else { throw FileProblem(path: path, code: EFBIG) }
+    do throws(SystemFailure) {
+        return try Descriptor.contents(of: path, limit: fileLimit)
+    } catch {
+        throw FileProblem(path: path, code: error.code)
     }
 }

@@ -6,6 +6,7 @@ internal import NIOHTTP1
 internal import NIOHTTPCompression
 internal import NIOPosix
 internal import NIOSSL
+internal import Syscalls
 
 /// Whether the server's certificate was not accepted for a reason that BoringSSL keeps to itself.
 func isUntrusted(_ error: any Error) -> Bool {
@@ -73,8 +74,8 @@ struct TransportErrors: Sendable {
         case ECONNREFUSED: "connection refused: nothing listens there"
         case ECONNRESET, EPIPE: "the connection was reset"
         case ETIMEDOUT: "the connection is dead: its other end has not answered for a minute"
-        case EHOSTUNREACH, ENETUNREACH: "there is no route to it (\(String(cString: strerror(code))))"
-        default: String(cString: strerror(code))
+        case EHOSTUNREACH, ENETUNREACH: "there is no route to it (\(errnoText(code)))"
+        default: errnoText(code)
         }
     }
 

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Syscalls
 
 /// The manifest files below a folder, by name.
 struct FolderListing {
@@ -30,13 +31,13 @@ struct FolderListing {
         for (entry, kind) in entries where !entry.hasPrefix(".") {
             let name = folder.isEmpty ? entry : "\(folder)/\(entry)"
             switch kind {
-            case .directory:
+            case .folder:
                 if depth < Self.depth { list(root, below: name, depth: depth + 1) }
             case .regular, .link:
-                var status = stat()
-                guard isManifest(entry), stat("\(root)/\(name)", &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-                    continue
-                }
+                let path = "\(root)/\(name)"
+                guard isManifest(entry), let status = (try? fileStatus(at: path, followingLinks: true)) ?? nil,
+                    FileKind(status) == .regular
+                else { continue }
                 files.append(File(name: name, status: status))
             case .other: continue
             }

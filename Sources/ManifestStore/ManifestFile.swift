@@ -1,6 +1,7 @@
 public import EdgeAPI
 internal import Glibc
 internal import NetworkTypes
+internal import Syscalls
 
 /// One thing wrong in a file of manifests.
 public struct ManifestProblem: Hashable, Sendable, CustomStringConvertible {
@@ -62,9 +63,10 @@ public struct ManifestFile: Sendable {
     ) -> ManifestFile {
         let name = name ?? path
         do throws(FileFailure) {
-            // Without O_NONBLOCK a FIFO would hold the reader up before it can be told from a file.
-            let file = try OpenFile(path, flags: O_RDONLY | O_NONBLOCK)
-            return try read(file, status: try file.status(), name: name, foreignKinds: foreignKinds)
+            return try onFile(path) { () throws(SystemFailure) in
+                let file = try Descriptor.open(path, O_RDONLY)
+                return try read(file, status: try file.status(), name: name, foreignKinds: foreignKinds)
+            }
         } catch {
             return ManifestFile(failure: error, name: name)
         }
@@ -77,9 +79,9 @@ public struct ManifestFile: Sendable {
     }
 
     static func read(
-        _ file: OpenFile, status: stat, name: String, foreignKinds: FieldProblem.Severity
-    ) throws(FileFailure) -> ManifestFile {
-        guard status.st_mode & S_IFMT == S_IFREG else {
+        _ file: Descriptor, status: stat, name: String, foreignKinds: FieldProblem.Severity
+    ) throws(SystemFailure) -> ManifestFile {
+        guard FileKind(status) == .regular else {
             return ManifestFile(manifests: [], problems: [ManifestProblem(file: name, message: "is no regular file")])
         }
         let bytes = try file.readAll(limit: limit)

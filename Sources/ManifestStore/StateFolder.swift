@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Synchronization
+internal import Syscalls
 
 /// What a controller without a cluster keeps between its runs: a folder that only its owner may enter, and one controller at
 /// a time may use.
@@ -11,7 +12,7 @@ public final class StateFolder: Sendable {
     private static let fileLimit = 8 << 20
 
     public let path: String
-    private let lock: Int32
+    private let lock: Descriptor
     /// One change at a time: temporary files have fixed names.
     private let writing = Mutex<Void>(())
 
@@ -28,24 +29,19 @@ public final class StateFolder: Sendable {
                 throw FileFailure("take as state folder (it holds other files; name an empty or new one)", path, code: ENOTEMPTY)
             }
             // Keys lie in it, and it may have been made by somebody with another umask.
-            guard chmod(path, 0o700) == 0 else { throw FileFailure("restrict", path) }
-            lock = open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-            guard lock >= 0 else { throw FileFailure("open", "\(path)/lock") }
-        } catch {
-            throw StateError(error)
-        }
-        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-            let code = errno
-            close(lock)
-            if code == EWOULDBLOCK {
-                throw StateError(
-                    .inUse, path, "another tidegate uses this folder; stop it, or give this one a folder of its own (--state)")
+            try onFile(path, "restrict") { () throws(SystemFailure) in try calling("chmod") { chmod(path, 0o700) } }
+            lock = try onFile("\(path)/lock") { () throws(SystemFailure) in
+                try Descriptor.open("\(path)/lock", O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
             }
-            throw StateError(FileFailure("lock", "\(path)/lock", code: code))
+            try onFile("\(path)/lock", "lock") { () throws(SystemFailure) in
+                try calling("flock") { flock(lock.number, LOCK_EX | LOCK_NB) }
+            }
+        } catch {
+            guard error.call == "lock", error.code == EWOULDBLOCK else { throw StateError(error) }
+            throw StateError(
+                .inUse, path, "another tidegate uses this folder; stop it, or give this one a folder of its own (--state)")
         }
     }
-
-    deinit { close(lock) }
 
     /// The name this installation has for good: 32 hexadecimal digits, made at random when first asked for.
     public func installationID() throws(StateError) -> String {
@@ -109,7 +105,7 @@ public final class StateFolder: Sendable {
     /// - Returns: nil when there is no such file.
     static func read(_ file: String) throws(StateError) -> [UInt8]? {
         do throws(FileFailure) {
-            return try OpenFile(file, flags: O_RDONLY).readAll(limit: fileLimit)
+            return try onFile(file) { () throws(SystemFailure) in try Descriptor.contents(of: file, limit: fileLimit) }
         } catch {
             if error.isMissing { return nil }
             throw StateError(error)

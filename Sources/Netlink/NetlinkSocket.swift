@@ -3,6 +3,7 @@ import CLinuxHeaders
 import Glibc
 import NetlinkMessages
 import Sodium
+import Syscalls
 
 /// A netlink socket in the network namespace of the thread that opened it; one thread at a time may use it.
 ///
@@ -43,20 +44,20 @@ public final class NetlinkSocket {
         self.family = family
         self.timeout = timeout
         buffer = [UInt8](repeating: 0, count: Self.dumpDatagramLength)
-        guard mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) == 0 else {
-            throw NetlinkError(request: name, cause: .systemCall("bind", errno: errno))
-        }
         // Both only improve what errors say; kernels before 4.12 have neither.
         var on: Int32 = 1
         _ = mnl_socket_setsockopt(socket, Int32(NETLINK_EXT_ACK), &on, socklen_t(MemoryLayout<Int32>.size))
         _ = mnl_socket_setsockopt(socket, Int32(NETLINK_CAP_ACK), &on, socklen_t(MemoryLayout<Int32>.size))
         setBufferLength(Self.receiveBufferLength, force: SO_RCVBUFFORCE, plain: SO_RCVBUF)
         let wait = timeout.components
-        var interval = timeval(tv_sec: Int(wait.seconds), tv_usec: Int(wait.attoseconds / 1_000_000_000_000))
-        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-            guard setsockopt(descriptor, SOL_SOCKET, option, &interval, socklen_t(MemoryLayout<timeval>.size)) == 0 else {
-                throw NetlinkError(request: name, cause: .systemCall("setsockopt", errno: errno))
+        let interval = timeval(tv_sec: Int(wait.seconds), tv_usec: Int(wait.attoseconds / 1_000_000_000_000))
+        do throws(SystemFailure) {
+            try calling("bind") { mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) }
+            for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+                try Descriptor(borrowing: descriptor).setOption(SOL_SOCKET, option, interval)
             }
+        } catch {
+            throw NetlinkError(request: name, cause: .systemCall(error.call, errno: error.code))
         }
     }
 
@@ -157,9 +158,10 @@ public final class NetlinkSocket {
             sendBufferLength = bytes.count + 4096
             setBufferLength(Int32(clamping: sendBufferLength), force: SO_SNDBUFFORCE, plain: SO_SNDBUF)
         }
-        while mnl_socket_sendto(socket, bytes, bytes.count) < 0 {
-            if errno == EINTR { continue }
-            throw failure(of: "sendto", for: messages)
+        do throws(SystemFailure) {
+            try calling("sendto") { mnl_socket_sendto(socket, bytes, bytes.count) }
+        } catch {
+            throw failure(error, for: messages)
         }
     }
 
@@ -174,20 +176,19 @@ public final class NetlinkSocket {
             }
             // Peeking tells the length before anything is lost, and who sent it.
             var senderLength = socklen_t(MemoryLayout<sockaddr_nl>.size)
-            let length = withUnsafeMutablePointer(to: &sender) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    recvfrom(descriptor, nil, 0, Int32(MSG_PEEK | MSG_TRUNC), $0, &senderLength)
+            let received: Int
+            do throws(SystemFailure) {
+                let length = try calling("recvfrom") {
+                    withUnsafeMutablePointer(to: &sender) { pointer in
+                        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                            recvfrom(descriptor, nil, 0, Int32(MSG_PEEK | MSG_TRUNC), $0, &senderLength)
+                        }
+                    }
                 }
-            }
-            if length < 0 {
-                if errno == EINTR { continue }
-                throw failure(of: "recvfrom", for: [message])
-            }
-            if length > buffer.count { buffer = [UInt8](repeating: 0, count: length) }
-            let received = mnl_socket_recvfrom(socket, &buffer, buffer.count)
-            if received < 0 {
-                if errno == EINTR { continue }
-                throw failure(of: "recvfrom", for: [message])
+                if length > buffer.count { buffer = [UInt8](repeating: 0, count: length) }
+                received = try calling("recvfrom") { mnl_socket_recvfrom(socket, &buffer, buffer.count) }
+            } catch {
+                throw failure(error, for: [message])
             }
             guard sender.nl_pid == 0 else { continue }
             do throws(MalformedNetlink) {
@@ -198,13 +199,12 @@ public final class NetlinkSocket {
         }
     }
 
-    private func failure(of call: String, for messages: [NetlinkMessage]) -> NetlinkError {
-        let code = errno
+    private func failure(_ failure: SystemFailure, for messages: [NetlinkMessage]) -> NetlinkError {
         let request = messages.count == 1 ? "\(messages[0])" : "batch of \(messages.count) messages"
-        switch code {
+        switch failure.code {
         case EAGAIN: return NetlinkError(request: request, cause: .timedOut(timeout))
         case ENOBUFS: return NetlinkError(request: request, cause: .answersLost)
-        default: return NetlinkError(request: request, cause: .systemCall(call, errno: code))
+        default: return NetlinkError(request: request, cause: .systemCall(failure.call, errno: failure.code))
         }
     }
 

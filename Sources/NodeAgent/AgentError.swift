@@ -1,5 +1,6 @@
 import Glibc
 public import NodeDocument
+import Syscalls
 
 /// Something the agent could not do: what was tried, on what, the cause and what to do next.
 public struct AgentError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -14,7 +15,7 @@ public struct AgentError: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// A call of libc failed with `code`. A full disk gets its own kind, and says what to free.
     init(errno code: Int32, tried: String, kind: AgentProblem.Kind = .system) {
-        let cause = String(cString: strerror(code))
+        let cause = errnoText(code)
         switch code {
         case ENOSPC, EDQUOT:
             self.init(
@@ -30,15 +31,16 @@ public struct AgentError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String { "\(kind.rawValue): \(message)" }
 }
 
-/// Runs a call of libc that answers a negative number with `errno` set, again when a signal interrupted it.
+/// Runs calls of the system, with what failed in the agent's terms.
 @discardableResult
-func checked<Result: SignedInteger>(
-    _ tried: @autoclosure () -> String, _ call: () -> Result
-) throws(AgentError) -> Result {
-    while true {
-        let result = call()
-        if result >= 0 { return result }
-        let code = errno
-        if code != EINTR { throw AgentError(errno: code, tried: tried()) }
-    }
+func attempting<Value>(
+    _ tried: @autoclosure () -> String, kind: AgentProblem.Kind = .system, _ body: () throws(SystemFailure) -> Value
+) throws(AgentError) -> Value {
+    do throws(SystemFailure) { return try body() } catch { throw AgentError(errno: error.code, tried: tried(), kind: kind) }
+}
+
+/// One call, which answers a negative number with errno set when it fails.
+@discardableResult
+func checked(_ tried: @autoclosure () -> String, _ call: () -> Int32) throws(AgentError) -> Int32 {
+    try attempting(tried()) { () throws(SystemFailure) in try calling("", call) }
 }

@@ -1,6 +1,7 @@
 import Glibc
 import NetworkTypes
 import Sodium
+import Syscalls
 
 /// What goes to a command's standard input: pieces, sent one after the other, then end of file.
 ///
@@ -38,11 +39,9 @@ public struct ByteSource: Sendable {
 struct ByteSourceReader: ~Copyable {
     private var pieces: ArraySlice<ByteSource.Piece>
     private var offset = 0
-    private var file: Int32 = -1
+    private var file: Descriptor?
 
     init(_ source: ByteSource) { pieces = source.pieces[...] }
-
-    deinit { if file >= 0 { close(file) } }
 
     /// - Returns: how many bytes were put into `buffer`; 0 at the end of the source.
     /// - Throws: `InputFailure`.
@@ -72,19 +71,13 @@ struct ByteSourceReader: ~Copyable {
     }
 
     private mutating func readFile(_ path: String, into buffer: UnsafeMutableRawBufferPointer) throws(InputFailure) -> Int {
-        if file < 0 {
-            file = open(path, O_RDONLY | O_CLOEXEC)
-            guard file >= 0 else { throw InputFailure(reason: "open \(printable(path, limit: 200)): \(errnoText(errno))") }
-        }
-        while true {
-            let count = Glibc.read(file, buffer.baseAddress, buffer.count)
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw InputFailure(reason: "read \(printable(path, limit: 200)): \(errnoText(errno))") }
-            if count == 0 {
-                close(file)
-                file = -1
-            }
+        do throws(SystemFailure) {
+            let file = if let file { file } else { try Descriptor.open(path, O_RDONLY) }
+            let count = try file.read(into: buffer)
+            self.file = count == 0 ? nil : file
             return count
+        } catch {
+            throw InputFailure(reason: "\(error.call) \(printable(path, limit: 200)): \(error.reason)")
         }
     }
 }

@@ -1,6 +1,7 @@
 import Glibc
 import NetworkTypes
 import Synchronization
+import Syscalls
 
 /// The thread that owns a connection's session, and the queue of commands for it.
 ///

@@ -1,28 +1,15 @@
 import CLibssh2
 import Glibc
-
-/// Owns a file descriptor.
-final class Descriptor: Sendable {
-    let number: Int32
-
-    /// - Parameter number: what a system call returned.
-    /// - Throws: `SystemFailure` with errno when that was below 0.
-    init(_ number: Int32) throws(SystemFailure) {
-        guard number >= 0 else { throw SystemFailure(code: errno) }
-        self.number = number
-    }
-
-    deinit { close(number) }
-}
-
-struct SystemFailure: Error { let code: Int32 }
+import Syscalls
 
 /// Wakes a thread out of poll(2) (eventfd(2)).
 final class WakeSignal: Sendable {
     private let descriptor: Descriptor
     var number: Int32 { descriptor.number }
 
-    init() throws(SystemFailure) { descriptor = try Descriptor(eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))) }
+    init() throws(SystemFailure) {
+        descriptor = try Descriptor("eventfd") { eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK)) }
+    }
 
     func raise() {
         var one: UInt64 = 1
@@ -32,22 +19,6 @@ final class WakeSignal: Sendable {
     func clear() {
         var count: UInt64 = 0
         _ = read(number, &count, 8)
-    }
-}
-
-/// poll(2) that ends at `deadline` at the latest and is never interrupted.
-/// - Returns: false when `deadline` came first.
-func poll(_ descriptors: inout [pollfd], until deadline: ContinuousClock.Instant) throws(SystemFailure) -> Bool {
-    while true {
-        let left = ContinuousClock.now.duration(to: deadline)
-        // Rounded up: a wait that ends early would only be repeated.
-        let milliseconds =
-            left <= .zero
-            ? 0 : Int32(clamping: left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000 + 1)
-        let count = Glibc.poll(&descriptors, nfds_t(descriptors.count), milliseconds)
-        if count > 0 { return true }
-        if count < 0 && errno != EINTR { throw SystemFailure(code: errno) }
-        if count == 0 && ContinuousClock.now >= deadline { return false }
     }
 }
 
@@ -81,6 +52,6 @@ func startThread(named name: StaticString, _ body: @escaping @Sendable () -> Voi
         }, start.toOpaque())
     if code != 0 {
         start.release()
-        throw SystemFailure(code: code)
+        throw SystemFailure("pthread_create", code)
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import Syscalls
 
 /// Connects to the first of several addresses that answers (RFC 8305): each further one is tried when the last has failed
 /// or has not answered for a quarter of a second, and all go on until one connects.
@@ -60,19 +61,13 @@ struct Dialer {
 
     private mutating func startNext() throws(SystemFailure) {
         let address = waiting.removeFirst()
-        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        let socket: Descriptor
-        do {
-            socket = try Descriptor(Glibc.socket(address.family, kind, 0))
-        } catch  where error.code == EAFNOSUPPORT {
-            failures.append((.init(address: address.text, failure: errnoText(error.code)), error.code))
-            return
-        }
-        if address.withSockaddr({ connect(socket.number, $0, $1) }) != 0, errno != EINPROGRESS {
-            let code = errno
-            failures.append((.init(address: address.text, failure: errnoText(code)), code))
-        } else {
+        do throws(SystemFailure) {
+            let socket = try Descriptor.socket(address.family, isWaiting: false)
+            try socket.connect(to: address)
             pending.append((socket, address))
+        } catch {
+            guard error.call == "connect" || error.code == EAFNOSUPPORT else { throw error }
+            failures.append((.init(address: address.text, failure: error.reason), error.code))
         }
     }
 
@@ -85,9 +80,7 @@ struct Dialer {
                 left.append(candidate)
                 continue
             }
-            var code: Int32 = 0
-            var length = socklen_t(MemoryLayout<Int32>.size)
-            if getsockopt(candidate.socket.number, SOL_SOCKET, SO_ERROR, &code, &length) != 0 { code = errno }
+            let code = candidate.socket.pendingError
             if code == 0 { return candidate.socket }
             failures.append((.init(address: candidate.address.text, failure: errnoText(code)), code))
         }

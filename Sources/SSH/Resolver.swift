@@ -1,6 +1,7 @@
 import Glibc
 import NetworkTypes
 import Synchronization
+import Syscalls
 
 /// Looks a name up with getaddrinfo(3), which can neither be given a deadline nor be interrupted: it runs on a thread of
 /// its own, and whoever waits may go away.
@@ -8,6 +9,14 @@ final class Resolver: Sendable {
     enum Answer: Sendable {
         case addresses([SocketAddress])
         case failure(String)
+
+        init(name: String, port: Port) {
+            do throws(LookUpFailure) {
+                self = .addresses(try Syscalls.addresses(of: name, port: port))
+            } catch {
+                self = .failure(error.reason)
+            }
+        }
     }
 
     private let answer = Mutex<Answer?>(nil)
@@ -16,7 +25,7 @@ final class Resolver: Sendable {
     init(name: String, port: Port) throws(SystemFailure) {
         done = try WakeSignal()
         try startThread(named: "ssh-resolver") { [self] in
-            let found = Self.lookUp(name: name, port: port)
+            let found = Answer(name: name, port: port)
             answer.withLock { $0 = found }
             done.raise()
         }
@@ -27,24 +36,5 @@ final class Resolver: Sendable {
         var descriptors = [done.number, wake.number].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         _ = try poll(&descriptors, until: deadline)
         return answer.withLock { $0 }
-    }
-
-    private static func lookUp(name: String, port: Port) -> Answer {
-        var hints = addrinfo()
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        hints.ai_flags = AI_NUMERICSERV
-        var list: UnsafeMutablePointer<addrinfo>?
-        let code = getaddrinfo(name, "\(port)", &hints, &list)
-        guard code == 0 else {
-            return .failure(code == EAI_SYSTEM ? errnoText(errno) : String(cString: gai_strerror(code)))
-        }
-        defer { freeaddrinfo(list) }
-        var addresses: [SocketAddress] = []
-        var next = list
-        while let info = next?.pointee {
-            if let address = SocketAddress(info) { addresses.append(address) }
-            next = info.ai_next
-        }
-        return addresses.isEmpty ? .failure("it has no IPv4 or IPv6 address") : .addresses(addresses)
     }
 }

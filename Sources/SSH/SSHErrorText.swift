@@ -152,6 +152,3 @@ func seconds(_ duration: Duration) -> String {
     let tenths = attoseconds / 100_000_000_000_000_000
     return tenths == 0 ? "\(whole) s" : "\(whole).\(tenths) s"
 }
-
-/// The system's words for an error number. glibc keeps them per thread (strerror(3), since 2.32).
-func errnoText(_ code: Int32) -> String { strerror(code).map { String(cString: $0) } ?? "error \(code)" }

@@ -1,6 +1,7 @@
 import CLibssh2
 import Glibc
 import NetworkTypes
+import Syscalls
 
 /// One libssh2 session over one socket. It lives and dies on the connection's thread, whose calls may block.
 ///

@@ -1,6 +1,7 @@
 import CLibssh2
 import Glibc
 import NetworkTypes
+import Syscalls
 
 extension Session {
     /// From looking the name up to a session that takes commands. Where a server allows a single try, and that was not for the key, the

@@ -2,6 +2,7 @@ import CLibssh2
 import Glibc
 import Sodium
 import Synchronization
+import Syscalls
 
 /// The socket under a libssh2 session. libssh2 reads and writes through it, on the connection's own thread only.
 ///
@@ -80,9 +81,8 @@ final class Wire {
     /// Small packets leave at once, and a peer that is gone is noticed although nobody writes.
     func configure(_ timeouts: SSHTimeouts) {
         func set(_ level: Int32, _ option: Int32, _ value: Int64) {
-            var value = Int32(clamping: value)
             // Not every kernel has each of them; the timeouts hold without.
-            _ = setsockopt(socket.number, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+            try? socket.setOption(level, option, Int32(clamping: value))
         }
         let tcp = Int32(IPPROTO_TCP)
         set(tcp, TCP_NODELAY, 1)
@@ -121,7 +121,14 @@ final class Wire {
         if held() > Self.heldLimit { failure = .hoard }
         if failure != nil { return -Int(ECONNRESET) }
         if readBudget <= 0 { return -Int(EAGAIN) }
-        let count = recv(socket.number, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+        let count: Int
+        do throws(SystemFailure) {
+            guard let some = try socket.receive(into: buffer) else { return -Int(EAGAIN) }
+            count = some
+        } catch {
+            failure = .system(error.code)
+            return -Int(error.code)
+        }
         if count > 0 {
             readBudget -= count
             free -= count
@@ -137,14 +144,8 @@ final class Wire {
             }
             return count
         }
-        if count == 0 {
-            failure = .closedByPeer
-            return 0
-        }
-        let code = errno
-        if code == EAGAIN || code == EINTR { return -Int(EAGAIN) }
-        failure = .system(code)
-        return -Int(code)
+        failure = .closedByPeer
+        return 0
     }
 
     /// - Returns: the count of `buffer`, always taken as a whole, or an error number below 0.
@@ -166,12 +167,14 @@ final class Wire {
     }
 
     private func push(_ buffer: UnsafeRawBufferPointer) -> Int {
-        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
-        let count = Glibc.send(socket.number, buffer.baseAddress, buffer.count, flags)
-        if count < 0 {
-            if errno != EAGAIN && errno != EINTR { failure = .system(errno) }
+        let count: Int
+        do throws(SystemFailure) {
+            count = try socket.send(buffer)
+        } catch {
+            failure = .system(error.code)
             return 0
         }
+        guard count > 0 else { return 0 }
         sentSinceReceived = true
         statistics.update { $0.bytesSent += count }
         return count

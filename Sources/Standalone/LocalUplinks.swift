@@ -3,15 +3,13 @@ import Glibc
 public import Logging
 import ManifestStore
 import NetworkTypes
+import Syscalls
 
 /// Runs the first uplink of an EdgeNode on this host, as a process that outlives the controller: stopping `tidegate standalone`
 /// stops no traffic, and the next start finds the process again by its pid file.
 ///
 /// There is one `wg-uplink` a host, so one EdgeNode at a time.
 public actor LocalUplinks {
-    /// `POSIX_SPAWN_SETSID` of glibc's spawn.h, which Swift does not import.
-    private static let setSession: Int32 = 0x80
-
     private let program: String
     private let arguments: [String]
     private let environment: [String]
@@ -74,80 +72,37 @@ public actor LocalUplinks {
 
     /// What holds the node's uplink up, in its own words; nil for nothing, and where it runs elsewhere.
     func complaint(node: ObjectName) -> String? {
-        guard let (owner, files) = running, owner == node else { return nil }
-        let path = "\(files.folder)/uplink.word"
-        unlink(path)
-        defer { unlink(path) }
-        guard case .success(let pid) = spawn(["healthz", "--timeout", "1"], output: path, O_WRONLY | O_CREAT | O_EXCL, []) else {
-            return nil
-        }
-        var status: Int32 = 0
-        while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
-        let lines = read(path).split(separator: "\n").map(String.init)
+        guard let (owner, _) = running, owner == node else { return nil }
+        let question = Spawn(program, ["healthz", "--timeout", "1"], environment: environment)
+        guard let answer = (try? question.run(.withOutput, limit: 4096, until: .now + .seconds(10))) ?? nil else { return nil }
+        let lines = String(decoding: answer.output, as: UTF8.self).split(separator: "\n").map(String.init)
         // The first says whether it lives, which is looked after elsewhere.
         return lines.dropFirst().first.map { printable($0, limit: 400) }
-    }
-
-    private func read(_ path: String) -> String {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return "" }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: 4096)
-        let count = Glibc.read(descriptor, &bytes, bytes.count)
-        return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
     }
 
     private func pidFile(_ files: UplinkFiles) -> String { "\(files.folder)/uplink.pid" }
 
     private func start(node: ObjectName, files: UplinkFiles) throws(LocalUplinkError) -> ProcessIdentity {
-        let result = spawn(
-            ["--config", files.document, "--keys", files.keys] + arguments, output: "\(files.folder)/uplink.log",
-            O_WRONLY | O_CREAT | O_APPEND, ["POD_NAME=\(node.name)-uplink-0"])
-        guard case .success(let pid) = result, let process = ProcessIdentity(pid: pid) else {
-            throw LocalUplinkError("the uplink \(program) cannot be started: \(result.reason ?? "it ended at once")")
+        do throws(SystemFailure) {
+            let log = try Descriptor.open("\(files.folder)/uplink.log", O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
+            var spawn = Spawn(
+                program, ["--config", files.document, "--keys", files.keys] + arguments,
+                environment: environment + ["POD_NAME=\(node.name)-uplink-0"])
+            spawn.output = log
+            spawn.errors = log
+            // A Ctrl-C for the controller is none for the traffic.
+            spawn.startsSession = true
+            if let process = ProcessIdentity(pid: try spawn.start()) { return process }
+        } catch {
+            throw LocalUplinkError("the uplink \(program) cannot be started: \(error.reason)")
         }
-        return process
-    }
-
-    private enum Spawned {
-        case success(pid_t)
-        case failure(Int32)
-
-        var reason: String? {
-            if case .failure(let code) = self { String(cString: strerror(code)) } else { nil }
-        }
-    }
-
-    /// - Parameter more: of the environment.
-    private func spawn(_ arguments: [String], output: String, _ flags: Int32, _ more: [String]) -> Spawned {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, flags, 0o600)
-        posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        // A session of its own: a Ctrl-C for the controller is none for the traffic.
-        var none = sigset_t()
-        sigemptyset(&none)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setflags(&attributes, Int16(Self.setSession | POSIX_SPAWN_SETSIGMASK))
-
-        let argv = cStrings([program] + arguments)
-        let envp = cStrings(environment + more)
-        defer { for pointer in argv + envp { free(pointer) } }
-        var pid = pid_t()
-        let result = posix_spawn(&pid, program, &actions, &attributes, argv, envp)
-        return result == 0 ? .success(pid) : .failure(result)
+        throw LocalUplinkError("the uplink \(program) cannot be started: it ended at once")
     }
 
     /// Reaps it where it has ended and is this process's child.
     private func isRunning(_ process: ProcessIdentity) -> Bool {
         guard !process.isAlive else { return true }
-        var status: Int32 = 0
-        waitpid(process.pid, &status, WNOHANG)
+        _ = try? endedChild(process.pid)
         return false
     }
 }
@@ -157,6 +112,3 @@ struct LocalUplinkError: Error, CustomStringConvertible {
     let description: String
     init(_ description: String) { self.description = description }
 }
-
-/// A null-terminated array of copies; the caller frees each.
-private func cStrings(_ strings: [String]) -> [UnsafeMutablePointer<CChar>?] { strings.map { strdup($0) } + [nil] }

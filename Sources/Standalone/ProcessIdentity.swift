@@ -1,4 +1,5 @@
 import Glibc
+import Syscalls
 
 /// A process by its number and the moment it started, so that a number given out anew is not mistaken for it.
 struct ProcessIdentity: Equatable {
@@ -29,14 +30,10 @@ struct ProcessIdentity: Equatable {
     }
 
     func write(to path: String) throws(LocalUplinkError) {
-        let temporary = "\(path).new"
-        let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw LocalUplinkError("\(temporary) cannot be written: \(String(cString: strerror(errno)))") }
-        let bytes = Array("\(pid) \(startTime)\n".utf8)
-        let count = Glibc.write(file, bytes, bytes.count)
-        close(file)
-        guard count == bytes.count, rename(temporary, path) == 0 else {
-            throw LocalUplinkError("\(path) cannot be written: \(String(cString: strerror(errno)))")
+        do throws(SystemFailure) {
+            try replaceFile(path, with: Array("\(pid) \(startTime)\n".utf8), mode: 0o600, through: "\(path).new")
+        } catch {
+            throw LocalUplinkError("\(path) cannot be written: \(error.reason)")
         }
     }
 
@@ -49,11 +46,7 @@ struct ProcessIdentity: Equatable {
     }
 }
 
-private func readSmallFile(_ path: String) -> String? {
-    let file = open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { return nil }
-    defer { close(file) }
-    var buffer = [UInt8](repeating: 0, count: 4096)
-    let count = read(file, &buffer, buffer.count)
-    return count >= 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+/// Nil for none, and for one that is not small.
+func readSmallFile(_ path: String) -> String? {
+    (try? Descriptor.contents(of: path, limit: 65536)).map { String(decoding: $0, as: UTF8.self) }
 }

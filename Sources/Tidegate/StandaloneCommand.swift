@@ -9,6 +9,7 @@ import Reconcilers
 import ServiceLifecycle
 import Standalone
 import StructuredLogging
+import Syscalls
 import UnixSignals
 
 struct StandaloneCommand: AsyncParsableCommand {
@@ -61,9 +62,7 @@ struct StandaloneCommand: AsyncParsableCommand {
         let environment = readEnvironment()
         StructuredLogHandler.bootstrap(environment: environment)
         let logger = Logger(label: "tidegate")
-        guard access(manifests, R_OK | X_OK) == 0 else {
-            throw ValidationError("--manifests \(manifests): \(String(cString: strerror(errno)))")
-        }
+        try mustAllow(R_OK | X_OK, "--manifests", manifests)
         let folder = try StateFolder(path: state)
         let epoch = try folder.nextEpoch()
         // Each start has a number of its own.
@@ -91,9 +90,7 @@ struct StandaloneCommand: AsyncParsableCommand {
 
     private func localUplinks(environment: [String: String], logger: Logger) throws -> LocalUplinks {
         let program = try uplinkProgram ?? beside("uplink")
-        guard access(program, X_OK) == 0 else {
-            throw ValidationError("--uplink-program \(program): \(String(cString: strerror(errno)))")
-        }
+        try mustAllow(X_OK, "--uplink-program", program)
         let inherited = ["LOG_FORMAT", "LOG_LEVEL"].compactMap { name in environment[name].map { "\(name)=\($0)" } }
         return LocalUplinks(
             program: program, arguments: ["--status-address", "127.0.0.1"] + (wireguardGo.map { ["--wireguard-go", $0] } ?? []),
@@ -101,12 +98,20 @@ struct StandaloneCommand: AsyncParsableCommand {
     }
 }
 
+/// - Parameter access: of access(2).
+private func mustAllow(_ access: Int32, _ flag: String, _ path: String) throws(ValidationError) {
+    do throws(SystemFailure) {
+        try calling("access") { Glibc.access(path, access) }
+    } catch {
+        throw ValidationError("\(flag) \(path): \(error.reason)")
+    }
+}
+
 /// The path of a file in the folder of this program.
-func beside(_ name: String) throws -> String {
-    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-    let length = readlink("/proc/self/exe", &buffer, buffer.count)
-    guard length > 0 else { throw Failure("/proc/self/exe cannot be read: \(String(cString: strerror(errno)))") }
-    let path = String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    let folder = path.split(separator: "/").dropLast().joined(separator: "/")
-    return "/\(folder)/\(name)"
+func beside(_ name: String) throws(Failure) -> String {
+    do throws(SystemFailure) {
+        return "\(try ownFolder())/\(name)"
+    } catch {
+        throw Failure("/proc/self/exe cannot be read: \(error.reason)")
+    }
 }

@@ -2,6 +2,7 @@ import Glibc
 import NetworkTypes
 import NodeDocument
 import Sodium
+import Syscalls
 
 /// Reading what the controller writes for uplinks: the shared document and the key.
 enum DocumentFile {
@@ -14,8 +15,7 @@ enum DocumentFile {
     static func read(path: String) throws(UplinkError) -> [UInt8] { try read(path, limit: documentLimit) }
 
     static func readText(path: String) throws(UplinkError) -> String {
-        // Files of /proc have no length.
-        String(decoding: try read(path, limit: statisticsLimit, expecting: statisticsLimit), as: UTF8.self)
+        String(decoding: try read(path, limit: statisticsLimit), as: UTF8.self)
     }
 
     static func parse(_ bytes: [UInt8], path: String) throws(UplinkError) -> UplinkDocument {
@@ -61,32 +61,16 @@ enum DocumentFile {
         }
     }
 
-    private static func read(_ path: String, limit: Int, expecting least: Int = 0) throws(UplinkError) -> [UInt8] {
-        func failure() -> UplinkError { .fileUnreadable(path: path, reason: String(cString: strerror(errno))) }
-        // Without O_NONBLOCK a named pipe in the file's place would hold us for ever.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw failure() }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw failure() }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw .fileUnreadable(path: path, reason: "not a regular file") }
-        var bytes = [UInt8](repeating: 0, count: min(max(Int(status.st_size), least), limit) + 1)
-        var length = 0
-        while length < bytes.count {
-            let count = bytes.withUnsafeMutableBytes {
-                Glibc.read(descriptor, $0.baseAddress.map { $0 + length }, $0.count - length)
-            }
-            if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else { throw failure() }
-            if count == 0 { break }
-            length += count
+    private static func read(_ path: String, limit: Int) throws(UplinkError) -> [UInt8] {
+        let status: stat
+        do throws(SystemFailure) {
+            let file = try Descriptor.open(path, O_RDONLY)
+            status = try file.status()
+            if FileKind(status) == .regular { return try file.readAll(limit: limit) }
+        } catch {
+            throw .fileUnreadable(path: path, reason: error.code == EFBIG ? "more than \(limit) bytes" : error.reason)
         }
-        guard length < bytes.count else {
-            zero(&bytes)
-            throw .fileUnreadable(path: path, reason: "more than \(limit) bytes, or it grew while it was read")
-        }
-        bytes.removeLast(bytes.count - length)
-        return bytes
+        throw .fileUnreadable(path: path, reason: "not a regular file")
     }
 }
 

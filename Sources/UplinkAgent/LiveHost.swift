@@ -5,6 +5,7 @@ import NetlinkMessages
 import NetworkTypes
 import NodeDocument
 import Synchronization
+import Syscalls
 import WireGuardNetlink
 
 /// The `UplinkHost` of the network namespace this process runs in.
@@ -248,12 +249,7 @@ private func inHostTerms<Result>(_ body: () throws(HostNetworkError) -> Result) 
 
 /// The wireguard-go beside this program, and the first in the folders of `path`, as execvp(3) finds it; each only where it is.
 func wireguardPrograms(path: String) -> [WireGuardGo.Program] {
-    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-    let length = max(0, readlink("/proc/self/exe", &buffer, buffer.count))
-    let own = String(decoding: buffer.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    let beside = "/" + own.split(separator: "/").dropLast().joined(separator: "/")
-    let isThere = { (folder: String) in folder.hasPrefix("/") && access("\(folder)/wireguard-go", X_OK) == 0 }
-    var folders = [beside].filter(isThere)
-    if let found = path.split(separator: ":").map(String.init).first(where: isThere), found != beside { folders.append(found) }
-    return folders.map { WireGuardGo.Program("\($0)/wireguard-go") }
+    let beside = (try? ownFolder()).flatMap { findProgram("wireguard-go", in: [$0]) }
+    let found = findProgram("wireguard-go", in: path.split(separator: ":").map(String.init))
+    return [beside, found == beside ? nil : found].compactMap { $0.map { WireGuardGo.Program($0) } }
 }

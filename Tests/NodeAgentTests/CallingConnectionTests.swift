@@ -1,5 +1,6 @@
 import CLinuxHeaders
 import Glibc
+import Syscalls
 import TestFiles
 import Testing
 
@@ -52,8 +53,9 @@ import Testing
         CallingConnection.boundSilence(above: process)
         let tcp = Int32(IPPROTO_TCP)
         try #require(server >= 0)
-        return [CallingConnection.option(server, SOL_SOCKET, SO_KEEPALIVE)]
-            + [TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT].map { CallingConnection.option(server, tcp, $0) }
+        let socket = Descriptor(borrowing: server)
+        return [socket.option(SOL_SOCKET, SO_KEEPALIVE, 0)]
+            + [TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT].map { socket.option(tcp, $0, 0) }
     }
 
     @Test(arguments: ["sshd", "sshd-session", "dropbear"]) func connectionOfAServerIsWatched(name: String) throws {

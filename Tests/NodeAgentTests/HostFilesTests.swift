@@ -1,6 +1,7 @@
 import CLinuxHeaders
 import Glibc
 import NodeDocument
+import Syscalls
 import TestFiles
 import Testing
 
@@ -95,12 +96,7 @@ import Testing
         let other = folder.path + "/other"
         let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(listener) }
-        var address = try unixAddress(other)
-        let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
+        let bound = try unixAddress(other).withSockaddr { bind(listener, $0, $1) }
         #expect(bound == 0 && listen(listener, 1) == 0)
         #expect(symlink(other, link) == 0)
         func reason(_ path: String) -> String {

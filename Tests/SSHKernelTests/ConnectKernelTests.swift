@@ -1,5 +1,6 @@
 import Glibc
 import NetworkTypes
+import Syscalls
 import Testing
 
 @testable import SSH

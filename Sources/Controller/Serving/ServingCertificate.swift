@@ -8,6 +8,7 @@ import NIOSSL
 import ServiceLifecycle
 import SwiftASN1
 import Synchronization
+import Syscalls
 import X509
 
 /// Where the metrics' certificate is: `--metrics-cert-path`, `--metrics-cert-name`, `--metrics-cert-key`.
@@ -114,18 +115,16 @@ final class ServingCertificate: Sendable {
 
     /// NIOSSL's own reading of a certificate's file does not say why it failed.
     private static func contents(of path: String) throws -> [UInt8] {
-        guard let file = fopen(path, "rb") else { throw IOError(errnoCode: errno, reason: "fopen") }
-        defer { fclose(file) }
         // The longest chain in use takes some 10 kB.
-        var bytes = [UInt8](repeating: 0, count: 1 << 20)
-        let count = fread(&bytes, 1, bytes.count, file)
-        guard ferror(file) == 0 else { throw IOError(errnoCode: errno, reason: "fread") }
-        return Array(bytes[..<count])
+        try Descriptor.contents(of: path, limit: 1 << 20)
     }
 
     private static func words(_ error: any Error) -> String {
-        guard let error = error as? IOError else { return "there is none in it" }
-        return String(cString: strerror(error.errnoCode))
+        switch error {
+        case let error as SystemFailure: error.reason
+        case let error as IOError: errnoText(error.errnoCode)
+        default: "there is none in it"
+        }
     }
 
     /// A pair that nobody vouches for: it keeps the tokens of scrapers from those who only listen. As controller-runtime's, it is

@@ -1,4 +1,5 @@
 import Glibc
+import Syscalls
 
 /// One connection of an Envoy: moves bytes between its socket, HTTP/2 and the stream on it.
 final class EnvoyPeer {
@@ -7,7 +8,8 @@ final class EnvoyPeer {
         case resources(ResourceStream)
     }
 
-    let descriptor: Int32
+    private let connection: Descriptor
+    var descriptor: Int32 { connection.number }
     /// Of the Envoy; 0 when the kernel does not say.
     let pid: Int32
     private(set) var role: Role
@@ -19,14 +21,12 @@ final class EnvoyPeer {
     /// Of the watch that was looked at last.
     private var revision = -1
 
-    init(_ descriptor: Int32, _ role: Role) {
-        self.descriptor = descriptor
+    init(_ connection: Descriptor, _ role: Role) {
+        self.connection = connection
         self.role = role
-        pid = peerProcess(descriptor)
+        pid = connection.peer?.process ?? 0
         write()
     }
-
-    deinit { close(descriptor) }
 
     var awaited: Int16 { Int16(POLLIN) | (http.output.isEmpty ? 0 : Int16(POLLOUT)) }
 
@@ -38,8 +38,7 @@ final class EnvoyPeer {
     func advance() -> String? {
         var complaint: String?
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
-        let count = recv(descriptor, &buffer, buffer.count, 0)
-        if count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR) {
+        guard let count = try? connection.receive(into: &buffer) ?? -1, count != 0 else {
             isOver = true
             return nil
         }
@@ -124,22 +123,14 @@ final class EnvoyPeer {
     private func write() {
         while !http.output.isEmpty {
             let bytes = http.takeOutput()
-            let count = send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
-            if count < 0 && errno != EAGAIN && errno != EINTR {
+            guard let count = try? connection.send(bytes) else {
                 isOver = true
                 return
             }
             if count < bytes.count {
-                http.putBack(bytes.dropFirst(max(0, count)))
+                http.putBack(bytes.dropFirst(count))
                 return
             }
         }
     }
-}
-
-/// unix(7), SO_PEERCRED: pid, uid and gid of who connected.
-private func peerProcess(_ descriptor: Int32) -> Int32 {
-    var credentials: (pid: Int32, uid: UInt32, gid: UInt32) = (0, 0, 0)
-    var length = socklen_t(MemoryLayout.size(ofValue: credentials))
-    return getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 ? credentials.pid : 0
 }

@@ -2,6 +2,7 @@ import Glibc
 import NetworkTypes
 import NodeDocument
 import Sodium
+import Syscalls
 
 /// Fetches Envoy from a URL with the host's curl or wget: a TLS library of our own would not fit into the bundle's budget.
 struct EnvoyDownload {
@@ -81,36 +82,35 @@ struct EnvoyDownload {
 /// Bytes on their way to become a program.
 enum Incoming {
     static func digest(_ path: String) throws(AgentError) -> SHA256Digest {
-        let descriptor = try checked("reading \(path)") { open(path, O_RDONLY | O_CLOEXEC) }
-        defer { close(descriptor) }
         var hash = SHA256()
-        var buffer = [UInt8](repeating: 0, count: 1 << 20)
-        while true {
-            let count = try checked("reading \(path)") { read(descriptor, &buffer, buffer.count) }
-            if count == 0 { return hash.finish() }
-            buffer.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+        try attempting("reading \(path)") { () throws(SystemFailure) in
+            try Descriptor.open(path, O_RDONLY).readBlocks { hash.update($0) }
         }
+        return hash.finish()
     }
 
     /// Copies exactly `length` bytes from `source` to a new file, and brings them to the disk.
     /// - Throws: `AgentError` of kind `envoyInstall` when fewer come.
-    static func receive(_ source: Int32, to path: String, length: Int) throws(AgentError) -> SHA256Digest {
-        let target = try checked("writing \(path)") { open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600) }
-        defer { close(target) }
+    static func receive(_ source: Descriptor, to path: String, length: Int) throws(AgentError) -> SHA256Digest {
+        let target = try attempting("writing \(path)") { () throws(SystemFailure) in
+            try Descriptor.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
+        }
         var hash = SHA256()
         var buffer = [UInt8](repeating: 0, count: 1 << 20)
         var rest = length
         while rest > 0 {
-            let count = try checked("reading the pushed program") { read(source, &buffer, min(rest, buffer.count)) }
+            let count = try attempting("reading the pushed program") { () throws(SystemFailure) in
+                try source.read(into: &buffer, atMost: rest)
+            }
             guard count > 0 else {
                 throw AgentError(
                     .envoyInstall, "the push of Envoy was cut after \(length - rest) of \(length) bytes; nothing was installed")
             }
             buffer.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
-            try writeAll(target, Array(buffer[..<count]), name: path)
+            try attempting("writing \(path)") { () throws(SystemFailure) in try target.writeAll(Array(buffer[..<count])) }
             rest -= count
         }
-        try checked("writing \(path) to the disk") { fsync(target) }
+        try attempting("writing \(path) to the disk") { () throws(SystemFailure) in try target.sync() }
         return hash.finish()
     }
 }

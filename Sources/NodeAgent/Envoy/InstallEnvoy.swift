@@ -1,6 +1,7 @@
 import Glibc
 import NetworkTypes
 public import NodeDocument
+import Syscalls
 
 extension Agent {
     /// Takes a pushed Envoy: a line of JSON (`EnvoyInstallHeader`), then the program's bytes.
@@ -9,6 +10,7 @@ extension Agent {
     public func installEnvoy(_ input: Int32) -> AgentReport {
         var report = AgentReport(outcome: .refused, agentBuild: host.build)
         do throws(AgentError) {
+            let input = Descriptor(borrowing: input)
             let header = try readHeader(input)
             let preflight = Preflight(host: host)
             try preflight.checkSpace(in: host.paths.programs, bytes: header.length + (16 << 20))
@@ -33,14 +35,14 @@ extension Agent {
     }
 
     /// Byte by byte: what follows the newline belongs to the program.
-    private func readHeader(_ input: Int32) throws(AgentError) -> EnvoyInstallHeader {
+    private func readHeader(_ input: Descriptor) throws(AgentError) -> EnvoyInstallHeader {
         var line: [UInt8] = []
-        var byte: UInt8 = 0
+        var byte: [UInt8] = [0]
         while line.count < 4096 {
-            let count = try checked("reading the header") { read(input, &byte, 1) }
+            let count = try attempting("reading the header") { () throws(SystemFailure) in try input.read(into: &byte) }
             guard count == 1 else { throw AgentError(.envoyInstall, "the push of Envoy ended within its header") }
-            if byte == UInt8(ascii: "\n") { break }
-            line.append(byte)
+            if byte == [UInt8(ascii: "\n")] { break }
+            line += byte
         }
         let header: EnvoyInstallHeader
         do throws(DocumentError) {

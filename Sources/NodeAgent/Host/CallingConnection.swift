@@ -1,5 +1,6 @@
 import CLinuxHeaders
 import Glibc
+import Syscalls
 
 /// The SSH connection by which this command came.
 ///
@@ -40,16 +41,13 @@ public enum CallingConnection {
 
     /// - Returns: whether the process has a TCP connection.
     private static func bound(socketsOf process: pid_t) -> Bool {
-        let handle = pidfd_open(process, 0)
-        guard handle >= 0 else { return false }
-        defer { close(handle) }
+        guard let handle = try? Descriptor("pidfd_open", { pidfd_open(process, 0) }) else { return false }
         var found = false
         let folder = "/proc/\(process)/fd"
         for name in (try? namesInFolder(folder)) ?? [] {
-            guard let number = Int32(name), linkTarget(folder + "/" + name)?.hasPrefix("socket:") == true else { continue }
-            let socket = pidfd_getfd(handle, number, 0)
-            guard socket >= 0 else { continue }
-            defer { close(socket) }
+            guard let number = Int32(name), linkTarget(folder + "/" + name)?.hasPrefix("socket:") == true,
+                let socket = try? Descriptor("pidfd_getfd", { pidfd_getfd(handle.number, number, 0) })
+            else { continue }
             if isTCPConnection(socket) {
                 found = true
                 setTimes(socket)
@@ -58,30 +56,21 @@ public enum CallingConnection {
         return found
     }
 
-    private static func isTCPConnection(_ socket: Int32) -> Bool {
+    private static func isTCPConnection(_ socket: Descriptor) -> Bool {
         var address = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let isConnected = withUnsafeMutableBytes(of: &address) { bytes in
-            getpeername(socket, bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self), &length) == 0
+            getpeername(socket.number, bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self), &length) == 0
         }
         return isConnected && [AF_INET, AF_INET6].contains(Int32(address.ss_family))
-            && option(socket, Int32(IPPROTO_TCP), TCP_KEEPIDLE) != nil
+            && socket.option(Int32(IPPROTO_TCP), TCP_KEEPIDLE, 0 as Int32) != nil
     }
 
-    private static func setTimes(_ socket: Int32) {
+    private static func setTimes(_ socket: Descriptor) {
         for (level, name, value) in [
             (SOL_SOCKET, SO_KEEPALIVE, 1), (Int32(IPPROTO_TCP), TCP_KEEPIDLE, idle),
             (Int32(IPPROTO_TCP), TCP_KEEPINTVL, interval),
             (Int32(IPPROTO_TCP), TCP_KEEPCNT, questions), (Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, unacknowledged * 1000),
-        ] {
-            var value = value
-            setsockopt(socket, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
-        }
-    }
-
-    static func option(_ socket: Int32, _ level: Int32, _ name: Int32) -> Int32? {
-        var value: Int32 = 0
-        var length = socklen_t(MemoryLayout<Int32>.size)
-        return getsockopt(socket, level, name, &value, &length) == 0 ? value : nil
+        ] { try? socket.setOption(level, name, value) }
     }
 }

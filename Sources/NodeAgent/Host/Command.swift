@@ -1,7 +1,7 @@
-import CLinuxHeaders
 import Glibc
 import NetworkTypes
 import NodeDocument
+import Syscalls
 
 /// A program of the host with its arguments; no shell is ever between.
 public struct Command: Hashable, Sendable, CustomStringConvertible {
@@ -25,8 +25,7 @@ public struct Command: Hashable, Sendable, CustomStringConvertible {
 
 /// The absolute path of a program of the host; in /usr/bin when there is none, which then fails with that path in its message.
 func findProgram(_ name: String) -> String {
-    let folders = ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"]
-    return (folders.first { access($0 + name, X_OK) == 0 } ?? "/usr/bin/") + name
+    findProgram(name, in: ["/usr/bin", "/usr/sbin", "/bin", "/sbin"]) ?? "/usr/bin/\(name)"
 }
 
 /// How a command ended and what it printed.
@@ -55,82 +54,38 @@ public struct CommandResult: Hashable, Sendable {
 }
 
 extension Command {
-    /// Runs the program to its end, with no standard input, a fixed environment and English messages.
+    /// How it is started: with a fixed environment and English messages.
+    private var spawn: Spawn {
+        let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_COLORS=0"]
+        return Spawn(program, arguments, environment: environment, folder: folder)
+    }
+
+    /// - Parameter change: how else it is started.
+    func start(_ change: (inout Spawn) -> Void = { _ in }) throws(AgentError) -> pid_t {
+        var spawn = spawn
+        change(&spawn)
+        return try attempting("running \(program)") { () throws(SystemFailure) in try spawn.start() }
+    }
+
+    /// Runs the program to its end.
     /// - Throws: `AgentError` when it cannot be started or takes longer than `timeoutSeconds`; an exit status is no error.
     public func run() throws(AgentError) -> CommandResult {
-        let output = try Pipe(tried: "running \(program)")
-        let errors = try Pipe(tried: "running \(program)")
-        var spawn = Spawn(self)
-        spawn.output = output.input
-        spawn.errors = errors.input
-        let process = try spawn.start()
-        output.closeInput()
-        errors.closeInput()
-        let deadline = Deadline(milliseconds: timeoutSeconds * 1000)
-        var isLate = false
-        while !(output.isAtEnd && errors.isAtEnd) {
-            guard let remaining = deadline.remaining else {
-                isLate = true
-                break
-            }
-            let open = [output, errors].filter { !$0.isAtEnd }
-            var entries = open.map { pollfd(fd: $0.output, events: Int16(POLLIN), revents: 0) }
-            let ready = poll(&entries, nfds_t(entries.count), remaining)
-            if ready < 0 && errno != EINTR { throw AgentError(errno: errno, tried: "running \(program)") }
-            for (pipe, entry) in zip(open, entries) where entry.revents != 0 { pipe.take() }
+        let finished = try attempting("running \(program)") { () throws(SystemFailure) in
+            try spawn.run(.apart, limit: 1 << 20, until: .now + .seconds(timeoutSeconds))
         }
-        if isLate { kill(process, SIGKILL) }
-        var status: Int32 = 0
-        try checked("waiting for \(program)") { waitpid(process, &status, 0) }
-        if isLate {
+        guard let finished else {
             throw AgentError(.system, "\(self) did not end within \(timeoutSeconds) s and was killed; run it by hand to see why")
         }
-        // WIFSIGNALED and WEXITSTATUS of wait(2), which are macros.
-        let signal = status & 0x7F
+        let ending = finished.ending
         return CommandResult(
-            status: signal == 0 ? status >> 8 & 0xFF : 128 + signal, output: output.text, errors: errors.text)
+            status: ending.signal == 0 ? ending.exitCode : 128 + ending.signal,
+            output: String(decoding: finished.output, as: UTF8.self), errors: String(decoding: finished.errors, as: UTF8.self))
     }
-}
-
-/// A pipe from a child; what comes beyond 1 MiB is read and dropped.
-private final class Pipe {
-    let input: Int32
-    let output: Int32
-    private(set) var isAtEnd = false
-    private var isInputOpen = true
-    private var bytes: [UInt8] = []
-
-    init(tried: String) throws(AgentError) {
-        var ends: [Int32] = [-1, -1]
-        try checked(tried) { pipe2(&ends, O_CLOEXEC) }
-        output = ends[0]
-        input = ends[1]
-    }
-
-    func closeInput() {
-        if isInputOpen { close(input) }
-        isInputOpen = false
-    }
-
-    deinit {
-        closeInput()
-        close(output)
-    }
-
-    func take() {
-        var buffer = [UInt8](repeating: 0, count: 64 << 10)
-        let count = read(output, &buffer, buffer.count)
-        if count < 0 && errno == EINTR { return }
-        if count <= 0 { isAtEnd = true }
-        if count > 0 && bytes.count < 1 << 20 { bytes += buffer.prefix(count) }
-    }
-
-    var text: String { String(decoding: bytes, as: UTF8.self) }
 }
 
 /// A moment on the monotonic clock.
 struct Deadline: Sendable {
-    private let end: ContinuousClock.Instant
+    let end: ContinuousClock.Instant
 
     init(milliseconds: Int) { end = .now + .milliseconds(milliseconds) }
 

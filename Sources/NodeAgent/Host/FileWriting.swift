@@ -1,6 +1,7 @@
 import CLinuxHeaders
 import Glibc
 import NodeDocument
+import Syscalls
 
 /// Makes a folder, its parents too, or gives one that is there the access wanted.
 /// - Returns: whether anything changed.
@@ -35,39 +36,39 @@ func adjust(_ path: String, _ status: stat, _ access: Access) throws(AgentError)
 
 /// Writes a file that is not there yet; it is not yet on the disk for good.
 func writeNewFile(_ path: String, _ contents: [UInt8], _ access: Access, sync: Bool = false) throws(AgentError) {
-    // Made for its owner alone, and opened up only when it is whole.
-    let descriptor = try checked("writing \(path)") { open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600) }
-    defer { close(descriptor) }
-    do throws(AgentError) {
-        try writeAll(descriptor, contents, name: path)
-        if let group = access.group { try checked("giving \(path) to group \(group)") { fchown(descriptor, uid_t.max, group) } }
-        try checked("setting the mode of \(path)") { fchmod(descriptor, access.mode) }
-        if sync { try checked("writing \(path) to the disk") { fsync(descriptor) } }
+    do throws(SystemFailure) {
+        try writeNewFile(path, contents, mode: access.mode, group: access.group, isSynced: sync)
     } catch {
-        unlink(path)
-        throw error
-    }
-}
-
-func writeAll(_ descriptor: Int32, _ contents: [UInt8], name: String) throws(AgentError) {
-    var written = 0
-    while written < contents.count {
-        written += try checked("writing \(name)") {
-            contents.withUnsafeBytes { write(descriptor, $0.baseAddress?.advanced(by: written), $0.count - written) }
-        }
+        throw AgentError(error, writing: path, access)
     }
 }
 
 /// Puts `contents` at `path` so that after a crash there is the old file or the new one, whole.
 func replaceFile(_ path: String, _ contents: [UInt8], _ access: Access) throws(AgentError) {
     let temporary = "\(path).\(getpid()).tmp"
-    unlink(temporary)
-    try writeNewFile(temporary, contents, access, sync: true)
-    do throws(AgentError) { try moveFile(temporary, path) } catch {
-        unlink(temporary)
-        throw error
+    do throws(SystemFailure) {
+        try replaceFile(path, with: contents, mode: access.mode, group: access.group, through: temporary)
+    } catch {
+        switch error.call {
+        case "rename": throw AgentError(errno: error.code, tried: "renaming \(temporary) to \(path)")
+        case "syncParent": throw AgentError(errno: error.code, tried: "writing \(folderPart(of: path)) to the disk")
+        default: throw AgentError(error, writing: temporary, access)
+        }
     }
-    try syncFolder(of: path)
+}
+
+extension AgentError {
+    /// - Parameter failure: of `Syscalls.writeNewFile`.
+    fileprivate init(_ failure: SystemFailure, writing path: String, _ access: Access) {
+        let tried =
+            switch failure.call {
+            case "fchown": "giving \(path) to group \(access.group ?? 0)"
+            case "fchmod": "setting the mode of \(path)"
+            case "fsync": "writing \(path) to the disk"
+            default: "writing \(path)"
+            }
+        self.init(errno: failure.code, tried: tried)
+    }
 }
 
 /// - Returns: whether the file had to be written or its access set.
@@ -86,25 +87,38 @@ func moveFile(_ source: String, _ target: String) throws(AgentError) {
 
 /// Makes renames in the folder that holds `path` last.
 func syncFolder(of path: String) throws(AgentError) {
-    let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-    let descriptor = try checked("opening \(folder)") { open(folder.isEmpty ? "/" : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
-    defer { close(descriptor) }
-    try checked("writing \(folder) to the disk") { fsync(descriptor) }
+    try attempting("writing \(folderPart(of: path)) to the disk") { () throws(SystemFailure) in try syncParent(of: path) }
 }
 
 /// Writes all that is pending on the file system of `path`: one call where a thousand files would want an fsync each.
 func syncFileSystem(of path: String) throws(AgentError) {
-    let descriptor = try checked("opening \(path)") { open(path, O_RDONLY | O_CLOEXEC) }
-    defer { close(descriptor) }
-    try checked("writing the file system of \(path) to the disk") { syncfs(descriptor) }
+    let folder = try attempting("opening \(path)") { () throws(SystemFailure) in try Descriptor.open(path, O_RDONLY) }
+    try checked("writing the file system of \(path) to the disk") { syncfs(folder.number) }
 }
 
 /// - Returns: whether there was one.
 @discardableResult
 func removeFile(_ path: String) throws(AgentError) -> Bool {
-    if unlink(path) == 0 { return true }
-    if errno == ENOENT || errno == ENOTDIR { return false }
-    throw AgentError(errno: errno, tried: "removing \(path)")
+    try attempting("removing \(path)") { () throws(SystemFailure) in try removeFile(at: path) }
+}
+
+/// Removes a file or a folder with all in it, links and not what they lead to.
+/// - Returns: whether there was one.
+@discardableResult
+func removeTree(_ path: String) throws(AgentError) -> Bool {
+    do throws(SystemFailure) {
+        return try removeTree(at: path)
+    } catch {
+        let tried =
+            switch error.call {
+            case "rmdir" where error.code == ENOTEMPTY:
+                throw AgentError(.system, "removing \(path): files come as fast as they go; stop what makes them")
+            case "rmdir": "removing the folder \(path)"
+            case "open", "unlink": "removing \(path)"
+            default: "removing what is in \(path)"
+            }
+        throw AgentError(errno: error.code, tried: tried)
+    }
 }
 
 /// Points the symbolic link at `path` to `target`, atomically.

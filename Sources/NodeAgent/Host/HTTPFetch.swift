@@ -2,6 +2,7 @@ import CLinuxHeaders
 import Glibc
 public import NetworkTypes
 import NodeDocument
+import Syscalls
 
 /// What answers a GET: Envoy's admin socket, or an uplink through the tunnel.
 public enum HTTPTarget: Hashable, Sendable, CustomStringConvertible {
@@ -26,9 +27,8 @@ func fetch(_ path: String, from targets: [HTTPTarget], milliseconds: Int, limit:
     let deadline = Deadline(milliseconds: milliseconds)
     while true {
         let open = exchanges.filter { $0.result == nil }
-        guard !open.isEmpty, let remaining = deadline.remaining else { break }
         var entries = open.map { pollfd(fd: $0.descriptor, events: $0.awaited, revents: 0) }
-        if poll(&entries, nfds_t(entries.count), remaining) < 0 && errno != EINTR { break }
+        guard !open.isEmpty, (try? poll(&entries, until: deadline.end)) == true else { break }
         for (exchange, entry) in zip(open, entries) where entry.revents != 0 { exchange.advance() }
     }
     return exchanges.map { exchange in
@@ -39,7 +39,8 @@ func fetch(_ path: String, from targets: [HTTPTarget], milliseconds: Int, limit:
 /// One connection: sends its request, then gathers the answer.
 final class HTTPExchange {
     let target: HTTPTarget
-    private(set) var descriptor: Int32 = -1
+    private var connection: Descriptor?
+    var descriptor: Int32 { connection?.number ?? -1 }
     private(set) var result: Result<HTTPReply, AgentError>?
     private var unsent: [UInt8]
     private var received: [UInt8] = []
@@ -54,13 +55,11 @@ final class HTTPExchange {
         self.target = target
         self.limit = limit
         unsent = Array("GET \(path) HTTP/1.1\r\nHost: tidegate\r\nConnection: close\r\n\r\n".utf8)
-        do throws(AgentError) { descriptor = try connectTo(target) } catch {
+        do throws(AgentError) { connection = try connectTo(target) } catch {
             result = .failure(error)
             errorNumber = ENETUNREACH
         }
     }
-
-    deinit { if descriptor >= 0 { close(descriptor) } }
 
     var awaited: Int16 { Int16(unsent.isEmpty ? POLLIN : POLLOUT) }
 
@@ -69,16 +68,21 @@ final class HTTPExchange {
     }
 
     private func send() {
-        let count = Glibc.send(descriptor, unsent, unsent.count, Int32(MSG_NOSIGNAL))
-        if count >= 0 { unsent.removeFirst(count) } else if errno != EAGAIN && errno != EINTR { fail("asking", errno) }
+        do throws(SystemFailure) {
+            unsent.removeFirst(try connection?.send(unsent) ?? 0)
+        } catch {
+            fail("asking", error.code)
+        }
     }
 
     private func take() {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
-        let count = recv(descriptor, &buffer, buffer.count, 0)
-        if count < 0 {
-            if errno != EAGAIN && errno != EINTR { fail("reading the answer of", errno) }
-            return
+        let count: Int
+        do throws(SystemFailure) {
+            guard let some = try connection?.receive(into: &buffer) else { return }
+            count = some
+        } catch {
+            return fail("reading the answer of", error.code)
         }
         received += buffer.prefix(count)
         do throws(MalformedHTTP) {
@@ -96,68 +100,42 @@ final class HTTPExchange {
 }
 
 /// - Throws: `AgentError` when the path is too long for a socket.
-func unixAddress(_ path: String) throws(AgentError) -> sockaddr_un {
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    let fits = withUnsafeMutableBytes(of: &address.sun_path) { room in
-        guard path.utf8.count < room.count else { return false }
-        room.copyBytes(from: path.utf8)
-        return true
+func unixAddress(_ path: String) throws(AgentError) -> SocketAddress {
+    do throws(SystemFailure) {
+        return try SocketAddress(unix: path)
+    } catch {
+        throw AgentError(.system, "the socket path \(path) is too long")
     }
-    guard fits else { throw AgentError(.system, "the socket path \(path) is too long") }
-    return address
 }
 
 /// O_PATH of asm-generic/fcntl.h, which needs _GNU_SOURCE: where a file is, without opening it.
 private let placeOnly: Int32 = 0o10000000
 
 /// A connection in progress; it does not wait.
-private func connectTo(_ target: HTTPTarget) throws(AgentError) -> Int32 {
-    let family = if case .unixSocket = target { AF_UNIX } else { AF_INET }
-    let kind = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-    let descriptor = try checked("opening a socket") { socket(family, kind, 0) }
-    let result: Int32
+private func connectTo(_ target: HTTPTarget) throws(AgentError) -> Descriptor {
+    let tried = "connecting to \(target)"
+    let address: SocketAddress
+    var place: Descriptor?
     switch target {
     case .unixSocket(let path):
         // Another user may write to its folder: a link there must not lead root to a socket elsewhere.
-        let place = open(path, placeOnly | O_CLOEXEC | O_NOFOLLOW)
-        defer { if place >= 0 { close(place) } }
-        var status = stat()
-        var address: sockaddr_un
-        do throws(AgentError) {
-            try checked("connecting to \(target)") { place }
-            try checked("connecting to \(target)") { fstat(place, &status) }
-            guard status.st_mode & S_IFMT == S_IFSOCK else {
-                throw AgentError(.network, "connecting to \(target): it is no socket")
-            }
-            address = try unixAddress("/proc/self/fd/\(place)")
-        } catch {
-            close(descriptor)
-            throw error
+        let found = try attempting(tried) { () throws(SystemFailure) in
+            let found = try Descriptor.open(path, placeOnly | O_NOFOLLOW)
+            return (place: found, status: try found.status())
         }
-        result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-    case .address(let ip, let port):
+        guard found.status.st_mode & S_IFMT == S_IFSOCK else { throw AgentError(.network, "\(tried): it is no socket") }
+        address = try unixAddress("/proc/self/fd/\(found.place.number)")
+        place = found.place
+    case .address(let ip, let port): address = SocketAddress(.v4(ip), port: port)
+    }
+    defer { withExtendedLifetime(place) {} }
+    let connection = try attempting("opening a socket") { () throws(SystemFailure) in
+        try Descriptor.socket(address.family, isWaiting: false)
+    }
+    return try attempting(tried, kind: .network) { () throws(SystemFailure) in
         // Three connections a second end here, and each would keep its local port from a new listener for a minute (TIME_WAIT).
-        var reuse: Int32 = 1
-        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<Int32>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.number.bigEndian
-        address.sin_addr.s_addr = ip.number.bigEndian
-        result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
+        if address.ip != nil { try connection.setOption(SOL_SOCKET, SO_REUSEADDR, 1 as Int32) }
+        try connection.connect(to: address)
+        return connection
     }
-    if result < 0 && errno != EINPROGRESS {
-        let code = errno
-        close(descriptor)
-        throw AgentError(errno: code, tried: "connecting to \(target)", kind: .network)
-    }
-    return descriptor
 }

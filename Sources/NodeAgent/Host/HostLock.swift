@@ -1,10 +1,11 @@
 import CLinuxHeaders
 import Glibc
 import NodeDocument
+import Syscalls
 
 /// The one lock of a host: whoever holds it may change things. Let go when this value ends, or its process does.
 final class HostLock {
-    private let descriptor: Int32
+    private var file: Descriptor
     private let path: String
 
     /// - Parameter milliseconds: how long to wait for another process to finish.
@@ -13,20 +14,14 @@ final class HostLock {
         self.path = path
         let deadline = Deadline(milliseconds: milliseconds)
         while true {
-            let descriptor = try checked("opening the lock \(path)") {
-                open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+            file = try attempting("opening the lock \(path)") { () throws(SystemFailure) in
+                try Descriptor.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
             }
-            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
+            if flock(file.number, LOCK_EX | LOCK_NB) == 0 {
                 // A teardown may have removed the file meanwhile: then this lock guards nothing.
-                var held = stat()
-                if fstat(descriptor, &held) == 0, let current = try statusOf(path), current.st_ino == held.st_ino {
-                    self.descriptor = descriptor
-                    return
-                }
-                close(descriptor)
+                if let held = try? file.status(), let current = try statusOf(path), current.st_ino == held.st_ino { return }
                 continue
             }
-            close(descriptor)
             guard deadline.remaining != nil else {
                 throw AgentError(
                     .busy, "another edge-agent has worked on this host for \(milliseconds / 1000) s; try again when it is done")
@@ -34,8 +29,6 @@ final class HostLock {
             usleep(20_000)
         }
     }
-
-    deinit { close(descriptor) }
 
     /// Removes the file, at the end of a teardown.
     func removeFile() { unlink(path) }

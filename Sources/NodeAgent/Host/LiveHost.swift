@@ -9,6 +9,7 @@ import NetworkTypes
 import NodeDocument
 import RouteNetlink
 import Sodium
+import Syscalls
 import WireGuardNetlink
 
 extension Host {
@@ -38,11 +39,7 @@ extension Host {
 }
 
 /// False with `ipv6.disable=1`; a sysctl that disables IPv6 leaves `::` usable.
-private func canListenOnIPv6() -> Bool {
-    let descriptor = socket(AF_INET6, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-    if descriptor >= 0 { close(descriptor) }
-    return descriptor >= 0
-}
+private func canListenOnIPv6() -> Bool { (try? Descriptor.socket(AF_INET6)) != nil }
 
 /// At least as many as Envoy starts worker threads: it starts fewer where it may not use them all.
 func processors() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }

@@ -4,6 +4,7 @@ import Glibc
 import Logging
 import NetworkTypes
 import NodeDocument
+import Syscalls
 
 /// `edge-agent probe-uplinks`: asks the uplinks as `UplinkWatch` decides, and writes `UplinkWord`. It tells the Envoys of this host of their
 /// uplinks (EDS over ADS on a socket), and of the clusters and listeners in their folder (CDS and LDS on another); what they say of these
@@ -14,7 +15,7 @@ public struct RunProber {
     private let logger: Logger
     private var watch: UplinkWatch
     /// Where Envoys ask for endpoints, and where for clusters and listeners.
-    private var listeners: (endpoints: Int32, resources: Int32) = (-1, -1)
+    private var listeners: (endpoints: Descriptor, resources: Descriptor)?
     private var envoys: [EnvoyPeer] = []
     private var sets = ResourceFiles()
     private var exchanges: [Int: (kind: Kind, exchange: HTTPExchange)] = [:]
@@ -29,8 +30,8 @@ public struct RunProber {
     private var runStatus: FileStamp?
     private var touchedAt: Int64 = 0
     private var lookedAt: Int64 = 0
-    /// Tells when a file is put into the folder; -1 where the kernel has no inotify instance left.
-    private var folderWatch: Int32 = -1
+    /// Tells when a file is put into the folder; nil where the kernel has no inotify instance left.
+    private var folderWatch: Descriptor?
 
     private enum Kind { case probe, fetch }
 
@@ -70,8 +71,8 @@ public struct RunProber {
         }
         watch = UplinkWatch(probes, now: milliseconds())
         listeners = (try listen(EnvoyPath.discoverySocket), try listen(EnvoyPath.resourceSocket))
-        folderWatch = inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC))
-        if folderWatch >= 0 { inotify_add_watch(folderWatch, ".", UInt32(IN_MOVED_TO)) }
+        folderWatch = try? Descriptor("inotify_init1") { inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC)) }
+        if let folderWatch { inotify_add_watch(folderWatch.number, ".", UInt32(IN_MOVED_TO)) }
         while true {
             let now = milliseconds()
             try look(now)
@@ -123,7 +124,7 @@ public struct RunProber {
     private func hasFolderChanged() -> Bool {
         var buffer = [UInt8](repeating: 0, count: 4096)
         var hasChanged = false
-        while folderWatch >= 0, read(folderWatch, &buffer, buffer.count) > 0 { hasChanged = true }
+        while let count = try? folderWatch?.read(into: &buffer), count > 0 { hasChanged = true }
         return hasChanged
     }
 
@@ -224,14 +225,14 @@ public struct RunProber {
         let asked = exchanges.filter { $0.value.exchange.result == nil }.map { (id: $0.key, exchange: $0.value.exchange) }
         for id in exchanges.keys where exchanges[id]?.exchange.result != nil { finish(id, milliseconds()) }
         let isFull = envoys.count >= Self.envoyLimit
-        var entries = [isFull ? -1 : listeners.endpoints, isFull ? -1 : listeners.resources, folderWatch].map {
-            pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+        var entries = [isFull ? nil : listeners?.endpoints, isFull ? nil : listeners?.resources, folderWatch].map {
+            pollfd(fd: $0?.number ?? -1, events: Int16(POLLIN), revents: 0)
         }
         let others = entries.count
         entries += envoys.map { pollfd(fd: $0.descriptor, events: $0.awaited, revents: 0) }
         entries += asked.map { pollfd(fd: $0.exchange.descriptor, events: $0.exchange.awaited, revents: 0) }
-        let ready = poll(&entries, nfds_t(entries.count), Int32(clamping: max(0, moment - milliseconds())))
-        if ready <= 0 { return }
+        let deadline = ContinuousClock.now + .milliseconds(max(0, moment - milliseconds()))
+        guard (try? poll(&entries, until: deadline)) == true else { return }
         for (index, entry) in entries.dropFirst(others).prefix(envoys.count).enumerated() where entry.revents != 0 {
             isEnvoyWordDue = true
             if let complaint = envoys[index].advance() {
@@ -242,29 +243,29 @@ public struct RunProber {
             exchange.advance()
             finish(id, milliseconds())
         }
-        if entries[0].revents != 0 { accept(listeners.endpoints, .endpoints(EndpointStream())) }
-        if entries[1].revents != 0 { accept(listeners.resources, .resources(ResourceStream())) }
+        if entries[0].revents != 0 { accept(listeners?.endpoints, .endpoints(EndpointStream())) }
+        if entries[1].revents != 0 { accept(listeners?.resources, .resources(ResourceStream())) }
     }
 
-    private mutating func accept(_ listener: Int32, _ role: EnvoyPeer.Role) {
-        let descriptor = accept4(listener, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
-        if descriptor >= 0 { envoys.append(EnvoyPeer(descriptor, role)) }
+    private mutating func accept(_ listener: Descriptor?, _ role: EnvoyPeer.Role) {
+        if let connection = try? listener?.accept() { envoys.append(EnvoyPeer(connection, role)) }
     }
 }
 
-private func listen(_ path: String) throws(AgentError) -> Int32 {
+private func listen(_ path: String) throws(AgentError) -> Descriptor {
     unlink(path)
-    let kind = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-    let descriptor = try checked("opening a socket") { socket(AF_UNIX, kind, 0) }
-    var address = try unixAddress(path)
+    let listener = try attempting("opening a socket") { () throws(SystemFailure) in
+        try Descriptor.socket(AF_UNIX, isWaiting: false)
+    }
+    let address = try unixAddress(path)
     // For this user alone: it is that of every Envoy that may ask.
     let mask = umask(0o177)
     defer { umask(mask) }
-    let bound = withUnsafePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+    try attempting("listening on \(path)") { () throws(SystemFailure) in
+        try listener.bind(to: address)
+        try listener.listen(backlog: 8)
     }
-    try checked("listening on \(path)") { bound == 0 ? Glibc.listen(descriptor, 8) : bound }
-    return descriptor
+    return listener
 }
 
 private func milliseconds() -> Int64 {

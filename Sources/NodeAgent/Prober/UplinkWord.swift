@@ -3,6 +3,7 @@ import Glibc
 import NetworkTypes
 import NodeDocument
 import Sodium
+import Syscalls
 
 /// What the prober knows of the uplinks, in `/run/tidegate/uplinks.json`. Envoy's own user may write that file: what stands in it is no
 /// more than an uplink could say itself.
@@ -40,13 +41,8 @@ struct UplinkWord: Hashable, Codable, Sendable {
     static func readBrief(_ paths: HostPaths) -> UplinkWord? { read(paths.uplinkBrief) }
 
     private static func read(_ path: String) -> UplinkWord? {
-        // Not even opening it may block, whatever stands there.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, isRegularFile(status), status.st_size <= limit, isFresh(status),
-            let bytes = try? readAll(descriptor, name: path, limit: limit)
+        guard let file = try? Descriptor.open(path, O_RDONLY | O_NOFOLLOW), let status = try? file.status(),
+            isRegularFile(status), status.st_size <= limit, isFresh(status), let bytes = try? file.readAll(limit: limit)
         else { return nil }
         return try? DocumentJSON.decode(UplinkWord.self, from: bytes)
     }

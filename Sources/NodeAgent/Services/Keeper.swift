@@ -3,6 +3,7 @@ import Glibc
 import HostNetwork
 import Logging
 import NodeDocument
+import Syscalls
 
 /// Plays systemd's part for one unit, on a host without it: starts its process, and again when it ended.
 public struct Keeper {
@@ -20,9 +21,10 @@ public struct Keeper {
     /// Until SIGTERM.
     public func run() throws(AgentError) {
         let path = host.paths.keeper(unit)
-        let file = try checked("opening \(path)") { open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }
-        defer { close(file) }
-        guard flock(file, LOCK_EX | LOCK_NB) == 0 else { throw AgentError(.busy, "\(unit.rawValue) has a keeper already") }
+        let file = try attempting("opening \(path)") { () throws(SystemFailure) in
+            try Descriptor.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+        }
+        guard flock(file.number, LOCK_EX | LOCK_NB) == 0 else { throw AgentError(.busy, "\(unit.rawValue) has a keeper already") }
         var signals = sigset_t()
         sigemptyset(&signals)
         for signal in [SIGTERM, SIGINT, SIGCHLD] { sigaddset(&signals, signal) }
@@ -43,32 +45,30 @@ public struct Keeper {
                 kill(child, SIGTERM)
             }
             if let isStopping, isStopping.remaining == nil, let child { kill(child, SIGKILL) }
-            var status: Int32 = 0
-            while case let pid = waitpid(-1, &status, WNOHANG), pid > 0 {
+            while let (pid, ending) = (try? endedChild()) ?? nil {
                 guard pid == child else { continue }
                 child = nil
                 if isStopping == nil {
                     host.logger.error(
-                        "ended, and is started again", metadata: ["unit": "\(unit.rawValue)", "status": "\(status)"])
+                        "ended, and is started again", metadata: ["unit": "\(unit.rawValue)", "status": "\(ending.status)"])
                     sleep(1)
                 }
             }
-            var log = stat()
-            if fstat(STDERR_FILENO, &log) == 0, isRegularFile(log), log.st_size > Self.logLimit { ftruncate(STDERR_FILENO, 0) }
+            if let log = try? Descriptor(borrowing: STDERR_FILENO).status(), isRegularFile(log), log.st_size > Self.logLimit {
+                ftruncate(STDERR_FILENO, 0)
+            }
         }
     }
 
     private func start() -> pid_t? {
         do throws(AgentError) {
             switch unit {
-            case .envoy: return try Spawn(Command(host.paths.agent, ["run-envoy"])).start()
+            case .envoy: return try Command(host.paths.agent, ["run-envoy"]).start()
             case .wireGuard, .boot:
                 try makeFolder(host.paths.wireGuardSockets, .secretFolder)
-                var spawn = Spawn(Command(host.paths.agent, ["run-wireguard"]))
-                spawn.environment = WireGuardGo.environment
-                let pid = try spawn.start()
+                let pid = try Command(host.paths.agent, ["run-wireguard"]).start { $0.environment += WireGuardGo.environment }
                 // Gives the new interface its addresses and peers.
-                _ = try Spawn(Command(host.paths.agent, ["boot"])).start()
+                _ = try Command(host.paths.agent, ["boot"]).start()
                 return pid
             }
         } catch {
@@ -77,9 +77,9 @@ public struct Keeper {
         }
     }
 
-    private func write(_ child: pid_t?, to file: Int32) {
+    private func write(_ child: pid_t?, to file: Descriptor) {
         let text = "\(getpid())\n\(child ?? 0)\n"
-        ftruncate(file, 0)
-        _ = pwrite(file, text, text.utf8.count, 0)
+        ftruncate(file.number, 0)
+        _ = pwrite(file.number, text, text.utf8.count, 0)
     }
 }

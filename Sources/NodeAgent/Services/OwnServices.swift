@@ -2,6 +2,7 @@ import CLinuxHeaders
 import Glibc
 import NetworkTypes
 import NodeDocument
+import Syscalls
 
 /// Our units on a host without systemd: each has a keeper (`Keeper`), which holds a lock on the file that names it.
 struct OwnServices: Services {
@@ -31,15 +32,14 @@ struct OwnServices: Services {
 
     func begin(_ unit: UnitName) throws(AgentError) {
         guard Self.kept.contains(unit), keeper(of: unit) == nil else { return }
-        let log = try checked("opening \(paths.log(unit))") {
-            open(paths.log(unit), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        let log = try attempting("opening \(paths.log(unit))") { () throws(SystemFailure) in
+            try Descriptor.open(paths.log(unit), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, mode: 0o600)
         }
-        defer { close(log) }
-        var spawn = Spawn(Command(paths.agent, [unit == .envoy ? "keep-envoy" : "keep-wireguard"], folder: "/"))
-        spawn.output = log
-        spawn.errors = log
-        spawn.startsSession = true
-        _ = try spawn.start()
+        _ = try Command(paths.agent, [unit == .envoy ? "keep-envoy" : "keep-wireguard"], folder: "/").start {
+            $0.output = log
+            $0.errors = log
+            $0.startsSession = true
+        }
     }
 
     func restart(_ unit: UnitName) throws(AgentError) {
@@ -83,11 +83,9 @@ struct OwnServices: Services {
 
     /// - Returns: nil when the unit has no keeper.
     private func keeper(of unit: UnitName) -> (keeper: Int32, child: Int32?)? {
-        let file = open(paths.keeper(unit), O_RDWR | O_CLOEXEC | O_NOFOLLOW)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        if flock(file, LOCK_SH | LOCK_NB) == 0 { return nil }
-        let bytes = (try? readAll(file, name: paths.keeper(unit), limit: 4096)) ?? []
+        guard let file = try? Descriptor.open(paths.keeper(unit), O_RDWR | O_NOFOLLOW) else { return nil }
+        if flock(file.number, LOCK_SH | LOCK_NB) == 0 { return nil }
+        let bytes = (try? file.readAll(limit: 4096)) ?? []
         let pids = String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { Int32($0) }
         guard let keeper = pids.first, keeper > 1 else { return nil }
         return (keeper, pids.count > 1 && pids[1] > 1 ? pids[1] : nil)

@@ -1,6 +1,7 @@
 import CLinuxHeaders
 import Glibc
 import NodeDocument
+import Syscalls
 
 /// The memory that the Envoys of one chain share (`source/server/hot_restart_impl.h` of Envoy).
 struct HotRestartMemory {
@@ -21,17 +22,16 @@ struct HotRestartMemory {
     /// - Returns: whether the flag was set.
     /// - Throws: `AgentError` where the file cannot be opened, or is of another form than is known; then nothing was changed.
     func forgetInitialization() throws(AgentError) -> Bool {
-        let descriptor = try checked("open \(path)") { open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC) }
-        defer { close(descriptor) }
+        let memory = try attempting("open \(path)") { () throws(SystemFailure) in try Descriptor.open(path, O_RDWR | O_NOFOLLOW) }
         var words = [UInt64](repeating: 0, count: Int(Self.size) / 8)
-        let count = words.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, $0.count, 0) }
+        let count = words.withUnsafeMutableBytes { pread(memory.number, $0.baseAddress, $0.count, 0) }
         guard count == Int(Self.size), words[0] == Self.size, words[1] == Self.version else {
             throw AgentError(.system, "\(path) is not of hot restart version \(Self.version).\(Self.size)")
         }
         let flags = words[Self.flagsOffset / 8]
         guard flags & Self.initializing != 0 else { return false }
         var cleared = flags & ~Self.initializing
-        try checked("write \(path)") { Int32(pwrite(descriptor, &cleared, 8, off_t(Self.flagsOffset))) }
+        try checked("write \(path)") { Int32(pwrite(memory.number, &cleared, 8, off_t(Self.flagsOffset))) }
         return true
     }
 }

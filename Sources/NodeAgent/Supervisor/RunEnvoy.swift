@@ -2,6 +2,7 @@ import CLinuxHeaders
 import Glibc
 import Logging
 import NodeDocument
+import Syscalls
 
 /// `edge-agent run-envoy`: starts Envoys as `EnvoySupervisor` decides, and does nothing else. It runs as Envoy's user, in the folder that
 /// Envoy reads. SIGHUP asks for a restart, SIGTERM for the end.
@@ -83,16 +84,15 @@ public struct RunEnvoy {
     }
 
     private mutating func reap() throws(AgentError) -> Bool {
-        var status: Int32 = 0
-        while case let pid = waitpid(-1, &status, WNOHANG), pid > 0 {
-            // WIFSIGNALED and WEXITSTATUS of wait(2), which are macros.
-            let signal = status & 0x7F
+        while let (pid, ending) = (try? endedChild()) ?? nil {
             if pid == prober {
                 prober = nil
-                host.logger.error("the prober of the uplinks ended and is started again", metadata: ["status": "\(status)"])
+                host.logger.error(
+                    "the prober of the uplinks ended and is started again", metadata: ["status": "\(ending.status)"])
                 continue
             }
-            let how = signal == 0 ? "ended with status \(status >> 8 & 0xFF)" : "was ended by signal \(signal)"
+            let signal = ending.signal
+            let how = signal == 0 ? "ended with status \(ending.exitCode)" : "was ended by signal \(signal)"
             host.logger.notice("an Envoy ended", metadata: ["pid": "\(pid)", "how": "\(how)"])
             if try perform(.ended(pid: pid, how: how)) { return true }
         }
@@ -139,7 +139,7 @@ public struct RunEnvoy {
         guard prober == nil, now() >= proberDue else { return }
         proberDue = now() + Self.proberPause
         do throws(AgentError) {
-            prober = try Spawn(Command(host.paths.agent, ["probe-uplinks"], folder: host.paths.envoyView)).start()
+            prober = try Command(host.paths.agent, ["probe-uplinks"], folder: host.paths.envoyView).start()
         } catch {
             host.logger.error("the prober of the uplinks was not started", metadata: ["reason": "\(error.message)"])
         }
@@ -184,7 +184,7 @@ public struct RunEnvoy {
             let base: Int
             if let known = start.base { base = known } else { base = try freshBase() }
             let arguments = start.arguments(base: base, drainSeconds: supervisor.launch.drainSeconds)
-            let pid = try Spawn(Command(binary, arguments)).start()
+            let pid = try Command(binary, arguments).start()
             host.logger.notice(
                 "an Envoy started", metadata: ["pid": "\(pid)", "version": "\(program.version)", "epoch": "\(start.epoch)"])
             return .started(start, base: base, pid: pid, program)
@@ -272,10 +272,8 @@ public struct RunEnvoy {
         setenv(Self.inheritance, String(decoding: state, as: UTF8.self), 1)
         // The new build starts its own.
         endProber()
-        var arguments: [UnsafeMutablePointer<CChar>?] = [strdup(host.paths.agent), strdup("run-envoy"), nil]
-        execv(host.paths.agent, &arguments)
-        host.logger.error("the new build cannot be run", metadata: ["cause": "\(String(cString: strerror(errno)))"])
+        let failure = replaceProcess(host.paths.agent, [host.paths.agent, "run-envoy"])
+        host.logger.error("the new build cannot be run", metadata: ["cause": "\(failure.reason)"])
         unsetenv(Self.inheritance)
-        for text in arguments { free(text) }
     }
 }

@@ -4,6 +4,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
+import Syscalls
 
 /// Where `uplink healthz` asks whether the uplink lives: an abstract unix socket, which nobody outside of the pod's network namespace
 /// reaches, and which needs no file.
@@ -48,7 +49,11 @@ struct HealthSocket: Service {
 
     private func listen() async throws -> any Channel {
         let store = store
-        let descriptor = try HealthAddress.open { bind($0, $1, $2) == 0 ? Glibc.listen($0, 16) : -1 }
+        let socket = try Descriptor.socket(AF_UNIX)
+        try socket.bind(to: try SocketAddress(abstract: Self.name))
+        try socket.listen(backlog: 16)
+        // The channel closes the one that it is given.
+        let descriptor = try calling("dup") { fcntl(socket.number, F_DUPFD_CLOEXEC, 0) }
         return try await ServerBootstrap(group: group)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(HealthAnswer(store)) }
@@ -103,55 +108,27 @@ public enum HealthQuestion {
     private struct Failure: Error { var words: String }
 
     private static func answer(withinSeconds seconds: Int) -> Result<String, Failure> {
-        let descriptor: Int32
-        do throws(IOError) {
-            descriptor = try HealthAddress.open { connect($0, $1, $2) }
+        let socket: Descriptor
+        do throws(SystemFailure) {
+            socket = try Descriptor.socket(AF_UNIX)
+            try socket.connect(to: try SocketAddress(abstract: HealthSocket.name))
+            try socket.setOption(SOL_SOCKET, SO_RCVTIMEO, timeval(tv_sec: seconds, tv_usec: 0))
         } catch {
-            return .failure(Failure(words: "no uplink answers here: \(String(cString: strerror(error.errnoCode)).lowercased())"))
+            return .failure(Failure(words: "no uplink answers here: \(error.reason.lowercased())"))
         }
-        defer { close(descriptor) }
         // Any process may take the name while the uplink is away; only one of the same user is believed.
-        // `struct ucred` of unix(7): process, user, group.
-        var peer: (pid_t, uid_t, gid_t) = (0, 0, 0)
-        var length = socklen_t(MemoryLayout.size(ofValue: peer))
-        guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0, peer.1 == geteuid() else {
+        guard socket.peer?.user == geteuid() else {
             return .failure(Failure(words: "another user's process answers in the uplink's place"))
         }
-        var time = timeval(tv_sec: seconds, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
-        var answer = [UInt8](repeating: 0, count: limit)
-        var count = 0
-        while count < limit {
-            let got = answer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress.map { $0 + count }, limit - count) }
-            if got < 0 && errno == EINTR { continue }
-            if got < 0 { return .failure(Failure(words: "the uplink does not answer within \(seconds) s")) }
-            if got == 0 { break }
-            count += got
+        var answer: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: limit)
+        while answer.count < limit {
+            guard let count = try? socket.read(into: &buffer, atMost: limit - answer.count) else {
+                return .failure(Failure(words: "the uplink does not answer within \(seconds) s"))
+            }
+            if count == 0 { break }
+            answer += buffer.prefix(count)
         }
-        return .success(String(decoding: answer.prefix(count), as: UTF8.self))
-    }
-}
-
-/// The abstract address (unix(7)): a zero byte and the name.
-private enum HealthAddress {
-    /// A new socket, when `use` of it and the address has gone well.
-    static func open(_ use: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Int32) throws(IOError) -> Int32 {
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw IOError(errnoCode: errno, reason: "socket") }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { path in
-            path.dropFirst().withMemoryRebound(to: UInt8.self) { _ = $0.update(fromContentsOf: HealthSocket.name.utf8) }
-        }
-        let length = socklen_t(MemoryLayout.offset(of: \sockaddr_un.sun_path) ?? 2) + 1 + socklen_t(HealthSocket.name.utf8.count)
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { use(descriptor, $0, length) }
-        }
-        guard result == 0 else {
-            let code = errno
-            close(descriptor)
-            throw IOError(errnoCode: code, reason: "\(HealthSocket.name)")
-        }
-        return descriptor
+        return .success(String(decoding: answer, as: UTF8.self))
     }
 }
