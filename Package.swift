@@ -235,7 +235,8 @@ let package = Package(
         tests(
             "UplinkAgentTests",
             [
-                "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "TestFiles", "UplinkAgent",
+                "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "TestFiles",
+                "UplinkAgent",
                 "UplinkWorkload", "WireGuardNetlink",
                 logging, nioCore, nioHTTP1, nioPosix,
             ]),

@@ -1,3 +1,4 @@
+import HostNetwork
 import Logging
 import NIOPosix
 import NetworkTypes
@@ -39,7 +40,7 @@ struct TunnelKeeper: Service {
         var nextCheck: Int64 = 0
         var nextAttempt: Int64 = 0
         var retry = TunnelKeeper.firstRetry
-        var obstacles: [String] = []
+        var obstacles: [UplinkHost.Obstacle] = []
     }
 
     func run() async throws {
@@ -236,10 +237,9 @@ struct TunnelKeeper: Service {
             fail(error)
         case .success(let changes):
             plan.settledPath = found
-            let words = changes.joined(separator: "; ")
+            let words = HostChange.words(changes)
             // What this end wants otherwise than before is no repair: another MTU, or where the relay is dialed.
-            let isDialing =
-                endpoint != nil && changes.allSatisfy { $0.contains(" endpoint ") || $0.contains(" persistent keepalive ") }
+            let isDialing = endpoint != nil && changes.allSatisfy(\.isDialing)
             let isRepair = plan.wasApplied && !mtuIsNew && !isDialing && !changes.isEmpty
             plan.wasApplied = true
             if endpoint != nil {
@@ -265,7 +265,7 @@ struct TunnelKeeper: Service {
             if isRepair {
                 store.update { condition in
                     condition.counters.repairs += UInt64(changes.count)
-                    condition.lastRepair = words
+                    condition.lastRepair = changes
                 }
                 logger.notice("put right", metadata: ["changes": "\(words)"])
             }
@@ -292,7 +292,7 @@ struct TunnelKeeper: Service {
         let host = self.host
         let result = await onThread { () throws(UplinkError) in host.remove() }
         guard case .success(let (changes, failures)) = result else { return }
-        logger.info("removed", metadata: ["changes": "\(changes.joined(separator: "; "))"])
+        logger.info("removed", metadata: ["changes": "\(HostChange.words(changes))"])
         for failure in failures { logger.error("cannot remove", metadata: ["reason": "\(failure)"]) }
     }
 

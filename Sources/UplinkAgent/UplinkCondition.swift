@@ -1,3 +1,4 @@
+import HostNetwork
 import NetworkTypes
 import NodeDocument
 import Sodium
@@ -21,8 +22,7 @@ struct UplinkCondition: Sendable {
     var relayProblem: UplinkError?
     var watcherLives = false
     var isDraining = false
-    /// `kernel` or `userspace`.
-    var wireGuardKind: String?
+    var wireGuardKind: WireGuardDevice.Kind?
     /// Seconds since 1970; nil when there never was one.
     var lastHandshake: Int64?
     var receivedBytes: UInt64 = 0
@@ -32,11 +32,11 @@ struct UplinkCondition: Sendable {
     /// Flows in conntrack, and how many fit; nil where the kernel does not say.
     var trackedConnections: Int?
     var trackedConnectionsLimit: Int?
-    /// Whether conntrack is too small for what comes, and what to do; nil when it is not.
-    var crowding: String?
+    /// That conntrack is too small for what comes; nil when it is not.
+    var crowding: TrackingRoom.Crowding?
     var counters = Counters()
-    /// What was put right last, in words; nil for nothing yet.
-    var lastRepair: String?
+    /// What was put right last; nil for nothing yet.
+    var lastRepair: [HostChange]?
     /// By target.
     var reachability: [ProbeTarget: Reachability] = [:] { didSet { targetsVersion &+= 1 } }
     /// Another whenever `targetReports` may be.
@@ -97,8 +97,8 @@ struct UplinkCondition: Sendable {
         return UplinkReport(
             ordinal: ordinal, hash: hash, ready: against == nil, reason: against ?? kept,
             handshakeAge: handshakeAge(now: now.wall).map(Int.init), receivedBytes: receivedBytes, sentBytes: sentBytes,
-            wireGuardKind: wireGuardKind, pathMTU: pathMTU, targets: withTargets ? targetReports : [], repairs: counters.repairs,
-            lastRepair: lastRepair, crowding: crowding)
+            wireGuardKind: wireGuardKind?.rawValue, pathMTU: pathMTU, targets: withTargets ? targetReports : [],
+            repairs: counters.repairs, lastRepair: lastRepair.map(HostChange.words), crowding: crowding?.description)
     }
 
     var targetReports: [TargetReport] {
@@ -125,9 +125,9 @@ struct UplinkCondition: Sendable {
         var relayProblem: UplinkError?
         var isDraining: Bool
         var hasHandshake: Bool
-        var wireGuardKind: String?
+        var wireGuardKind: WireGuardDevice.Kind?
         var pathMTU: Int?
-        var crowding: String?
+        var crowding: TrackingRoom.Crowding?
         var repairs: UInt64
         var targetsVersion: UInt64
     }

@@ -24,7 +24,7 @@ import Testing
         let words = room.next(look(58_983), now: 1)
         #expect(before == nil)
         #expect(
-            words
+            words?.description
                 == "conntrack holds 58983 flows and has room for 65536, so that new connections are dropped or soon will be: raise the "
                 + "sysctl net.netfilter.nf_conntrack_max to 262144, in Kubernetes on the node")
         #expect(room.wanted == 262_144)

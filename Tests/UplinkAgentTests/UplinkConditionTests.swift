@@ -1,3 +1,5 @@
+import HostNetwork
+import NFTables
 import NetworkTypes
 import NodeDocument
 import Sodium
@@ -86,7 +88,7 @@ import Testing
         ]
         condition.reachability[ProbeTarget(condition.forwards[0])] = .fails("connection refused")
         condition.counters.repairs = 2
-        condition.lastRepair = "nftables: made table ip tidegate"
+        condition.lastRepair = [.ruleset(.create)]
         let report = condition.report(Moment(wall: 1007, steady: 0))
         #expect(report.repairs == 2 && report.lastRepair == "nftables: made table ip tidegate")
         #expect(report.handshakeAge == 7)
