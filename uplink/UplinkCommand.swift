@@ -28,7 +28,7 @@ struct HealthCommand: ParsableCommand {
     }
 
     func run() throws {
-        let answer = HealthQuestion.ask(withinSeconds: timeout)
+        let answer = HealthQuestion.ask(within: .seconds(timeout))
         print(answer.problem ?? "alive")
         // On a line of its own: `tidegate standalone` reads it.
         if let complaint = answer.complaint { print(complaint) }

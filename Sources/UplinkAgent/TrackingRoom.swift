@@ -1,12 +1,12 @@
 /// Whether conntrack has room for what comes: a table that is full drops new connections of the whole host without a word.
 ///
-/// Times are seconds of any steady clock.
+/// Times are of any steady clock.
 struct TrackingRoom: Sendable {
     /// Shares of the limit, in hundredths: from here on it is named, and below that no longer.
     static let crowded = 90
     static let roomy = 75
-    /// Seconds for which it is named at least: floods come in waves.
-    static let hold: Int64 = 60
+    /// For which it is named at least: floods come in waves.
+    static let hold = Duration.seconds(60)
     /// Never raised beyond: some 320 bytes of the kernel's memory each.
     static let most = 1 << 20
 
@@ -28,14 +28,14 @@ struct TrackingRoom: Sendable {
     }
 
     private var former: Look?
-    private var namedUntil: Int64?
+    private var namedUntil: Duration?
 
     /// What this process may raise the limit to; nil where there is room, or the limit may not be raised further.
     private(set) var wanted: Int?
 
     /// To be called each second or so.
     /// - Returns: nil where there is room.
-    mutating func next(_ look: Look, now: Int64) -> Crowding? {
+    mutating func next(_ look: Look, now: Duration) -> Crowding? {
         defer { former = look }
         guard let flows = look.flows, let limit = look.limit, limit > 0 else {
             wanted = nil

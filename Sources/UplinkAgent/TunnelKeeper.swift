@@ -17,10 +17,10 @@ struct TunnelKeeper: Service {
     let events: KeeperEvents
     let logger: Logger
 
-    /// Seconds between looks for drift of every kind; the common kinds show in the status of each second.
-    private static let checkEvery: Int64 = 30
-    /// Seconds until the next attempt after a failure: doubled each time, up to `checkEvery`.
-    private static let firstRetry: Int64 = 1
+    /// Between looks for drift of every kind; the common kinds show in the status of each second.
+    private static let checkEvery = Duration.seconds(30)
+    /// Until the next attempt after a failure: doubled each time, up to `checkEvery`.
+    private static let firstRetry = Duration.seconds(1)
 
     private struct Plan {
         var part: UplinkPart?
@@ -37,8 +37,8 @@ struct TunnelKeeper: Service {
         /// What of `path` is in force.
         var settledPath: Int?
         var isLookingUp = false
-        var nextCheck: Int64 = 0
-        var nextAttempt: Int64 = 0
+        var nextCheck = Duration.zero
+        var nextAttempt = Duration.zero
         var retry = TunnelKeeper.firstRetry
         var obstacles: [UplinkHost.Obstacle] = []
     }
@@ -56,7 +56,7 @@ struct TunnelKeeper: Service {
             events.send(.filesChanged)
             for await event in events.stream.cancelOnGracefulShutdown() {
                 events.took(event)
-                store.update { $0.lastBeat = steadyMilliseconds() }
+                store.update { $0.lastBeat = Moment.steadyTime() }
                 await take(event, &plan)
                 if let name = lookUp(&plan) { tasks.addTask { await resolve(name) } }
                 await settleIfNeeded(&plan)
@@ -111,7 +111,7 @@ struct TunnelKeeper: Service {
             plan.part = part
             plan.isPending = true
             plan.wasApplied = false
-            plan.nextAttempt = 0
+            plan.nextAttempt = .zero
             plan.retry = Self.firstRetry
             plan.endpoint.aim(at: part.content.relay)
         }
@@ -123,18 +123,18 @@ struct TunnelKeeper: Service {
         switch await onThread({ () throws(UplinkError) in try host.status() }) {
         case .failure:
             // The device is gone or broken: find out and repair now.
-            plan.nextCheck = 0
+            plan.nextCheck = .zero
             store.update { $0.lastHandshake = nil }
         case .success(let status):
             let relay = status.device.peers.first { $0.publicKey == part.relayPublicKey }
-            if status.isTouched || relay == nil { plan.nextCheck = 0 }
+            if status.isTouched || relay == nil { plan.nextCheck = .zero }
             await breakSilence(part, relay, &plan)
             lookAtPath(part, &plan)
             let found = plan.path.found
             store.update { condition in
                 condition.wireGuardKind = status.kind
                 condition.lastHandshake = relay?.lastHandshake
-                condition.rhythm.count(receivedBytes: relay?.receivedBytes ?? 0, at: steadyMilliseconds())
+                condition.rhythm.count(receivedBytes: relay?.receivedBytes ?? 0, at: Moment.steadyTime())
                 condition.receivedBytes = relay?.receivedBytes ?? 0
                 condition.sentBytes = relay?.sentBytes ?? 0
                 condition.pathMTU = found
@@ -158,7 +158,7 @@ struct TunnelKeeper: Service {
             let host = self.host
             if case .failure(let error) = await onThread({ () throws(UplinkError) in try host.renew(relay) }) {
                 // The look for drift puts right what was left half-way.
-                plan.nextCheck = 0
+                plan.nextCheck = .zero
                 logger.error("cannot begin the session anew", metadata: ["reason": "\(error)"])
             }
         }
@@ -298,8 +298,8 @@ struct TunnelKeeper: Service {
 
     // MARK: Helpers
 
-    private var now: Int64 { steadyMilliseconds() / 1000 }
-    private var handshakeAge: Int64? { store.now.handshakeAge(now: wallClockSeconds()) }
+    private var now: Duration { .seconds(Moment.steadyTime().wholeSeconds) }
+    private var handshakeAge: Duration? { store.now.handshakeAge(now: Moment.now.wall) }
 
     /// Runs what blocks where it holds nobody up.
     private func onThread<Value: Sendable>(

@@ -16,8 +16,8 @@ struct HealthSocket: Service {
     let logger: Logger
 
     static let name = "tidegate-uplink"
-    /// Milliseconds without a beat of the keeper, which has one every second, but may have a change of the host under way.
-    static let patience: Int64 = 60_000
+    /// Without a beat of the keeper, which has one every second, but may have a change of the host under way.
+    static let patience = Duration.seconds(60)
     static let alive = "alive"
 
     func run() async throws {
@@ -41,9 +41,9 @@ struct HealthSocket: Service {
     }
 
     /// - Returns: why the process must be taken for hung; nil when it lives.
-    static func problem(lastBeat: Int64?, now: Int64) -> String? {
+    static func problem(lastBeat: Duration?, now: Duration) -> String? {
         guard let lastBeat, now - lastBeat > patience else { return nil }
-        return "the keeper of the tunnel has not moved for \((now - lastBeat) / 1000) s"
+        return "the keeper of the tunnel has not moved for \((now - lastBeat).wholeSeconds) s"
     }
 
     private func listen() async throws -> any Channel {
@@ -68,7 +68,7 @@ private final class HealthAnswer: ChannelInboundHandler {
 
     func channelActive(context: ChannelHandlerContext) {
         let condition = store.now
-        let problem = HealthSocket.problem(lastBeat: condition.lastBeat, now: steadyMilliseconds()) ?? HealthSocket.alive
+        let problem = HealthSocket.problem(lastBeat: condition.lastBeat, now: Moment.steadyTime()) ?? HealthSocket.alive
         context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: problem + condition.complaintLine)))
             .assumeIsolated().whenComplete { _ in context.close(promise: nil) }
     }
@@ -76,8 +76,8 @@ private final class HealthAnswer: ChannelInboundHandler {
 
 /// `uplink healthz`.
 public enum HealthQuestion {
-    /// Of the answer.
-    private static let limit = 2048
+    /// Bytes of the answer.
+    private static let longest = 2048
 
     /// What the uplink of this network namespace says of itself.
     public struct Answer: Sendable {
@@ -88,9 +88,10 @@ public enum HealthQuestion {
     }
 
     /// Asks the uplink of this network namespace.
-    public static func ask(withinSeconds seconds: Int) -> Answer {
+    /// - Parameter limit: until the answer has come; whole seconds.
+    public static func ask(within limit: Duration) -> Answer {
         let text: String
-        switch answer(withinSeconds: seconds) {
+        switch answer(within: limit) {
         case .success(let words): text = words
         case .failure(let failure): return Answer(problem: failure.words)
         }
@@ -102,7 +103,7 @@ public enum HealthQuestion {
 
     private struct Failure: Error { var words: String }
 
-    private static func answer(withinSeconds seconds: Int) -> Result<String, Failure> {
+    private static func answer(within limit: Duration) -> Result<String, Failure> {
         let descriptor: Int32
         do throws(IOError) {
             descriptor = try HealthAddress.open { connect($0, $1, $2) }
@@ -117,14 +118,14 @@ public enum HealthQuestion {
         guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0, peer.1 == geteuid() else {
             return .failure(Failure(words: "another user's process answers in the uplink's place"))
         }
-        var time = timeval(tv_sec: seconds, tv_usec: 0)
+        var time = timeval(tv_sec: limit.wholeSeconds, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
-        var answer = [UInt8](repeating: 0, count: limit)
+        var answer = [UInt8](repeating: 0, count: longest)
         var count = 0
-        while count < limit {
-            let got = answer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress.map { $0 + count }, limit - count) }
+        while count < longest {
+            let got = answer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress.map { $0 + count }, longest - count) }
             if got < 0 && errno == EINTR { continue }
-            if got < 0 { return .failure(Failure(words: "the uplink does not answer within \(seconds) s")) }
+            if got < 0 { return .failure(Failure(words: "the uplink does not answer within \(limit.wholeSeconds) s")) }
             if got == 0 { break }
             count += got
         }
