@@ -28,7 +28,7 @@ public enum Uplink {
         let namespace = UplinkNamespace(
             bridge: settings.bridge,
             wireguardGo: settings.wireguardGo.map { [WireGuardGo.Program($0)] } ?? wireguardPrograms(path: searchPath))
-        let keeper = TunnelKeeper(
+        let keeper = RunKeeper(
             settings: settings, store: store, host: namespace.host, threads: threads, events: events, logger: logger)
         let watcher = ConfigWatcher(
             paths: [settings.documentPath, settings.keyPath], store: store, events: events, logger: logger)
