@@ -58,8 +58,8 @@ struct UplinkCondition: Sendable {
     /// - Parameter now: seconds since 1970.
     func handshakeAge(now: Int64) -> Duration? { lastHandshake.map { .seconds(max(0, now - $0)) } }
 
-    /// What holds it up, as the line after the one that says whether it lives; empty for nothing.
-    var complaintLine: String { (problem ?? relayProblem).map { "\n\($0)" } ?? "" }
+    /// What holds it up, for a `LivenessAnswer`; nil for nothing.
+    var complaint: String? { (problem ?? relayProblem)?.description }
 
     /// Why this uplink is not ready; nil when it is.
     func reasonAgainst(_ now: Moment) -> String? {

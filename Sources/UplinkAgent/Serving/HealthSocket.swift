@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import NIOCore
 import NIOPosix
+public import NetworkTypes
 import ServiceLifecycle
 
 /// Where `uplink healthz` asks whether the uplink lives: an abstract unix socket, which nobody outside of the pod's network namespace
@@ -18,7 +19,6 @@ struct HealthSocket: Service {
     static let name = "tidegate-uplink"
     /// Without a beat of the keeper, which has one every second, but may have a change of the host under way.
     static let patience = Duration.seconds(60)
-    static let alive = "alive"
 
     func run() async throws {
         var lastFailure: String?
@@ -68,8 +68,9 @@ private final class HealthAnswer: ChannelInboundHandler {
 
     func channelActive(context: ChannelHandlerContext) {
         let condition = store.now
-        let problem = HealthSocket.problem(lastBeat: condition.lastBeat, now: Moment.steadyTime()) ?? HealthSocket.alive
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: problem + condition.complaintLine)))
+        let answer = LivenessAnswer(
+            problem: HealthSocket.problem(lastBeat: condition.lastBeat, now: Moment.steadyTime()), complaint: condition.complaint)
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: answer.text)))
             .assumeIsolated().whenComplete { _ in context.close(promise: nil) }
     }
 }
@@ -79,26 +80,13 @@ public enum HealthQuestion {
     /// Bytes of the answer.
     private static let longest = 2048
 
-    /// What the uplink of this network namespace says of itself.
-    public struct Answer: Sendable {
-        /// Why it does not live; nil when it does.
-        public var problem: String?
-        /// What holds it up, such as a network of the host that overlaps the tunnel's; nil for nothing.
-        public var complaint: String?
-    }
-
     /// Asks the uplink of this network namespace.
     /// - Parameter limit: until the answer has come; whole seconds.
-    public static func ask(within limit: Duration) -> Answer {
-        let text: String
+    public static func ask(within limit: Duration) -> LivenessAnswer {
         switch answer(within: limit) {
-        case .success(let words): text = words
-        case .failure(let failure): return Answer(problem: failure.words)
+        case .success(let words): LivenessAnswer(parsing: words)
+        case .failure(let failure): LivenessAnswer(problem: failure.words)
         }
-        let lines = text.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-        return Answer(
-            problem: lines.first == HealthSocket.alive ? nil : lines.first ?? "it says nothing",
-            complaint: lines.dropFirst().first)
     }
 
     private struct Failure: Error { var words: String }
