@@ -76,8 +76,16 @@ public enum WireGuardGo {
         var environment: [UnsafeMutablePointer<CChar>?] =
             (["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] + Self.environment).map { strdup($0) } + [nil]
         defer { for pointer in words + environment { free(pointer) } }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        // What this process ignores, as SwiftNIO has it ignore SIGPIPE, its children shall not.
+        var signals = sigset_t()
+        sigfillset(&signals)
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
         var child: pid_t = 0
-        let code = posix_spawn(&child, program.path, &actions, nil, &words, &environment)
+        let code = posix_spawn(&child, program.path, &actions, &attributes, &words, &environment)
         guard code == 0 else { throw .system(attempt: "start \(program.path)", errno: code) }
         return child
     }
