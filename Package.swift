@@ -231,6 +231,9 @@ let package = Package(
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
         tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium"]),
         tests("SodiumTests", ["NetworkTypes", "Sodium"]),
+        tests(
+            "StandaloneTests",
+            ["EdgeAPI", "Enrollment", "ManifestStore", "Reconcilers", "Sodium", "Standalone", "TestFiles", logging]),
         tests("StructuredLoggingTests", ["StructuredLogging", logging]),
         tests("WireGuardNetlinkTests", ["NetlinkMessages", "NetworkTypes", "Sodium", "WireGuardNetlink"]),
 

@@ -9,6 +9,10 @@ import NetworkTypes
 ///
 /// There is one `wg-uplink` a host, so one EdgeNode at a time.
 public actor LocalUplinks {
+    /// Its calls wait for processes and files.
+    private let executor = BlockingExecutor("tidegate.uplinks")
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
     /// `POSIX_SPAWN_SETSID` of glibc's spawn.h, which Swift does not import.
     private static let setSession: Int32 = 0x80
 
@@ -83,9 +87,8 @@ public actor LocalUplinks {
         }
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
-        let lines = read(path).split(separator: "\n").map(String.init)
-        // The first says whether it lives, which is looked after elsewhere.
-        return lines.dropFirst().first.map { printable($0, limit: 400) }
+        // Whether it lives is looked after elsewhere.
+        return LivenessAnswer(parsing: read(path)).complaint.map { printable($0, limit: 400) }
     }
 
     private func read(_ path: String) -> String {
@@ -129,11 +132,15 @@ public actor LocalUplinks {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
+        // What this process ignores or holds back, its children shall not.
+        var signals = sigset_t()
+        sigfillset(&signals)
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
         // A session of its own: a Ctrl-C for the controller is none for the traffic.
-        var none = sigset_t()
-        sigemptyset(&none)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setflags(&attributes, Int16(Self.setSession | POSIX_SPAWN_SETSIGMASK))
+        let flags = Self.setSession | Int32(POSIX_SPAWN_SETSIGMASK) | Int32(POSIX_SPAWN_SETSIGDEF)
+        posix_spawnattr_setflags(&attributes, Int16(flags))
 
         let argv = cStrings([program] + arguments)
         let envp = cStrings(environment + more)
