@@ -141,7 +141,7 @@ let package = Package(
         module("Enrollment", ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", logging]),
         module(
             "Reconcilers",
-            ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "SSH", "Sodium", logging]),
+            ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "SSH", "Sodium", heap, logging]),
         module(
             "Standalone",
             [
