@@ -47,6 +47,7 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
 let package = Package(
@@ -61,6 +62,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
         .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -134,8 +136,8 @@ let package = Package(
             "UplinkAgent",
             [
                 "CLinuxHeaders", "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument",
-                "PrometheusMetrics", "Sodium", "Syscalls", "WireGuardNetlink",
-                logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle, unixSignals,
+                "PrometheusMetrics", "Sodium", "Syscalls", "WireGuardNetlink", logging, nioCore, nioHTTP1, nioPosix,
+                serviceLifecycle, unixSignals, heap,
             ]),
         module(
             "NodeAgent",
@@ -147,7 +149,7 @@ let package = Package(
         module("Enrollment", ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "Syscalls", logging]),
         module(
             "Reconcilers",
-            ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "SSH", "Sodium", logging]),
+            ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "SSH", "Sodium", heap, logging]),
         module(
             "Standalone",
             [
@@ -237,6 +239,9 @@ let package = Package(
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
         tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium"]),
         tests("SodiumTests", ["NetworkTypes", "Sodium"]),
+        tests(
+            "StandaloneTests",
+            ["EdgeAPI", "Enrollment", "ManifestStore", "Reconcilers", "Sodium", "Standalone", "TestFiles", logging]),
         tests("StructuredLoggingTests", ["StructuredLogging", logging]),
         tests("SyscallsTests", ["NetworkTypes", "Syscalls", "TestFiles"]),
         tests("WireGuardNetlinkTests", ["NetlinkMessages", "NetworkTypes", "Sodium", "WireGuardNetlink"]),
@@ -244,7 +249,8 @@ let package = Package(
         tests(
             "UplinkAgentTests",
             [
-                "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "TestFiles", "UplinkAgent",
+                "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "TestFiles",
+                "UplinkAgent",
                 "UplinkWorkload", "WireGuardNetlink",
                 logging, nioCore, nioHTTP1, nioPosix,
             ]),

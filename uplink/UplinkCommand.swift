@@ -28,10 +28,9 @@ struct HealthCommand: ParsableCommand {
     }
 
     func run() throws {
-        let answer = HealthQuestion.ask(withinSeconds: timeout)
-        print(answer.problem ?? "alive")
-        // On a line of its own: `tidegate standalone` reads it.
-        if let complaint = answer.complaint { print(complaint) }
+        let answer = HealthQuestion.ask(within: .seconds(timeout))
+        // `tidegate standalone` reads it.
+        print(answer.text)
         if answer.problem != nil { throw ExitCode.failure }
     }
 }

@@ -36,15 +36,14 @@ struct UplinkQuestion: Sendable {
         }
     }
 
-    /// The second line of `/healthz`; the first says whether it lives, which the kubelet asks.
+    /// Whether it lives the kubelet asks.
     private func complaint(at address: IPAddress) async -> String? {
         var request = HTTPClientRequest(url: "http://\(HostAddress.ip(address).bracketed):\(port)/healthz")
         request.headers.add(name: "Connection", value: "close")
         guard let answer = try? await Self.client.execute(request, timeout: Self.patience), answer.status == .ok,
             let body = try? await answer.body.collect(upTo: Self.limit)
         else { return nil }
-        let lines = String(buffer: body).split(separator: "\n", omittingEmptySubsequences: false)
-        guard lines.count > 1, lines[0] == "alive", !lines[1].isEmpty else { return nil }
-        return printable(String(lines[1]), limit: 400)
+        let word = LivenessAnswer(parsing: String(buffer: body))
+        return word.problem == nil ? word.complaint.map { printable($0, limit: 400) } : nil
     }
 }

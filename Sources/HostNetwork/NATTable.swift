@@ -25,17 +25,17 @@ public final class NATTable {
     public init() throws(HostNetworkError) { socket = try openSocket(.netfilter) }
 
     /// Makes the table what `wanted` says, then forgets the UDP flows that would stick to a former target.
-    /// - Returns: what was changed, in words; empty when all was as it should be.
-    public func apply(_ wanted: UplinkRuleset) throws(HostNetworkError) -> [String] {
-        var changes: [String] = []
+    /// - Returns: what was changed; empty when all was as it should be.
+    public func apply(_ wanted: UplinkRuleset) throws(HostNetworkError) -> [HostChange] {
+        var changes: [HostChange] = []
         let kind = try inOurTerms { () throws(NetlinkError) in try change(to: wanted) }
         if kind != .none {
-            changes.append("\(kind)")
+            changes.append(.ruleset(kind))
             owesFlowSweep = owesFlowSweep || kind.concernsUDP
         }
         if owesFlowSweep {
             let count = try inOurTerms { () throws(NetlinkError) in try forgetStaleFlows(wanted) }
-            if count > 0 { changes.append("conntrack: forgot \(count) UDP flows of former targets") }
+            if count > 0 { changes.append(.flowsForgotten(count)) }
             owesFlowSweep = false
         }
         return changes
@@ -63,8 +63,8 @@ public final class NATTable {
     }
 
     /// Removes the table, if there is one.
-    /// - Returns: what was changed, in words.
-    public func remove() throws(HostNetworkError) -> [String] {
+    /// - Returns: what was changed.
+    public func remove() throws(HostNetworkError) -> [HostChange] {
         known = nil
         let isGone = try inOurTerms { () throws(NetlinkError) in
             try retrying { () throws(NetlinkError) in
@@ -74,7 +74,7 @@ public final class NATTable {
                 return true
             }
         }
-        return isGone ? ["nftables: removed table ip \(UplinkRuleset.table)"] : []
+        return isGone ? [.rulesetRemoved(table: UplinkRuleset.table)] : []
     }
 
     // MARK: The ruleset

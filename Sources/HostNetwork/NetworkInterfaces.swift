@@ -74,36 +74,37 @@ public final class NetworkInterfaces {
     /// - Parameters:
     ///   - mtu: bytes.
     ///   - queueLength: packets; nil leaves it as it is.
-    /// - Returns: what was changed, in words; empty when all was as it should be.
+    /// - Returns: what was changed; empty when all was as it should be.
     func settle(
         _ name: InterfaceName, addresses wanted: [IPPrefix], mtu: UInt32, queueLength: UInt32? = nil, routes: [CIDR]
-    ) throws(HostNetworkError) -> [String] {
+    ) throws(HostNetworkError) -> [HostChange] {
         guard let link = try link(name) else { throw .noInterface(name) }
-        var changes: [String] = []
+        var changes: [HostChange.Link] = []
         if link.mtu != mtu {
             _ = try socket.ask(link.setMTU(mtu))
-            changes.append("\(name): MTU \(mtu) (was \(link.mtu))")
+            changes.append(.mtu(mtu, was: link.mtu))
         }
         if let queueLength, link.queueLength != queueLength {
             _ = try socket.ask(link.setQueueLength(queueLength))
-            changes.append("\(name): queue of \(queueLength) packets (was \(link.queueLength))")
+            changes.append(.queue(queueLength, was: link.queueLength))
         }
         changes += try settleAddresses(wanted, on: link, name)
         if !link.isUp {
             _ = try socket.ask(link.setUp())
-            changes.append("\(name): up")
+            changes.append(.up)
         }
-        return changes + (try settleRoutes(routes, on: link, name))
+        changes += try settleRoutes(routes, on: link, name)
+        return changes.map { .link(name, $0) }
     }
 
     private func settleAddresses(
         _ wanted: [IPPrefix], on link: Link, _ name: InterfaceName
-    ) throws(HostNetworkError) -> [String] {
-        var changes: [String] = []
+    ) throws(HostNetworkError) -> [HostChange.Link] {
+        var changes: [HostChange.Link] = []
         let present = try addresses().filter { $0.link == link.index }.map(\.prefix)
         for prefix in wanted where !present.contains(prefix) {
             _ = try socket.ask(InterfaceAddress(prefix, on: link.index).add(linkName: name))
-            changes.append("\(name): address \(prefix) added")
+            changes.append(.addressAdded(prefix))
         }
         for prefix in present where !wanted.contains(prefix) && !prefix.isLinkLocal {
             do throws(HostNetworkError) {
@@ -112,13 +113,15 @@ public final class NetworkInterfaces {
                 // A secondary address goes with its primary one.
                 guard case .netlink(let error) = error, error.errno == EADDRNOTAVAIL else { throw error }
             }
-            changes.append("\(name): address \(prefix) removed")
+            changes.append(.addressRemoved(prefix))
         }
         return changes
     }
 
-    private func settleRoutes(_ wanted: [CIDR], on link: Link, _ name: InterfaceName) throws(HostNetworkError) -> [String] {
-        var changes: [String] = []
+    private func settleRoutes(_ wanted: [CIDR], on link: Link, _ name: InterfaceName) throws(HostNetworkError) -> [HostChange
+        .Link]
+    {
+        var changes: [HostChange.Link] = []
         let all = try routes()
         let present = all.filter { $0.link == link.index }
         for network in wanted where !present.contains(where: { $0.destination == IPPrefix(network) }) {
@@ -131,13 +134,13 @@ public final class NetworkInterfaces {
                 let names = try links().filter { $0.index == other }.map(\.name)
                 throw .routeInUse(network, interface: names.first ?? "number \(other)")
             }
-            changes.append("\(name): route to \(network) added")
+            changes.append(.routeAdded(network))
         }
         // Only what has our mark; the kernel's own routes follow the addresses.
         for route in present
         where route.origin == UInt8(RTPROT_STATIC) && !wanted.contains(where: { route.destination == IPPrefix($0) }) {
             _ = try socket.ask(route.delete(linkName: name))
-            changes.append("\(name): route to \(route.destination) removed")
+            changes.append(.routeRemoved(route.destination))
         }
         return changes
     }

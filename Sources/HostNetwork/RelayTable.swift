@@ -9,8 +9,8 @@ public enum RelayTable {
     private static let attempts = 10
 
     /// Makes the table what `wanted` says.
-    /// - Returns: what was changed, in words; empty when all was as it should be.
-    public static func apply(_ wanted: RelayRuleset) throws(HostNetworkError) -> [String] {
+    /// - Returns: what was changed; empty when all was as it should be.
+    public static func apply(_ wanted: RelayRuleset) throws(HostNetworkError) -> [HostChange] {
         try retrying { (socket) throws(NetlinkError) in
             let generation = try socket.rulesGeneration()
             let present = try self.present(socket)
@@ -19,22 +19,18 @@ public enum RelayTable {
             }
             guard let difference else { return [] }
             try socket.transact(wanted.transaction(replacing: !difference.isEmpty, generation: generation))
-            return [
-                difference.isEmpty
-                    ? "nftables: made table ip \(RelayRuleset.table)"
-                    : "nftables: put table ip \(RelayRuleset.table) in place anew, since \(difference) differed"
-            ]
+            return [.relayRuleset(replacedFor: difference.isEmpty ? nil : difference)]
         }
     }
 
     /// Removes the table, if there is one.
-    /// - Returns: what was changed, in words.
-    public static func remove() throws(HostNetworkError) -> [String] {
+    /// - Returns: what was changed.
+    public static func remove() throws(HostNetworkError) -> [HostChange] {
         try retrying { (socket) throws(NetlinkError) in
             let generation = try socket.rulesGeneration()
             guard try !socket.table(RulesetQueries.table(RelayRuleset.table)).isEmpty else { return [] }
             try socket.transact(RelayRuleset.removal(generation: generation))
-            return ["nftables: removed table ip \(RelayRuleset.table)"]
+            return [.rulesetRemoved(table: RelayRuleset.table)]
         }
     }
 
@@ -52,8 +48,8 @@ public enum RelayTable {
 
     /// Tries again when the rules changed between the reading and the writing.
     private static func retrying(
-        _ body: (NetlinkSocket) throws(NetlinkError) -> [String]
-    ) throws(HostNetworkError) -> [String] {
+        _ body: (NetlinkSocket) throws(NetlinkError) -> [HostChange]
+    ) throws(HostNetworkError) -> [HostChange] {
         let socket = try openSocket(.netfilter)
         var attempt = 1
         while true {

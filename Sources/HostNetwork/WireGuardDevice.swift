@@ -7,7 +7,7 @@ import WireGuardNetlink
 
 /// A WireGuard interface, in the kernel or in wireguard-go; what it says and does is the same for both.
 ///
-/// Every change says in words what it did, and nothing when all was as it should be. One thread at a time may use it, in
+/// Every change says what it did, and nothing when all was as it should be. One thread at a time may use it, in
 /// the network namespace of the thread that opened it.
 public final class WireGuardDevice {
     public enum Kind: String, Hashable, Sendable {
@@ -70,12 +70,12 @@ public final class WireGuardDevice {
     /// - Throws: `networkInUse` before anything is made, when another interface has an address in one of the networks.
     public func ensureInterface(
         addresses: [IPPrefix], mtu: UInt32, routes: [CIDR] = []
-    ) throws(HostNetworkError) -> [String] {
+    ) throws(HostNetworkError) -> [HostChange] {
         try interfaces.refuseOverlap(addresses, except: name)
-        var changes: [String] = []
+        var changes: [HostChange] = []
         if try interfaces.link(name) == nil {
             try control.create()
-            changes.append("\(name): created (\(kind == .kernel ? "the kernel's WireGuard" : "wireguard-go"))")
+            changes.append(.link(name, .created(kind)))
         }
         return changes
             + (try interfaces.settle(
@@ -83,7 +83,7 @@ public final class WireGuardDevice {
     }
 
     /// Sets keys, port and peers. Only what differs is sent: the sessions of peers that stay as they are go on.
-    public func configure(_ configuration: WireGuardDeviceConfiguration) throws(HostNetworkError) -> [String] {
+    public func configure(_ configuration: WireGuardDeviceConfiguration) throws(HostNetworkError) -> [HostChange] {
         let current = try control.status()
         let update: WireGuardDeviceUpdate
         do {
@@ -93,7 +93,7 @@ public final class WireGuardDevice {
         }
         guard !update.isEmpty else { return [] }
         try control.apply(update)
-        return update.changes.map { "\(name): \($0)" }
+        return update.changes.map { .link(name, .wireGuard($0)) }
     }
 
     /// Ends these sessions and forgets their handshakes: a peer whose clock went back would be locked out else.
@@ -108,10 +108,10 @@ public final class WireGuardDevice {
     }
 
     /// Removes the interface; a wireguard-go that was started for it ends.
-    public func remove() throws(HostNetworkError) -> [String] {
+    public func remove() throws(HostNetworkError) -> [HostChange] {
         guard try interfaces.delete(name) else { return [] }
         try control.afterRemoval()
-        return ["\(name): removed"]
+        return [.link(name, .removed)]
     }
 }
 

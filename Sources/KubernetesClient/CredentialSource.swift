@@ -8,7 +8,7 @@ internal import Sodium
 internal import Synchronization
 
 /// What a request goes out with.
-struct Session: Sendable {
+struct Credentials: Sendable {
     var tls: TLSConfiguration?
     /// The value of the header `Authorization`; nil without one.
     var authorization: SecretBytes?
@@ -26,7 +26,7 @@ final class CredentialSource: Sendable {
     static let execTimeoutSeconds = 60
 
     private struct State {
-        var session: Session
+        var current: Credentials
         var contents: Contents
         var certificate: ClusterAccess.ClientCertificate?
         var readAt: ContinuousClock.Instant
@@ -49,19 +49,19 @@ final class CredentialSource: Sendable {
         self.logger = logger
         self.clock = clock
         let contents = try Self.read(access, exec: nil)
-        let session = Session(
+        let current = Credentials(
             tls: access.server.isTLS ? try access.tlsConfiguration(contents, certificate: access.clientCertificate) : nil,
             authorization: try access.authorization(contents.token), generation: 0)
         state = Mutex(
-            State(session: session, contents: contents, certificate: access.clientCertificate, readAt: clock.now()))
+            State(current: current, contents: contents, certificate: access.clientCertificate, readAt: clock.now()))
     }
 
     func stop() { state.withLock { $0.isStopped = true } }
 
-    /// - Parameter refused: the generation that the server answered with 401. When nothing newer is to be had, the session that
-    ///   comes back is of that generation still.
-    func session(after refused: Int? = nil) async throws(APIError) -> Session {
-        if let session = state.withLock({ isDue($0, refused: refused) ? nil : $0.session }) { return session }
+    /// - Parameter refused: the generation that the server answered with 401. When nothing newer is to be had, what comes
+    ///   back is of that generation still.
+    func current(after refused: Int? = nil) async throws(APIError) -> Credentials {
+        if let current = state.withLock({ isDue($0, refused: refused) ? nil : $0.current }) { return current }
         let result = await withCheckedContinuation { continuation in
             queue.async { continuation.resume(returning: self.renew(refused: refused)) }
         }
@@ -72,7 +72,7 @@ final class CredentialSource: Sendable {
     func doubt() { state.withLock { $0.isDoubted = true } }
 
     private func isDue(_ state: State, refused: Int?) -> Bool {
-        if refused == state.session.generation { return true }
+        if refused == state.current.generation { return true }
         if access.hasFiles && (state.isDoubted || clock.now() - state.readAt >= Self.fileAge) { return true }
         return isExecDue(state, refused: refused)
     }
@@ -80,19 +80,19 @@ final class CredentialSource: Sendable {
     private func isExecDue(_ state: State, refused: Int?) -> Bool {
         guard case .exec = access.credential else { return false }
         guard let answer = state.exec else { return true }
-        return refused == state.session.generation || answer.expires.map { $0 <= clock.secondsSince1970() } ?? false
+        return refused == state.current.generation || answer.expires.map { $0 <= clock.secondsSince1970() } ?? false
     }
 
     /// On the queue only: nobody else changes the state meanwhile.
-    private func renew(refused: Int?) -> Result<Session, APIError> {
+    private func renew(refused: Int?) -> Result<Credentials, APIError> {
         var next = state.withLock { $0 }
-        guard isDue(next, refused: refused) else { return .success(next.session) }
+        guard isDue(next, refused: refused) else { return .success(next.current) }
         next.isDoubted = false
         defer { state.withLock { [next] in $0 = merged(next, isStopped: $0.isStopped) } }
         if isExecDue(next, refused: refused) {
             if let ended = next.execEnded, clock.now() - ended < Self.execPause {
                 if let failure = next.execFailure { return .failure(failure) }
-                if refused == next.session.generation { return .success(next.session) }
+                if refused == next.current.generation { return .success(next.current) }
             }
             let problem = runPlugin(&next)
             if let problem { return .failure(problem) }
@@ -111,7 +111,7 @@ final class CredentialSource: Sendable {
             logger.warning("credentials could not be read again: those read before stay in use", metadata: ["error": "\(error)"])
             next.readAt = clock.now()
         }
-        return .success(next.session)
+        return .success(next.current)
     }
 
     private func merged(_ state: State, isStopped: Bool) -> State {
@@ -124,13 +124,13 @@ final class CredentialSource: Sendable {
         state.readAt = clock.now()
         guard contents != state.contents else { return }
         let certificate = state.exec?.clientCertificate ?? access.clientCertificate
-        var session = state.session
+        var current = state.current
         if access.server.isTLS && !contents.hasSameTLS(as: state.contents) {
-            session.tls = try access.tlsConfiguration(contents, certificate: certificate)
+            current.tls = try access.tlsConfiguration(contents, certificate: certificate)
         }
-        if contents.token != state.contents.token { session.authorization = try access.authorization(contents.token) }
-        session.generation += 1
-        state.session = session
+        if contents.token != state.contents.token { current.authorization = try access.authorization(contents.token) }
+        current.generation += 1
+        state.current = current
         state.contents = contents
         state.certificate = certificate
     }

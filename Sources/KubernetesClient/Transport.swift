@@ -45,8 +45,8 @@ struct Transport: Sendable {
     }
 
     func answer(_ request: APIRequest) async throws(APIError) -> [UInt8] {
-        try await retrying(request) { session throws(AttemptFailure) in
-            try await attempt(request, session, isStream: false) { response in
+        try await retrying(request) { current throws(AttemptFailure) in
+            try await attempt(request, current, isStream: false) { response in
                 var buffer = try await response.body.collect(
                     upTo: min(request.answerLimit ?? .max, options.answerLimit))
                 return buffer.readBytes(length: buffer.readableBytes) ?? []
@@ -55,22 +55,22 @@ struct Transport: Sendable {
     }
 
     func stream(_ request: APIRequest) async throws(APIError) -> APIStream {
-        let body = try await retrying(request) { session throws(AttemptFailure) in
-            try await attempt(request, session, isStream: true) { $0.body }
+        let body = try await retrying(request) { current throws(AttemptFailure) in
+            try await attempt(request, current, isStream: true) { $0.body }
         }
         let reader = BodyReader(body, errors: TransportErrors(access: access, options: options))
         return APIStream { () throws(APIError) in try await reader.next() }
     }
 
     private func retrying<Answer: Sendable>(
-        _ request: APIRequest, _ attempt: (Session) async throws(AttemptFailure) -> Answer
+        _ request: APIRequest, _ attempt: (Credentials) async throws(AttemptFailure) -> Answer
     ) async throws(APIError) -> Answer {
         var plan = RetryPlan(request.method, waitLimit: options.waitLimit, longestWait: options.longestWait)
-        var session = try await credentials.session()
+        var current = try await credentials.current()
         while true {
             let failure: AttemptFailure
             do throws(AttemptFailure) {
-                return try await attempt(session)
+                return try await attempt(current)
             } catch {
                 failure = error
             }
@@ -84,22 +84,22 @@ struct Transport: Sendable {
                 } catch {
                     throw .cancelled
                 }
-                session = try await credentials.session()
+                current = try await credentials.current()
             case .renewCredentials:
-                let renewed = try await credentials.session(after: session.generation)
-                guard renewed.generation != session.generation else { throw failure.error }
-                session = renewed
+                let renewed = try await credentials.current(after: current.generation)
+                guard renewed.generation != current.generation else { throw failure.error }
+                current = renewed
             }
         }
     }
 
     private func attempt<Answer: Sendable>(
-        _ request: APIRequest, _ session: Session, isStream: Bool,
+        _ request: APIRequest, _ current: Credentials, isStream: Bool,
         _ body: @escaping @Sendable (HTTPClientResponse) async throws -> Answer
     ) async throws(AttemptFailure) -> Answer {
         guard gate.enter() else { throw AttemptFailure(error: .cancelled) }
         defer { gate.leave() }
-        let outgoing = message(request, session, isStream: isStream)
+        let outgoing = message(request, current, isStream: isStream)
         let start = ContinuousClock.now
         var report = RequestReport(
             method: request.method, host: access.server.authority, code: nil, error: nil, duration: .zero)
@@ -118,7 +118,7 @@ struct Transport: Sendable {
             var failure = TransportErrors(access: access, options: options).failure(error)
             if case .unreachable(let cause) = failure.error, isUntrusted(error) {
                 credentials.doubt()
-                failure.error = .unreachable(await diagnosis.explain(cause, session.tls))
+                failure.error = .unreachable(await diagnosis.explain(cause, current.tls))
             }
             report.error = failure.error
             report.duration = .now - start
@@ -135,7 +135,7 @@ struct Transport: Sendable {
         }
     }
 
-    private func message(_ request: APIRequest, _ session: Session, isStream: Bool) -> HTTPClientRequest {
+    private func message(_ request: APIRequest, _ current: Credentials, isStream: Bool) -> HTTPClientRequest {
         var message = HTTPClientRequest(url: base + request.target)
         message.method = HTTPMethod(rawValue: request.method.rawValue)
         message.headers = [
@@ -146,13 +146,13 @@ struct Transport: Sendable {
             message.headers.add(name: "Accept-Encoding", value: "gzip")
         }
         if let type = request.contentType { message.headers.add(name: "Content-Type", value: type) }
-        if let authorization = session.authorization {
+        if let authorization = current.authorization {
             message.headers.add(
                 name: "Authorization", value: authorization.withUnsafeBytes { String(decoding: $0, as: UTF8.self) })
         }
         for header in access.impersonation { message.headers.add(name: header.name, value: header.value) }
         if let body = request.body { message.body = .bytes(ByteBuffer(bytes: body)) }
-        message.tlsConfiguration = session.tls
+        message.tlsConfiguration = current.tls
         return message
     }
 

@@ -1,5 +1,6 @@
 import EnvoyConfig
 import Glibc
+import HostNetwork
 import Logging
 import NetworkTypes
 import NodeDocument
@@ -141,7 +142,7 @@ struct ApplyRun {
             if refusal == nil, error.kind == .wireGuard, let taken = try? tunnelPortTaken() { throw taken }
             throw refusal ?? error
         }
-        report.wireGuardKind = result.kind
+        report.wireGuardKind = result.kind.rawValue
         note(unitChanges + result.changes)
     }
 
@@ -215,7 +216,7 @@ struct ApplyRun {
         let settings = unitSettings()
         var names: [UnitName] = [.boot, .envoy]
         // Where the interface is there already, nobody asked for its unit yet.
-        if report.wireGuardKind == "userspace" { names.append(.wireGuard) }
+        if report.wireGuardKind == Tunnel.Kind.userspace.rawValue { names.append(.wireGuard) }
         let result = try UnitFiles(host: host).ensure(names, settings)
         note(result.changes)
         return result.states[.envoy]

@@ -1,3 +1,4 @@
+import HostNetwork
 import NetworkTypes
 public import NodeDocument
 import RouteNetlink
@@ -20,7 +21,7 @@ extension Agent {
         guard let content = document?.content else { return report }
         observe { () throws(AgentError) in
             let tunnel = try host.tunnel.status()
-            report.wireGuardKind = tunnel?.kind
+            report.wireGuardKind = tunnel?.kind.rawValue
             report.peers = Peers(host: host).report(content.wireGuard, tunnel?.device, UplinkWord.read(host.paths))
         }
         report.envoyVersion = EnvoyBinary(paths: host.paths).chosen()

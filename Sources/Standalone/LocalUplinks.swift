@@ -10,6 +10,10 @@ import Syscalls
 ///
 /// There is one `wg-uplink` a host, so one EdgeNode at a time.
 public actor LocalUplinks {
+    /// Its calls wait for processes and files.
+    private let executor = BlockingExecutor("tidegate.uplinks")
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
     private let program: String
     private let arguments: [String]
     private let environment: [String]
@@ -75,9 +79,9 @@ public actor LocalUplinks {
         guard let (owner, _) = running, owner == node else { return nil }
         let question = Spawn(program, ["healthz", "--timeout", "1"], environment: environment)
         guard let answer = (try? question.run(.withOutput, limit: 4096, until: .now + .seconds(10))) ?? nil else { return nil }
-        let lines = String(decoding: answer.output, as: UTF8.self).split(separator: "\n").map(String.init)
-        // The first says whether it lives, which is looked after elsewhere.
-        return lines.dropFirst().first.map { printable($0, limit: 400) }
+        // Whether it lives is looked after elsewhere.
+        let words = String(decoding: answer.output, as: UTF8.self)
+        return LivenessAnswer(parsing: words).complaint.map { printable($0, limit: 400) }
     }
 
     private func pidFile(_ files: UplinkFiles) -> String { "\(files.folder)/uplink.pid" }

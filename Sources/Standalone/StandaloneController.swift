@@ -22,6 +22,8 @@ public struct StandaloneController: ServiceLifecycle.Service {
     private let uplinks: LocalUplinks?
     private let logger: Logger
     private let queue: WorkQueue<ObjectName>
+    /// PortBindings whose status is to be told. One that cannot be written is tried again, less and less often.
+    private let statuses = WorkQueue<ObjectName>(concurrency: 1)
 
     public init(
         manifests path: String, store: StandaloneStore, nodes: EdgeNodeReconciler, bindings: PortBindingReconciler,
@@ -47,6 +49,7 @@ public struct StandaloneController: ServiceLifecycle.Service {
                 group.addTask { await followLosses() }
                 group.addTask { await lookAfterUplinks() }
                 group.addTask { await queue.run { await reconcile($0) } }
+                group.addTask { await statuses.run { await bindings.reconcile($0) } }
             }
         }
         await sessions.closeAll()
@@ -61,7 +64,7 @@ public struct StandaloneController: ServiceLifecycle.Service {
             return .done(requeueAfter: EdgeNodeReconciler.resync)
         }
         let outcome = await nodes.reconcile(name)
-        for portBinding in store.portBindings(of: name) { _ = await bindings.reconcile(portBinding.metadata.objectName) }
+        for portBinding in store.portBindings(of: name) { statuses.add(portBinding.metadata.objectName) }
         return outcome
     }
 
@@ -94,9 +97,9 @@ public struct StandaloneController: ServiceLifecycle.Service {
     private func take(_ snapshot: Snapshot) async {
         let (changed, orphans) = store.take(snapshot)
         for name in changed { queue.add(name) }
-        for name in orphans { _ = await bindings.reconcile(name) }
+        for name in orphans { statuses.add(name) }
         do {
-            try store.sweepStatuses()
+            try await store.sweepStatuses()
         } catch {
             logger.error("old status files cannot be removed", metadata: ["error": "\(error)"])
         }

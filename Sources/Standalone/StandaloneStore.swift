@@ -39,6 +39,8 @@ public final class StandaloneStore: ResourceStore {
     }
 
     private let folder: StateFolder
+    /// All writing waits for the disk.
+    private let disk = BlockingCalls("tidegate.state")
     private let uplinks: LocalUplinks?
     private let logger: Logger
     private let state: Mutex<State>
@@ -90,7 +92,7 @@ public final class StandaloneStore: ResourceStore {
     }
 
     /// Removes the status files of PortBindings that are gone.
-    func sweepStatuses() throws(StateError) {
+    func sweepStatuses() async throws(StoreError) {
         let gone: [ObjectName] = state.withLock { state in
             guard state.snapshot.isComplete else { return [] }
             let present = Set(state.snapshot.portBindings.map(\.metadata.objectName))
@@ -101,7 +103,8 @@ public final class StandaloneStore: ResourceStore {
             }
             return gone
         }
-        for name in gone { try folder.removePortBindingStatus(of: name) }
+        if gone.isEmpty { return }
+        try await onDisk { folder in for name in gone { try folder.removePortBindingStatus(of: name) } }
     }
 
     // MARK: reading
@@ -154,22 +157,23 @@ public final class StandaloneStore: ResourceStore {
 
     // MARK: the uplinks
 
-    public func uplinkKeys(of node: EdgeNode) throws(StoreError) -> [Int: WireGuardPublicKey] {
+    public func uplinkKeys(of node: EdgeNode) async throws(StoreError) -> [Int: WireGuardPublicKey] {
         let name = node.metadata.objectName
-        return try checked { () throws in
+        let replicas = node.spec.uplink.replicas
+        return try await onDisk { folder in
             var keys = try folder.uplinkKeys(of: name)
-            for ordinal in 0..<node.spec.uplink.replicas where keys[ordinal] == nil {
+            for ordinal in 0..<replicas where keys[ordinal] == nil {
                 let key = try WireGuardPrivateKey.generate()
                 try folder.writeUplinkKey(key, ordinal: ordinal, of: name)
                 keys[ordinal] = key
             }
-            return try keys.filter { $0.key < node.spec.uplink.replicas }.mapValues { try $0.publicKey() }
+            return try keys.filter { $0.key < replicas }.mapValues { try $0.publicKey() }
         }
     }
 
     public func publish(_ document: UplinkDocument, for node: EdgeNode) async throws(StoreError) {
         let name = node.metadata.objectName
-        try checked { () throws in try folder.writeUplinkDocument(try DocumentJSON.encode(document), of: name) }
+        try await onDisk { folder in try folder.writeUplinkDocument(try DocumentJSON.encode(document), of: name) }
         guard let uplinks else { return }
         do throws(LocalUplinkError) {
             try await uplinks.run(node: name, files: folder.uplinkFiles(of: name))
@@ -185,25 +189,25 @@ public final class StandaloneStore: ResourceStore {
     public func withdrawUplinks(of node: EdgeNode) async throws(StoreError) {
         let name = node.metadata.objectName
         await uplinks?.stop(node: name, files: folder.uplinkFiles(of: name))
-        try checked { () throws in try folder.removeUplinks(of: name) }
+        try await onDisk { folder in try folder.removeUplinks(of: name) }
     }
 
     // MARK: the life of a node
 
-    public func holdNode(_ node: EdgeNode) throws(StoreError) {
+    public func holdNode(_ node: EdgeNode) async throws(StoreError) {
         let name = node.metadata.objectName
         let secretName = node.spec.ssh.secretRef.objectName(in: node.metadata)
         var bare = node
         bare.status = nil
         let record = EnrolledNode(edgeNode: bare, secret: secret(secretName) ?? state.withLock { $0.enrolled[name]?.secret })
         guard state.withLock({ $0.enrolled[name] }) != record else { return }
-        try checked { () throws in try folder.saveEnrolled(record) }
+        try await onDisk { folder in try folder.saveEnrolled(record) }
         state.withLock { $0.enrolled[name] = record }
     }
 
-    public func releaseNode(_ node: EdgeNode) throws(StoreError) {
+    public func releaseNode(_ node: EdgeNode) async throws(StoreError) {
         let name = node.metadata.objectName
-        try checked { () throws in
+        try await onDisk { folder in
             try folder.removeEnrolled(name)
             try folder.removeEdgeNodeStatus(of: name)
         }
@@ -221,16 +225,16 @@ public final class StandaloneStore: ResourceStore {
 
     // MARK: telling
 
-    public func setStatus(_ status: EdgeNodeStatus, of node: EdgeNode) throws(StoreError) {
+    public func setStatus(_ status: EdgeNodeStatus, of node: EdgeNode) async throws(StoreError) {
         let name = node.metadata.objectName
         guard state.withLock({ $0.nodeStatus[name] }) != status else { return }
-        try checked { () throws in try folder.writeStatus(status, of: name) }
+        try await onDisk { folder in try folder.writeStatus(status, of: name) }
         state.withLock { $0.nodeStatus[name] = status }
     }
 
-    public func setStatus(_ status: PortBindingStatus, of binding: PortBinding) throws(StoreError) {
+    public func setStatus(_ status: PortBindingStatus, of binding: PortBinding) async throws(StoreError) {
         let name = binding.metadata.objectName
-        try checked { () throws in try folder.writeStatus(status, of: name) }
+        try await onDisk { folder in try folder.writeStatus(status, of: name) }
         state.withLock { $0.bindingStatus[name] = status }
     }
 
@@ -249,9 +253,11 @@ public final class StandaloneStore: ResourceStore {
             metadata: ["kind": "\(event.kind)", "object": "\(event.name)", "reason": "\(event.reason)"])
     }
 
-    private func checked<Value>(_ body: () throws -> Value) throws(StoreError) -> Value {
+    private func onDisk<Value: Sendable>(
+        _ body: @Sendable (StateFolder) throws -> Value
+    ) async throws(StoreError) -> Value {
         do {
-            return try body()
+            return try await disk.run { [folder] in try body(folder) }
         } catch {
             throw StoreError("\(error)")
         }

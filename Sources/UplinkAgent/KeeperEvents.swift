@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// A keeper that is held up finds one of each kind, however many came: its look at files, device and clock is a whole one each time.
 final class KeeperEvents: Sendable {
-    enum Event: Sendable {
+    enum Event: Equatable, Sendable {
         case filesChanged
         case tick
         /// Empty with the reason. One look-up runs at a time.

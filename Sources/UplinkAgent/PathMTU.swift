@@ -4,21 +4,21 @@
 /// with the first long answer. A datagram to a closed port of the relay is answered in a few bytes when it arrives, so it tells
 /// of this direction, which is mostly as wide as the other. What is found stays until `begin`: to try more would be to stall.
 ///
-/// Times are seconds of any steady clock.
+/// Times are of any steady clock.
 struct PathMTU: Sendable {
     /// What every network carries (RFC 791, section 3.1); below it nothing is gained.
     static let least = 576
     /// Passes wherever anything does.
     static let small = 128
-    /// Seconds between two looks at a path that carries what it should.
-    static let calm: Int64 = 60
+    /// Between two looks at a path that carries what it should.
+    static let calm = Duration.seconds(60)
     /// Losses in a row that count as one, so that a lost packet is not taken for a narrow path.
     static let attempts = 3
     /// Bytes within which the search ends.
     static let grain = 8
 
     private enum Step {
-        case rest(until: Int64)
+        case rest(until: Duration)
         case full
         /// Whether probes are answered at all: firewalls of the VPS may drop them.
         case small
@@ -28,7 +28,7 @@ struct PathMTU: Sendable {
     }
 
     private var limit: Int
-    private var step = Step.rest(until: 0)
+    private var step = Step.rest(until: .zero)
     private var losses = 0
     private var isAsking = false
     /// Bytes that the path carries where that is less than what was asked for; nil otherwise, and as long as it is not known.
@@ -45,7 +45,7 @@ struct PathMTU: Sendable {
     ///   - isConnected: whether there is a session with the relay.
     ///   - arrived: whether the probe that was asked for last has arrived.
     /// - Returns: the length in bytes of a packet to be sent now; nil for none.
-    mutating func next(now: Int64, isConnected: Bool, arrived: Bool) -> Int? {
+    mutating func next(now: Duration, isConnected: Bool, arrived: Bool) -> Int? {
         guard isConnected else {
             // What is unanswered now says nothing of the path.
             rest(until: now)
@@ -69,7 +69,7 @@ struct PathMTU: Sendable {
         }
     }
 
-    private mutating func take(arrived: Bool, now: Int64) {
+    private mutating func take(arrived: Bool, now: Duration) {
         isAsking = false
         losses = arrived ? 0 : losses + 1
         guard arrived || losses == Self.attempts else { return }
@@ -89,7 +89,7 @@ struct PathMTU: Sendable {
         step = high - low > Self.grain ? .halving(low: low, high: high) : .confirming(low)
     }
 
-    private mutating func rest(until: Int64) {
+    private mutating func rest(until: Duration) {
         step = .rest(until: until)
         losses = 0
         isAsking = false

@@ -1,3 +1,4 @@
+import HeapModule
 import NetworkTypes
 import NodeDocument
 
@@ -20,12 +21,12 @@ struct ProbeTarget: Hashable, Sendable {
 /// Which target is probed when: new ones at once, failing ones often, the others by turns, and never more a second than the budget,
 /// whatever the number of bindings.
 ///
-/// Times are milliseconds of any steady clock.
+/// Times are of any steady clock. A start costs the logarithm of the number of targets.
 struct ProbeSchedule: Sendable {
-    /// Milliseconds between two probes of a target that answers, where there are few.
-    static let interval: Int64 = 10_000
+    /// Between two probes of a target that answers, where there are few.
+    static let interval = Duration.seconds(10)
     /// The same of one that does not: it is to be noticed when it is back.
-    static let retry: Int64 = 1_000
+    static let retry = Duration.seconds(1)
     /// Each probe leaves a connection in TIME_WAIT for a minute, so their rate is bounded: 3,000 of 28,000 local ports.
     static let probesPerSecond = 50
     /// Of those, for targets that fail.
@@ -46,88 +47,108 @@ struct ProbeSchedule: Sendable {
 
     private struct Entry: Sendable {
         var kind: Kind
-        var due: Int64
+        var due: Duration
+    }
+
+    private struct Planned: Comparable, Sendable {
+        var due: Duration
+        var target: ProbeTarget
+
+        static func < (a: Self, b: Self) -> Bool { a.due < b.due }
     }
 
     private var entries: [ProbeTarget: Entry] = [:]
+    /// Of `entries`, those that fail.
+    private var failing = 0
+    /// Those of `entries` that are not in flight, by their kind.
+    private var planned: [Kind: Heap<Planned>] = [:]
     /// What each was when its probe began; also those that are no longer wanted.
     private var inFlight: [ProbeTarget: Kind] = [:]
     private var newTokens = Tokens(perSecond: newPerSecond, atOnce: maximumNew)
     private var tokens = Tokens(perSecond: probesPerSecond, atOnce: 10)
-    private var turn: Int64 = 0
+    private var turn = 0
 
     /// - Returns: the targets that are no longer there, whose results are void.
-    mutating func set(_ targets: Set<ProbeTarget>, now: Int64) -> [ProbeTarget] {
+    mutating func set(_ targets: Set<ProbeTarget>, now: Duration) -> [ProbeTarget] {
         let gone = entries.keys.filter { !targets.contains($0) }
         for target in gone { entries[target] = nil }
         for target in targets where entries[target] == nil { entries[target] = Entry(kind: .new, due: now) }
+        failing = entries.values.count { $0.kind == .failing }
+        let waiting = entries.filter { inFlight[$0.key] == nil }
+        planned = Dictionary(grouping: waiting, by: \.value.kind).mapValues { entries in
+            Heap(entries.map { Planned(due: $0.value.due, target: $0.key) })
+        }
         return gone
     }
 
     /// The targets to be probed now; they count as in flight until `finished`.
-    mutating func take(now: Int64) -> [ProbeTarget] {
-        var due: [Kind: [(target: ProbeTarget, due: Int64)]] = [:]
-        for (target, entry) in entries where entry.due <= now && inFlight[target] == nil {
-            due[entry.kind, default: []].append((target, entry.due))
-        }
+    mutating func take(now: Duration) -> [ProbeTarget] {
         var taken: [ProbeTarget] = []
-        let intervals = self.intervals
         newTokens.pass(to: now)
         tokens.pass(to: now)
-        func room(_ kind: Kind, _ most: Int) -> Int { most - inFlight.values.lazy.filter { $0 == kind }.count }
-        let new = due[.new] ?? []
-        taken += new.prefix(newTokens.take(atMost: min(room(.new, Self.maximumNew), new.count))).map(\.target)
-        // Who has waited longest comes first, of either kind.
         var places = [
-            Kind.failing: room(.failing, Self.maximumRetries), .answering: room(.answering, Self.maximumOthers),
+            Kind.new: Self.maximumNew, .failing: Self.maximumRetries, .answering: Self.maximumOthers,
         ]
-        let others = ((due[.failing] ?? []).map { ($0, Kind.failing) } + (due[.answering] ?? []).map { ($0, Kind.answering) })
-            .sorted { $0.0.due < $1.0.due }
-        for (candidate, kind) in others where places[kind, default: 0] > 0 {
-            guard tokens.take(atMost: 1) == 1 else { break }
-            places[kind, default: 0] -= 1
-            taken.append(candidate.target)
+        for kind in inFlight.values { places[kind, default: 0] -= 1 }
+        func next(_ kind: Kind) -> Duration? {
+            guard places[kind, default: 0] > 0, let due = planned[kind]?.min?.due, due <= now else { return nil }
+            return due
         }
-        for target in taken {
-            guard let kind = entries[target]?.kind else { continue }
+        func begin(_ kind: Kind) {
+            guard let target = planned[kind]?.popMin()?.target else { return }
+            places[kind, default: 0] -= 1
             inFlight[target] = kind
             let again = now + spread(kind == .failing ? intervals.failing : intervals.answering)
             entries[target]?.due = again
+            taken.append(target)
+        }
+        while next(.new) != nil, newTokens.take() { begin(.new) }
+        // Who has waited longest comes first, of either kind.
+        while true {
+            let due = [Kind.failing, .answering].compactMap { kind in next(kind).map { (kind: kind, since: $0) } }
+            guard let first = due.min(by: { $0.since < $1.since }), tokens.take() else { break }
+            begin(first.kind)
         }
         return taken
     }
 
     /// - Parameter fails: whether the target does not answer.
     /// - Returns: whether the result still counts.
-    mutating func finished(_ target: ProbeTarget, fails: Bool, now: Int64) -> Bool {
+    mutating func finished(_ target: ProbeTarget, fails: Bool, now: Duration) -> Bool {
         inFlight[target] = nil
-        guard let former = entries[target] else { return false }
-        if fails {
-            entries[target] = Entry(kind: .failing, due: now + spread(intervals.failing))
-        } else {
-            entries[target]?.kind = .answering
-            // What failed for the same cause is back with it.
-            if former.kind == .failing {
-                for (other, entry) in entries where entry.kind == .failing && entry.due > now { entries[other]?.due = now }
-            }
-        }
+        guard var entry = entries[target] else { return false }
+        let hasFailed = entry.kind == .failing
+        failing += (fails ? 1 : 0) - (hasFailed ? 1 : 0)
+        entry.kind = fails ? .failing : .answering
+        if fails { entry.due = now + spread(intervals.failing) }
+        entries[target] = entry
+        planned[entry.kind, default: []].insert(Planned(due: entry.due, target: target))
+        // What failed for the same cause is back with it.
+        if hasFailed, !fails { recall(now) }
         return true
     }
 
-    /// Milliseconds until a target is due, which may have to wait for others to end; nil without targets.
-    func wait(now: Int64) -> Int64? { entries.values.lazy.map(\.due).min().map { max(0, $0 - now) } }
+    /// Makes all due that fail. Only those that were probed since the last time are not.
+    private mutating func recall(_ now: Duration) {
+        while let last = planned[.failing]?.max, last.due > now {
+            planned[.failing]?.replaceMax(with: Planned(due: now, target: last.target))
+            entries[last.target]?.due = now
+        }
+    }
 
-    private var intervals: (failing: Int64, answering: Int64) {
-        let failing = entries.values.lazy.filter { $0.kind == .failing }.count
+    /// Until a target is due, which may have to wait for others to end; nil where none is to be probed before another has ended.
+    func wait(now: Duration) -> Duration? { planned.values.compactMap(\.min?.due).min().map { max(.zero, $0 - now) } }
+
+    private var intervals: (failing: Duration, answering: Duration) {
         let retries = min(failing, Self.retriesPerSecond)
         return (
-            max(Self.retry, Int64(failing) * 1000 / Int64(Self.retriesPerSecond)),
-            max(Self.interval, Int64(entries.count - failing) * 1000 / Int64(Self.probesPerSecond - retries))
+            max(Self.retry, .seconds(failing) / Self.retriesPerSecond),
+            max(Self.interval, .seconds(entries.count - failing) / (Self.probesPerSecond - retries))
         )
     }
 
     /// A fifth more or less by turns, so that targets that began together drift apart.
-    private mutating func spread(_ interval: Int64) -> Int64 {
+    private mutating func spread(_ interval: Duration) -> Duration {
         turn = (turn + 7) % 41
         return interval * (80 + turn) / 100
     }
@@ -135,27 +156,28 @@ struct ProbeSchedule: Sendable {
 
 /// A bucket that fills at a steady rate.
 private struct Tokens: Sendable {
-    private let perSecond: Int64
-    private let most: Int64
-    /// Thousandths.
-    private var level: Int64
-    private var at: Int64?
+    private let perSecond: Int
+    private let most: Duration
+    /// The time in which that many come.
+    private var level: Duration
+    private var at: Duration?
 
     init(perSecond: Int, atOnce: Int) {
-        self.perSecond = Int64(perSecond)
-        most = Int64(atOnce) * 1000
+        self.perSecond = perSecond
+        most = .seconds(atOnce) / perSecond
         level = most
     }
 
-    mutating func pass(to now: Int64) {
-        if let at { level = min(most, level + max(0, now - at) * perSecond) }
+    mutating func pass(to now: Duration) {
+        if let at { level = min(most, level + max(.zero, now - at)) }
         at = now
     }
 
-    /// - Returns: how many there are, of those that are wanted.
-    mutating func take(atMost wanted: Int) -> Int {
-        let count = min(Int64(max(0, wanted)), level / 1000)
-        level -= count * 1000
-        return Int(count)
+    /// - Returns: whether there was one.
+    mutating func take() -> Bool {
+        let one = Duration.seconds(1) / perSecond
+        guard level >= one else { return false }
+        level -= one
+        return true
     }
 }

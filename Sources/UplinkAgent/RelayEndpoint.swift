@@ -9,17 +9,17 @@ import WireGuardNetlink
 struct RelayEndpoint: Sendable {
     /// WireGuard makes a new handshake after 120 s and tries for 5 s at a time (REKEY_AFTER_TIME, REKEY_TIMEOUT of its
     /// protocol page): one older than this has failed more than once.
-    static let staleAfter: Int64 = 135
-    /// A relay that is silent for so many seconds, though it was spoken to (`RelaySilence`) and its Envoy checks every 5 s by default,
+    static let staleAfter = Duration.seconds(135)
+    /// A relay that is silent for so long, though it was spoken to (`RelaySilence`) and its Envoy checks every 5 s by default,
     /// may be elsewhere.
-    static let silentAfter: Int64 = 20
-    /// Seconds between look-ups while the handshake is stale, or the relay silent.
-    static let retryAfter: Int64 = 15
+    static let silentAfter = Duration.seconds(20)
+    /// Between look-ups while the handshake is stale, or the relay silent.
+    static let retryAfter = Duration.seconds(15)
 
     private var relay: UplinkRelay?
     /// What the last look-up gave.
     private(set) var address: IPAddress?
-    private var lastLookUp: Int64?
+    private var lastLookUp: Duration?
     private var mustSet = false
 
     var host: HostAddress? { relay?.host }
@@ -35,10 +35,10 @@ struct RelayEndpoint: Sendable {
 
     /// The host to be looked up now; nil when there is no need.
     /// - Parameters:
-    ///   - now: seconds of any steady clock.
-    ///   - handshakeAge: seconds; nil when there never was one.
-    ///   - silence: seconds since the relay was last heard.
-    func lookUpNow(_ now: Int64, handshakeAge: Int64?, silence: Int64) -> HostAddress? {
+    ///   - now: of any steady clock.
+    ///   - handshakeAge: nil when there never was one.
+    ///   - silence: since the relay was last heard.
+    func lookUpNow(_ now: Duration, handshakeAge: Duration?, silence: Duration) -> HostAddress? {
         guard let host else { return nil }
         guard let lastLookUp else { return host }
         guard now - lastLookUp >= Self.retryAfter else { return nil }
@@ -49,7 +49,7 @@ struct RelayEndpoint: Sendable {
     ///
     /// An address that gave no handshake for long makes place for the one after it: a relay of both families is found where only one
     /// of them works. One that is merely silent is kept as long as the name has it.
-    mutating func lookedUp(_ answers: [IPAddress], at now: Int64, handshakeAge: Int64?) {
+    mutating func lookedUp(_ answers: [IPAddress], at now: Duration, handshakeAge: Duration?) {
         lastLookUp = now
         guard let first = answers.first else { return }
         var next = first
@@ -61,7 +61,7 @@ struct RelayEndpoint: Sendable {
     }
 
     /// What the device shall be given; nil leaves what it has.
-    func endpointToSet(handshakeAge: Int64?) -> WireGuardEndpoint? {
+    func endpointToSet(handshakeAge: Duration?) -> WireGuardEndpoint? {
         guard let address, let relay, mustSet || Self.isStale(handshakeAge) else { return nil }
         return WireGuardEndpoint(address: address, port: relay.port)
     }
@@ -69,5 +69,5 @@ struct RelayEndpoint: Sendable {
     /// The device has been given its endpoint.
     mutating func wasSet() { mustSet = false }
 
-    private static func isStale(_ age: Int64?) -> Bool { age.map { $0 > staleAfter } ?? true }
+    private static func isStale(_ age: Duration?) -> Bool { age.map { $0 > staleAfter } ?? true }
 }

@@ -3,22 +3,22 @@
 /// A relay asks for `/ready` through the tunnel every second; where nothing came for some seconds from one that does so, nothing can.
 /// Older relays ask every 5 s or less often, in bursts: theirs is no rhythm to conclude from, and must not make readiness flap.
 ///
-/// Times are milliseconds of any steady clock.
+/// Times are of any steady clock.
 struct RelayRhythm: Sendable {
     /// Without a question and without a byte, after which the tunnel is silent.
-    static let patience: Int64 = 3_000
+    static let patience = Duration.seconds(3)
     /// So many questions within so long are a rhythm; a lossy path may swallow some between them.
     static let questions = 5
-    static let window: Int64 = 7_500
+    static let window = Duration.milliseconds(7500)
     /// Questions nearer to each other are one.
-    static let apart: Int64 = 500
+    static let apart = Duration.milliseconds(500)
 
     /// The last ones.
-    private var asked: [Int64] = []
-    private var lastAsked: Int64?
-    private var lastHeard: Int64?
+    private var asked: [Duration] = []
+    private var lastAsked: Duration?
+    private var lastHeard: Duration?
     private var receivedBytes: UInt64 = 0
-    private var lastCounted: Int64?
+    private var lastCounted: Duration?
 
     /// Whether the relay has shown that it asks every second.
     var isKnown: Bool {
@@ -27,7 +27,7 @@ struct RelayRhythm: Sendable {
     }
 
     /// The relay has asked.
-    mutating func ask(at now: Int64) {
+    mutating func ask(at now: Duration) {
         lastAsked = now
         lastHeard = now
         if let last = asked.last, now - last < Self.apart { return }
@@ -36,7 +36,7 @@ struct RelayRhythm: Sendable {
     }
 
     /// The device's counter, looked at every second or so; zero when it begins anew.
-    mutating func count(receivedBytes: UInt64, at now: Int64) {
+    mutating func count(receivedBytes: UInt64, at now: Duration) {
         defer {
             self.receivedBytes = receivedBytes
             lastCounted = now
@@ -47,8 +47,8 @@ struct RelayRhythm: Sendable {
         lastHeard = now
     }
 
-    /// Milliseconds since anything came, where that is too long; nil otherwise.
-    func silence(now: Int64) -> Int64? {
+    /// Since anything came, where that is too long; nil otherwise.
+    func silence(now: Duration) -> Duration? {
         guard isKnown, let lastHeard, now - lastHeard > Self.patience else { return nil }
         return now - lastHeard
     }

@@ -5,15 +5,15 @@
 /// unanswered (KEEPALIVE_TIMEOUT and REKEY_TIMEOUT of its protocol page). A relay that lives answers at once: its kernel says
 /// that nobody listens on the port that is spoken to.
 struct RelaySilence: Sendable {
-    /// Seconds without a byte from the relay before something is said. Envoy's checks come every 5 s by default.
-    static let patience: Int64 = 3
+    /// Without a byte from the relay before something is said. Envoy's checks come every 5 s by default.
+    static let patience = Duration.seconds(3)
     /// The same for one that asks every second: where it has ceased to ask, answers must come before `RelayRhythm.patience` is over.
-    static let shortPatience: Int64 = 1
-    /// Seconds without a byte before the session is begun anew; something was said each second meanwhile.
-    static let renewAfter: Int64 = 6
-    /// Until so many seconds of silence it is begun anew each second: WireGuard repeats a handshake each 5 s only, and a path that is back
+    static let shortPatience = Duration.seconds(1)
+    /// Without a byte before the session is begun anew; something was said each second meanwhile.
+    static let renewAfter = Duration.seconds(6)
+    /// Until so long a silence it is begun anew each second: WireGuard repeats a handshake each 5 s only, and a path that is back
     /// would wait for that. Later the pace is WireGuard's own, so that an answer that takes longer than a second is not thrown away.
-    static let renewUntil: Int64 = 30
+    static let renewUntil = Duration.seconds(30)
 
     enum Step: Equatable {
         case wait
@@ -23,14 +23,14 @@ struct RelaySilence: Sendable {
     }
 
     private var receivedBytes: UInt64 = 0
-    private var since: Int64?
+    private var since: Duration?
     private var isRenewed = false
 
     /// - Parameters:
     ///   - receivedBytes: the device's counter, which begins at zero again when the session is begun anew.
     ///   - isAskedEachSecond: whether the relay has asked for `/ready` every second; see `RelayRhythm`.
-    ///   - now: seconds of any steady clock.
-    mutating func next(receivedBytes: UInt64, isAskedEachSecond: Bool = false, now: Int64) -> Step {
+    ///   - now: of any steady clock.
+    mutating func next(receivedBytes: UInt64, isAskedEachSecond: Bool = false, now: Duration) -> Step {
         let isHeard = receivedBytes != self.receivedBytes && !(isRenewed && receivedBytes == 0)
         self.receivedBytes = receivedBytes
         guard !isHeard, let since else {
@@ -45,6 +45,6 @@ struct RelaySilence: Sendable {
         return .renew(isFirst: !isRenewed)
     }
 
-    /// Seconds since the relay was last heard, or first listened to.
-    func duration(now: Int64) -> Int64 { since.map { now - $0 } ?? 0 }
+    /// Since the relay was last heard, or first listened to.
+    func duration(now: Duration) -> Duration { since.map { now - $0 } ?? .zero }
 }

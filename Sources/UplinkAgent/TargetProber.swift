@@ -18,19 +18,19 @@ struct TargetProber: Service {
 
     private static let timeout = TimeAmount.seconds(3)
 
-    /// Milliseconds between two looks at the schedule at least, so that thousands of targets cost little.
-    private static let pace: Int64 = 200
+    /// Between two looks at the schedule at least: results come in thousands.
+    private static let pace = Duration.milliseconds(200)
 
     func run() async throws {
         var schedule = ProbeSchedule()
         var forwards: [Forward] = []
-        var nextAlarm: Int64?
-        var nextTake: Int64 = 0
+        var nextAlarm: Duration?
+        var nextTake = Duration.zero
         let results = Results()
         for await _ in store.probeWakeups.cancelOnGracefulShutdown() {
-            let now = steadyMilliseconds()
+            let now = Moment.steadyTime()
             if let alarm = nextAlarm, alarm <= now { nextAlarm = nil }
-            // What changes when the next probe is due; to find that out takes a look at every target.
+            // What changes when the next probe is due.
             var isMoved = nextAlarm == nil
             for (target, state) in results.take() where schedule.finished(target, fails: state.reachable == false, now: now) {
                 isMoved = note(state, of: target) || isMoved
@@ -74,9 +74,9 @@ struct TargetProber: Service {
         }
     }
 
-    private func wake(in milliseconds: Int64) {
+    private func wake(in time: Duration) {
         let store = self.store
-        group.next().scheduleTask(in: .milliseconds(milliseconds)) { store.wakeProber() }
+        group.next().scheduleTask(in: TimeAmount(time)) { store.wakeProber() }
     }
 
     /// - Returns: whether that is news.

@@ -1,12 +1,12 @@
 /// Whether conntrack has room for what comes: a table that is full drops new connections of the whole host without a word.
 ///
-/// Times are seconds of any steady clock.
+/// Times are of any steady clock.
 struct TrackingRoom: Sendable {
     /// Shares of the limit, in hundredths: from here on it is named, and below that no longer.
     static let crowded = 90
     static let roomy = 75
-    /// Seconds for which it is named at least: floods come in waves.
-    static let hold: Int64 = 60
+    /// For which it is named at least: floods come in waves.
+    static let hold = Duration.seconds(60)
     /// Never raised beyond: some 320 bytes of the kernel's memory each.
     static let most = 1 << 20
 
@@ -19,15 +19,23 @@ struct TrackingRoom: Sendable {
         var dropped: UInt64?
     }
 
-    private var former: Look?
-    private var namedUntil: Int64?
+    /// That there is too little room.
+    struct Crowding: Hashable, Sendable {
+        var flows: Int
+        var limit: Int
+        /// The limit that would do.
+        var wanted: Int
+    }
 
-    /// Of the limit that would do; nil where there is room, or no limit may be raised further.
+    private var former: Look?
+    private var namedUntil: Duration?
+
+    /// What this process may raise the limit to; nil where there is room, or the limit may not be raised further.
     private(set) var wanted: Int?
 
     /// To be called each second or so.
-    /// - Returns: what to do, in words; nil for nothing.
-    mutating func next(_ look: Look, now: Int64) -> String? {
+    /// - Returns: nil where there is room.
+    mutating func next(_ look: Look, now: Duration) -> Crowding? {
         defer { former = look }
         guard let flows = look.flows, let limit = look.limit, limit > 0 else {
             wanted = nil
@@ -43,9 +51,7 @@ struct TrackingRoom: Sendable {
         }
         let next = max(1 << 18, limit * 4)
         wanted = limit < Self.most ? min(next, Self.most) : nil
-        return
-            "conntrack holds \(flows) flows and has room for \(limit), so that new connections are dropped or soon will be: raise the sysctl "
-            + "net.netfilter.nf_conntrack_max to \(next), in Kubernetes on the node"
+        return Crowding(flows: flows, limit: limit, wanted: next)
     }
 
     private func grew(_ counter: KeyPath<Look, UInt64?>, _ look: Look) -> Bool {
@@ -63,5 +69,12 @@ struct TrackingRoom: Sendable {
             return lines.dropFirst().reduce(0) { $0 &+ ($1.indices.contains(column) ? UInt64($1[column], radix: 16) ?? 0 : 0) }
         }
         return (sum("early_drop"), sum("drop"))
+    }
+}
+
+extension TrackingRoom.Crowding: CustomStringConvertible {
+    var description: String {
+        "conntrack holds \(flows) flows and has room for \(limit), so that new connections are dropped or soon will be: raise the sysctl "
+            + "net.netfilter.nf_conntrack_max to \(wanted), in Kubernetes on the node"
     }
 }

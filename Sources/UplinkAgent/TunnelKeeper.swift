@@ -1,316 +1,261 @@
-import Logging
-import NIOPosix
+import HostNetwork
 import NetworkTypes
 import NodeDocument
-import ServiceLifecycle
 import Sodium
 import WireGuardNetlink
 
-/// Keeps the host what the document says: reads it anew when it changes, repairs what others changed, looks the relay's
-/// name up when it is silent, and removes everything at the end.
-struct TunnelKeeper: Service {
-    let settings: UplinkSettings
-    let store: UplinkStore
-    let host: UplinkHost
-    let threads: NIOThreadPool
-    let events: KeeperEvents
-    let logger: Logger
-
-    /// Seconds between looks for drift of every kind; the common kinds show in the status of each second.
-    private static let checkEvery: Int64 = 30
-    /// Seconds until the next attempt after a failure: doubled each time, up to `checkEvery`.
-    private static let firstRetry: Int64 = 1
-
-    private struct Plan {
-        var part: UplinkPart?
-        /// Of the document's bytes that `part` was read from.
-        var source: SHA256Digest?
-        /// `part` is not in force yet.
-        var isPending = false
-        /// It was in force once: what is missing of it was taken by others.
-        var wasApplied = false
-        var endpoint = RelayEndpoint()
-        var silence = RelaySilence()
-        var tracking = TrackingRoom()
-        var path = PathMTU(limit: 0)
-        /// What of `path` is in force.
-        var settledPath: Int?
-        var isLookingUp = false
-        var nextCheck: Int64 = 0
-        var nextAttempt: Int64 = 0
-        var retry = TunnelKeeper.firstRetry
-        var obstacles: [String] = []
+/// Decides when what is done to keep the host what the document says; `RunKeeper` does it: the document is read anew when it changes, what
+/// others changed is repaired, the relay's name is looked up when it is silent.
+///
+/// The runner does what `handle` asks for in that order, and hands each answer to `handle` before it goes on. Then it asks what is `due`.
+struct TunnelKeeper: Sendable {
+    enum Event: Equatable, Sendable {
+        case came(KeeperEvents.Event)
+        // What follows answers actions.
+        case read(Result<Reading, UplinkError>)
+        case looked(Result<Look, UplinkError>)
+        case settled(Settling, Result<[HostChange], UplinkError>)
+        case notRenewed(UplinkError)
+        case found([UplinkHost.Obstacle])
     }
 
-    func run() async throws {
-        // Of those that end nothing is kept: look-ups are many in a long life.
-        await withDiscardingTaskGroup { tasks in
-            tasks.addTask {
-                while !Task.isCancelled {
-                    events.send(.tick)
-                    try? await Task.sleep(for: .seconds(1))
-                }
-            }
-            var plan = Plan()
-            events.send(.filesChanged)
-            for await event in events.stream.cancelOnGracefulShutdown() {
-                events.took(event)
-                store.update { $0.lastBeat = steadyMilliseconds() }
-                await take(event, &plan)
-                if let name = lookUp(&plan) { tasks.addTask { await resolve(name) } }
-                await settleIfNeeded(&plan)
-            }
-            tasks.cancelAll()
-        }
-        await removeEverything()
+    enum Action: Equatable, Sendable {
+        /// Read document and key; nothing new is made of bytes that are known.
+        case read(known: Reading?)
+        /// Read the device's status, and what else a `Look` holds.
+        case look
+        case settle(Settling)
+        /// Look a name up, while other things go on.
+        case lookUp(HostAddress)
+        case renew(WireGuardPeerStatus)
+        case speak(IPv4Address)
+        /// A packet of that many bytes.
+        case probe(IPv4Address, bytes: Int)
+        /// Let conntrack hold that many flows, for want of room.
+        case widenTracking(Int, TrackingRoom.Crowding)
+        case findObstacles
+        case note(Note)
     }
 
-    private func take(_ event: KeeperEvents.Event, _ plan: inout Plan) async {
+    /// What was read.
+    struct Reading: Equatable, Sendable {
+        var part: UplinkPart
+        /// Of the document's bytes.
+        var source: SHA256Digest
+    }
+
+    /// What shall be.
+    struct Settling: Equatable, Sendable {
+        var part: UplinkPart
+        /// Where the relay is to be dialed; nil leaves what the device has.
+        var endpoint: WireGuardEndpoint?
+    }
+
+    /// What a look at the host gives.
+    struct Look: Equatable, Sendable {
+        var status: UplinkHost.Status
+        /// Whether the relay asks for `/ready` every second.
+        var isAskedEachSecond: Bool
+        /// Whether the last probe has arrived.
+        var probeArrived: Bool
+    }
+
+    /// Between looks for drift of every kind; the common kinds show in the status of each second.
+    static let checkEvery = Duration.seconds(30)
+    /// Until the next attempt after a failure: doubled each time, up to `checkEvery`.
+    static let firstRetry = Duration.seconds(1)
+
+    private var known: Reading?
+    /// It is not in force yet.
+    private var isPending = false
+    /// It was in force once: what is missing of it was taken by others.
+    private var wasApplied = false
+    private var endpoint = RelayEndpoint()
+    private var silence = RelaySilence()
+    private var tracking = TrackingRoom()
+    private var path = PathMTU(limit: 0)
+    /// What of `path` is in force.
+    private var settledPath: Int?
+    private var isLookingUp = false
+    /// What is read now is to be settled then, new or not.
+    private var isChecking = false
+    private var nextCheck = Duration.zero
+    private var nextAttempt = Duration.zero
+    private var retry = firstRetry
+    private var obstacles: [UplinkHost.Obstacle] = []
+    private var problem: UplinkError?
+    private var crowding: TrackingRoom.Crowding?
+    /// Seconds since 1970; nil when there never was one.
+    private var lastHandshake: Int64?
+
+    mutating func handle(_ event: Event, _ moment: Moment) -> [Action] {
+        let now = second(moment)
         switch event {
-        case .filesChanged: await reload(&plan)
-        case .tick: await readStatus(&plan)
-        case .resolved(let host, let addresses, let problem):
-            plan.isLookingUp = false
-            store.update { $0.relayProblem = problem }
-            guard host == plan.endpoint.host else { break }
-            if let problem { logger.warning("the relay's name has no answer", metadata: ["reason": "\(problem)"]) }
-            plan.endpoint.lookedUp(addresses, at: now, handshakeAge: handshakeAge)
-            if !addresses.isEmpty { plan.nextCheck = now }
+        case .came(.filesChanged): return [.read(known: known)]
+        case .came(.tick): return known == nil || isPending ? [] : [.look]
+        case .came(.resolved(let host, let addresses, let problem)):
+            isLookingUp = false
+            guard host == endpoint.host else { return [.note(.lookedUp(problem, isCurrent: false))] }
+            endpoint.lookedUp(addresses, at: now, handshakeAge: handshakeAge(moment))
+            if !addresses.isEmpty { nextCheck = now }
+            return [.note(.lookedUp(problem, isCurrent: true))]
+        case .read(let result):
+            let notes = read(result)
+            guard isChecking, let known else { return notes }
+            isChecking = false
+            return notes + [settle(known.part, moment)]
+        case .looked(.failure):
+            // The device is gone or broken: find out and repair now.
+            nextCheck = .zero
+            lastHandshake = nil
+            return [.note(.deviceLost)]
+        case .looked(.success(let look)): return looked(look, moment)
+        case .settled(_, .failure(let error)):
+            isPending = true
+            nextAttempt = now + retry
+            retry = min(retry * 2, Self.checkEvery)
+            return fail(error)
+        case .settled(let settling, .success(let changes)): return settled(settling, changes, now)
+        case .notRenewed(let error):
+            // The look for drift puts right what was left half-way.
+            nextCheck = .zero
+            return [.note(.notRenewed(error))]
+        case .found(let found):
+            let new = found.filter { !obstacles.contains($0) }
+            obstacles = found
+            return new.map { .note(.obstacle($0)) }
         }
+    }
+
+    /// What time demands; to be asked once after each event from outside and all that it led to.
+    mutating func due(_ moment: Moment) -> [Action] {
+        let now = second(moment)
+        var actions: [Action] = []
+        if !isLookingUp,
+            let host = endpoint.lookUpNow(now, handshakeAge: handshakeAge(moment), silence: silence.duration(now: now))
+        {
+            if case .ip(let address) = host {
+                endpoint.lookedUp([address], at: now, handshakeAge: handshakeAge(moment))
+                nextCheck = now
+            } else {
+                isLookingUp = true
+                actions.append(.lookUp(host))
+            }
+        }
+        guard let known, now >= nextAttempt else { return actions }
+        if isPending { return actions + [settle(known.part, moment)] }
+        guard now >= nextCheck else { return actions }
+        // A lost notice of the watcher costs no more than this long.
+        isChecking = true
+        return actions + [.read(known: known)]
     }
 
     // MARK: Reading
 
-    private func reload(_ plan: inout Plan) async {
-        let settings = self.settings
-        let known = plan.part
-        let source = plan.source
-        let result = await onThread { () throws(UplinkError) in
-            let bytes = try DocumentFile.read(path: settings.documentPath)
-            let key = try DocumentFile.readKey(path: settings.keyPath)
-            let digest = SHA256.digest(of: bytes)
-            // Thousands of bindings take long to parse, and this is asked every half minute.
-            if let known, digest == source, key == known.privateKey { return (part: known, source: digest) }
-            let document = try DocumentFile.parse(bytes, path: settings.documentPath)
-            let part = try UplinkPart(of: document, ordinal: settings.ordinal, privateKey: key, keyPath: settings.keyPath)
-            return (part: part, source: digest)
-        }
+    private mutating func read(_ result: Result<Reading, UplinkError>) -> [Action] {
+        let reading: Reading
         switch result {
-        case .failure(let error): fail(error)
-        case .success(let (part, source)):
-            plan.source = source
-            if part == plan.part {
-                if !plan.isPending { store.update { $0.problem = nil } }
-                return
-            }
-            // Whatever else changes, the path is the same.
-            if part.content.mtu != plan.part?.content.mtu || part.content.relay != plan.part?.content.relay {
-                plan.path.begin(limit: part.content.mtu)
-            }
-            plan.part = part
-            plan.isPending = true
-            plan.wasApplied = false
-            plan.nextAttempt = 0
-            plan.retry = Self.firstRetry
-            plan.endpoint.aim(at: part.content.relay)
+        case .failure(let error): return fail(error)
+        case .success(let success): reading = success
         }
+        let former = known?.part
+        known = reading
+        let part = reading.part
+        if part == former {
+            if isPending { return [] }
+            problem = nil
+            return [.note(.sound)]
+        }
+        // Whatever else changes, the path is the same.
+        if part.content.mtu != former?.content.mtu || part.content.relay != former?.content.relay {
+            path.begin(limit: part.content.mtu)
+        }
+        isPending = true
+        wasApplied = false
+        nextAttempt = .zero
+        retry = Self.firstRetry
+        endpoint.aim(at: part.content.relay)
+        return []
     }
 
-    private func readStatus(_ plan: inout Plan) async {
-        guard let part = plan.part, !plan.isPending else { return }
-        let host = self.host
-        switch await onThread({ () throws(UplinkError) in try host.status() }) {
-        case .failure:
-            // The device is gone or broken: find out and repair now.
-            plan.nextCheck = 0
-            store.update { $0.lastHandshake = nil }
-        case .success(let status):
-            let relay = status.device.peers.first { $0.publicKey == part.relayPublicKey }
-            if status.isTouched || relay == nil { plan.nextCheck = 0 }
-            await breakSilence(part, relay, &plan)
-            lookAtPath(part, &plan)
-            let found = plan.path.found
-            store.update { condition in
-                condition.wireGuardKind = status.kind
-                condition.lastHandshake = relay?.lastHandshake
-                condition.rhythm.count(receivedBytes: relay?.receivedBytes ?? 0, at: steadyMilliseconds())
-                condition.receivedBytes = relay?.receivedBytes ?? 0
-                condition.sentBytes = relay?.sentBytes ?? 0
-                condition.pathMTU = found
-                condition.trackedConnections = status.tracking.flows
-                condition.trackedConnectionsLimit = status.tracking.limit
-            }
-            await keepRoom(status.tracking, &plan)
-        }
-    }
-
-    private func breakSilence(_ part: UplinkPart, _ relay: WireGuardPeerStatus?, _ plan: inout Plan) async {
-        let isAskedEachSecond = store.now.rhythm.isKnown
-        switch plan.silence.next(receivedBytes: relay?.receivedBytes ?? 0, isAskedEachSecond: isAskedEachSecond, now: now) {
+    private mutating func looked(_ look: Look, _ moment: Moment) -> [Action] {
+        guard let part = known?.part else { return [] }
+        let (now, status) = (second(moment), look.status)
+        let relay = status.device.peers.first { $0.publicKey == part.relayPublicKey }
+        if status.isTouched || relay == nil { nextCheck = .zero }
+        var actions: [Action] = []
+        switch silence.next(receivedBytes: relay?.receivedBytes ?? 0, isAskedEachSecond: look.isAskedEachSecond, now: now) {
         case .wait: break
-        case .speak: host.speak(part.content.relay.address)
+        case .speak: actions.append(.speak(part.content.relay.address))
         case .renew(let isFirst):
             guard let relay, let endpoint = relay.endpoint else { break }
-            if isFirst {
-                logger.notice("the relay is silent: beginning the session anew", metadata: ["endpoint": "\(endpoint)"])
-            }
-            let host = self.host
-            if case .failure(let error) = await onThread({ () throws(UplinkError) in try host.renew(relay) }) {
-                // The look for drift puts right what was left half-way.
-                plan.nextCheck = 0
-                logger.error("cannot begin the session anew", metadata: ["reason": "\(error)"])
-            }
+            if isFirst { actions.append(.note(.renewing(endpoint))) }
+            actions.append(.renew(relay))
         }
-    }
-
-    /// Says when conntrack is too small, and makes it larger where this process may: in a pod it is the node's.
-    private func keepRoom(_ look: TrackingRoom.Look, _ plan: inout Plan) async {
-        let words = plan.tracking.next(look, now: now)
-        let before = store.update { condition in
-            defer { condition.crowding = words }
-            return condition.crowding
-        }
-        guard let words, let wanted = plan.tracking.wanted, before == nil else { return }
-        let host = self.host
-        switch await onThread({ () throws(UplinkError) in try host.widenTracking(wanted) }) {
-        case .success:
-            logger.notice("raised net.netfilter.nf_conntrack_max", metadata: ["limit": "\(wanted)", "reason": "\(words)"])
-        case .failure(let error): logger.warning("\(words)", metadata: ["reason": "\(error)"])
-        }
+        actions += lookAtPath(part, look, moment)
+        lastHandshake = relay?.lastHandshake
+        let wasCrowded = crowding != nil
+        crowding = tracking.next(status.tracking, now: now)
+        actions.append(.note(.looked(status, relay, pathMTU: path.found, crowding)))
+        // In a pod the limit is the node's, and this process may not.
+        if let crowding, let wanted = tracking.wanted, !wasCrowded { actions.append(.widenTracking(wanted, crowding)) }
+        return actions
     }
 
     /// Goes on with a smaller MTU where the path drops what is longer: to stall would be the other choice.
-    private func lookAtPath(_ part: UplinkPart, _ plan: inout Plan) {
-        let before = plan.path.found
-        let isConnected = handshakeAge.map { $0 <= UplinkCondition.freshFor } ?? false
-        if let bytes = plan.path.next(now: now, isConnected: isConnected, arrived: host.probeArrived()) {
-            host.probe(part.content.relay.address, bytes)
+    private mutating func lookAtPath(_ part: UplinkPart, _ look: Look, _ moment: Moment) -> [Action] {
+        let (now, before) = (second(moment), path.found)
+        let isConnected = handshakeAge(moment).map { $0 <= UplinkCondition.freshFor } ?? false
+        var actions: [Action] = []
+        if let bytes = path.next(now: now, isConnected: isConnected, arrived: look.probeArrived) {
+            actions.append(.probe(part.content.relay.address, bytes: bytes))
         }
-        guard let found = plan.path.found, found != before else { return }
-        logger.warning(
-            "the path to the relay drops packets of the tunnel's size without a word; going on with smaller ones",
-            metadata: ["mtu": "\(found)", "spec.tunnel.mtu": "\(part.content.mtu)"])
-        plan.nextCheck = now
-    }
-
-    // MARK: The relay's name
-
-    /// - Returns: a name to be looked up; an address needs none.
-    private func lookUp(_ plan: inout Plan) -> HostAddress? {
-        let silence = plan.silence.duration(now: now)
-        guard !plan.isLookingUp, let host = plan.endpoint.lookUpNow(now, handshakeAge: handshakeAge, silence: silence) else {
-            return nil
-        }
-        if case .ip(let address) = host {
-            plan.endpoint.lookedUp([address], at: now, handshakeAge: handshakeAge)
-            plan.nextCheck = now
-            return nil
-        }
-        plan.isLookingUp = true
-        return host
-    }
-
-    private func resolve(_ name: HostAddress) async {
-        switch await onThread({ () throws(UplinkError) in try NameResolver.resolve(name) }) {
-        case .success(let addresses): events.send(.resolved(name, addresses, nil))
-        case .failure(let problem): events.send(.resolved(name, [], problem))
-        }
+        guard let found = path.found, found != before else { return actions }
+        nextCheck = now
+        return actions + [.note(.narrowPath(found, wanted: part.content.mtu))]
     }
 
     // MARK: Changing
 
-    private func settleIfNeeded(_ plan: inout Plan) async {
-        guard let part = plan.part, now >= plan.nextAttempt, plan.isPending || now >= plan.nextCheck else { return }
-        // A lost notice of the watcher costs no more than this long.
-        if !plan.isPending { await reload(&plan) }
-        let host = self.host
-        let endpoint = plan.endpoint.endpointToSet(handshakeAge: handshakeAge)
-        let found = plan.path.found
-        let mtuIsNew = found != plan.settledPath
-        let wanted = (plan.part ?? part).with(pathMTU: found)
-        switch await onThread({ () throws(UplinkError) in try host.settle(wanted, endpoint) }) {
-        case .failure(let error):
-            plan.isPending = true
-            plan.nextAttempt = now + plan.retry
-            plan.retry = min(plan.retry * 2, Self.checkEvery)
-            fail(error)
-        case .success(let changes):
-            plan.settledPath = found
-            let words = changes.joined(separator: "; ")
-            // What this end wants otherwise than before is no repair: another MTU, or where the relay is dialed.
-            let isDialing =
-                endpoint != nil && changes.allSatisfy { $0.contains(" endpoint ") || $0.contains(" persistent keepalive ") }
-            let isRepair = plan.wasApplied && !mtuIsNew && !isDialing && !changes.isEmpty
-            plan.wasApplied = true
-            if endpoint != nil {
-                plan.endpoint.wasSet()
-                plan.path.begin(limit: wanted.content.mtu)
-            }
-            plan.retry = Self.firstRetry
-            plan.nextCheck = now + Self.checkEvery
-            if plan.isPending {
-                plan.isPending = false
-                store.applied(wanted)
-                logger.info("document applied", metadata: ["hash": "\(wanted.hash)", "changes": "\(words)"])
-                for refused in wanted.refused.prefix(10) {
-                    logger.warning(
-                        "left out: no binding may lead there",
-                        metadata: ["binding": "\(printable(refused.forward.binding))", "reason": "\(refused.reason)"])
-                }
-                await readStatus(&plan)
-                await warnOfObstacles(&plan)
-            } else if !changes.isEmpty, !isRepair {
-                logger.info("changed", metadata: ["changes": "\(words)"])
-            }
-            if isRepair {
-                store.update { condition in
-                    condition.counters.repairs += UInt64(changes.count)
-                    condition.lastRepair = words
-                }
-                logger.notice("put right", metadata: ["changes": "\(words)"])
-            }
+    private func settle(_ part: UplinkPart, _ moment: Moment) -> Action {
+        .settle(
+            Settling(
+                part: part.with(pathMTU: path.found), endpoint: endpoint.endpointToSet(handshakeAge: handshakeAge(moment))))
+    }
+
+    private mutating func settled(_ settling: Settling, _ changes: [HostChange], _ now: Duration) -> [Action] {
+        let mtuIsNew = settling.part.pathMTU != settledPath
+        settledPath = settling.part.pathMTU
+        // What this end wants otherwise than before is no repair: another MTU, or where the relay is dialed.
+        let isDialing = settling.endpoint != nil && changes.allSatisfy(\.isDialing)
+        let isRepair = wasApplied && !mtuIsNew && !isDialing && !changes.isEmpty
+        wasApplied = true
+        if settling.endpoint != nil {
+            endpoint.wasSet()
+            path.begin(limit: settling.part.content.mtu)
         }
-    }
-
-    private func warnOfObstacles(_ plan: inout Plan) async {
-        let host = self.host
-        guard case .success(let obstacles) = await onThread({ () throws(UplinkError) in try host.obstacles() }) else { return }
-        for obstacle in obstacles where !plan.obstacles.contains(obstacle) { logger.warning("\(obstacle)") }
-        plan.obstacles = obstacles
-    }
-
-    private func fail(_ error: UplinkError) {
-        let before = store.update { condition in
-            defer { condition.problem = error }
-            condition.counters.failures += 1
-            return condition.problem
+        retry = Self.firstRetry
+        nextCheck = now + Self.checkEvery
+        var actions: [Action] = []
+        if isPending {
+            isPending = false
+            problem = nil
+            actions = [.note(.applied(settling.part, changes)), .look, .findObstacles]
+        } else if !changes.isEmpty, !isRepair {
+            actions = [.note(.changed(changes))]
         }
-        if before != error { logger.error("cannot apply", metadata: ["reason": "\(error)"]) }
+        return isRepair ? actions + [.note(.repaired(changes))] : actions
     }
 
-    private func removeEverything() async {
-        let host = self.host
-        let result = await onThread { () throws(UplinkError) in host.remove() }
-        guard case .success(let (changes, failures)) = result else { return }
-        logger.info("removed", metadata: ["changes": "\(changes.joined(separator: "; "))"])
-        for failure in failures { logger.error("cannot remove", metadata: ["reason": "\(failure)"]) }
+    private mutating func fail(_ error: UplinkError) -> [Action] {
+        defer { problem = error }
+        return [.note(.failed(error, isNew: problem != error))]
     }
 
-    // MARK: Helpers
+    // MARK: Time
 
-    private var now: Int64 { steadyMilliseconds() / 1000 }
-    private var handshakeAge: Int64? { store.now.handshakeAge(now: wallClockSeconds()) }
+    /// Whole seconds, as ticks come: what is counted in ticks shall not hang on fractions.
+    private func second(_ moment: Moment) -> Duration { .seconds(moment.steady.wholeSeconds) }
 
-    /// Runs what blocks where it holds nobody up.
-    private func onThread<Value: Sendable>(
-        _ body: @escaping @Sendable () throws(UplinkError) -> Value
-    ) async -> Result<Value, UplinkError> {
-        do {
-            return try await threads.runIfActive {
-                do throws(UplinkError) { return .success(try body()) } catch { return .failure(error) }
-            }
-        } catch {
-            return .failure(.host(cause: "the threads for blocking calls have ended"))
-        }
-    }
+    private func handshakeAge(_ moment: Moment) -> Duration? { lastHandshake.map { .seconds(max(0, moment.wall - $0)) } }
 }

@@ -25,11 +25,11 @@ public enum Uplink {
         let pageThreads = NIOThreadPool(numberOfThreads: 1)
         threads.start()
         pageThreads.start()
-        let live = LiveHost(
+        let namespace = UplinkNamespace(
             bridge: settings.bridge,
             wireguardGo: settings.wireguardGo.map { [WireGuardGo.Program($0)] } ?? wireguardPrograms(path: searchPath))
-        let keeper = TunnelKeeper(
-            settings: settings, store: store, host: live.host, threads: threads, events: events, logger: logger)
+        let keeper = RunKeeper(
+            settings: settings, store: store, host: namespace.host, threads: threads, events: events, logger: logger)
         let watcher = ConfigWatcher(
             paths: [settings.documentPath, settings.keyPath], store: store, events: events, logger: logger)
         let prober = TargetProber(store: store, group: othersGroup, logger: logger)

@@ -1,3 +1,4 @@
+import HostNetwork
 import NetworkTypes
 import NodeDocument
 import Sodium
@@ -5,7 +6,7 @@ import Sodium
 /// All that an uplink knows of itself, and what follows from it.
 struct UplinkCondition: Sendable {
     /// A handshake lives for 180 s (REJECT_AFTER_TIME of WireGuard's protocol page).
-    static let freshFor: Int64 = 180
+    static let freshFor = Duration.seconds(180)
 
     let ordinal: Int
     /// In force; nil before the first.
@@ -21,8 +22,7 @@ struct UplinkCondition: Sendable {
     var relayProblem: UplinkError?
     var watcherLives = false
     var isDraining = false
-    /// `kernel` or `userspace`.
-    var wireGuardKind: String?
+    var wireGuardKind: WireGuardDevice.Kind?
     /// Seconds since 1970; nil when there never was one.
     var lastHandshake: Int64?
     var receivedBytes: UInt64 = 0
@@ -32,17 +32,17 @@ struct UplinkCondition: Sendable {
     /// Flows in conntrack, and how many fit; nil where the kernel does not say.
     var trackedConnections: Int?
     var trackedConnectionsLimit: Int?
-    /// Whether conntrack is too small for what comes, and what to do; nil when it is not.
-    var crowding: String?
+    /// That conntrack is too small for what comes; nil when it is not.
+    var crowding: TrackingRoom.Crowding?
     var counters = Counters()
-    /// What was put right last, in words; nil for nothing yet.
-    var lastRepair: String?
+    /// What was put right last; nil for nothing yet.
+    var lastRepair: [HostChange]?
     /// By target.
     var reachability: [ProbeTarget: Reachability] = [:] { didSet { targetsVersion &+= 1 } }
     /// Another whenever `targetReports` may be.
     private(set) var targetsVersion: UInt64 = 0
-    /// When the keeper last took something up, in milliseconds of the steady clock; nil before its start.
-    var lastBeat: Int64?
+    /// When the keeper last took something up, by the steady clock; nil before its start.
+    var lastBeat: Duration?
 
     struct Counters: Hashable, Sendable {
         /// Documents and keys put in force.
@@ -54,18 +54,19 @@ struct UplinkCondition: Sendable {
 
     init(ordinal: Int) { self.ordinal = ordinal }
 
-    /// Seconds; nil when there never was a handshake. A clock set back counts as now.
-    func handshakeAge(now: Int64) -> Int64? { lastHandshake.map { max(0, now - $0) } }
+    /// Nil when there never was a handshake. A clock set back counts as now.
+    /// - Parameter now: seconds since 1970.
+    func handshakeAge(now: Int64) -> Duration? { lastHandshake.map { .seconds(max(0, now - $0)) } }
 
-    /// What holds it up, as the line after the one that says whether it lives; empty for nothing.
-    var complaintLine: String { (problem ?? relayProblem).map { "\n\($0)" } ?? "" }
+    /// What holds it up, for a `LivenessAnswer`; nil for nothing.
+    var complaint: String? { (problem ?? relayProblem)?.description }
 
     /// Why this uplink is not ready; nil when it is.
     func reasonAgainst(_ now: Moment) -> String? {
         if let reason = reasonAgainstItself(now) { return reason }
         guard let silence = rhythm.silence(now: now.steady) else { return nil }
         return
-            "nothing has come through the tunnel for \(silence / 1000) s, though the relay asks every second: is the VPS up, and UDP "
+            "nothing has come through the tunnel for \(silence.wholeSeconds) s, though the relay asks every second: is the VPS up, and UDP "
             + "to its tunnel port open?"
     }
 
@@ -85,7 +86,7 @@ struct UplinkCondition: Sendable {
             return "no handshake with the relay yet: is UDP to its tunnel port open, and does it know this uplink's key?"
         }
         guard age > Self.freshFor else { return nil }
-        let known = "the last handshake with the relay is \(age) s old, more than \(Self.freshFor) s"
+        let known = "the last handshake with the relay is \(age.wholeSeconds) s old, more than \(Self.freshFor.wholeSeconds) s"
         return known + (relayProblem.map { "; \($0)" } ?? "")
     }
 
@@ -96,9 +97,9 @@ struct UplinkCondition: Sendable {
         if against == nil, let problem, let hash { kept = "\(problem); the document \(hash) stays in force" }
         return UplinkReport(
             ordinal: ordinal, hash: hash, ready: against == nil, reason: against ?? kept,
-            handshakeAge: handshakeAge(now: now.wall).map(Int.init), receivedBytes: receivedBytes, sentBytes: sentBytes,
-            wireGuardKind: wireGuardKind, pathMTU: pathMTU, targets: withTargets ? targetReports : [], repairs: counters.repairs,
-            lastRepair: lastRepair, crowding: crowding)
+            handshakeAge: handshakeAge(now: now.wall).map(\.wholeSeconds), receivedBytes: receivedBytes, sentBytes: sentBytes,
+            wireGuardKind: wireGuardKind?.rawValue, pathMTU: pathMTU, targets: withTargets ? targetReports : [],
+            repairs: counters.repairs, lastRepair: lastRepair.map(HostChange.words), crowding: crowding?.description)
     }
 
     var targetReports: [TargetReport] {
@@ -125,9 +126,9 @@ struct UplinkCondition: Sendable {
         var relayProblem: UplinkError?
         var isDraining: Bool
         var hasHandshake: Bool
-        var wireGuardKind: String?
+        var wireGuardKind: WireGuardDevice.Kind?
         var pathMTU: Int?
-        var crowding: String?
+        var crowding: TrackingRoom.Crowding?
         var repairs: UInt64
         var targetsVersion: UInt64
     }

@@ -47,19 +47,14 @@ final class UplinkStore: Sendable {
         state.withLock { body(&$0.condition) }
     }
 
-    /// `part` is in force.
-    func applied(_ part: UplinkPart) {
-        let moved = update { condition in
-            let moved = condition.address != part.address
-            condition.hash = part.hash
-            if condition.forwards != part.content.forwards { condition.forwards = part.content.forwards }
-            condition.address = part.address
-            condition.relayAddress = part.content.relay.address
-            condition.problem = nil
-            condition.counters.applies += 1
-            return moved
+    func take(_ note: TunnelKeeper.Note) {
+        let now = Moment.steadyTime()
+        let former = update { condition in
+            defer { condition.take(note, at: now) }
+            return condition.address
         }
-        if moved { addressSource.yield(part.address) }
+        guard case .applied(let part, _) = note else { return }
+        if former != part.address { addressSource.yield(part.address) }
         wakeProber()
     }
 

@@ -11,8 +11,8 @@ public struct WireGuardDeviceUpdate: Equatable, Sendable {
     public var firewallMark: UInt32?
     /// Removals first, so that their allowed IPs are free.
     public var peers: [WireGuardPeerUpdate] = []
-    /// For people; no secrets.
-    public private(set) var changes: [String] = []
+    /// The same for people.
+    public private(set) var changes: [WireGuardChange] = []
 
     public var isEmpty: Bool { privateKey == nil && listenPort == nil && firewallMark == nil && peers.isEmpty }
 
@@ -21,32 +21,31 @@ public struct WireGuardDeviceUpdate: Equatable, Sendable {
         let publicKey = try desired.privateKey.publicKey()
         if current.publicKey != publicKey {
             privateKey = desired.privateKey
-            changes.append("private key of \(publicKey)" + (current.publicKey.map { " (was of \($0))" } ?? ""))
+            changes.append(.privateKey(of: publicKey, was: current.publicKey))
         }
         if let port = desired.listenPort, port.number != current.listenPort {
             listenPort = port
-            changes.append("listen port \(port)" + (current.listenPort == 0 ? "" : " (was \(current.listenPort))"))
+            changes.append(.listenPort(port, was: current.listenPort))
         }
         if desired.firewallMark != current.firewallMark {
             firewallMark = desired.firewallMark
-            changes.append("firewall mark \(desired.firewallMark) (was \(current.firewallMark))")
+            changes.append(.firewallMark(desired.firewallMark, was: current.firewallMark))
         }
         let existing = Dictionary(current.peers.map { ($0.publicKey, $0) }, uniquingKeysWith: { first, _ in first })
         let wanted = Set(desired.peers.map(\.publicKey))
         for peer in current.peers where !wanted.contains(peer.publicKey) {
             peers.append(WireGuardPeerUpdate(removing: peer.publicKey))
-            changes.append("peer \(peer.publicKey) removed")
+            changes.append(.peer(peer.publicKey, .removed))
         }
         for peer in desired.peers {
             if let now = existing[peer.publicKey] {
                 let update = WireGuardPeerUpdate(from: now, to: peer)
                 guard !update.isEmpty else { continue }
                 peers.append(update)
-                changes += update.changes(from: now)
+                changes += update.changes(from: now).map { .peer(peer.publicKey, $0) }
             } else {
                 peers.append(WireGuardPeerUpdate(adding: peer))
-                let ranges = peer.allowedIPs.map(\.description).joined(separator: ", ")
-                changes.append("peer \(peer.publicKey) added (\(ranges))")
+                changes.append(.peer(peer.publicKey, .added(allowedIPs: peer.allowedIPs)))
             }
         }
     }
@@ -135,22 +134,17 @@ public struct WireGuardPeerUpdate: Equatable, Sendable {
             && allowedIPs.isEmpty
     }
 
-    func changes(from current: WireGuardPeerStatus) -> [String] {
-        var changes: [String] = []
-        if presharedKey != .keep { changes.append("peer \(publicKey) preshared key") }
-        if let endpoint {
-            changes.append("peer \(publicKey) endpoint \(endpoint)" + (current.endpoint.map { " (was \($0))" } ?? ""))
-        }
+    func changes(from current: WireGuardPeerStatus) -> [WireGuardChange.Peer] {
+        var changes: [WireGuardChange.Peer] = []
+        if presharedKey != .keep { changes.append(.presharedKey) }
+        if let endpoint { changes.append(.endpoint(endpoint, was: current.endpoint)) }
         if let persistentKeepalive {
-            changes.append(
-                "peer \(publicKey) persistent keepalive \(persistentKeepalive) s (was \(current.persistentKeepalive) s)")
+            changes.append(.persistentKeepalive(persistentKeepalive, was: current.persistentKeepalive))
         }
-        let ranges = allowedIPs.map(\.description).joined(separator: ", ")
         if replacesAllowedIPs {
-            let former = current.allowedIPs.map(\.description).joined(separator: ", ")
-            changes.append("peer \(publicKey) allowed IPs \(ranges) (were \(former))")
+            changes.append(.allowedIPs(allowedIPs, were: current.allowedIPs))
         } else if !allowedIPs.isEmpty {
-            changes.append("peer \(publicKey) allowed IPs \(ranges) added")
+            changes.append(.allowedIPsAdded(allowedIPs))
         }
         return changes
     }

@@ -18,7 +18,8 @@ import Testing
         try namespace.inside {
             try NetworkInterfaces().settle(
                 try InterfaceName(parsing: "v0"), addresses: try addresses.map { try IPPrefix(parsing: $0) }, mtu: mtu,
-                routes: try routes.map { try CIDR(parsing: $0) })
+                routes: try routes.map { try CIDR(parsing: $0) }
+            ).map(\.description)
         }
     }
 

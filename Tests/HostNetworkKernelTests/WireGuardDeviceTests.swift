@@ -36,18 +36,20 @@ import WireGuardNetlink
         func ensure() throws -> [String] {
             try namespace.inside {
                 try open().ensureInterface(addresses: [try IPPrefix(parsing: "\(address)/24")], mtu: 1380, routes: [])
+                    .map(\.description)
             }
         }
 
         func configure(port: UInt16, _ peers: [WireGuardPeerConfiguration]) throws -> [String] {
             try namespace.inside {
                 try open().configure(
-                    WireGuardDeviceConfiguration(privateKey: key, listenPort: try Port(port), peers: peers))
+                    WireGuardDeviceConfiguration(privateKey: key, listenPort: try Port(port), peers: peers)
+                ).map(\.description)
             }
         }
 
         func status() throws -> WireGuardDeviceStatus { try namespace.inside { try open().status() } }
-        func remove() throws -> [String] { try namespace.inside { try open().remove() } }
+        func remove() throws -> [String] { try namespace.inside { try open().remove().map(\.description) } }
 
         func peer(dialedAt endpoint: String? = nil) throws -> WireGuardPeerConfiguration {
             WireGuardPeerConfiguration(

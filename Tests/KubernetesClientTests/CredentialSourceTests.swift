@@ -34,8 +34,8 @@ struct CredentialSourceTests {
         return try CredentialSource(access, logger: silent, clock: clock.clock)
     }
 
-    private func text(_ session: Session) -> String? {
-        session.authorization?.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+    private func text(_ credentials: Credentials) -> String? {
+        credentials.authorization?.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
     }
 
     /// A program that prints this JSON and takes down that it ran.
@@ -56,7 +56,7 @@ struct CredentialSourceTests {
 
     private func failure(_ source: CredentialSource) async throws -> String {
         do throws(APIError) {
-            _ = try await source.session()
+            _ = try await source.current()
         } catch {
             return error.description
         }
@@ -68,38 +68,38 @@ struct CredentialSourceTests {
         let source = try source(.tokenFile(file, fallback: nil))
         try folder.write("token", "two\n")
         clock.advance(.seconds(59))
-        #expect(text(try await source.session()) == "Bearer one")
+        #expect(text(try await source.current()) == "Bearer one")
         clock.advance(.seconds(1))
-        let second = try await source.session()
+        let second = try await source.current()
         #expect(text(second) == "Bearer two" && second.generation == 1)
         // A moment without the file is no harm.
         try folder.write("token", "")
         clock.advance(.seconds(60))
-        #expect(text(try await source.session()) == "Bearer two")
+        #expect(text(try await source.current()) == "Bearer two")
     }
 
     @Test func readsARefusedTokenAtOnce() async throws {
         let file = try folder.write("token", "one")
         let source = try source(.tokenFile(file, fallback: nil))
-        #expect(try await source.session(after: 0).generation == 0)
+        #expect(try await source.current(after: 0).generation == 0)
         try folder.write("token", "two")
-        #expect(text(try await source.session()) == "Bearer one")
-        #expect(text(try await source.session(after: 0)) == "Bearer two")
-        #expect(try await source.session(after: 0).generation == 1)
+        #expect(text(try await source.current()) == "Bearer one")
+        #expect(text(try await source.current(after: 0)) == "Bearer two")
+        #expect(try await source.current(after: 0).generation == 1)
     }
 
     @Test func aTokenServesUntilItsFileIsThere() async throws {
         let source = try source(.tokenFile("\(folder.path)/token", fallback: try SecretBytes(copying: "old".utf8)))
-        #expect(text(try await source.session()) == "Bearer old")
+        #expect(text(try await source.current()) == "Bearer old")
         try folder.write("token", "new")
         clock.advance(.seconds(60))
-        #expect(text(try await source.session()) == "Bearer new")
+        #expect(text(try await source.current()) == "Bearer new")
         #expect(throws: ClusterAccessError.self) { try self.source(.tokenFile("/no/such", fallback: nil)) }
     }
 
     @Test func aPasswordIsBasic() async throws {
         let source = try source(.basic(user: "jane", password: try SecretBytes(copying: "pa:ss".utf8)))
-        #expect(text(try await source.session()) == "Basic amFuZTpwYTpzcw==")
+        #expect(text(try await source.current()) == "Basic amFuZTpwYTpzcw==")
     }
 
     @Test(arguments: ["", " \n", "a b", "a\nb", "ü"])
@@ -112,28 +112,28 @@ struct CredentialSourceTests {
         let source = try source(.exec(try plugin(#"{"token":"one","expirationTimestamp":"2026-01-01T00:10:00Z"}"#)))
         #expect(runs == 0)
         let texts = try await withThrowingTaskGroup { group in
-            for _ in 0..<20 { group.addTask { text(try await source.session()) } }
+            for _ in 0..<20 { group.addTask { text(try await source.current()) } }
             return try await group.reduce(into: Set<String?>()) { $0.insert($1) }
         }
         #expect(texts == ["Bearer one"] && runs == 1)
         try folder.write("answer", Self.answer(#"{"token":"two"}"#))
         clock.advance(.seconds(599))
-        #expect(text(try await source.session()) == "Bearer one")
+        #expect(text(try await source.current()) == "Bearer one")
         clock.advance(.seconds(1))
-        #expect(text(try await source.session()) == "Bearer two" && runs == 2)
+        #expect(text(try await source.current()) == "Bearer two" && runs == 2)
         clock.advance(.seconds(100_000))
-        #expect(text(try await source.session()) == "Bearer two" && runs == 2)
+        #expect(text(try await source.current()) == "Bearer two" && runs == 2)
     }
 
     @Test func runsAProgramAgainWhenItsTokenIsRefused() async throws {
         let source = try source(.exec(try plugin(#"{"token":"one"}"#)))
-        let first = try await source.session()
+        let first = try await source.current()
         try folder.write("answer", Self.answer(#"{"token":"two"}"#))
         // Not at once after it ran: the server would have it run without end.
-        #expect(try await source.session(after: first.generation).generation == first.generation)
+        #expect(try await source.current(after: first.generation).generation == first.generation)
         clock.advance(.seconds(10))
-        #expect(text(try await source.session(after: first.generation)) == "Bearer two" && runs == 2)
-        #expect(text(try await source.session(after: first.generation)) == "Bearer two" && runs == 2)
+        #expect(text(try await source.current(after: first.generation)) == "Bearer two" && runs == 2)
+        #expect(text(try await source.current(after: first.generation)) == "Bearer two" && runs == 2)
     }
 
     @Test func leavesAFailingProgramAloneForAWhile() async throws {
@@ -143,7 +143,7 @@ struct CredentialSourceTests {
         #expect(try await failure(source) == complaint && runs == 1)
         try folder.write("ready", "")
         clock.advance(.seconds(10))
-        #expect(text(try await source.session()) == "Bearer one" && runs == 2)
+        #expect(text(try await source.current()) == "Bearer one" && runs == 2)
     }
 
     @Test func tellsTheProgramWhatItIsTold() async throws {
@@ -154,7 +154,7 @@ struct CredentialSourceTests {
         plugin.cluster = .init(
             server: "https://a:443", tlsServerName: "b", isUnchecked: false,
             authority: .bytes(try SecretBytes(copying: "PEM-".utf8)))
-        _ = try await source(.exec(plugin)).session()
+        _ = try await source(.exec(plugin)).current()
         let info =
             #"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"cluster":{"#
             + #""certificate-authority-data":"UEVNLQ==","server":"https://a:443","tls-server-name":"b"},"interactive":false}}"#

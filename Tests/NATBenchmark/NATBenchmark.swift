@@ -41,9 +41,11 @@ import NetworkTypes
         var times: [Duration] = []
         for round in 0..<51 {
             wanted.forwards[key] = ForwardTarget(try IPv4Address(parsing: "10.96.1.\(round)"), try Port(9))
-            var changes: [String] = []
+            var changes: [HostChange] = []
             times.append(try ContinuousClock().measure { changes = try table.apply(wanted) })
-            guard changes.first == "nftables: map forwards: 0 added, 1 changed, 0 removed" else { fatalError("\(changes)") }
+            guard changes.first?.description == "nftables: map forwards: 0 added, 1 changed, 0 removed" else {
+                fatalError("\(changes)")
+            }
         }
         let median = times.sorted()[times.count / 2]
         print("\(transport) \(count) \(median / .milliseconds(1))")

@@ -55,7 +55,8 @@ private func wanted() throws -> RelayRuleset {
         #expect(try ask(relay, "10.200.0.2:7443", user: 1234) == "backend\n")
         #expect(try ask(neighbour, "10.200.0.2:7443") == "backend\n")
         #expect(try ask(neighbour, "10.200.0.1:40600") == "bridge\n")
-        #expect(try relay.inside { try RelayTable.apply(wanted()) } == ["nftables: made table ip tidegate_relay"])
+        #expect(
+            try relay.inside { try RelayTable.apply(wanted()) }.map(\.description) == ["nftables: made table ip tidegate_relay"])
         #expect(try relay.inside { try RelayTable.apply(wanted()) } == [])
         for (who, address, user) in [
             (relay, "10.200.0.2:7443", UInt32(1234)), (relay, "10.200.0.1:40600", 1234), (neighbour, "10.200.0.2:7443", 0),
@@ -93,14 +94,15 @@ private func wanted() throws -> RelayRuleset {
         ] {
             try relay.execute("nft", drift)
             let changes = try relay.inside { try RelayTable.apply(wanted()) }
-            #expect(changes.count == 1 && changes[0].contains("in place anew"), "\(drift): \(changes)")
+            #expect(changes.count == 1 && changes[0].description.contains("in place anew"), "\(drift): \(changes)")
             #expect(
                 try relay.execute("nft", "list", "ruleset").split(separator: "\n").sorted()
                     == whole.split(separator: "\n").sorted())
         }
         try relay.execute("nft", "delete", "table", "ip", "tidegate_relay")
-        #expect(try relay.inside { try RelayTable.apply(wanted()) } == ["nftables: made table ip tidegate_relay"])
-        #expect(try relay.inside { try RelayTable.remove() } == ["nftables: removed table ip tidegate_relay"])
+        #expect(
+            try relay.inside { try RelayTable.apply(wanted()) }.map(\.description) == ["nftables: made table ip tidegate_relay"])
+        #expect(try relay.inside { try RelayTable.remove() }.map(\.description) == ["nftables: removed table ip tidegate_relay"])
         #expect(try relay.inside { try RelayTable.remove() } == [])
         #expect(try relay.execute("nft", "list", "ruleset") == "table ip other {\n}\n")
     }

@@ -101,7 +101,7 @@ final class EnvoyHostFixture: Sendable {
                 }
             },
             hasSystemd: { true },
-            tunnel: Tunnel(ensure: { _, _, _, _ in ("kernel", []) }, status: { nil }, forget: { _ in }, remove: { [] }),
+            tunnel: Tunnel(ensure: { _, _, _, _ in (.kernel, []) }, status: { nil }, forget: { _ in }, remove: { [] }),
             kernel: KernelControl(
                 setting: { _ in nil }, set: { _, _ in }, offloads: { [:] }, setOffloads: { _, _, _ in },
                 sockets: KernelControl.live.sockets, inputDrops: { _ in [:] },

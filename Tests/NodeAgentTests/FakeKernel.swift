@@ -1,4 +1,5 @@
 import Glibc
+import HostNetwork
 import NetworkTypes
 import NodeDocument
 import Sodium
@@ -13,16 +14,16 @@ extension FakeHost {
         Tunnel(
             ensure: { _, lastEndpoints, _, start throws(AgentError) in
                 if let failure = self.machine.withLock(\.tunnelFailure) { throw AgentError(.wireGuard, failure) }
-                if self.machine.withLock(\.hasTunnel) { return ("userspace", []) }
+                if self.machine.withLock(\.hasTunnel) { return (.userspace, []) }
                 try start()
                 self.machine.withLock { machine in
                     machine.hasTunnel = true
                     machine.lastEndpoints = lastEndpoints
                 }
-                return ("userspace", ["wg-relay: created"])
+                return (.userspace, ["wg-relay: created"])
             },
             status: {
-                self.machine.withLock { $0.hasTunnel ? ("userspace", WireGuardDeviceStatus(peers: $0.peers)) : nil }
+                self.machine.withLock { $0.hasTunnel ? (.userspace, WireGuardDeviceStatus(peers: $0.peers)) : nil }
             },
             forget: { peers in self.machine.withLock { $0.forgotten += peers.map(\.publicKey) } },
             remove: {

@@ -110,6 +110,32 @@ import Testing
         #expect(schedule.next(now: at(0)).key == "good")
     }
 
+    /// A hundred times the usual number, all due at once: a look at every key for each start took minutes.
+    @Test func thousandsAreStartedWithoutALookAtEachOther() {
+        var schedule = Schedule<Int>(concurrency: 1)
+        var started: [Int] = []
+        let time = ContinuousClock().measure {
+            for key in 0..<10_000 { schedule.add(key, at: at(0), share: WorkShare(tenant: "\(key % 10)")) }
+            while case .start(let key, _) = schedule.next(now: at(1)) {
+                started.append(key)
+                schedule.finish(key, outcome: .done(requeueAfter: .seconds(60)), now: at(1))
+            }
+        }
+        #expect(started == Array(0..<10_000))
+        #expect(time < .seconds(30), "\(time)")
+    }
+
+    /// What is planned anew before its time leaves nothing behind for long.
+    @Test func plansThatAreReplacedAreForgotten() {
+        var schedule = Schedule<Int>(concurrency: 1)
+        for second in 0..<20_000 {
+            schedule.add(1, at: at(Double(second)))
+            #expect(schedule.next(now: at(Double(second))).key == 1)
+            schedule.finish(1, outcome: .done(requeueAfter: .seconds(1_000_000)), now: at(Double(second)))
+        }
+        #expect(schedule.heldCount < 2000)
+    }
+
     /// Random work against a plain model: what was added after its last start is started again; nothing runs twice at once.
     @Test func keepsItsPromisesUnderAnyOrder() {
         var random = SeededRandom(seed: 31)

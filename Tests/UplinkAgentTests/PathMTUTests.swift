@@ -7,7 +7,7 @@ import Testing
     private struct Path {
         var mtu: PathMTU
         var width: Int
-        var now: Int64 = 0
+        var now = Duration.zero
         var asked: [Int] = []
         var isConnected = true
         var loses: @Sendable (Int) -> Bool = { _ in false }
@@ -21,7 +21,7 @@ import Testing
             for _ in 0..<seconds {
                 let arrived = asked.last.map { $0 <= width && !loses(asked.count) } ?? false
                 if let size = mtu.next(now: now, isConnected: isConnected, arrived: arrived) { asked.append(size) }
-                now += 1
+                now += .seconds(1)
             }
         }
     }

@@ -19,37 +19,37 @@ import WireGuardNetlink
 
     @Test func aNewRelayIsLookedUpAndSetAtOnce() {
         var endpoint = RelayEndpoint()
-        #expect(endpoint.lookUpNow(0, handshakeAge: nil, silence: 0) == nil)
+        #expect(endpoint.lookUpNow(.seconds(0), handshakeAge: nil, silence: .seconds(0)) == nil)
         endpoint.aim(at: relay)
-        #expect(endpoint.lookUpNow(0, handshakeAge: 5, silence: 0) == relay.host)
-        #expect(endpoint.endpointToSet(handshakeAge: 5) == nil)
-        endpoint.lookedUp([first], at: 0, handshakeAge: nil)
-        #expect(endpoint.endpointToSet(handshakeAge: 5)?.description == "198.51.100.1:51821")
+        #expect(endpoint.lookUpNow(.seconds(0), handshakeAge: .seconds(5), silence: .seconds(0)) == relay.host)
+        #expect(endpoint.endpointToSet(handshakeAge: .seconds(5)) == nil)
+        endpoint.lookedUp([first], at: .seconds(0), handshakeAge: nil)
+        #expect(endpoint.endpointToSet(handshakeAge: .seconds(5))?.description == "198.51.100.1:51821")
         endpoint.wasSet()
         // The device may have learned a better one since.
-        #expect(endpoint.endpointToSet(handshakeAge: 5) == nil)
+        #expect(endpoint.endpointToSet(handshakeAge: .seconds(5)) == nil)
     }
 
     @Test func aSilentRelayIsLookedUpAgain() {
         var endpoint = RelayEndpoint()
         endpoint.aim(at: relay)
-        endpoint.lookedUp([first], at: 0, handshakeAge: nil)
+        endpoint.lookedUp([first], at: .seconds(0), handshakeAge: nil)
         endpoint.wasSet()
-        #expect(endpoint.lookUpNow(100, handshakeAge: 135, silence: 0) == nil)
-        #expect(endpoint.lookUpNow(100, handshakeAge: 136, silence: 0) == relay.host)
-        #expect(endpoint.lookUpNow(14, handshakeAge: nil, silence: 0) == nil)
-        endpoint.lookedUp([second], at: 100, handshakeAge: 136)
-        #expect(endpoint.endpointToSet(handshakeAge: 10)?.description == "[2001:db8::1]:51821")
+        #expect(endpoint.lookUpNow(.seconds(100), handshakeAge: .seconds(135), silence: .seconds(0)) == nil)
+        #expect(endpoint.lookUpNow(.seconds(100), handshakeAge: .seconds(136), silence: .seconds(0)) == relay.host)
+        #expect(endpoint.lookUpNow(.seconds(14), handshakeAge: nil, silence: .seconds(0)) == nil)
+        endpoint.lookedUp([second], at: .seconds(100), handshakeAge: .seconds(136))
+        #expect(endpoint.endpointToSet(handshakeAge: .seconds(10))?.description == "[2001:db8::1]:51821")
     }
 
     @Test func eachAddressHasItsTurn() {
         var endpoint = RelayEndpoint()
         endpoint.aim(at: relay)
-        endpoint.lookedUp([second, first], at: 0, handshakeAge: nil)
+        endpoint.lookedUp([second, first], at: .seconds(0), handshakeAge: nil)
         #expect(endpoint.address == second)
-        endpoint.lookedUp([second, first], at: 15, handshakeAge: nil)
+        endpoint.lookedUp([second, first], at: .seconds(15), handshakeAge: nil)
         #expect(endpoint.address == first)
-        endpoint.lookedUp([second, first], at: 30, handshakeAge: nil)
+        endpoint.lookedUp([second, first], at: .seconds(30), handshakeAge: nil)
         #expect(endpoint.address == second)
     }
 
@@ -57,36 +57,36 @@ import WireGuardNetlink
     @Test func aSilentRelayWhoseNameMovedIsFollowed() {
         var endpoint = RelayEndpoint()
         endpoint.aim(at: relay)
-        endpoint.lookedUp([first, second], at: 0, handshakeAge: nil)
+        endpoint.lookedUp([first, second], at: .seconds(0), handshakeAge: nil)
         endpoint.wasSet()
-        #expect(endpoint.lookUpNow(100, handshakeAge: 30, silence: 19) == nil)
-        #expect(endpoint.lookUpNow(100, handshakeAge: 30, silence: 20) == relay.host)
-        endpoint.lookedUp([first, second], at: 100, handshakeAge: 30)
-        #expect(endpoint.endpointToSet(handshakeAge: 30) == nil)
-        #expect(endpoint.lookUpNow(114, handshakeAge: 44, silence: 34) == nil)
-        endpoint.lookedUp([second], at: 115, handshakeAge: 45)
-        #expect(endpoint.endpointToSet(handshakeAge: 45)?.description == "[2001:db8::1]:51821")
+        #expect(endpoint.lookUpNow(.seconds(100), handshakeAge: .seconds(30), silence: .seconds(19)) == nil)
+        #expect(endpoint.lookUpNow(.seconds(100), handshakeAge: .seconds(30), silence: .seconds(20)) == relay.host)
+        endpoint.lookedUp([first, second], at: .seconds(100), handshakeAge: .seconds(30))
+        #expect(endpoint.endpointToSet(handshakeAge: .seconds(30)) == nil)
+        #expect(endpoint.lookUpNow(.seconds(114), handshakeAge: .seconds(44), silence: .seconds(34)) == nil)
+        endpoint.lookedUp([second], at: .seconds(115), handshakeAge: .seconds(45))
+        #expect(endpoint.endpointToSet(handshakeAge: .seconds(45))?.description == "[2001:db8::1]:51821")
     }
 
     @Test func anUnansweredLookUpKeepsWhatIsKnownAndIsRepeated() {
         var endpoint = RelayEndpoint()
         endpoint.aim(at: relay)
-        endpoint.lookedUp([], at: 0, handshakeAge: nil)
-        #expect(endpoint.lookUpNow(14, handshakeAge: 5, silence: 0) == nil)
-        #expect(endpoint.lookUpNow(15, handshakeAge: 5, silence: 0) == relay.host)
-        endpoint.lookedUp([first], at: 15, handshakeAge: nil)
-        endpoint.lookedUp([], at: 200, handshakeAge: nil)
+        endpoint.lookedUp([], at: .seconds(0), handshakeAge: nil)
+        #expect(endpoint.lookUpNow(.seconds(14), handshakeAge: .seconds(5), silence: .seconds(0)) == nil)
+        #expect(endpoint.lookUpNow(.seconds(15), handshakeAge: .seconds(5), silence: .seconds(0)) == relay.host)
+        endpoint.lookedUp([first], at: .seconds(15), handshakeAge: nil)
+        endpoint.lookedUp([], at: .seconds(200), handshakeAge: nil)
         #expect(endpoint.address == first)
     }
 
     @Test func aVPSBuiltAnewIsDialedAgainThoughItsNameIsTheSame() throws {
         var endpoint = RelayEndpoint()
         endpoint.aim(at: relay)
-        endpoint.lookedUp([first], at: 0, handshakeAge: nil)
+        endpoint.lookedUp([first], at: .seconds(0), handshakeAge: nil)
         endpoint.wasSet()
         endpoint.aim(at: relay)
-        #expect(endpoint.lookUpNow(1, handshakeAge: 5, silence: 0) == nil)
+        #expect(endpoint.lookUpNow(.seconds(1), handshakeAge: .seconds(5), silence: .seconds(0)) == nil)
         endpoint.aim(at: try sampleContent(WireGuardPrivateKey.generate().publicKey()).relay)
-        #expect(endpoint.lookUpNow(1, handshakeAge: 5, silence: 0) == relay.host)
+        #expect(endpoint.lookUpNow(.seconds(1), handshakeAge: .seconds(5), silence: .seconds(0)) == relay.host)
     }
 }

@@ -5,7 +5,7 @@ import Testing
 @Suite struct RelayRhythmTests {
     private func asked(_ times: [Int64]) -> RelayRhythm {
         var rhythm = RelayRhythm()
-        for time in times { rhythm.ask(at: time) }
+        for time in times { rhythm.ask(at: .milliseconds(time)) }
         return rhythm
     }
 
@@ -30,23 +30,23 @@ import Testing
 
     @Test func silenceIsKnownAfterThreeSeconds() {
         let rhythm = asked([0, 1000, 2000, 3000, 4000])
-        #expect(rhythm.silence(now: 7000) == nil)
-        #expect(rhythm.silence(now: 7001) == 3001)
-        #expect(rhythm.silence(now: 60_000) == 56_000)
+        #expect(rhythm.silence(now: .milliseconds(7000)) == nil)
+        #expect(rhythm.silence(now: .milliseconds(7001)) == .milliseconds(3001))
+        #expect(rhythm.silence(now: .milliseconds(60_000)) == .milliseconds(56_000))
     }
 
     @Test func aQuestionEndsIt() {
         var rhythm = asked([0, 1000, 2000, 3000, 4000])
-        rhythm.ask(at: 20_000)
-        #expect(rhythm.silence(now: 20_000) == nil)
+        rhythm.ask(at: .milliseconds(20_000))
+        #expect(rhythm.silence(now: .milliseconds(20_000)) == nil)
     }
 
     @Test func neverWithoutARhythm() {
         for interval: Int64 in [2000, 5000, 30_000] {
             var rhythm = RelayRhythm()
             for time in stride(from: Int64(0), through: 600_000, by: 100) {
-                if time % interval < 300 { rhythm.ask(at: time) }
-                #expect(rhythm.silence(now: time) == nil)
+                if time % interval < 300 { rhythm.ask(at: .milliseconds(time)) }
+                #expect(rhythm.silence(now: .milliseconds(time)) == nil)
             }
         }
     }
@@ -56,8 +56,10 @@ import Testing
         var rhythm = asked([0, 1000, 2000, 3000, 4000])
         var alarms = 0
         for time in stride(from: Int64(4100), through: 600_000, by: 100) {
-            if time % 5000 == 0 { rhythm.ask(at: time) }
-            if rhythm.silence(now: time) != nil && (time - 100) % 5000 >= 3000 && rhythm.silence(now: time - 100) == nil {
+            if time % 5000 == 0 { rhythm.ask(at: .milliseconds(time)) }
+            if rhythm.silence(now: .milliseconds(time)) != nil && (time - 100) % 5000 >= 3000
+                && rhythm.silence(now: .milliseconds(time - 100)) == nil
+            {
                 alarms += 1
             }
         }
@@ -66,28 +68,28 @@ import Testing
 
     @Test func bytesAreASignOfLife() {
         var rhythm = asked([0, 1000, 2000, 3000, 4000])
-        rhythm.count(receivedBytes: 100, at: 4500)
+        rhythm.count(receivedBytes: 100, at: .milliseconds(4500))
         // They came with the last question: they say nothing of later.
-        rhythm.count(receivedBytes: 200, at: 5500)
-        #expect(rhythm.silence(now: 8400) == nil)
-        #expect(rhythm.silence(now: 8501) == 3001)
+        rhythm.count(receivedBytes: 200, at: .milliseconds(5500))
+        #expect(rhythm.silence(now: .milliseconds(8400)) == nil)
+        #expect(rhythm.silence(now: .milliseconds(8501)) == .milliseconds(3001))
         // Traffic, but no question.
         for time in stride(from: Int64(6500), through: 30_500, by: 1000) {
-            rhythm.count(receivedBytes: UInt64(time), at: time)
-            #expect(rhythm.silence(now: time + 1000) == nil)
+            rhythm.count(receivedBytes: UInt64(time), at: .milliseconds(time))
+            #expect(rhythm.silence(now: .milliseconds(time + 1000)) == nil)
         }
         // The counter stands, or begins anew with the session.
-        rhythm.count(receivedBytes: 30_500, at: 31_500)
-        rhythm.count(receivedBytes: 0, at: 32_500)
-        rhythm.count(receivedBytes: 0, at: 33_500)
-        #expect(rhythm.silence(now: 33_501) == 3001)
+        rhythm.count(receivedBytes: 30_500, at: .milliseconds(31_500))
+        rhythm.count(receivedBytes: 0, at: .milliseconds(32_500))
+        rhythm.count(receivedBytes: 0, at: .milliseconds(33_500))
+        #expect(rhythm.silence(now: .milliseconds(33_501)) == .milliseconds(3001))
     }
 
     @Test func theFirstBytesBelongToTheQuestionBeforeThem() {
         var rhythm = asked([0, 1000, 2000, 3000])
-        rhythm.count(receivedBytes: 50, at: 3500)
-        rhythm.ask(at: 4000)
-        rhythm.count(receivedBytes: 100, at: 4500)
-        #expect(rhythm.silence(now: 7001) == 3001)
+        rhythm.count(receivedBytes: 50, at: .milliseconds(3500))
+        rhythm.ask(at: .milliseconds(4000))
+        rhythm.count(receivedBytes: 100, at: .milliseconds(4500))
+        #expect(rhythm.silence(now: .milliseconds(7001)) == .milliseconds(3001))
     }
 }

@@ -8,7 +8,7 @@ import Testing
         var silence = RelaySilence()
         return receivedBytes.indices.reduce(into: "") { text, second in
             let step = silence.next(
-                receivedBytes: receivedBytes[second], isAskedEachSecond: isAskedEachSecond, now: Int64(second))
+                receivedBytes: receivedBytes[second], isAskedEachSecond: isAskedEachSecond, now: .seconds(second))
             switch step {
             case .wait: text += "."
             case .speak: text += "s"
@@ -46,8 +46,8 @@ import Testing
 
     @Test func saysHowLongNothingWasHeard() {
         var silence = RelaySilence()
-        #expect(silence.duration(now: 100) == 0)
-        for now: Int64 in 100...130 { _ = silence.next(receivedBytes: now < 105 ? UInt64(now) : 104, now: now) }
-        #expect(silence.duration(now: 130) == 26)
+        #expect(silence.duration(now: .seconds(100)) == .zero)
+        for now in 100...130 { _ = silence.next(receivedBytes: now < 105 ? UInt64(now) : 104, now: .seconds(now)) }
+        #expect(silence.duration(now: .seconds(130)) == .seconds(26))
     }
 }

@@ -1,3 +1,5 @@
+import HostNetwork
+import NFTables
 import NetworkTypes
 import NodeDocument
 import Sodium
@@ -15,33 +17,34 @@ import Testing
     }
 
     @Test func readyMeansAppliedFreshAndWatched() {
-        #expect(working().reasonAgainst(Moment(wall: 1180, steady: 0)) == nil)
+        #expect(working().reasonAgainst(Moment(wall: 1180, steady: .zero)) == nil)
         #expect(
-            working().reasonAgainst(Moment(wall: 1181, steady: 0))
+            working().reasonAgainst(Moment(wall: 1181, steady: .zero))
                 == "the last handshake with the relay is 181 s old, more than 180 s")
         // A clock set back is no reason.
-        #expect(working().reasonAgainst(Moment(wall: 900, steady: 0)) == nil)
+        #expect(working().reasonAgainst(Moment(wall: 900, steady: .zero)) == nil)
         var condition = working()
         condition.watcherLives = false
-        #expect(condition.reasonAgainst(Moment(wall: 1000, steady: 0))?.hasPrefix("the watcher") == true)
+        #expect(condition.reasonAgainst(Moment(wall: 1000, steady: .zero))?.hasPrefix("the watcher") == true)
         condition = working()
         condition.lastHandshake = nil
-        #expect(condition.reasonAgainst(Moment(wall: 1000, steady: 0))?.hasPrefix("no handshake") == true)
+        #expect(condition.reasonAgainst(Moment(wall: 1000, steady: .zero))?.hasPrefix("no handshake") == true)
         condition.relayProblem = .relayUnresolvable(name: "relay.example", reason: "Name or service not known")
         #expect(
-            condition.reasonAgainst(Moment(wall: 1000, steady: 0))?.hasPrefix("cannot resolve the relay's name relay.example")
+            condition.reasonAgainst(Moment(wall: 1000, steady: .zero))?.hasPrefix("cannot resolve the relay's name relay.example")
                 == true)
         condition = working()
         condition.isDraining = true
-        #expect(condition.reasonAgainst(Moment(wall: 1000, steady: 0))?.hasPrefix("stopping") == true)
-        #expect(UplinkCondition(ordinal: 0).reasonAgainst(Moment(wall: 1000, steady: 0)) == "no document has been applied yet")
+        #expect(condition.reasonAgainst(Moment(wall: 1000, steady: .zero))?.hasPrefix("stopping") == true)
+        #expect(
+            UplinkCondition(ordinal: 0).reasonAgainst(Moment(wall: 1000, steady: .zero)) == "no document has been applied yet")
     }
 
     /// A session that was begun anew has no handshake until the device is looked at again, a second later.
     @Test func whoeverIsHeardThroughTheTunnelNeedsNoHandshakeToShow() {
         var condition = working()
         condition.lastHandshake = nil
-        let now = Moment(wall: 1000, steady: 0)
+        let now = Moment(wall: 1000, steady: .zero)
         #expect(condition.reasonAgainstItself(now)?.hasPrefix("no handshake") == true)
         #expect(condition.reasonAgainstItself(now, isHeard: true) == nil)
         condition.isDraining = true
@@ -51,15 +54,15 @@ import Testing
     @Test func onlyABrokenDocumentLeavesItReady() {
         var condition = working()
         condition.problem = .documentInvalid(path: "d.json", reason: "not valid JSON")
-        #expect(condition.reasonAgainst(Moment(wall: 1000, steady: 0)) == nil)
-        let report = condition.report(Moment(wall: 1000, steady: 0))
+        #expect(condition.reasonAgainst(Moment(wall: 1000, steady: .zero)) == nil)
+        let report = condition.report(Moment(wall: 1000, steady: .zero))
         #expect(report.ready)
         #expect(
             report.reason
                 == "the document d.json is invalid: not valid JSON; the document \(SHA256.digest(of: "document")) stays in force")
         for problem in [UplinkError.notListed(ordinal: 1), .host(cause: "h"), .forwardingOff(reason: "r")] {
             condition.problem = problem
-            #expect(condition.reasonAgainst(Moment(wall: 1000, steady: 0)) == "\(problem)")
+            #expect(condition.reasonAgainst(Moment(wall: 1000, steady: .zero)) == "\(problem)")
         }
     }
 
@@ -86,8 +89,8 @@ import Testing
         ]
         condition.reachability[ProbeTarget(condition.forwards[0])] = .fails("connection refused")
         condition.counters.repairs = 2
-        condition.lastRepair = "nftables: made table ip tidegate"
-        let report = condition.report(Moment(wall: 1007, steady: 0))
+        condition.lastRepair = [.ruleset(.create)]
+        let report = condition.report(Moment(wall: 1007, steady: .zero))
         #expect(report.repairs == 2 && report.lastRepair == "nftables: made table ip tidegate")
         #expect(report.handshakeAge == 7)
         #expect(
@@ -96,7 +99,7 @@ import Testing
                 TargetReport(binding: "alias", reachable: false, message: "connection refused"),
                 TargetReport(binding: "dns", reachable: nil),
             ])
-        let metrics = Metrics.text(of: condition, Moment(wall: 1007, steady: 0))
+        let metrics = Metrics.text(of: condition, Moment(wall: 1007, steady: .zero))
         #expect(metrics.contains("\ntidegate_uplink_ready 1\n"))
         #expect(metrics.contains("\ntidegate_uplink_target_reachable{binding=\"web\"} 0\n"))
         #expect(!metrics.contains("binding=\"dns\""))

@@ -81,7 +81,7 @@ import WireGuardNetlink
         #expect(update.privateKey == nil)
         #expect(update.peers.map(\.publicKey) == [second])
         #expect(update.peers[0].replacesAllowedIPs == false)
-        #expect(update.changes == ["peer \(second) allowed IPs 10.200.0.3/32 added"])
+        #expect(update.changes.map(\.description) == ["peer \(second) allowed IPs 10.200.0.3/32 added"])
     }
 
     @Test func removesBeforeItAdds() throws {
@@ -89,7 +89,7 @@ import WireGuardNetlink
         let wanted = [WireGuardPeerConfiguration(publicKey: first, allowedIPs: [range])]
         let update = try WireGuardDeviceUpdate(from: try device(now), to: try configuration(wanted))
         #expect(update.peers.map(\.action) == [.remove, .add])
-        #expect(update.changes == ["peer \(second) removed", "peer \(first) added (10.200.0.2/32)"])
+        #expect(update.changes.map(\.description) == ["peer \(second) removed", "peer \(first) added (10.200.0.2/32)"])
     }
 
     @Test func takesAllowedIPsAwayByReplacingThem() throws {
@@ -124,6 +124,6 @@ import WireGuardNetlink
         now.publicKey = first
         let update = try WireGuardDeviceUpdate(from: now, to: try configuration([]))
         #expect(update.privateKey == privateKey)
-        #expect(update.changes == ["private key of \(try privateKey.publicKey()) (was of \(first))"])
+        #expect(update.changes.map(\.description) == ["private key of \(try privateKey.publicKey()) (was of \(first))"])
     }
 }

@@ -1,4 +1,5 @@
 public import EnvoyConfig
+public import HostNetwork
 public import Logging
 public import NetworkTypes
 public import NodeDocument
@@ -52,8 +53,7 @@ public struct Host: Sendable {
 
 /// `wg-relay`.
 public struct Tunnel: Sendable {
-    /// `kernel` or `userspace`.
-    public typealias Kind = String
+    public typealias Kind = WireGuardDevice.Kind
 
     /// Makes the interface and its peers what the document says; the closure starts wireguard-go where it is needed.
     /// - Returns: what was changed, in words.

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import NIOCore
 import NIOPosix
+public import NetworkTypes
 import ServiceLifecycle
 import Syscalls
 
@@ -17,9 +18,8 @@ struct HealthSocket: Service {
     let logger: Logger
 
     static let name = "tidegate-uplink"
-    /// Milliseconds without a beat of the keeper, which has one every second, but may have a change of the host under way.
-    static let patience: Int64 = 60_000
-    static let alive = "alive"
+    /// Without a beat of the keeper, which has one every second, but may have a change of the host under way.
+    static let patience = Duration.seconds(60)
 
     func run() async throws {
         var lastFailure: String?
@@ -42,9 +42,9 @@ struct HealthSocket: Service {
     }
 
     /// - Returns: why the process must be taken for hung; nil when it lives.
-    static func problem(lastBeat: Int64?, now: Int64) -> String? {
+    static func problem(lastBeat: Duration?, now: Duration) -> String? {
         guard let lastBeat, now - lastBeat > patience else { return nil }
-        return "the keeper of the tunnel has not moved for \((now - lastBeat) / 1000) s"
+        return "the keeper of the tunnel has not moved for \((now - lastBeat).wholeSeconds) s"
     }
 
     private func listen() async throws -> any Channel {
@@ -73,46 +73,35 @@ private final class HealthAnswer: ChannelInboundHandler {
 
     func channelActive(context: ChannelHandlerContext) {
         let condition = store.now
-        let problem = HealthSocket.problem(lastBeat: condition.lastBeat, now: steadyMilliseconds()) ?? HealthSocket.alive
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: problem + condition.complaintLine)))
+        let answer = LivenessAnswer(
+            problem: HealthSocket.problem(lastBeat: condition.lastBeat, now: Moment.steadyTime()), complaint: condition.complaint)
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: answer.text)))
             .assumeIsolated().whenComplete { _ in context.close(promise: nil) }
     }
 }
 
 /// `uplink healthz`.
 public enum HealthQuestion {
-    /// Of the answer.
-    private static let limit = 2048
-
-    /// What the uplink of this network namespace says of itself.
-    public struct Answer: Sendable {
-        /// Why it does not live; nil when it does.
-        public var problem: String?
-        /// What holds it up, such as a network of the host that overlaps the tunnel's; nil for nothing.
-        public var complaint: String?
-    }
+    /// Bytes of the answer.
+    private static let longest = 2048
 
     /// Asks the uplink of this network namespace.
-    public static func ask(withinSeconds seconds: Int) -> Answer {
-        let text: String
-        switch answer(withinSeconds: seconds) {
-        case .success(let words): text = words
-        case .failure(let failure): return Answer(problem: failure.words)
+    /// - Parameter limit: until the answer has come; whole seconds.
+    public static func ask(within limit: Duration) -> LivenessAnswer {
+        switch answer(within: limit) {
+        case .success(let words): LivenessAnswer(parsing: words)
+        case .failure(let failure): LivenessAnswer(problem: failure.words)
         }
-        let lines = text.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-        return Answer(
-            problem: lines.first == HealthSocket.alive ? nil : lines.first ?? "it says nothing",
-            complaint: lines.dropFirst().first)
     }
 
     private struct Failure: Error { var words: String }
 
-    private static func answer(withinSeconds seconds: Int) -> Result<String, Failure> {
+    private static func answer(within limit: Duration) -> Result<String, Failure> {
         let socket: Descriptor
         do throws(SystemFailure) {
             socket = try Descriptor.socket(AF_UNIX)
             try socket.connect(to: try SocketAddress(abstract: HealthSocket.name))
-            try socket.setOption(SOL_SOCKET, SO_RCVTIMEO, timeval(tv_sec: seconds, tv_usec: 0))
+            try socket.setOption(SOL_SOCKET, SO_RCVTIMEO, timeval(tv_sec: limit.wholeSeconds, tv_usec: 0))
         } catch {
             return .failure(Failure(words: "no uplink answers here: \(error.reason.lowercased())"))
         }
@@ -121,10 +110,10 @@ public enum HealthQuestion {
             return .failure(Failure(words: "another user's process answers in the uplink's place"))
         }
         var answer: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: limit)
-        while answer.count < limit {
-            guard let count = try? socket.read(into: &buffer, atMost: limit - answer.count) else {
-                return .failure(Failure(words: "the uplink does not answer within \(seconds) s"))
+        var buffer = [UInt8](repeating: 0, count: longest)
+        while answer.count < longest {
+            guard let count = try? socket.read(into: &buffer, atMost: longest - answer.count) else {
+                return .failure(Failure(words: "the uplink does not answer within \(limit.wholeSeconds) s"))
             }
             if count == 0 { break }
             answer += buffer.prefix(count)

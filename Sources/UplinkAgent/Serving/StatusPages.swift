@@ -18,7 +18,7 @@ final class StatusPages: Sendable {
     private let made = Mutex(Made())
 
     private struct Made {
-        var pages: [Page: (number: UInt64, second: Int64, answer: StatusAnswer)] = [:]
+        var pages: [Page: (number: UInt64, second: Int, answer: StatusAnswer)] = [:]
         /// The JSON of all targets, and the version they had.
         var targets: (version: UInt64, json: [UInt8])?
     }
@@ -35,7 +35,7 @@ final class StatusPages: Sendable {
     /// To be called by one thread at a time, or the same page is made twice.
     func make(_ page: Page, _ now: Moment) -> StatusAnswer {
         let look = store.look(now)
-        let second = now.steady / 1000
+        let second = now.steady.wholeSeconds
         if let known = made.withLock({ $0.pages[page] }), known.number == look.number, known.second == second {
             return known.answer
         }

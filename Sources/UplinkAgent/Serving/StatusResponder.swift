@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NetworkTypes
 import PrometheusMetrics
 
 /// What of a request matters here.
@@ -71,7 +72,7 @@ struct StatusResponder: Sendable {
         }
         switch request.path {
         case "/ready": return loop.makeSucceededFuture(ready(request, at: door, .now))
-        case "/healthz": return loop.makeSucceededFuture(.text(.ok, HealthSocket.alive + store.now.complaintLine))
+        case "/healthz": return loop.makeSucceededFuture(.text(.ok, LivenessAnswer(complaint: store.now.complaint).text))
         case "/status" where door != .kubelet: return pages.answer(.status, on: loop)
         case "/metrics" where door != .kubelet: return pages.answer(.metrics, on: loop)
         default:

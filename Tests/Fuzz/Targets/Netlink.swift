@@ -161,7 +161,7 @@ private func requireUpdate(from device: WireGuardDeviceStatus) {
     // It costs an operation on the curve, which is too much for all the inputs that say nothing.
     guard !device.peers.isEmpty || device.publicKey != nil else { return }
     let update = required("an update") { () throws(SodiumError) in try WireGuardDeviceUpdate(from: device, to: wanted) }
-    for change in update.changes { requirePrintable(change) }
+    for change in update.changes { requirePrintable("\(change)") }
     let text = WireGuardSocketText.set(update)
     require(WireGuardSocketText.isComplete(text), "what is sent to wireguard-go ends")
     requireEncodes(WireGuardMessages.set(update, on: interface, family: GenericFamily(name: "wireguard", number: 20)))

@@ -1,3 +1,4 @@
+import HostNetwork
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -86,7 +87,7 @@ import Testing
     @Test func theRelayIsBelievedBeforeTheHandshakeShows() throws {
         try makeReady()
         store.update { $0.lastHandshake = nil }
-        let now = Moment(wall: 1000, steady: 0)
+        let now = Moment(wall: 1000, steady: .zero)
         #expect(ask(.relay, at: now).code == 200)
         #expect(ask(.relay, at: now, envoy: true).code == 200, "an older relay's Envoy, which asks through the tunnel too")
         #expect(ask(.relay, at: now, from: .v4(0x0AC8_0009)).code == 503)
@@ -96,9 +97,11 @@ import Testing
 
     @Test func aSilentTunnelIsToldToTheKubeletAndNotToTheRelay() throws {
         try makeReady()
-        for second: Int64 in 0..<5 { #expect(ask(.relay, at: Moment(wall: 1000, steady: second * 1000)).code == 200) }
-        #expect(ask(.kubelet, at: Moment(wall: 1000, steady: 7000)).code == 200)
-        let later = Moment(wall: 1003, steady: 7500)
+        for second: Int64 in 0..<5 {
+            #expect(ask(.relay, at: Moment(wall: 1000, steady: .milliseconds(second * 1000))).code == 200)
+        }
+        #expect(ask(.kubelet, at: Moment(wall: 1000, steady: .milliseconds(7000))).code == 200)
+        let later = Moment(wall: 1003, steady: .milliseconds(7500))
         #expect(ask(.kubelet, at: later).code == 503)
         #expect(ask(.others, at: later).code == 503)
         #expect(store.now.report(later).ready == false)
@@ -111,20 +114,20 @@ import Testing
     @Test func onlyTheRelaysOwnQuestionsAreARhythm() throws {
         try makeReady()
         for second: Int64 in 0..<5 {
-            let moment = Moment(wall: 1000, steady: second * 1000)
+            let moment = Moment(wall: 1000, steady: .milliseconds(second * 1000))
             _ = ask(.relay, at: moment, envoy: true)
             _ = ask(.relay, at: moment, from: .v4(0x0AC8_0002))
             _ = ask(.kubelet, at: moment, from: relay)
         }
-        #expect(ask(.kubelet, at: Moment(wall: 1000, steady: 60_000)).code == 200)
+        #expect(ask(.kubelet, at: Moment(wall: 1000, steady: .milliseconds(60_000))).code == 200)
     }
 
     @Test func theNumberChangesWithWhatIsSaidAndNotWithAges() throws {
-        let start = ask(.others, at: Moment(wall: 1000, steady: 0)).number
+        let start = ask(.others, at: Moment(wall: 1000, steady: .zero)).number
         var last = try #require(start)
         func changes(_ steady: Int64, wall: Int64 = 1000, _ change: (inout UplinkCondition) -> Void) -> Bool {
             store.update { change(&$0) }
-            let number = ask(.others, at: Moment(wall: wall, steady: steady)).number ?? 0
+            let number = ask(.others, at: Moment(wall: wall, steady: .milliseconds(steady))).number ?? 0
             defer { last = number }
             return number != last
         }
@@ -143,7 +146,7 @@ import Testing
         #expect(changes(10) { $0.hash = SHA256.digest(of: "other") })
         #expect(changes(11) { $0.pathMTU = 1300 })
         #expect(changes(12) { $0.counters.repairs += 1 })
-        #expect(changes(13) { $0.crowding = "full" })
+        #expect(changes(13) { $0.crowding = TrackingRoom.Crowding(flows: 9, limit: 9, wanted: 36) })
         // The handshake grows old, by nothing but time.
         #expect(changes(14, wall: 1231) { _ in })
         #expect(!changes(15, wall: 1232) { _ in })
@@ -160,12 +163,12 @@ import Testing
         }
         store.update { condition in
             condition.forwards = forwards
-            condition.lastRepair = "\"targets\":[]"
+            condition.lastRepair = [.rulesetRemoved(table: "\"targets\":[]")]
             for (index, forward) in forwards.enumerated() where index % 3 != 0 {
                 condition.reachability[ProbeTarget(forward)] = index % 3 == 1 ? .answers : .fails("no answer within 3 s")
             }
         }
-        let moment = Moment(wall: 1005, steady: 5000)
+        let moment = Moment(wall: 1005, steady: .milliseconds(5000))
         for _ in 0..<2 {
             let body = pages.make(.status, moment).body
             let report = try DocumentJSON.decode(UplinkReport.self, from: Array(body.readableBytesView))
@@ -180,10 +183,10 @@ import Testing
 
     @Test func aPageIsMadeOnceASecond() throws {
         try makeReady()
-        let first = pages.make(.metrics, Moment(wall: 1000, steady: 5000))
+        let first = pages.make(.metrics, Moment(wall: 1000, steady: .milliseconds(5000)))
         store.update { $0.receivedBytes = 77 }
-        let same = pages.make(.metrics, Moment(wall: 1000, steady: 5999))
-        let next = pages.make(.metrics, Moment(wall: 1001, steady: 6000))
+        let same = pages.make(.metrics, Moment(wall: 1000, steady: .milliseconds(5999)))
+        let next = pages.make(.metrics, Moment(wall: 1001, steady: .milliseconds(6000)))
         #expect(first.body == same.body)
         #expect(String(buffer: next.body).contains("tidegate_uplink_received_bytes_total 77\n"))
     }

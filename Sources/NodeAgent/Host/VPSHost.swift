@@ -120,7 +120,7 @@ extension Tunnel {
                 try onNetwork(.wireGuard) { () throws(HostNetworkError) in
                     let device = try WireGuardDevice.open(name, startUserspace: { _ in try start() })
                     let changes = try device.ensureInterface(addresses: [prefix], mtu: UInt32(wanted.mtu))
-                    return (device.kind.rawValue, changes + (try device.configure(configuration)))
+                    return (device.kind, (changes + (try device.configure(configuration))).map(\.description))
                 }
             }
         },
@@ -128,7 +128,7 @@ extension Tunnel {
             let name = try InterfaceName.named(RelayWireGuard.interface)
             return try onNetwork(.wireGuard) { () throws(HostNetworkError) in
                 let device = try WireGuardDevice.open(name)
-                return try device.isPresent() ? (device.kind.rawValue, try device.status()) : nil
+                return try device.isPresent() ? (device.kind, try device.status()) : nil
             }
         },
         forget: { peers throws(AgentError) in
@@ -137,7 +137,9 @@ extension Tunnel {
         },
         remove: { () throws(AgentError) in
             let name = try InterfaceName.named(RelayWireGuard.interface)
-            return try onNetwork(.wireGuard) { () throws(HostNetworkError) in try WireGuardDevice.open(name).remove() }
+            return try onNetwork(.wireGuard) { () throws(HostNetworkError) in
+                try WireGuardDevice.open(name).remove().map(\.description)
+            }
         })
 }
 
@@ -177,10 +179,10 @@ extension KernelControl {
         guardTunnel: { wireGuard, user throws(AgentError) in
             let wanted = RelayRuleset(
                 interface: RelayWireGuard.interface, address: wireGuard.address, network: wireGuard.network, envoyUser: user)
-            return try onNetwork(.network) { () throws(HostNetworkError) in try RelayTable.apply(wanted) }
+            return try onNetwork(.network) { () throws(HostNetworkError) in try RelayTable.apply(wanted).map(\.description) }
         },
         unguardTunnel: { () throws(AgentError) in
-            try onNetwork(.network) { () throws(HostNetworkError) in try RelayTable.remove() }
+            try onNetwork(.network) { () throws(HostNetworkError) in try RelayTable.remove().map(\.description) }
         })
 }
 

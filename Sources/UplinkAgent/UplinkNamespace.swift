@@ -8,8 +8,8 @@ import Synchronization
 import Syscalls
 import WireGuardNetlink
 
-/// The `UplinkHost` of the network namespace this process runs in.
-final class LiveHost: Sendable {
+/// The network namespace this process runs in, as the keeper works on it.
+final class UplinkNamespace: Sendable {
     private let bridge: UplinkRuleset.BridgeScope
     private let wireguardGo: [WireGuardGo.Program]
     private let state = Mutex(State())
@@ -52,7 +52,7 @@ final class LiveHost: Sendable {
             remove: { self.remove() })
     }
 
-    private func settle(_ part: UplinkPart, _ endpoint: WireGuardEndpoint?) throws(UplinkError) -> [String] {
+    private func settle(_ part: UplinkPart, _ endpoint: WireGuardEndpoint?) throws(UplinkError) -> [HostChange] {
         try state.withLock { state throws(UplinkError) in
             let table = try Self.table(&state)
             let onlyOurs = try Self.turnedForwardingOn(&state, table)
@@ -66,7 +66,7 @@ final class LiveHost: Sendable {
                     addresses: [part.prefix], mtu: UInt32(part.mtu))
                 changes += try device.configure(part.wireGuard(endpoint: endpoint))
             } catch {
-                // Found again the next time, of whichever kind it is then.
+                // The next attempt looks for it anew: its kind may be another by then.
                 state.device = nil
                 throw UplinkError.host(cause: "\(error)")
             }
@@ -74,15 +74,11 @@ final class LiveHost: Sendable {
         }
     }
 
-    private func obstacles() throws(UplinkError) -> [String] {
+    private func obstacles() throws(UplinkError) -> [UplinkHost.Obstacle] {
         try state.withLock { state throws(UplinkError) in
             let table = try Self.table(&state)
             let chains = try inHostTerms { () throws(HostNetworkError) in try table.foreignForwardDrops() }
-            return chains.map { chain in
-                "the firewall chain \(chain) of another program drops forwarded packets it does not know: let it accept what comes "
-                    + "in or goes out by \(UplinkContent.interface) (with Docker: iptables -I DOCKER-USER -i \(UplinkContent.interface) "
-                    + "-j ACCEPT, and the same with -o)"
-            }
+            return chains.map { .firewall(chain: $0) }
         }
     }
 
@@ -97,7 +93,7 @@ final class LiveHost: Sendable {
                 return try Sysctl.read(Self.forwarding()) == "0"
             }
             return UplinkHost.Status(
-                kind: device.kind.rawValue, device: status, tracking: Self.tracking(), isTouched: isTouched)
+                kind: device.kind, device: status, tracking: Self.tracking(), isTouched: isTouched)
         }
     }
 
@@ -127,11 +123,11 @@ final class LiveHost: Sendable {
         }
     }
 
-    private func remove() -> (changes: [String], failures: [UplinkError]) {
+    private func remove() -> (changes: [HostChange], failures: [UplinkError]) {
         state.withLock { state in
-            var changes: [String] = []
+            var changes: [HostChange] = []
             var failures: [UplinkError] = []
-            func attempt(_ body: () throws(UplinkError) -> [String]) {
+            func attempt(_ body: () throws(UplinkError) -> [HostChange]) {
                 do throws(UplinkError) { changes += try body() } catch { failures.append(error) }
             }
             attempt { () throws(UplinkError) in
@@ -144,14 +140,14 @@ final class LiveHost: Sendable {
                 let interfaces = state.forwardingInterfaces.sorted()
                 return try inHostTerms { () throws(HostNetworkError) in
                     try NetworkInterfaces().turnForwardingOff(interfaces)
-                    return try Sysctl.set(Self.forwarding(), to: "0").map { ["\($0)"] } ?? []
-                        + interfaces.map { "\($0): forwards no more" }
+                    return try Sysctl.set(Self.forwarding(), to: "0").map { [.setting($0)] } ?? []
+                        + interfaces.map { .link($0, .forwarding(false)) }
                 }
             }
             attempt { () throws(UplinkError) in
                 guard let former = state.formerTracking else { return [] }
                 return try inHostTerms { () throws(HostNetworkError) in
-                    try Sysctl.set(former.key, to: former.former).map { ["\($0)"] } ?? []
+                    try Sysctl.set(former.key, to: former.former).map { [.setting($0)] } ?? []
                 }
             }
             attempt { () throws(UplinkError) in
@@ -199,16 +195,16 @@ final class LiveHost: Sendable {
         return answer
     }
 
-    private static func turnForwardingOn(_ state: inout State) throws(UplinkError) -> [String] {
+    private static func turnForwardingOn(_ state: inout State) throws(UplinkError) -> [HostChange] {
         do throws(HostNetworkError) {
             do throws(HostNetworkError) {
-                return try Sysctl.set(forwarding(), to: "1").map { ["\($0)"] } ?? []
+                return try Sysctl.set(forwarding(), to: "1").map { [.setting($0)] } ?? []
             } catch  where error.isRefusal {
                 // In a container /proc/sys is read-only; the interfaces are ours all the same.
                 state.forwardsByInterface = true
                 let changed = try NetworkInterfaces().turnForwardingOn()
                 state.forwardingInterfaces.formUnion(changed)
-                return changed.map { "\($0): forwards" }
+                return changed.map { .link($0, .forwarding(true)) }
             }
         } catch {
             throw .forwardingOff(reason: "\(error)")
