@@ -14,8 +14,10 @@ let strict: [SwiftSetting] =
         .treatAllWarnings(as: .error),
     ] + (isFuzzing ? [.unsafeFlags(fuzzer + ["-enable-testing"])] : [])
 
-func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+/// A library of ours by its folder below `Sources`, whose last part is its name.
+func module(_ folder: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    let name = folder.split(separator: "/").last.map(String.init) ?? folder
+    return .target(name: name, dependencies: dependencies, path: "Sources/\(folder)", swiftSettings: strict)
 }
 
 func program(_ name: String, path: String, exclude: [String] = [], _ dependencies: [Target.Dependency]) -> Target {
@@ -75,30 +77,30 @@ let package = Package(
     ],
     targets: [
         // ground
-        .systemLibrary(name: "CLibssh2", pkgConfig: "libssh2", providers: [.apt(["libssh2-1-dev", "libssl-dev"])]),
-        .systemLibrary(name: "CLibmnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
-        .systemLibrary(name: "CLibsodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
-        .systemLibrary(name: "CLibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
-        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-        .systemLibrary(name: "CLinuxHeaders", providers: [.apt(["linux-libc-dev"])]),
-        module("NetworkTypes"),
-        module("Syscalls", ["CLinuxHeaders", "NetworkTypes"]),
-        module("Sodium", ["CLibsodium", "NetworkTypes"]),
-        module("PrometheusMetrics", ["Syscalls"]),
-        module("StructuredLogging", [logging]),
-        module("NetlinkMessages", ["CLinuxHeaders", "NetworkTypes", "Sodium"]),
+        .systemLibrary(name: "CLibssh2", path: "Sources/ground/CLibssh2", pkgConfig: "libssh2", providers: [.apt(["libssh2-1-dev", "libssl-dev"])]),
+        .systemLibrary(name: "CLibmnl", path: "Sources/ground/CLibmnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
+        .systemLibrary(name: "CLibsodium", path: "Sources/ground/CLibsodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+        .systemLibrary(name: "CLibyaml", path: "Sources/ground/CLibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CZlib", path: "Sources/ground/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CLinuxHeaders", path: "Sources/ground/CLinuxHeaders", providers: [.apt(["linux-libc-dev"])]),
+        module("ground/NetworkTypes"),
+        module("ground/Syscalls", ["CLinuxHeaders", "NetworkTypes"]),
+        module("ground/Sodium", ["CLibsodium", "NetworkTypes"]),
+        module("ground/PrometheusMetrics", ["Syscalls"]),
+        module("ground/StructuredLogging", [logging]),
+        module("ground/NetlinkMessages", ["CLinuxHeaders", "NetworkTypes", "Sodium"]),
 
         // contracts
-        module("EdgeAPI", ["NetworkTypes", "Sodium"]),
-        module("KubernetesAPI", ["EdgeAPI", "NetworkTypes"]),
-        module("NodeDocument", ["NetworkTypes", "Sodium"]),
+        module("contracts/EdgeAPI", ["NetworkTypes", "Sodium"]),
+        module("contracts/KubernetesAPI", ["EdgeAPI", "NetworkTypes"]),
+        module("contracts/NodeDocument", ["NetworkTypes", "Sodium"]),
 
         // shells
-        module("FileWatching", ["Syscalls"]),
-        module("Informers", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", logging, serviceLifecycle]),
-        module("ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium", "Syscalls"]),
+        module("shells/FileWatching", ["Syscalls"]),
+        module("shells/Informers", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", logging, serviceLifecycle]),
+        module("shells/ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium", "Syscalls"]),
         module(
-            "KubernetesClient",
+            "shells/KubernetesClient",
             [
                 "EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium", "Syscalls",
                 logging, nioCore, nioPosix, nioSSL,
@@ -106,59 +108,59 @@ let package = Package(
                 nioHTTP1,
                 .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
             ]),
-        module("Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium", "Syscalls"]),
-        module("SSH", ["CLibssh2", "NetworkTypes", "Sodium", "Syscalls"]),
+        module("shells/Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium", "Syscalls"]),
+        module("shells/SSH", ["CLibssh2", "NetworkTypes", "Sodium", "Syscalls"]),
 
         // kernel words
-        module("NFTables", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),
-        module("RouteNetlink", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),
-        module("WireGuardNetlink", ["CLibsodium", "CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
+        module("kernel/NFTables", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),
+        module("kernel/RouteNetlink", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),
+        module("kernel/WireGuardNetlink", ["CLibsodium", "CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
 
         // decisions
-        module("EnvoyConfig", ["NetworkTypes", "NodeDocument", "Sodium"]),
-        module("Planning", ["EdgeAPI", "NetworkTypes", "NodeDocument"]),
+        module("decisions/EnvoyConfig", ["NetworkTypes", "NodeDocument", "Sodium"]),
+        module("decisions/Planning", ["EdgeAPI", "NetworkTypes", "NodeDocument"]),
         module(
-            "Certificates",
+            "decisions/Certificates",
             [
                 "EdgeAPI", "NetworkTypes", "NodeDocument", "Planning", "Sodium",
                 crypto, cryptoExtras, swiftASN1, x509,
             ]),
-        module("UplinkWorkload", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
+        module("decisions/UplinkWorkload", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
 
         // orchestration
         module(
-            "HostNetwork",
+            "orchestration/HostNetwork",
             [
                 "CLinuxHeaders", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium", "Syscalls",
                 "WireGuardNetlink",
             ]),
         module(
-            "UplinkAgent",
+            "orchestration/UplinkAgent",
             [
                 "CLinuxHeaders", "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument",
                 "PrometheusMetrics", "Sodium", "Syscalls", "WireGuardNetlink", logging, nioCore, nioHTTP1, nioPosix,
                 serviceLifecycle, unixSignals, heap,
             ]),
         module(
-            "NodeAgent",
+            "orchestration/NodeAgent",
             [
                 "CLinuxHeaders", "EnvoyConfig", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NFTables", "NodeDocument",
                 "RouteNetlink", "Sodium", "Syscalls", "WireGuardNetlink",
                 logging,
             ]),
-        module("Enrollment", ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "Syscalls", logging]),
+        module("orchestration/Enrollment", ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "Syscalls", logging]),
         module(
-            "Reconcilers",
+            "orchestration/Reconcilers",
             ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "SSH", "Sodium", heap, logging]),
         module(
-            "Standalone",
+            "orchestration/Standalone",
             [
                 "EdgeAPI", "Enrollment", "FileWatching", "ManifestStore", "NetworkTypes", "NodeDocument", "Reconcilers", "Sodium",
                 "Syscalls", logging, serviceLifecycle,
             ]),
 
         module(
-            "Controller",
+            "orchestration/Controller",
             [
                 "Certificates", "CLinuxHeaders", "EdgeAPI", "Enrollment", "FileWatching", "Informers", "KubernetesAPI",
                 "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "SSH", "Syscalls",
@@ -172,7 +174,7 @@ let package = Package(
 
         // executables
         program(
-            "tidegate", path: "Sources/Tidegate",
+            "tidegate", path: "Sources/programs/Tidegate",
             [
                 "Certificates", "CLinuxHeaders", inCluster("Controller"), "EdgeAPI", "Enrollment", "EnvoyConfig",
                 inCluster("KubernetesAPI"), inCluster("KubernetesClient"), "ManifestStore", "NetworkTypes", "NodeDocument",

@@ -103,7 +103,7 @@ class Rendered(unittest.TestCase):
 
     def test_versions_are_the_programs(self) -> None:
         chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-        version = re.search(r'tidegateVersion = "(.+)"', (ROOT / "Sources/Tidegate/Tidegate.swift").read_text())
+        version = re.search(r'tidegateVersion = "(.+)"', (ROOT / "Sources/programs/Tidegate/Tidegate.swift").read_text())
         assert version
         self.assertEqual((chart["version"], chart["appVersion"]), (version[1], version[1]))
         for file in ("kustomization.yaml", "namespaced/kustomization.yaml"):
@@ -340,7 +340,7 @@ def program_flags() -> set[str]:
     """What `tidegate controller` takes, from its declarations."""
     found: set[str] = set()
     for file in ("ControllerCommand", "EnvoyOptions", "ServingOptions", "TargetOptions", "TenantOptions"):
-        text = (ROOT / f"Sources/Tidegate/{file}.swift").read_text()
+        text = (ROOT / f"Sources/programs/Tidegate/{file}.swift").read_text()
         for part in text.split("@Option(")[1:]:
             declared, variable = re.split(r"\n\s+var (?=\w+)", part, maxsplit=1)
             names = re.findall(r'customLong\("([\w-]+)"\)', declared) or [kebab(re.split(r"\W", variable)[0])[2:]]
