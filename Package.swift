@@ -10,6 +10,7 @@ let fuzzer = ["-sanitize=fuzzer,address"]
 let strict: [SwiftSetting] =
     [
         .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
         .enableUpcomingFeature("MemberImportVisibility"),
         .treatAllWarnings(as: .error),
     ] + (isFuzzing ? [.unsafeFlags(fuzzer + ["-enable-testing"])] : [])
@@ -77,10 +78,14 @@ let package = Package(
     ],
     targets: [
         // ground
-        .systemLibrary(name: "CLibssh2", path: "Sources/ground/CLibssh2", pkgConfig: "libssh2", providers: [.apt(["libssh2-1-dev", "libssl-dev"])]),
+        .systemLibrary(
+            name: "CLibssh2", path: "Sources/ground/CLibssh2", pkgConfig: "libssh2",
+            providers: [.apt(["libssh2-1-dev", "libssl-dev"])]),
         .systemLibrary(name: "CLibmnl", path: "Sources/ground/CLibmnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
-        .systemLibrary(name: "CLibsodium", path: "Sources/ground/CLibsodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
-        .systemLibrary(name: "CLibyaml", path: "Sources/ground/CLibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(
+            name: "CLibsodium", path: "Sources/ground/CLibsodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+        .systemLibrary(
+            name: "CLibyaml", path: "Sources/ground/CLibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CZlib", path: "Sources/ground/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLinuxHeaders", path: "Sources/ground/CLinuxHeaders", providers: [.apt(["linux-libc-dev"])]),
         module("ground/NetworkTypes"),
@@ -148,7 +153,9 @@ let package = Package(
                 "RouteNetlink", "Sodium", "Syscalls", "WireGuardNetlink",
                 logging,
             ]),
-        module("orchestration/Enrollment", ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "Syscalls", logging]),
+        module(
+            "orchestration/Enrollment",
+            ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "Syscalls", logging]),
         module(
             "orchestration/Reconcilers",
             ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "SSH", "Sodium", heap, logging]),

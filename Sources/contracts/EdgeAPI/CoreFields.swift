@@ -1,5 +1,5 @@
-internal import NetworkTypes
-internal import Sodium
+import NetworkTypes
+import Sodium
 
 extension Secret {
     /// Reads `data` and `stringData` of a core/v1 Secret; no message ever repeats a value of it.

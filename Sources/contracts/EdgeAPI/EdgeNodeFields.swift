@@ -1,4 +1,4 @@
-internal import NetworkTypes
+import NetworkTypes
 
 extension EdgeNode {
     /// The StatefulSet `NAME-uplink` puts its name, `-` and a hash of 10 into a label of at most 63 bytes.

@@ -1,4 +1,4 @@
-internal import NetworkTypes
+import NetworkTypes
 
 /// One field while it is decoded: its value if there is one, and where to report what is wrong with it.
 ///

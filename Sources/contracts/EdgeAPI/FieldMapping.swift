@@ -1,4 +1,4 @@
-internal import NetworkTypes
+import NetworkTypes
 
 /// A mapping while it is decoded. It remembers which fields were asked for: all others are unknown ones.
 final class FieldMapping {

@@ -1,4 +1,4 @@
-internal import NetworkTypes
+import NetworkTypes
 
 /// One thing wrong with a manifest.
 public struct FieldProblem: Hashable, Sendable, CustomStringConvertible {

@@ -1,4 +1,4 @@
-internal import NetworkTypes
+import NetworkTypes
 
 /// An object that Tidegate reads from a manifest.
 public enum Manifest: Sendable, Equatable {

@@ -1,4 +1,4 @@
-internal import NetworkTypes
+import NetworkTypes
 
 // The syntax of Kubernetes' names, labels and annotations (apimachinery, pkg/util/validation).
 

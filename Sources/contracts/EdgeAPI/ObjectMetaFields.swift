@@ -1,4 +1,4 @@
-internal import NetworkTypes
+import NetworkTypes
 
 extension ObjectMeta {
     /// Reads `metadata`.

@@ -1,4 +1,4 @@
-internal import NetworkTypes
+import NetworkTypes
 
 extension PortBinding {
     /// More on one object do not fit a document of `SyntaxLimits` anyway.

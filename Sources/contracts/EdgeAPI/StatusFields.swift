@@ -1,4 +1,4 @@
-internal import NetworkTypes
+import NetworkTypes
 
 extension Condition {
     init?(_ field: Field) {

@@ -1,4 +1,4 @@
-internal import NetworkTypes
+import NetworkTypes
 
 extension UplinkSpec {
     /// Set by the controller on every uplink pod, which are found by it.

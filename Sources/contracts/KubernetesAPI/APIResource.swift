@@ -1,4 +1,4 @@
-internal import EdgeAPI
+import EdgeAPI
 
 /// A kind of object as the API server's paths name it.
 public struct APIResource: Hashable, Sendable {

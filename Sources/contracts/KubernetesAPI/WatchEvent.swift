@@ -1,5 +1,5 @@
 public import EdgeAPI
-internal import NetworkTypes
+import NetworkTypes
 
 /// One event of a watch.
 public enum WatchEvent: Hashable, Sendable {

@@ -1,4 +1,4 @@
-import NodeDocument
+public import NodeDocument
 
 extension EnvoyConfiguration {
     /// A bootstrap for `envoy --mode validate`, which asks for neither listeners nor clusters, and does not read the certificates that a secret's

@@ -1,6 +1,6 @@
 public import EdgeAPI
 public import KubernetesAPI
-import NetworkTypes
+public import NetworkTypes
 import NodeDocument
 public import Sodium
 

@@ -1,5 +1,5 @@
 import CLinuxHeaders
-import NetworkTypes
+public import NetworkTypes
 
 /// An address of either family with a prefix length. Host bits may be set: an interface's address has them.
 public struct IPPrefix: StringValue {

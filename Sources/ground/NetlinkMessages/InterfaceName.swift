@@ -1,4 +1,4 @@
-import NetworkTypes
+public import NetworkTypes
 
 /// The name of a network interface as the kernel takes it (`dev_valid_name` in net/core/dev.c).
 public struct InterfaceName: StringValue, Comparable {

@@ -1,5 +1,5 @@
 import CLinuxHeaders
-import Sodium
+public import Sodium
 
 /// Writes attributes and computes their lengths and padding; nests close themselves.
 ///

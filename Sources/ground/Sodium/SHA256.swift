@@ -1,5 +1,5 @@
 import CLibsodium
-import NetworkTypes
+public import NetworkTypes
 
 /// A SHA-256 digest (FIPS 180-4), written as 64 lower-case hexadecimal digits.
 public struct SHA256Digest: StringValue {

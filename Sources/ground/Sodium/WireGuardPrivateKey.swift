@@ -1,5 +1,5 @@
 import CLibsodium
-import NetworkTypes
+public import NetworkTypes
 
 /// A Curve25519 private key for WireGuard, in guarded memory.
 public struct WireGuardPrivateKey: Sendable, Equatable, CustomStringConvertible {

@@ -1,5 +1,5 @@
 import CLinuxHeaders
-import NetlinkMessages
+public import NetlinkMessages
 import NetworkTypes
 
 /// A chain of the host's firewall that drops what comes to a port.

@@ -1,7 +1,7 @@
 import CLinuxHeaders
 import Glibc
-import NetlinkMessages
-import NetworkTypes
+public import NetlinkMessages
+public import NetworkTypes
 
 /// A socket that holds a port, and the messages that list them (NETLINK_SOCK_DIAG, sock_diag(7)).
 ///

@@ -1,5 +1,5 @@
 import CLinuxHeaders
-import NetlinkMessages
+public import NetlinkMessages
 
 /// The features of a network device as `ethtool -k` lists them (ETHTOOL_MSG_FEATURES_GET).
 public struct DeviceFeatures: Hashable, Sendable {

@@ -1,5 +1,5 @@
 import CLinuxHeaders
-import NetlinkMessages
+public import NetlinkMessages
 import NetworkTypes
 
 /// An address on an interface, and the messages that read and change it.

@@ -1,5 +1,5 @@
 import CLinuxHeaders
-import NetlinkMessages
+public import NetlinkMessages
 
 /// A network interface, and the messages that read and change it.
 public struct Link: Hashable, Sendable {

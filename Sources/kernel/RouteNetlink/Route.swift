@@ -1,6 +1,6 @@
 import CLinuxHeaders
-import NetlinkMessages
-import NetworkTypes
+public import NetlinkMessages
+public import NetworkTypes
 
 /// A unicast route of the main table, and the messages that read and change it.
 public struct Route: Hashable, Sendable {

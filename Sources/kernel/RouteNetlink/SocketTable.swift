@@ -1,6 +1,6 @@
 import Glibc
 import NetlinkMessages
-import NetworkTypes
+public import NetworkTypes
 
 /// The tables /proc/net/{tcp,tcp6,udp,udp6}, for kernels without socket diagnostics (proc(5)).
 public enum SocketTable {

@@ -1,6 +1,6 @@
-import NetlinkMessages
-import NetworkTypes
-import Sodium
+public import NetlinkMessages
+public import NetworkTypes
+public import Sodium
 
 /// What a WireGuard device shall be.
 public struct WireGuardDeviceConfiguration: Equatable, Sendable {

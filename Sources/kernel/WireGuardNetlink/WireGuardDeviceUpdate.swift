@@ -1,6 +1,6 @@
-import NetlinkMessages
-import NetworkTypes
-import Sodium
+public import NetlinkMessages
+public import NetworkTypes
+public import Sodium
 
 /// The least that turns a device as it is into what it shall be: what is right already is not sent, so no session of
 /// another peer is touched.

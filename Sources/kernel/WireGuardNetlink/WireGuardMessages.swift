@@ -1,5 +1,5 @@
 import CLinuxHeaders
-import NetlinkMessages
+public import NetlinkMessages
 import NetworkTypes
 import Sodium
 

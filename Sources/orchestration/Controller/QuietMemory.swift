@@ -1,6 +1,6 @@
-import CLinuxHeaders
-import Glibc
-import Logging
+public import CLinuxHeaders
+public import Glibc
+public import Logging
 public import ServiceLifecycle
 
 /// Lets go of memory that only busy times need, whenever one is over: code that ran once (the start, the first reading of all objects, an

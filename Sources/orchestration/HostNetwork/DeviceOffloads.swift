@@ -1,6 +1,6 @@
 import Glibc
 import Netlink
-import NetlinkMessages
+public import NetlinkMessages
 import NetworkTypes
 import RouteNetlink
 

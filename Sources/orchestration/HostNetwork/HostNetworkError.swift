@@ -1,7 +1,7 @@
 import Glibc
-import Netlink
-import NetlinkMessages
-import NetworkTypes
+public import Netlink
+public import NetlinkMessages
+public import NetworkTypes
 import Syscalls
 
 /// Something about the host's network that could not be read or changed.

@@ -1,4 +1,4 @@
-import NetlinkMessages
+public import NetlinkMessages
 import NetworkTypes
 import RouteNetlink
 

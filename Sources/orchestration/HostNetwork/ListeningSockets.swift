@@ -2,7 +2,7 @@ import Glibc
 import Netlink
 import NetlinkMessages
 import NetworkTypes
-import RouteNetlink
+public import RouteNetlink
 import Syscalls
 
 /// Which sockets of this network namespace hold which ports, and whose they are.

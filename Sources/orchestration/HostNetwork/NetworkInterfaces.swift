@@ -1,9 +1,9 @@
 import CLinuxHeaders
 import Glibc
 import Netlink
-import NetlinkMessages
+public import NetlinkMessages
 import NetworkTypes
-import RouteNetlink
+public import RouteNetlink
 
 /// The interfaces of the network namespace that this was made in. One thread at a time may use it.
 public final class NetworkInterfaces {

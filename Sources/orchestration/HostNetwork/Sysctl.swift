@@ -1,5 +1,5 @@
 import Glibc
-import NetworkTypes
+public import NetworkTypes
 import Syscalls
 
 /// The name of a kernel setting, as sysctl(8) writes it: `net.core.rmem_max`, or with slashes where a part holds a dot,

@@ -1,9 +1,9 @@
 import Glibc
 import Netlink
-import NetlinkMessages
-import NetworkTypes
+public import NetlinkMessages
+public import NetworkTypes
 import RouteNetlink
-import WireGuardNetlink
+public import WireGuardNetlink
 
 /// A WireGuard interface, in the kernel or in wireguard-go; what it says and does is the same for both.
 ///

@@ -1,5 +1,5 @@
 import Glibc
-import NetlinkMessages
+public import NetlinkMessages
 import NetworkTypes
 import Syscalls
 

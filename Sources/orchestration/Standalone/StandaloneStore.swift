@@ -1,7 +1,7 @@
 public import EdgeAPI
 import Enrollment
 import FoundationEssentials
-import Logging
+public import Logging
 public import ManifestStore
 public import NetworkTypes
 public import NodeDocument

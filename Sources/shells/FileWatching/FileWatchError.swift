@@ -1,5 +1,5 @@
-internal import Glibc
-internal import Syscalls
+import Glibc
+import Syscalls
 
 /// Files cannot be watched: what was tried, on what, the cause, and what to do.
 public struct FileWatchError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -1,5 +1,5 @@
-internal import Glibc
-internal import Syscalls
+import Glibc
+import Syscalls
 
 /// Owns an inotify descriptor whose watches stand for a `WatchPlan` (inotify(7)).
 final class Inotify {

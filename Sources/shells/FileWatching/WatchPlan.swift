@@ -1,4 +1,4 @@
-internal import Syscalls
+import Syscalls
 
 /// Which folders must be watched, and for which names in them, to learn of every change to a set of paths.
 ///

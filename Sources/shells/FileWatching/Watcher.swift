@@ -1,5 +1,5 @@
-internal import Dispatch
-internal import Glibc
+import Dispatch
+import Glibc
 
 /// The work behind a `FileWatch`: waits for events on a queue of its own, and tells of changes when they have calmed down.
 ///

@@ -1,5 +1,5 @@
-internal import EdgeAPI
-internal import KubernetesAPI
+import EdgeAPI
+import KubernetesAPI
 
 /// Which Events are written when: a pure machine between those who have something to tell and the API server.
 ///

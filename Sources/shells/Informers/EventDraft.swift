@@ -1,5 +1,5 @@
-internal import EdgeAPI
-internal import KubernetesAPI
+import EdgeAPI
+import KubernetesAPI
 
 /// Something to tell of an object, as `kubectl describe` shows it.
 public struct EventDraft: Hashable, Sendable {

@@ -1,4 +1,4 @@
-internal import EdgeAPI
+import EdgeAPI
 public import KubernetesAPI
 public import Logging
 public import ServiceLifecycle

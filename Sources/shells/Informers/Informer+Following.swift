@@ -1,6 +1,6 @@
-internal import EdgeAPI
-internal import KubernetesAPI
-internal import Logging
+import EdgeAPI
+import KubernetesAPI
+import Logging
 import Synchronization
 
 // The shell around the reflector: sends what it asks for, feeds it what comes back.

@@ -1,6 +1,6 @@
-internal import EdgeAPI
-internal import KubernetesAPI
-internal import Logging
+import EdgeAPI
+import KubernetesAPI
+import Logging
 import Synchronization
 
 // Keeping only some names of what a watch tells. A name that becomes wanted late is read once, beside the watch.

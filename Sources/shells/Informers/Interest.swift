@@ -1,4 +1,4 @@
-internal import EdgeAPI
+import EdgeAPI
 
 /// What one watch of a `WatchSet` covers.
 enum WatchScope: Hashable, Sendable {

@@ -1,8 +1,8 @@
 public import EdgeAPI
-internal import Glibc
+import Glibc
 public import KubernetesAPI
 public import Logging
-internal import ServiceLifecycle
+import ServiceLifecycle
 import Synchronization
 
 /// Elects one leader among the processes that use the same Lease, by client-go's rules and with its Lease: 15 s, 10 s, 2 s.

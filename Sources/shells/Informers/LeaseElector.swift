@@ -1,4 +1,4 @@
-internal import KubernetesAPI
+import KubernetesAPI
 
 /// Who leads, as one candidate sees it: a pure machine that is fed with what the API server answered.
 ///

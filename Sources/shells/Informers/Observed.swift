@@ -1,5 +1,5 @@
 public import EdgeAPI
-internal import KubernetesAPI
+import KubernetesAPI
 
 /// An object as the API server last told of it.
 public struct Observed<Object: Sendable>: Sendable {

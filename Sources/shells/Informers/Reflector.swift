@@ -1,5 +1,5 @@
-internal import EdgeAPI
-internal import KubernetesAPI
+import EdgeAPI
+import KubernetesAPI
 
 /// What an informer asks the API server next, and when: a pure machine that is fed with what came back.
 ///

@@ -1,4 +1,4 @@
-internal import Glibc
+import Glibc
 
 /// Time and chance as this module sees them; tests bring their own.
 public struct TimeSource: Sendable {

@@ -1,6 +1,6 @@
-internal import AsyncHTTPClient
-internal import KubernetesAPI
-internal import NIOCore
+import AsyncHTTPClient
+import KubernetesAPI
+import NIOCore
 
 /// The pieces of an answer as they come. What nobody asks for stays in the kernel, and at the server.
 final class BodyReader: Sendable {

@@ -1,4 +1,4 @@
-internal import NetworkTypes
+import NetworkTypes
 
 /// The way to an API server, or the credentials for it, could not be read.
 public struct ClusterAccessError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -1,7 +1,7 @@
-internal import EdgeAPI
-internal import KubernetesAPI
-internal import NetworkTypes
-internal import Sodium
+import EdgeAPI
+import KubernetesAPI
+import NetworkTypes
+import Sodium
 
 /// A field of a kubeconfig with its place, so that whatever is wrong with it can be named.
 struct ConfigField: Sendable {

@@ -1,11 +1,11 @@
-internal import Dispatch
-internal import FoundationEssentials
-internal import KubernetesAPI
-internal import Logging
-internal import NIOSSL
-internal import NetworkTypes
-internal import Sodium
-internal import Synchronization
+import Dispatch
+import FoundationEssentials
+import KubernetesAPI
+import Logging
+import NIOSSL
+import NetworkTypes
+import Sodium
+import Synchronization
 
 /// What a request goes out with.
 struct Credentials: Sendable {

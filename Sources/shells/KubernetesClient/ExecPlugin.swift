@@ -1,7 +1,7 @@
-internal import EdgeAPI
-internal import KubernetesAPI
-internal import NetworkTypes
-internal import Sodium
+import EdgeAPI
+import KubernetesAPI
+import NetworkTypes
+import Sodium
 
 extension ExecPlugin {
     static let versions = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"]

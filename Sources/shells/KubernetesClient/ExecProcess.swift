@@ -1,7 +1,7 @@
-internal import FoundationEssentials
-internal import Glibc
-internal import Sodium
-internal import Syscalls
+import FoundationEssentials
+import Glibc
+import Sodium
+import Syscalls
 
 extension ExecPlugin {
     /// Bytes of what it prints.

@@ -1,5 +1,5 @@
-internal import Glibc
-internal import Syscalls
+import Glibc
+import Syscalls
 
 /// A file that could not be read, and why.
 struct FileProblem: Error, Equatable {

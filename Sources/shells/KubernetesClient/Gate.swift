@@ -1,4 +1,4 @@
-internal import Synchronization
+import Synchronization
 
 /// Lets requests in until it is closed, and tells when the last has left: an event loop that is gone must not be asked for
 /// anything.

@@ -1,7 +1,7 @@
-internal import EdgeAPI
-internal import KubernetesAPI
-internal import ManifestStore
-internal import NetworkTypes
+import EdgeAPI
+import KubernetesAPI
+import ManifestStore
+import NetworkTypes
 
 /// One kubeconfig, or several merged (kubernetes.io: "Organizing Cluster Access Using kubeconfig Files").
 ///

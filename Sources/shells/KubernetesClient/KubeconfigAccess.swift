@@ -1,6 +1,6 @@
-internal import EdgeAPI
-internal import NetworkTypes
-internal import Sodium
+import EdgeAPI
+import NetworkTypes
+import Sodium
 
 extension Kubeconfig {
     /// - Parameter chosen: the context's name; nil takes `current-context`.

@@ -1,8 +1,8 @@
-internal import AsyncHTTPClient
+import AsyncHTTPClient
 public import KubernetesAPI
 public import Logging
 public import NIOCore
-internal import NIOPosix
+import NIOPosix
 
 /// Talks to one API server over HTTP/1.1: keeps connections, certificates and tokens, and tries again where that is right.
 ///

@@ -1,6 +1,6 @@
-internal import FoundationEssentials
-internal import NetworkTypes
-internal import Sodium
+import FoundationEssentials
+import NetworkTypes
+import Sodium
 
 extension ClusterAccess {
     /// Where the kubelet puts a pod's own credentials.

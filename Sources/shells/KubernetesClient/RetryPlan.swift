@@ -1,4 +1,4 @@
-internal import KubernetesAPI
+import KubernetesAPI
 
 /// How one attempt failed.
 struct AttemptFailure: Error, Sendable {

@@ -1,8 +1,8 @@
-internal import Glibc
-internal import NIOCore
-internal import NIOPosix
-internal import NIOSSL
-internal import Synchronization
+import Glibc
+import NIOCore
+import NIOPosix
+import NIOSSL
+import Synchronization
 
 /// Finds out why a server's certificate was not accepted, which BoringSSL does not tell: makes one more connection that takes
 /// the certificates down and ends before anything is sent or trusted.

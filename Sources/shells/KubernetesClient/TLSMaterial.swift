@@ -1,6 +1,6 @@
-internal import NIOCore
-internal import NIOSSL
-internal import Sodium
+import NIOCore
+import NIOSSL
+import Sodium
 
 /// The bytes behind a `ClusterAccess` as they were last read.
 struct Contents: Equatable, Sendable {

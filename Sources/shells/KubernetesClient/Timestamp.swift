@@ -1,4 +1,4 @@
-internal import Glibc
+import Glibc
 
 /// Seconds since 1970 of an RFC 3339 time, its fraction cut off; nil for anything else.
 func secondsSince1970(rfc3339 text: String) -> Int64? {

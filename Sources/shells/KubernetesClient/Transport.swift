@@ -1,10 +1,10 @@
-internal import AsyncHTTPClient
-internal import KubernetesAPI
-internal import NIOCore
-internal import NIOHTTP1
-internal import NIOSSL
-internal import NetworkTypes
-internal import Sodium
+import AsyncHTTPClient
+import KubernetesAPI
+import NIOCore
+import NIOHTTP1
+import NIOSSL
+import NetworkTypes
+import Sodium
 
 /// Requests to HTTP and back.
 struct Transport: Sendable {

@@ -1,7 +1,7 @@
-internal import AsyncHTTPClient
-internal import Glibc
-internal import NIOCore
-internal import NIOHTTPCompression
+import AsyncHTTPClient
+import Glibc
+import NIOCore
+import NIOHTTPCompression
 
 extension HTTPClient.Configuration {
     static func kubernetes(_ access: ClusterAccess, _ options: KubernetesClient.Options, connections: Int) -> Self {

@@ -1,12 +1,12 @@
-internal import AsyncHTTPClient
-internal import Glibc
-internal import KubernetesAPI
-internal import NIOCore
-internal import NIOHTTP1
-internal import NIOHTTPCompression
-internal import NIOPosix
-internal import NIOSSL
-internal import Syscalls
+import AsyncHTTPClient
+import Glibc
+import KubernetesAPI
+import NIOCore
+import NIOHTTP1
+import NIOHTTPCompression
+import NIOPosix
+import NIOSSL
+import Syscalls
 
 /// Whether the server's certificate was not accepted for a reason that BoringSSL keeps to itself.
 func isUntrusted(_ error: any Error) -> Bool {

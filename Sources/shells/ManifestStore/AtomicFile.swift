@@ -1,5 +1,5 @@
-internal import Glibc
-internal import Syscalls
+import Glibc
+import Syscalls
 
 /// Files that are there whole or not at all, whenever the power goes.
 enum AtomicFile {

@@ -1,6 +1,6 @@
-internal import Glibc
-internal import NetworkTypes
-internal import Syscalls
+import Glibc
+import NetworkTypes
+import Syscalls
 
 /// A call of the operating system on a file that failed.
 struct FileFailure: Error, CustomStringConvertible {

@@ -1,5 +1,5 @@
-internal import Glibc
-internal import Syscalls
+import Glibc
+import Syscalls
 
 /// The manifest files below a folder, by name.
 struct FolderListing {

@@ -1,5 +1,5 @@
-internal import EdgeAPI
-internal import Glibc
+import EdgeAPI
+import Glibc
 
 /// One file of a folder: what it holds, and what of its past is still in force.
 struct KnownFile: Sendable {

@@ -1,7 +1,7 @@
 public import EdgeAPI
-internal import Glibc
-internal import NetworkTypes
-internal import Syscalls
+import Glibc
+import NetworkTypes
+import Syscalls
 
 /// One thing wrong in a file of manifests.
 public struct ManifestProblem: Hashable, Sendable, CustomStringConvertible {

@@ -1,5 +1,5 @@
-internal import EdgeAPI
-internal import NetworkTypes
+import EdgeAPI
+import NetworkTypes
 
 /// A folder of manifests as a store of objects: every `.yaml`, `.yml` and `.json` file in it and its sub-folders that is not
 /// hidden.

@@ -1,4 +1,4 @@
-internal import NetworkTypes
+import NetworkTypes
 
 /// What went wrong with the state folder: what was tried, on what, the cause, and what to do.
 public struct StateError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -1,5 +1,5 @@
 public import EdgeAPI
-internal import NetworkTypes
+import NetworkTypes
 public import Sodium
 
 /// Where the files of an EdgeNode's uplinks are: what `uplink --config FILE --keys FOLDER` wants.

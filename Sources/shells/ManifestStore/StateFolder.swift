@@ -1,6 +1,6 @@
-internal import Glibc
-internal import Synchronization
-internal import Syscalls
+import Glibc
+import Synchronization
+import Syscalls
 
 /// What a controller without a cluster keeps between its runs: a folder that only its owner may enter, and one controller at
 /// a time may use.

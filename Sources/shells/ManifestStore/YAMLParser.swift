@@ -1,5 +1,5 @@
-internal import CLibyaml
-internal import EdgeAPI
+import CLibyaml
+import EdgeAPI
 
 /// Owns one libyaml parser and the text it reads, and hands its events out as values.
 final class YAMLParser {

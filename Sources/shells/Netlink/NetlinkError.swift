@@ -1,6 +1,6 @@
 import CLinuxHeaders
 import Glibc
-import NetlinkMessages
+public import NetlinkMessages
 
 /// A request to the kernel that failed: what was asked, and why.
 public struct NetlinkError: Error, Hashable, Sendable, CustomStringConvertible {

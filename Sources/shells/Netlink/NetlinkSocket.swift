@@ -1,7 +1,7 @@
 import CLibmnl
 import CLinuxHeaders
 import Glibc
-import NetlinkMessages
+public import NetlinkMessages
 import Sodium
 import Syscalls
 

@@ -1,6 +1,6 @@
 import Glibc
 import NetworkTypes
-import Sodium
+public import Sodium
 import Syscalls
 
 /// What goes to a command's standard input: pieces, sent one after the other, then end of file.

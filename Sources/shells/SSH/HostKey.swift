@@ -1,4 +1,4 @@
-import NetworkTypes
+public import NetworkTypes
 import Sodium
 
 /// A server's public key, as it stands in a known_hosts file and as the server proves it holds it.

@@ -1,4 +1,4 @@
-import NetworkTypes
+public import NetworkTypes
 
 /// The host keys somebody vouches for, in OpenSSH's known_hosts format.
 ///

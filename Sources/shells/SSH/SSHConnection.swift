@@ -1,4 +1,4 @@
-import NetworkTypes
+public import NetworkTypes
 
 /// A connection to an SSH server that is kept and runs one command after the other.
 ///

@@ -1,5 +1,5 @@
-import NetworkTypes
-import Sodium
+public import NetworkTypes
+public import Sodium
 
 /// Who logs in, and with what. What is there is tried in the order key, password; keyboard-interactive in the
 /// place of a password that the server does not take.

@@ -1,4 +1,4 @@
-import NetworkTypes
+public import NetworkTypes
 
 /// Connecting or running a command failed. Its text names what was tried, where, why it failed and what to do next; it
 /// holds no secret, and what came from the peer is made safe to print.

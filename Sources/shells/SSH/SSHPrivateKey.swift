@@ -1,5 +1,5 @@
 import NetworkTypes
-import Sodium
+public import Sodium
 
 /// A user's private key, in OpenSSH's or a PEM format, with what is needed to open it.
 ///

@@ -1,7 +1,7 @@
 import HTTPTypes
 public import Logging
 public import NIOCore
-import NIOPosix
+public import NIOPosix
 public import ServiceLifecycle
 import Synchronization
 

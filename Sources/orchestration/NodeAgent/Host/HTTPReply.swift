@@ -64,7 +64,9 @@ enum HTTPReplyParser {
         }
         let body = bytes[end...]
         if isChunked {
-            return try chunks(body, isAtEnd: isAtEnd).map { HTTPReply(status: status, body: $0, statusNumber: statusNumber, document: document) }
+            return try chunks(body, isAtEnd: isAtEnd).map {
+                HTTPReply(status: status, body: $0, statusNumber: statusNumber, document: document)
+            }
         }
         if let length {
             if body.count >= length {

@@ -1,7 +1,7 @@
 import CLinuxHeaders
 import EnvoyConfig
 import Glibc
-import Logging
+public import Logging
 import NetworkTypes
 import NodeDocument
 import Syscalls

@@ -316,7 +316,9 @@ struct UplinkWatch {
         guard let number = uplinks[index].number, uplinks[index].fetch == nil else { return }
         let age = uplinks[index].fetchedAt.map { now - $0 } ?? Self.refresh
         guard age >= (number != uplinks[index].fetchedNumber ? fetchInterval(now) : Self.refresh) else { return }
-        if uplinks[index].isCurrent, uplinks[index].isKnown, let changed = uplinks[index].numberedAt, now - changed < Self.settling {
+        if uplinks[index].isCurrent, uplinks[index].isKnown, let changed = uplinks[index].numberedAt,
+            now - changed < Self.settling
+        {
             return
         }
         lastID += 1
