@@ -96,7 +96,7 @@ public final class WireGuardDevice {
         return update.changes.map { .link(name, .wireGuard($0)) }
     }
 
-    /// Ends these sessions and forgets their handshakes: a peer whose clock went back would be locked out else.
+    /// Ends these sessions and forgets their handshakes, so that a peer whose clock was set back can begin a new one.
     public func forget(_ peers: [WireGuardPeerStatus]) throws(HostNetworkError) {
         try control.apply(WireGuardDeviceUpdate(forgetting: peers))
     }
