@@ -1,5 +1,5 @@
-public import CLinuxHeaders
-public import Glibc
+import CLinuxHeaders
+import Glibc
 public import Logging
 public import ServiceLifecycle
 

@@ -1,7 +1,7 @@
 import HTTPTypes
 public import Logging
 public import NIOCore
-import NIOPosix
+public import NIOPosix
 import NIOSSL
 public import PrometheusMetrics
 public import ServiceLifecycle
