@@ -1,4 +1,4 @@
-import Glibc
+public import Glibc
 
 /// A folder of one test, gone with its owner and all that is in it.
 public final class TemporaryFolder: Sendable {

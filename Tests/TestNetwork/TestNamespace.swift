@@ -1,5 +1,5 @@
 import CLinuxHeaders
-import Foundation
+public import Foundation
 import Synchronization
 
 /// The path of the wireguard-go that is shipped (deploy/agent/wireguard-go).
