@@ -1,4 +1,5 @@
 import EdgeAPI
+import Enrollment
 import Fixtures
 import Testing
 

@@ -1,9 +1,9 @@
-import ArgumentParser
+public import ArgumentParser
 import Enrollment
 import Glibc
 import NetworkTypes
 import NodeDocument
-import Sodium
+public import Sodium
 
 /// Which Envoy the VPSes run.
 struct EnvoyOptions: ParsableArguments {

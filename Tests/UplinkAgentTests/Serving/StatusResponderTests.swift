@@ -73,7 +73,7 @@ import Testing
     @Test func theRelayIsToldWhichDocumentIsInForce() throws {
         func told(_ door: StatusDoor) -> String? {
             let request = StatusRequest(.GET, "/ready", from: door == .relay ? relay : .unknown)
-            return responder.ready(request, at: door, Moment(wall: 1000, steady: 0)).fields.first {
+            return responder.ready(request, at: door, Moment(wall: 1000, steady: .zero)).fields.first {
                 $0.name == StatusResponder.documentField
             }?.value
         }
