@@ -28,6 +28,7 @@ import UplinkWorkload
     private let ownNames = [
         "GET /api/v1/namespaces/tunnel/secrets/\(Self.qualified)-keys",
         "GET /apis/apps/v1/namespaces/tunnel/statefulsets/\(Self.qualified)",
+        "GET /api/v1/namespaces/tunnel/services/edge-uplink",
     ]
     /// Of `default/edge`.
     private static let qualified = "edge-\(SHA256.digest(of: "default/edge").description.prefix(12))-uplinks"
@@ -334,8 +335,8 @@ import UplinkWorkload
         #expect(after.keys != before)
         let asked = cupboard.take()
         let looks = ["GET \(keys)", "GET \(set)"] + ownNames + ["POST \(core)/secrets"]
-        #expect(Array(asked.prefix(5)) == looks)
-        #expect(Set(asked.dropFirst(5)) == ["PATCH \(core)/pods/edge-uplink-0", "PATCH \(core)/pods/edge-uplink-1"])
+        #expect(Array(asked.prefix(6)) == looks)
+        #expect(Set(asked.dropFirst(6)) == ["PATCH \(core)/pods/edge-uplink-0", "PATCH \(core)/pods/edge-uplink-1"])
         _ = try await successor.keys(of: node)
         #expect(cupboard.take() == [])
     }

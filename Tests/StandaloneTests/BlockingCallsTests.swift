@@ -4,7 +4,7 @@ import Testing
 
 @testable import Standalone
 
-@Suite struct BlockingCallsTests {
+@Suite struct BlockingCallsKernelTests {
     /// More calls wait than Swift has threads; the task that lets them go comes to its turn all the same.
     @Test func whoWaitsHoldsUpNoTask() async throws {
         let count = sysconf(Int32(_SC_NPROCESSORS_ONLN)) + 2

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Standalone
 
-@Suite struct LocalUplinksTests {
+@Suite struct LocalUplinksKernelTests {
     private let folder: TemporaryFolder
     private let node = ObjectName(namespace: "default", name: "edge")
     private let files: UplinkFiles

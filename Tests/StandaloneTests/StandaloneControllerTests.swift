@@ -11,7 +11,7 @@ import Testing
 
 @testable import Standalone
 
-@Suite struct StandaloneControllerTests {
+@Suite struct StandaloneControllerKernelTests {
     private let folder: TemporaryFolder
 
     init() throws {

@@ -18,10 +18,13 @@ public struct RelayDocument: Hashable, Codable, Sendable {
     public var content: RelayContent
     /// A value not seen before asks for one restart of Envoy; nil for none.
     public var restartEnvoy: String?
+    /// Of the uplinks' content that forwards all of these bindings: an uplink that has it in force need not say which it forwards. Nil
+    /// while there is none, as before the relay's key is known.
+    public var uplinkHash: SHA256Digest?
 
     public init(
         agentBuild: String, owner: Owner, epoch: UInt64, writer: String? = nil, hash: SHA256Digest, content: RelayContent,
-        restartEnvoy: String? = nil
+        restartEnvoy: String? = nil, uplinkHash: SHA256Digest? = nil
     ) {
         format = Self.currentFormat
         self.agentBuild = agentBuild
@@ -31,6 +34,7 @@ public struct RelayDocument: Hashable, Codable, Sendable {
         self.hash = hash
         self.content = content
         self.restartEnvoy = restartEnvoy
+        self.uplinkHash = uplinkHash
     }
 }
 
@@ -39,15 +43,11 @@ public struct RelayContent: Hashable, Codable, Sendable {
     public var wireGuard: RelayWireGuard
     public var host: HostTuning
     public var envoy: RelayEnvoy
-    /// Of the uplinks' content that forwards all of these bindings: an uplink that has it in force need not say which it forwards. Nil
-    /// while there is none, as before the relay's key is known.
-    public var uplinkHash: SHA256Digest?
 
-    public init(wireGuard: RelayWireGuard, host: HostTuning, envoy: RelayEnvoy, uplinkHash: SHA256Digest? = nil) {
+    public init(wireGuard: RelayWireGuard, host: HostTuning, envoy: RelayEnvoy) {
         self.wireGuard = wireGuard
         self.host = host
         self.envoy = envoy
-        self.uplinkHash = uplinkHash
     }
 }
 

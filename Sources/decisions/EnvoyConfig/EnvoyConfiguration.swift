@@ -1,6 +1,6 @@
 import NetworkTypes
 public import NodeDocument
-import Sodium
+public import Sodium
 
 /// Envoy's configuration for a relay's document. Each resource is written when it is asked for: of 5,000 bindings mostly one changes.
 ///
@@ -15,7 +15,10 @@ public struct EnvoyConfiguration: Sendable {
 
     /// - Parameter content: has unique binding names, none of them with a fault (`RelayBinding.fault`), and hostnames that are
     ///   disjoint where bindings share a port.
-    public init(_ content: RelayContent) { self.init(content.wireGuard, content.envoy, content.uplinkHash) }
+    /// - Parameter uplinkHash: of the uplinks' document that forwards all of them; nil where none is known.
+    public init(_ content: RelayContent, uplinkHash: SHA256Digest? = nil) {
+        self.init(content.wireGuard, content.envoy, uplinkHash)
+    }
 
     private init(_ relay: RelayWireGuard, _ envoy: RelayEnvoy, _ uplinkHash: SHA256Digest?) {
         self.relay = relay

@@ -8,40 +8,41 @@ import NetworkTypes
 /// them: in 20000…59999, the next free one where two meet.
 struct TunnelPorts {
     private static let range = 20_000..<60_000
-    /// By port of the range, from its first on, one of those after it that may be free; itself while it is. The last is no port.
-    /// Whoever chooses names chooses where they meet, so a crowd in one place must not be walked through again and again.
-    private var next = Array(0...Self.range.count)
-    private var left = Self.range.count
+    /// By taken place in the range, one after it that may be free; the end of the range is no place. Whoever chooses names chooses where
+    /// they meet, so a crowd in one place must not be walked through again and again.
+    private var next: [Int: Int] = [:]
 
     /// - Parameter whole: the TCP listenPorts of the bindings that do not share theirs.
     init(whole: some Sequence<Port>) {
-        for port in Array(whole) + [.uplinkReadiness, .envoyBridge] {
-            let place = Int(port.number) - Self.range.lowerBound
-            if next.indices.dropLast().contains(place), next[place] == place { take(place) }
-        }
+        for port in whole { take(port) }
+        take(.uplinkReadiness)
+        take(.envoyBridge)
     }
 
-    private mutating func take(_ place: Int) {
-        next[place] = place + 1
-        left -= 1
+    private mutating func take(_ port: Port) {
+        let place = Int(port.number) - Self.range.lowerBound
+        if (0..<Self.range.count).contains(place), next[place] == nil { next[place] = place + 1 }
     }
 
-    /// The first free place from `place` on; the last index when there is none.
+    /// The first free place from `place` on; the end of the range when there is none.
     private mutating func free(from place: Int) -> Int {
         var end = place
-        while next[end] != end { end = next[end] }
+        while let further = next[end] { end = further }
         var here = place
-        while next[here] != here { (next[here], here) = (end, next[here]) }
+        while let further = next[here] {
+            next[here] = end
+            here = further
+        }
         return end
     }
 
     /// - Returns: nil when all 40,000 are taken.
     mutating func assign(_ id: BindingID) -> Port? {
-        if left == 0 { return nil }
+        if next.count == Self.range.count { return nil }
         let start = Int(stableHash("\(id.owner.namespace)/\(id.owner.name)/\(id.name)") % UInt64(Self.range.count))
         var place = free(from: start)
         if place == Self.range.count { place = free(from: 0) }
-        take(place)
+        next[place] = place + 1
         return try? Port(Self.range.lowerBound + place)
     }
 }

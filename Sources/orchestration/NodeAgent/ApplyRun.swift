@@ -67,7 +67,7 @@ struct ApplyRun {
         report.outcome = .applied
         let peers = Peers(host: host)
         let word = UplinkWord.read(host.paths)
-        report.starved = word?.starved(content.envoy.bindings.map(\.name), document: content.uplinkHash) ?? []
+        report.starved = word?.starved(content.envoy.bindings.map(\.name), document: document.uplinkHash) ?? []
         report.peers = peers.report(content.wireGuard, device, word)
         try peers.forgetLost(report.peers, device)
     }
@@ -92,7 +92,10 @@ struct ApplyRun {
     private mutating func note(_ changes: [String], isDrift: Bool? = nil) {
         for change in changes { host.logger.info("changed", metadata: ["what": "\(change)"]) }
         report.changes += changes
-        if isDrift ?? (former?.hash == document.hash && former?.agentBuild == document.agentBuild) { report.drift += changes }
+        let isSame =
+            former?.hash == document.hash && former?.agentBuild == document.agentBuild
+            && former?.uplinkHash == document.uplinkHash
+        if isDrift ?? isSame { report.drift += changes }
     }
 
     // MARK: steps
@@ -223,7 +226,7 @@ struct ApplyRun {
     }
 
     private mutating func rollOut(_ account: EnvoyAccount, _ running: UnitState?, _ state: inout StateFile) throws(AgentError) {
-        let wanted = EnvoyConfiguration(content)
+        let wanted = EnvoyConfiguration(content, uplinkHash: document.uplinkHash)
         let former = former.map { EnvoyConfiguration($0.content) }
         let served = Set(former?.listeners.map(\.name) ?? []).subtracting(state.value.leftOut)
         let (configuration, facts, crowdedOut) = wanted.fitting(try host.envoyHost(), served: served)
@@ -246,7 +249,7 @@ struct ApplyRun {
             host: host, folder: EnvoyFolder(host.paths, group: account.group), configuration: configuration,
             former: former, isFormerProven: self.former?.agentBuild == document.agentBuild, facts: facts, unit: running,
             launchText: unitSettings().launchText, restartAsked: restart,
-            forwarding: ForwardingWait(paths: host.paths, served: served, document: content.uplinkHash))
+            forwarding: ForwardingWait(paths: host.paths, served: served, document: document.uplinkHash))
         let outcome = try rollout.run(omitted: Set(taken.keys), &state)
         let omitted = Set(taken.keys).union(outcome.rejected.keys).union(crowdedOut).union(outcome.unforwarded).sorted()
         note(outcome.changes, isDrift: omitted == state.value.leftOut && !restart ? nil : false)

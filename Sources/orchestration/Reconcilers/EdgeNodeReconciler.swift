@@ -80,10 +80,10 @@ public struct EdgeNodeReconciler: Sendable {
         let planned = try await self.plan(input)
         let plan = planned.plan
         // The uplinks first, where the relay's key is known: they must forward a new port before Envoy sends its traffic there.
-        if let content = planned.uplinks { try await publish(content, plan.relay.uplinkHash, of: node) }
+        if let content = planned.uplinks { try await publish(content, planned.uplinkHash, of: node) }
         let before = outcomes[name]?.outcome
         var outcome = NodeOutcome(
-            node: node, plan: plan, relayHash: planned.relayHash, uplinkHash: plan.relay.uplinkHash, report: nil, failure: nil)
+            node: node, plan: plan, relayHash: planned.relayHash, uplinkHash: planned.uplinkHash, report: nil, failure: nil)
         outcome.uplinkName = store.uplinkName(of: node)
         outcome.keysOnEdge = before?.keysOnEdge ?? []
         let restart = restartRequest(of: node)
@@ -132,18 +132,19 @@ public struct EdgeNodeReconciler: Sendable {
     private struct Planned: Sendable {
         var plan: Plan
         var relayHash: SHA256Digest
-        /// The uplinks' part, of which the plan's `relay.uplinkHash` is; nil while the relay's key is unknown.
+        /// The uplinks' part; nil while the relay's key is unknown.
         var uplinks: UplinkContent?
+        var uplinkHash: SHA256Digest?
     }
 
     private func plan(_ input: PlanInput) async throws(StoreError) -> Planned {
         let name = input.node.metadata.objectName
         do throws(DocumentError) {
             let planned = try await planning.run(for: name.namespace) { () throws(DocumentError) in
-                var plan = makePlan(input)
+                let plan = makePlan(input)
                 let uplinks = input.node.status?.relayPublicKey.map { plan.uplinkContent(relayPublicKey: $0) }
-                plan.relay.uplinkHash = try uplinks?.digest()
-                return Planned(plan: plan, relayHash: try plan.relay.digest(), uplinks: uplinks)
+                return Planned(
+                    plan: plan, relayHash: try plan.relay.digest(), uplinks: uplinks, uplinkHash: try uplinks?.digest())
             }
             if let planned { return planned }
         } catch {
@@ -158,7 +159,8 @@ public struct EdgeNodeReconciler: Sendable {
         let secret = try await sshSecret(of: node)
         let document = RelayDocument(
             agentBuild: sessions.agentBuild, owner: owner(of: node), epoch: writer.epoch(for: node.metadata.objectName),
-            writer: writer.writer, hash: outcome.relayHash, content: outcome.plan.relay, restartEnvoy: restart)
+            writer: writer.writer, hash: outcome.relayHash, content: outcome.plan.relay, restartEnvoy: restart,
+            uplinkHash: outcome.uplinkHash)
         let sessions = sessions
         return try await talk(to: node, until: deadline) { () throws(EnrollmentError) in
             try await sessions.link(to: node, secret: secret).apply(document)
