@@ -26,6 +26,21 @@ def run(*command):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
+def enter(name):
+    with open(f"/run/netns/{name}") as namespace:
+        if LIBC.setns(namespace.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+
+
+def connect_from(source, port, host=RELAY, timeout=3):
+    """A connection of an uplink's."""
+    enter(f"envoy-{os.getpid()}-u")
+    try:
+        return socket.create_connection((host, port), timeout, (source, 0))
+    finally:
+        enter(f"envoy-{os.getpid()}-e")
+
+
 class Namespaces:
     """`envoy-PID-e` for the relay, which this process enters, and `envoy-PID-u` for the uplinks, joined by a veth."""
 
@@ -42,9 +57,7 @@ class Namespaces:
                 run("ip", "-n", self.home, "addr", "add", address + "/24", "dev", "wg-uplink")
             run("ip", "-n", self.edge, "link", "set", "wg-relay", "up")
             run("ip", "-n", self.home, "link", "set", "wg-uplink", "up")
-            with open(f"/run/netns/{self.edge}") as namespace:
-                if LIBC.setns(namespace.fileno(), CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), "setns")
+            enter(self.edge)
         except BaseException:
             self.close()
             raise

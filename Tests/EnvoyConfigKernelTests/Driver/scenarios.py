@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from edge import RELAY, Backends, Envoy, Namespaces, ask, connect, datagram_socket, echoes, run
+from edge import RELAY, Backends, Envoy, Namespaces, ask, connect, connect_from, datagram_socket, echoes, run
 
 CLUSTERS_OF_MODES = ["plain", "proxy1", "proxy2", "dns", "big", "pass-a", "pass-wild", "ended", "known", "pass-all"]
 
@@ -303,8 +303,8 @@ def attacks(envoy, play):
     facts["after it"] = tls("ended", 8444, "ended")
     for sock in hellos:
         sock.close()
-    bridge = [socket.create_connection((RELAY, 40600), 3, ("10.200.0.2", 0)) for _ in range(60)]
-    with socket.create_connection((RELAY, 40600), 3, ("10.200.0.3", 0)) as sock:
+    bridge = [connect_from("10.200.0.2", 40600) for _ in range(60)]
+    with connect_from("10.200.0.3", 40600) as sock:
         facts["another uplink's bridge"] = ask(sock, b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n").split("\r\n")[0]
     with socket.create_connection((RELAY, 40600), 3, ("127.0.0.1", 0)) as sock:
         facts["a stranger's bridge"] = ask(sock, b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n").split("\r\n")[0]
