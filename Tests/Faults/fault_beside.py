@@ -218,10 +218,10 @@ def targets(scene: ThreeUplinks) -> Seen:
 
 
 @fault("code in Envoy waits for root", BESIDE,
-       injected="Envoy's user lays named pipes in the place of envoy.json and uplinks.json, and a link in that of Envoy's socket",
+       injected="Envoy's user lays named pipes in the place of envoy.json and both files of the uplinks, and a link in that of Envoy's socket",
        expected=_OTHERS + "; root's agent never waits for them: status and apply answer, and a drift is put right meanwhile", stage="three")
 def pipes(scene: ThreeUplinks) -> Seen:
-    script = ("cd /run/tidegate && for name in envoy.json uplinks.json; do rm -f $name; mkfifo $name; done; "
+    script = ("cd /run/tidegate && for name in envoy.json uplinks.json uplinks-brief.json; do rm -f $name; mkfifo $name; done; "
               "mv envoy-admin.sock away.sock; ln -s /run/systemd/private envoy-admin.sock")
 
     def attack() -> str:
@@ -235,7 +235,7 @@ def pipes(scene: ThreeUplinks) -> Seen:
             scene.nudge()
             eventually(lambda: "tidegate_relay" in scene.machine.namespace.run(["nft", "list", "tables"]), within=30)
         finally:
-            scene.on_vps("sh", "-c", "cd /run/tidegate && rm -f envoy-admin.sock && mv away.sock envoy-admin.sock; rm -f uplinks.json envoy.json")
+            scene.on_vps("sh", "-c", "cd /run/tidegate && rm -f envoy-admin.sock && mv away.sock envoy-admin.sock; rm -f uplinks.json uplinks-brief.json envoy.json")
         return f"{took:.1f}"
     seen = others_answer(scene, attack, "status answered after {} s, an apply put the table back")
     # The supervisor writes its file when it next has something to say.
