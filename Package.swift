@@ -81,6 +81,7 @@ let package = Package(
         module("EdgeAPI", ["NetworkTypes", "Sodium"]),
         module("KubernetesAPI", ["EdgeAPI", "NetworkTypes"]),
         module("NodeDocument", ["NetworkTypes", "Sodium"]),
+        module("LinkProtocol"),
 
         // shells
         module("FileWatching"),
@@ -207,6 +208,7 @@ let package = Package(
             "KubernetesClientTests",
             ["CLinuxHeaders", "EdgeAPI", "KubernetesAPI", "KubernetesClient", "Sodium", "TestFiles", logging], exclude: ["Server"]
         ),
+        tests("LinkProtocolTests", ["LinkProtocol"]),
         tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium", "TestFiles"], exclude: ["Corpus"]),
         tests("NFTablesTests", ["NFTables", "NetlinkMessages", "NetworkTypes"]),
         tests("NetlinkMessagesTests", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
