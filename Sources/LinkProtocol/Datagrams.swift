@@ -44,35 +44,3 @@ public struct DatagramReader: Sendable {
         return [UInt8(count >> 8), UInt8(count & 0xFF)]
     }
 }
-
-/// Datagrams that wait for their turn: beyond the bound the oldest are dropped, as a full queue of a router does. Lengths only; the
-/// payload stays with who owns it.
-public struct DatagramQueue: Sendable {
-    /// Bytes that may wait, lengths included.
-    public let limit: Int
-    private var lengths: [Int] = []
-    private var bytes = 0
-
-    public init(limit: Int) { self.limit = limit }
-
-    public var count: Int { lengths.count }
-
-    /// A datagram of `count` bytes joins. Returns how many of the oldest must be dropped before it.
-    public mutating func append(_ count: Int) -> Int {
-        lengths.append(count + DatagramReader.prefix)
-        bytes += count + DatagramReader.prefix
-        var dropped = 0
-        while bytes > limit, dropped < lengths.count - 1 {
-            bytes -= lengths[dropped]
-            dropped += 1
-        }
-        lengths.removeFirst(dropped)
-        return dropped
-    }
-
-    /// The oldest leaves.
-    public mutating func removeFirst() {
-        guard !lengths.isEmpty else { return }
-        bytes -= lengths.removeFirst()
-    }
-}

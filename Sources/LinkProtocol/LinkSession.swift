@@ -1,6 +1,6 @@
 /// One end of a link: a yamux session as a value. Bytes come in, and events go out; offers come in, and frames go out. It touches no
 /// payload: it says where it stands among the bytes that came, and how much of whose may go next, so that who moves the bytes need
-/// not copy them.
+/// not copy them. It is stricter than yamux in one thing: streams open in the order of their numbers.
 ///
 /// Who runs it calls `read` with what came until it gives nil, tells by `consumed` what was handed on, and whenever the connection
 /// takes more calls `nextFrame`, writing `output` before the payload of the frame.
@@ -52,8 +52,6 @@ public struct LinkSession: Sendable {
     var turns = Turns()
     var unread = 0
     var poolTaken = 0
-    var saidGoodbye = false
-    var heardGoodbye = false
 
     // Pings.
     var pings: [UInt32] = []
@@ -85,8 +83,10 @@ public struct LinkSession: Sendable {
     }
     /// Whether no number is left for another stream.
     public var isExhausted: Bool { nextOwn > StreamID.max - 2 }
-    /// Whether one side said goodbye and the last stream is over: the connection has nothing left to do.
-    public var isFinished: Bool { (saidGoodbye || heardGoodbye) && streams.isEmpty }
+    /// Whether we said goodbye.
+    public internal(set) var saidGoodbye = false
+    /// Whether the peer did: once the streams are over, who hears it closes the connection, as no stream can be on its way any more.
+    public internal(set) var heardGoodbye = false
 
     /// Call when `output` was written.
     public mutating func removeOutput() { output.removeAll(keepingCapacity: output.capacity <= 64 << 10) }

@@ -162,13 +162,14 @@ import Testing
         #expect(try pair.hearAtDialer() == [])
         pair.sendFromDialer()
         #expect(try pair.hearAtListener() == [.reset(late)])
-        #expect(!pair.dialer.isFinished)
+        #expect(pair.dialer.openStreams == 1)
         pair.listener.end(id)
         pair.dialer.end(id)
         pair.sendFromListener()
         pair.sendFromDialer()
         _ = try (pair.hearAtDialer(), pair.hearAtListener())
-        #expect(pair.dialer.isFinished && pair.listener.isFinished)
+        #expect(pair.dialer.openStreams == 0 && pair.dialer.saidGoodbye)
+        #expect(pair.listener.openStreams == 0 && pair.listener.heardGoodbye)
     }
 
     @Test func `Streams and pings have a bound`() throws {

@@ -68,20 +68,6 @@ import Testing
         }
     }
 
-    @Test func `A queue of datagrams drops the oldest`() {
-        var queue = DatagramQueue(limit: 100)
-        #expect((0..<4).map { _ in queue.append(23) } == [0, 0, 0, 0])
-        #expect(queue.append(23) == 1)
-        #expect(queue.append(98) == 4)
-        #expect(queue.count == 1)
-        // One that is longer than the bound stands alone.
-        #expect(queue.append(65_507) == 1)
-        queue.removeFirst()
-        queue.removeFirst()
-        #expect(queue.count == 0)
-        #expect((0..<10_000).reduce(0) { sum, _ in sum + queue.append(8) } == 9_990)
-    }
-
     static let messages: [ControlMessage] = [
         .hello(.init(build: "0.3.0", instance: 0x0102_0304_0506_0708)), .ready(true), .ready(false), .status([]),
         .status(Array(repeating: 0xEE, count: ControlMessage.longestStatus)),
