@@ -64,26 +64,37 @@ extension LinkSession {
     /// Whether `nextFrame` has something to say, or `output` does.
     public var wantsToSend: Bool { !turns.isEmpty || !output.isEmpty }
 
-    /// `count` bytes of the stream's payload were handed on: the peer may send as many again, and more to a reader that keeps up.
-    public mutating func consumed(_ count: Int, on id: StreamID) {
+    /// `count` bytes of the stream's payload were handed on: the peer may send as many again, and more to a reader that keeps up and
+    /// used what it had within two round trips. `now` is in nanoseconds of any steady clock.
+    public mutating func consumed(_ count: Int, on id: StreamID, now: UInt64) {
         guard var stream = streams[id] else { return }
         let count = min(count, stream.unread)
         stream.unread -= count
         unread -= count
         if !stream.peerEnded, stream.target - stream.receiveWindow - stream.unread >= stream.target / 2 {
-            let taken = stream.target - limits.initialWindow
-            let share = (limits.windowPool - poolTaken + taken) / 4
-            let growth = min(stream.target, limits.largestWindow - stream.target, share - taken)
-            if stream.unread <= stream.target / 4, growth > 0 {
-                stream.target += growth
-                poolTaken += growth
+            if stream.unread <= stream.target / 4, now &- stream.filledAt < 2 * max(roundTrip ?? 0, Self.shortestRoundTrip) {
+                grow(&stream)
             }
+            stream.filledAt = now
             let more = stream.target - stream.receiveWindow - stream.unread
             stream.receiveWindow += more
             FrameHeader(.windowUpdate, stream: id, length: UInt32(more)).append(to: &output)
         }
         streams[id] = stream
         removeIfOver(id)
+    }
+
+    /// Nanoseconds: below it, how long a loop of events takes is what counts.
+    private static let shortestRoundTrip: UInt64 = 500_000
+
+    /// Twice as large, within the pool.
+    private mutating func grow(_ stream: inout StreamState) {
+        let taken = stream.target - limits.initialWindow
+        let share = (limits.windowPool - poolTaken + taken) / 4
+        let growth = min(stream.target, limits.largestWindow - stream.target, share - taken)
+        guard growth > 0 else { return }
+        stream.target += growth
+        poolTaken += growth
     }
 
     /// Short ones come first.

@@ -53,6 +53,9 @@ public struct LinkSession: Sendable {
     var unread = 0
     var poolTaken = 0
 
+    /// Nanoseconds that a ping took at best; nil before one was answered. Windows grow where they, and not the link, hold a stream up.
+    public var roundTrip: UInt64?
+
     // Pings.
     var pings: [UInt32] = []
     var nextPing: UInt32 = 0

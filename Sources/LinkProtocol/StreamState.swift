@@ -14,6 +14,8 @@ struct StreamState: Sendable {
     var receiveWindow: Int
     /// What the window is filled up to when the reader keeps up.
     var target: Int
+    /// When the window was last filled up, in nanoseconds of the caller's clock.
+    var filledAt: UInt64 = 0
     /// Bytes that came and that nobody read yet.
     var unread = 0
     /// Whether the stream stands among those waiting for their turn.

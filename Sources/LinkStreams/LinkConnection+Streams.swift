@@ -35,7 +35,7 @@ extension LinkConnection {
             }
         }
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        liveness = context.eventLoop.scheduleRepeatedTask(initialDelay: timing.ping, delay: timing.ping) { _ in
+        liveness = context.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: timing.ping) { _ in
             bound.value.checkLife()
         }
         context.eventLoop.scheduleTask(in: timing.hello) {
@@ -133,7 +133,7 @@ extension LinkConnection {
     }
 
     func consumed(_ count: Int, on id: StreamID) {
-        session.consumed(count, on: id)
+        session.consumed(count, on: id, now: NIODeadline.now().uptimeNanoseconds)
         if !session.output.isEmpty { pumpSoon() }
     }
 

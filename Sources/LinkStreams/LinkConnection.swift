@@ -150,7 +150,7 @@ public final class LinkConnection: ChannelInboundHandler {
         case .opened(let id): opened(id)
         case .payload(let id, let range):
             guard let payload = buffer.getSlice(at: buffer.readerIndex + range.lowerBound, length: range.count) else { return }
-            guard let entry = entries[id] else { return session.consumed(range.count, on: id) }
+            guard let entry = entries[id] else { return consumed(range.count, on: id) }
             if !entry.isTouched {
                 entries[id]?.isTouched = true
                 touched.append(id)
@@ -167,7 +167,9 @@ public final class LinkConnection: ChannelInboundHandler {
 
     private func heardPong(_ word: UInt32) {
         guard let sent = pingSent, sent.word == word else { return }
-        roundTrip = .now() - sent.at
+        let took = NIODeadline.now() - sent.at
+        roundTrip = took
+        session.roundTrip = min(session.roundTrip ?? .max, UInt64(max(0, took.nanoseconds)))
         pingSent = nil
     }
 

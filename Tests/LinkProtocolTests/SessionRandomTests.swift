@@ -66,7 +66,7 @@ private struct Side {
         case 0..<8: session.offer(chance.below([10, 1_000, 200_000][chance.below(3)]), on: id)
         case 8..<16:
             let count = chance.below(unread[id, default: 0] + 1)
-            session.consumed(count, on: id)
+            session.consumed(count, on: id, now: 0)
             unread[id, default: 0] -= count
         case 16 where chance.one(in: 3):
             session.end(id)
@@ -104,7 +104,7 @@ private struct Side {
     }
 
     mutating func consumeAll(_ session: inout LinkSession) {
-        for (id, count) in unread where count > 0 { session.consumed(count, on: id) }
+        for (id, count) in unread where count > 0 { session.consumed(count, on: id, now: 0) }
         unread = [:]
     }
 

@@ -9,7 +9,7 @@ import Testing
         pair.sendFromDialer()
         #expect(pair.toListener == frame(1, 1, stream: 1, length: 0) + frame(0, 0, stream: 1, length: 3, payload: [7, 7, 7]))
         #expect(try pair.hearAtListener() == [.opened(1), .payload(1, [7, 7, 7])])
-        pair.listener.consumed(3, on: id)
+        pair.listener.consumed(3, on: id, now: 0)
         pair.dialer.end(id)
         pair.sendFromDialer()
         #expect(try pair.hearAtListener() == [.ended(1)])
@@ -21,7 +21,7 @@ import Testing
         #expect(try pair.hearAtDialer() == [.payload(1, [8, 8]), .ended(1)])
         #expect(pair.listener.openStreams == 0)
         #expect(pair.dialer.openStreams == 1)
-        pair.dialer.consumed(2, on: id)
+        pair.dialer.consumed(2, on: id, now: 0)
         #expect(pair.dialer.openStreams == 0)
     }
 
@@ -51,7 +51,7 @@ import Testing
         #expect(payload(try pair.hearAtListener(), of: id) == 65_536)
         pair.sendFromDialer()
         #expect(pair.toListener.isEmpty)
-        pair.listener.consumed(65_536, on: id)
+        pair.listener.consumed(65_536, on: id, now: 0)
         pair.sendFromListener()
         _ = try pair.hearAtDialer()
         pair.sendFromDialer()
@@ -71,11 +71,30 @@ import Testing
             pair.sendFromDialer()
             let came = payload(try pair.hearAtListener(), of: id)
             largest = max(largest, came)
-            pair.listener.consumed(came, on: id)
+            pair.listener.consumed(came, on: id, now: 0)
             pair.sendFromListener()
             _ = try pair.hearAtDialer()
         }
         #expect(largest == 1 << 20)
+    }
+
+    @Test func `A window that lasts for two round trips does not grow`() throws {
+        for (roundTrip, largest) in [(UInt64(1_000_000), 65_536), (50_000_000, 8 << 20)] {
+            var pair = SessionPair()
+            pair.listener.roundTrip = roundTrip
+            let id = try pair.dialer.open()
+            pair.dialer.offer(1 << 30, on: id)
+            var last = 0
+            // Each window takes 10 ms.
+            for round in UInt64(0)..<30 {
+                pair.sendFromDialer()
+                last = payload(try pair.hearAtListener(), of: id)
+                pair.listener.consumed(last, on: id, now: 1_000_000_000 + round * 10_000_000)
+                pair.sendFromListener()
+                _ = try pair.hearAtDialer()
+            }
+            #expect(last == largest)
+        }
     }
 
     @Test func `Streams that stopped reading leave the others a share of the pool`() throws {
@@ -90,7 +109,7 @@ import Testing
             for _ in 0..<20 {
                 pair.sendFromDialer()
                 came = payload(try pair.hearAtListener(), of: id)
-                pair.listener.consumed(came, on: id)
+                pair.listener.consumed(came, on: id, now: 0)
                 pair.sendFromListener()
                 _ = try pair.hearAtDialer()
             }

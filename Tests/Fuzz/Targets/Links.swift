@@ -44,7 +44,7 @@ private func linkEvents(
                 require(range.upperBound <= piece.count, "payload is within what came")
                 payload[id, default: 0] += range.count
                 // One stream is read, the others are not.
-                if id & 2 == 0 { session.consumed(range.count, on: id) }
+                if id & 2 == 0 { session.consumed(range.count, on: id, now: 0) }
             }
             require(offset == piece.count, "all is read")
         } catch {
