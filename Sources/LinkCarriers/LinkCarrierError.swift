@@ -11,6 +11,8 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         /// The link's own TLS.
         case innerTLS
         case pin
+        /// The edge broke off before it said hello.
+        case hello
     }
 
     public let step: Step
@@ -33,6 +35,7 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         case .outerTLS(let host): "TLS with \(host)"
         case .innerTLS: "the link's TLS handshake"
         case .pin: "checking who answers"
+        case .hello: "waiting for the edge's hello"
         }
     }
 
@@ -45,6 +48,7 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         case .outerTLS: "see whether its certificate is valid for that name"
         case .innerTLS: "see whether something in between ends TLS: then take WebSocket as the carrier"
         case .pin: "the edge was made anew, or somebody is in between: compare the pin with the one the edge reports"
+        case .hello: "the edge does not know this uplink's key, or has as many of its links as it takes"
         }
     }
 }

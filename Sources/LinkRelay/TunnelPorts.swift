@@ -7,8 +7,8 @@ import NetworkTypes
 /// The tunnel ports of one uplink: listened at while a link is there, so that without one a connection is refused and whoever asks
 /// tries elsewhere.
 ///
-/// A TCP port is listened at once on each event loop that has a link (SO_REUSEPORT), so that a connection lives where its link does
-/// and no byte changes threads.
+/// A port is listened at once on each event loop that has a link (SO_REUSEPORT), so that a connection lives where its link does and
+/// no byte changes threads.
 enum TunnelPorts {
     enum Kind: String, Sendable { case tcp, udp }
 
@@ -21,9 +21,8 @@ enum TunnelPorts {
     /// Where to listen, and on which event loop, for links on these.
     static func places(_ service: RelayService, on eventLoops: [any EventLoop]) -> [Place: any EventLoop] {
         var places: [Place: any EventLoop] = [:]
-        for (index, loop) in eventLoops.enumerated() {
+        for loop in eventLoops {
             for port in service.tcpPorts { places[Place(kind: .tcp, port: port, eventLoop: ObjectIdentifier(loop))] = loop }
-            guard index == 0 else { continue }
             for port in service.udpPorts { places[Place(kind: .udp, port: port, eventLoop: ObjectIdentifier(loop))] = loop }
         }
         return places

@@ -1,7 +1,7 @@
 import LinkStreams
 import NIOCore
 
-/// One UDP tunnel port at the edge: a flow for each source address.
+/// One UDP tunnel port at the edge, on one event loop: a flow of a link on that loop for each source address.
 final class UDPSessions: ChannelInboundHandler {
     typealias InboundIn = AddressedEnvelope<ByteBuffer>
     typealias OutboundOut = AddressedEnvelope<ByteBuffer>
@@ -11,21 +11,11 @@ final class UDPSessions: ChannelInboundHandler {
     /// How long a session may rest.
     private static let idle = TimeAmount.seconds(60)
 
-    /// A session, whose flow is on its link's event loop.
-    private final class Session: Sendable {
-        let link: UplinkLinks.Link
-        let flow: NIOLoopBoundBox<DatagramFlow?>
-
-        init(_ link: UplinkLinks.Link) {
-            self.link = link
-            flow = .makeEmptyBox(eventLoop: link.eventLoop)
-        }
-    }
-
     private let port: UInt16
     private let links: UplinkLinks
-    private var sessions: [SocketAddress: Session] = [:]
+    private var flows: [SocketAddress: DatagramFlow] = [:]
     private var sweep: RepeatedTask?
+    private var context: ChannelHandlerContext?
 
     init(port: UInt16, links: UplinkLinks) {
         self.port = port
@@ -33,54 +23,40 @@ final class UDPSessions: ChannelInboundHandler {
     }
 
     func channelActive(context: ChannelHandlerContext) {
+        self.context = context
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         sweep = context.eventLoop.scheduleRepeatedTask(initialDelay: .seconds(5), delay: .seconds(5)) { _ in
-            for session in bound.value.sessions.values {
-                session.link.eventLoop.execute {
-                    guard let flow = session.flow.value, .now() - flow.lastUsed >= Self.idle else { return }
-                    flow.close()
-                }
-            }
+            for flow in bound.value.flows.values where .now() - flow.lastUsed >= Self.idle { flow.close() }
         }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        self.context = nil
         sweep?.cancel()
-        for session in sessions.values { session.link.eventLoop.execute { session.flow.value?.close() } }
-        sessions = [:]
+        for flow in flows.values { flow.close() }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let envelope = unwrapInboundIn(data)
-        guard let session = sessions[envelope.remoteAddress] ?? open(envelope.remoteAddress, context) else { return }
-        session.link.eventLoop.execute { session.flow.value?.send(envelope.data) }
+        let flow = flows[envelope.remoteAddress] ?? open(envelope.remoteAddress, context)
+        flow?.send(envelope.data)
     }
 
+    /// A source that takes no answer (ICMP) may send on.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {}
 
-    private func open(_ source: SocketAddress, _ context: ChannelHandlerContext) -> Session? {
-        guard sessions.count < Self.most, let link = links.next() else { return nil }
-        let session = Session(link)
-        sessions[source] = session
-        let channel = context.channel
-        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        let loop = context.eventLoop
-        let over: @Sendable () -> Void = {
-            loop.execute { if bound.value.sessions[source] === session { bound.value.sessions[source] = nil } }
-        }
-        link.eventLoop.execute { [port] in
-            do {
-                session.flow.value = try link.connection.value.openFlow(
-                    tunnelPort: port,
-                    deliver: { channel.writeAndFlush(AddressedEnvelope(remoteAddress: source, data: $0), promise: nil) },
-                    over: {
-                        session.flow.value = nil
-                        over()
-                    })
-            } catch {
-                over()
-            }
-        }
-        return session
+    /// Nil when there are too many, or no link takes another.
+    private func open(_ source: SocketAddress, _ context: ChannelHandlerContext) -> DatagramFlow? {
+        guard flows.count < Self.most, let link = links.best(on: context.eventLoop) else { return nil }
+        let flow = try? link.openFlow(
+            tunnelPort: port,
+            deliver: { [weak self] datagram in
+                guard let self, let context = self.context else { return }
+                let envelope = AddressedEnvelope(remoteAddress: source, data: datagram)
+                context.writeAndFlush(wrapOutboundOut(envelope), promise: nil)
+            },
+            over: { [weak self] in self?.flows[source] = nil })
+        flows[source] = flow
+        return flow
     }
 }

@@ -11,27 +11,13 @@ final class UplinkLinks: Sendable {
         let number: Int
     }
 
-    private struct State {
-        var links: [Link] = []
-        var turn = 0
-    }
+    private let links = Mutex<[Link]>([])
 
-    private let state = Mutex(State())
+    func add(_ link: Link) { links.withLock { $0.append(link) } }
 
-    func add(_ link: Link) { state.withLock { $0.links.append(link) } }
+    func remove(_ number: Int) { links.withLock { $0.removeAll { $0.number == number } } }
 
-    func remove(_ number: Int) { state.withLock { $0.links.removeAll { $0.number == number } } }
-
-    var all: [Link] { state.withLock(\.links) }
-
-    /// The next in turn; nil when there is none.
-    func next() -> Link? {
-        state.withLock { state in
-            guard !state.links.isEmpty else { return nil }
-            state.turn = (state.turn + 1) % state.links.count
-            return state.links[state.turn]
-        }
-    }
+    var all: [Link] { links.withLock(\.self) }
 
     /// Where links are.
     var eventLoops: [any EventLoop] {

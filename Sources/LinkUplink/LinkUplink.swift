@@ -163,7 +163,7 @@ public final class LinkUplink: Sendable {
             }
             events.accept = { [target] _, header in target(header) }
             events.closed = { _, error in
-                established.fail(error ?? LinkClosed())
+                established.fail(LinkCarrierError(.hello, cause: "\(error ?? LinkClosed())"))
                 ended.succeed(error)
             }
             let link = LinkConnection(
