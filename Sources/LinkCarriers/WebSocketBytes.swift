@@ -38,8 +38,8 @@ final class WebSocketBytes: ChannelDuplexHandler {
         do {
             try take(frame, context)
         } catch {
-            context.fireErrorCaught(error)
             sayClose(.protocolError, context)
+            context.fireErrorCaught(error)
             context.close(mode: .all, promise: nil)
         }
     }

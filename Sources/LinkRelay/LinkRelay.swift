@@ -12,7 +12,7 @@ import Synchronization
 /// The edge's end of all links: takes connections that carry the link's TLS, and listens for each uplink that is linked at the
 /// tunnel ports of its loopback address.
 public final class LinkRelay: Sendable {
-    /// Connections whose other end is not known yet, at a time: those beyond are cut off at once.
+    /// Connections whose other end is not known yet, at a time.
     private static let mostStrangers = 1_024
     /// How long a connection may take to show who it is.
     private static let patience = TimeAmount.seconds(10)
@@ -32,8 +32,7 @@ public final class LinkRelay: Sendable {
         var service: RelayService
         var served: [RelayUplink: Served] = [:]
         var doors: [any Channel] = []
-        /// Connections whose other end is not known yet.
-        var strangers = 0
+        var strangers = Strangers(most: LinkRelay.mostStrangers)
         var nextLink = 0
         var isDraining = false
     }
@@ -134,27 +133,28 @@ public final class LinkRelay: Sendable {
     // MARK: links
 
     private func receive(_ channel: any Channel, _ door: Door) throws {
-        let isWelcome = state.withLock { state in
-            guard state.strangers < Self.mostStrangers, !state.isDraining else { return false }
-            state.strangers += 1
-            return true
+        let (stranger, evicted) = state.withLock { $0.strangers.add(channel) }
+        evicted?.close(promise: nil)
+        let deadline = channel.eventLoop.scheduleTask(in: Self.patience) { channel.close(promise: nil) }
+        let known = { @Sendable [self] in
+            deadline.cancel()
+            state.withLock { $0.strangers.remove(stranger) }
         }
-        guard isWelcome else { return LinkConnection.abort(channel) }
-        let stranger = Stranger(channel, patience: Self.patience) { [self] in state.withLock { $0.strangers -= 1 } }
+        channel.closeFuture.whenComplete { _ in known() }
         try LinkSocket.setUp(channel)
         switch door {
-        case .tls: try shakeHands(channel, stranger)
+        case .tls: try shakeHands(channel, known)
         case .webSocket(let path):
-            try WebSocketDoor.add(to: channel, path: path) { [self] in try shakeHands($0, stranger) }
+            try WebSocketDoor.add(to: channel, path: path) { [self] in try shakeHands($0, known) }
         }
     }
 
-    private func shakeHands(_ channel: any Channel, _ stranger: Stranger) throws {
+    private func shakeHands(_ channel: any Channel, _ known: @escaping @Sendable () -> Void) throws {
         let handler = tls.server { [self] pin in uplink(of: pin) != nil }
         let handshake = LinkHandshake(
             handler, timeout: Self.patience,
             ready: { [self] channel, pin in
-                stranger.isKnown()
+                known()
                 try linked(channel, pin)
             },
             failed: { [self] error in logger.debug("a connection became no link", metadata: ["cause": "\(error.cause)"]) })

@@ -7,7 +7,7 @@ import TestLinks
 import Testing
 
 /// The ways to the edge: all carry the same.
-@Suite(.timeLimit(.minutes(1))) struct CarrierTests {
+@Suite(.timeLimit(.minutes(3))) struct CarrierTests {
     @Test func `A WebSocket carries a link`() async throws {
         let target = try Socket.listening()
         let rig = try await LinkRig(tcp: [target.port])

@@ -3,7 +3,7 @@ import TestLinks
 import Testing
 
 /// UDP through a link.
-@Suite(.timeLimit(.minutes(1))) struct LinkDatagramsTests {
+@Suite(.timeLimit(.minutes(3))) struct LinkDatagramsTests {
     @Test(arguments: [0, 1, 1472, 9000, 65_507]) func `Datagrams arrive whole, and answers come back`(size: Int) async throws {
         let target = try Socket.listening(SOCK_DGRAM)
         let echo = try Echo(target)

@@ -1,11 +1,13 @@
 import Glibc
 import LinkRelay
+import LinkStreams
 import LinkUplink
+import NIOCore
 import TestLinks
 import Testing
 
 /// TCP connections through a link behave as without one.
-@Suite(.timeLimit(.minutes(1))) struct LinkStreamsTests {
+@Suite(.timeLimit(.minutes(3))) struct LinkStreamsTests {
     /// A rig whose one tunnel port leads to `target`.
     private func through(
         _ target: Socket, connections: Int = 1, _ body: @Sendable (LinkRig) async throws -> Void
@@ -109,6 +111,27 @@ import Testing
         // Without a link nothing listens.
         let address = rig.address
         #expect(await comes { await isRefused(address, target.port) })
+    }
+
+    @Test func `A network that is gone is noticed, and resets the streams at both ends`() async throws {
+        let target = try Socket.listening()
+        var timing = LinkTiming()
+        timing.ping = .milliseconds(100)
+        timing.silence = .seconds(2)
+        let rig = try await LinkRig(tcp: [target.port], timing: timing)
+        let network = try PlayedProxy(answer: "HTTP/1.1 200 OK\r\n\r\n", to: rig.linkPort)
+        let uplink = try rig.uplink(proxy: network.proxy(credentials: "a:b"), timing: timing)
+        try await rig.running(uplink) { rig in
+            let client = try await rig.connect(target.port)
+            let server = try await blocking { try target.accepted() }
+            // It lives while pings are answered.
+            try await Task.sleep(for: .seconds(3))
+            try client.send([1])
+            try await expectNext(on: server, .bytes([1]))
+            network.hold()
+            try await expectNext(on: client, .failed(ECONNRESET))
+            try await expectNext(on: server, .failed(ECONNRESET))
+        }
     }
 
     @Test(arguments: [1, 3]) func `Many bytes arrive as they were, both ways at a time`(connections: Int) async throws {

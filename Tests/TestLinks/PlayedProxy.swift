@@ -8,6 +8,7 @@ import Synchronization
 public final class PlayedProxy: Sendable {
     private let listener: Socket
     private let request = Mutex("")
+    private let holds = Atomic(false)
 
     /// `port` nil ends the connection after the answer.
     public init(answer: String, to port: UInt16?) throws {
@@ -27,9 +28,11 @@ public final class PlayedProxy: Sendable {
                 guard let port else { continue }
                 let edge = try await blocking { try Socket.connected(to: "127.0.0.1", port: port) }
                 for (from, to) in [(client, edge), (edge, client)] {
-                    Task.detached {
-                        try await blocking {
-                            while case .bytes(let bytes) = from.receive() { try to.send(bytes) }
+                    Task.detached { [weak self] in
+                        try await blocking { [weak self] in
+                            while case .bytes(let bytes) = from.receive() {
+                                if self?.holds.load(ordering: .relaxed) != true { try to.send(bytes) }
+                            }
                             to.endSending()
                         }
                     }
@@ -39,6 +42,9 @@ public final class PlayedProxy: Sendable {
     }
 
     deinit { shutdown(listener.descriptor, Int32(SHUT_RDWR)) }
+
+    /// From now on what comes is dropped, and nobody told: as behind a network that is gone.
+    public func hold() { holds.store(true, ordering: .relaxed) }
 
     /// What it was asked last.
     public var asked: String { request.withLock(\.self) }
