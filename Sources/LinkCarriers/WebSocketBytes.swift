@@ -52,7 +52,9 @@ final class WebSocketBytes: ChannelDuplexHandler {
             guard (frame.opcode == .continuation) == isWithinMessage else { throw .continuation }
             isWithinMessage = !frame.fin
             if frame.length > 0 { context.fireChannelRead(wrapInboundOut(frame.unmaskedData)) }
-        case .ping: write(.pong, frame.unmaskedData, context)
+        case .ping:
+            // Who sends pings and reads no answer gets none (section 5.5.3 asks for the last one only).
+            if context.channel.isWritable { write(.pong, frame.unmaskedData, context) }
         case .connectionClose:
             sayClose(.normalClosure, context)
             context.close(promise: nil)

@@ -140,7 +140,7 @@ public final class LinkConnection: ChannelInboundHandler {
         guard let context else { return }
         failure = failure ?? error
         isReading = false
-        pump()
+        flush(context)
         end()
         context.close(promise: nil)
     }
@@ -189,7 +189,8 @@ public final class LinkConnection: ChannelInboundHandler {
     /// Writes what may be written now.
     private func pump() {
         guard let context else { return }
-        if session.wantsToSend { writeFrames(context) }
+        // What waits stays with the session, which bounds it.
+        if session.wantsToSend, context.channel.isWritable { writeFrames(context) }
         closeWhenIdle()
     }
 

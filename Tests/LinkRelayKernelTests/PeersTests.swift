@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Glibc
 import LinkProtocol
 import LinkRelay
@@ -53,6 +52,26 @@ import Testing
         link.close()
         let said = try await blocking { peer.outcome() }
         #expect(said == "done\n")
+    }
+
+    @Test func `Pings whose answers nobody reads end the link`() async throws {
+        let door = try Socket.listening()
+        let client = try Socket.connected(to: "127.0.0.1", port: door.port)
+        // yamux: a ping that asks, number 0.
+        let pings = Array(repeating: [0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0] as [UInt8], count: 10_000).flatMap(\.self)
+        let flood = Task {
+            try await blocking { () -> Int in
+                for round in 0..<1_000 {
+                    do { try client.send(pings) } catch { return round }
+                }
+                return 1_000
+            }
+        }
+        await #expect(throws: LinkProtocolError.self) {
+            try await Yamux.link(.listener, over: try await blocking { try door.accepted() }) { _ in nil }
+        }
+        // Some hundred megabytes would have been sent.
+        #expect(try await flood.value < 1_000)
     }
 
     // MARK: WebSockets
