@@ -63,7 +63,9 @@ public struct WebSocketEdge: Sendable, Equatable, CustomStringConvertible {
         configuration.leftOverBytesStrategy = .forwardBytes
         return try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(configuration: configuration)
             .flatMapErrorThrowing { error in
-                throw error is LinkCarrierError ? error : LinkCarrierError(.webSocket(description), cause: "\(error)")
+                if error is LinkCarrierError { throw error }
+                let step: LinkCarrierError.Step = error is NIOSSLError ? .outerTLS("\(host)") : .webSocket(description)
+                throw LinkCarrierError(step, cause: "\(error)")
             }
     }
 }

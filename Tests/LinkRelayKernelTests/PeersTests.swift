@@ -96,6 +96,35 @@ import Testing
         bridge.stop()
     }
 
+    @Test func `A link runs within the TLS of a web server in front, whose certificate is checked`() async throws {
+        let target = try Socket.listening()
+        let rig = try await LinkRig(tcp: [target.port])
+        let file = "/tmp/tidegate-front-\(getpid()).pem"
+        defer { for name in [file, file + ".key"] { unlink(name) } }
+        let front = try PythonBridge(["tls", "\(rig.webSocketPort)", file])
+        let roots = try #require(contents(of: file))
+        let uplink = try rig.uplink(carriers: [rig.webSocket(port: front.port, roots: roots)])
+        try await rig.running(uplink) { rig in
+            try await transfer(through: rig, to: target)
+        }
+        // The system's authorities do not know it.
+        let distrusting = try rig.uplink(carriers: [rig.webSocket(port: front.port, isSecure: true)])
+        let run = Task { await distrusting.run() }
+        #expect(await comes { distrusting.status[0].troubles.contains { $0.contains("TLS with 127.0.0.1") } })
+        run.cancel()
+        await run.value
+        front.stop()
+    }
+
+    private func contents(of file: String) -> [UInt8]? {
+        let descriptor = open(file, O_RDONLY)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 65_536)
+        let count = read(descriptor, &bytes, bytes.count)
+        return count > 0 ? Array(bytes.prefix(count)) : nil
+    }
+
     // MARK: size
 
     @Test func `A gibibyte arrives as it was`() async throws {

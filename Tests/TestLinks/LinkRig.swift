@@ -55,9 +55,14 @@ public final class LinkRig: Sendable {
         get throws { try webSocket(port: webSocketPort) }
     }
 
-    public func webSocket(port: UInt16, path: String = LinkRig.path) throws -> LinkCarrier {
+    /// `wss://` where there are `roots`, or `isSecure`.
+    public func webSocket(
+        port: UInt16, path: String = LinkRig.path, isSecure: Bool = false, roots: [UInt8]? = nil
+    ) throws -> LinkCarrier {
         let host = try HostAddress(parsing: "127.0.0.1")
-        guard let edge = WebSocketEdge(isSecure: false, host: host, port: try Port(port), path: path) else {
+        let port = try Port(port)
+        guard let edge = WebSocketEdge(isSecure: isSecure || roots != nil, host: host, port: port, path: path, roots: roots)
+        else {
             throw RigError(what: "a path")
         }
         return .webSocket(edge)
