@@ -116,6 +116,19 @@ import Testing
         front.stop()
     }
 
+    @Test func `A link comes in by a unix socket too`() async throws {
+        let target = try Socket.listening()
+        let rig = try await LinkRig(tcp: [target.port])
+        let path = "/tmp/tidegate-links-\(getpid()).socket"
+        defer { unlink(path) }
+        _ = try await rig.relay.listen(at: SocketAddress(unixDomainSocketPath: path))
+        let bridge = try PythonBridge(["unix", path])
+        try await rig.running(try rig.uplink(carriers: [rig.tls(port: bridge.port)])) { rig in
+            try await transfer(through: rig, to: target)
+        }
+        bridge.stop()
+    }
+
     private func contents(of file: String) -> [UInt8]? {
         let descriptor = open(file, O_RDONLY)
         guard descriptor >= 0 else { return nil }

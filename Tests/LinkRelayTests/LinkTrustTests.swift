@@ -100,6 +100,40 @@ import Testing
         }
     }
 
+    @Test func `Ports come and go, and connections of those that go go on`() async throws {
+        let first = try Socket.listening()
+        let second = try Socket.listening()
+        let rig = try await LinkRig(tcp: [first.port])
+        try await rig.running(try rig.uplink(connections: 2)) { rig in
+            let client = try await rig.connect(first.port)
+            let server = try await blocking { try first.accepted() }
+            #expect(await isRefused(rig.address, second.port))
+            var service = rig.service
+            service.tcpPorts = [try Port(second.port)]
+            rig.relay.update(service)
+            let other = try await rig.connect(second.port)
+            let otherServer = try await blocking { try second.accepted() }
+            let (address, port) = (rig.address, first.port)
+            #expect(await comes { await isRefused(address, port) })
+            for (from, to) in [(client, server), (server, client), (other, otherServer)] {
+                try from.send([3])
+                try await expectNext(on: to, .bytes([3]))
+            }
+        }
+    }
+
+    @Test func `A port that another holds is told, and taken when it is free`() async throws {
+        let target = try Socket.listening()
+        let rig = try await LinkRig(tcp: [target.port])
+        var squatter: Socket? = try Socket.listening(at: rig.address, port: target.port)
+        try await rig.running(try rig.uplink()) { rig in
+            #expect(await comes { await rig.relay.status.first?.refusedPorts.first?.hasPrefix("tcp \(target.port): ") == true })
+        }
+        #expect(squatter?.port == target.port)
+        squatter = nil
+        try await rig.running(try rig.uplink()) { rig in _ = try await rig.connect(target.port) }
+    }
+
     @Test func `An edge that drains lets connections go on and takes no new ones`() async throws {
         let target = try Socket.listening()
         let rig = try await LinkRig(tcp: [target.port])

@@ -2,6 +2,7 @@
 
     websocket.py client URL      takes TCP connections, and leads each to a WebSocket at URL
     websocket.py server PORT     takes WebSockets, and leads each to 127.0.0.1:PORT
+    websocket.py unix PATH       takes TCP connections, and leads each to a unix socket, as sshd does
     websocket.py tls PORT FILE   ends TLS as a web server in front does, and leads on to 127.0.0.1:PORT; its certificate goes to FILE
 
 Prints its port. Sends in messages of many frames, and pings all the time.
@@ -73,7 +74,15 @@ async def pipe(reader, writer):
 
 
 async def main():
-    if sys.argv[1] == "tls":
+    if sys.argv[1] == "unix":
+
+        async def take(reader, writer):
+            inner_reader, inner_writer = await asyncio.open_unix_connection(sys.argv[2])
+            await asyncio.gather(pipe(reader, inner_writer), pipe(inner_reader, writer), return_exceptions=True)
+
+        server = await asyncio.start_server(take, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+    elif sys.argv[1] == "tls":
 
         async def take(reader, writer):
             inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", int(sys.argv[2]))
