@@ -1,4 +1,3 @@
-import Dispatch
 import Glibc
 import Testing
 
@@ -116,11 +115,26 @@ public struct SocketError: Error, Equatable {
     public init(code: Int32) { self.code = code }
 }
 
-/// Runs what blocks, on a thread of its own.
+/// Runs what blocks, on a thread of its own: hundreds may block at a time.
 public func blocking<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
     try await withCheckedThrowingContinuation { continuation in
-        DispatchQueue(label: "blocking").async { continuation.resume(with: Result { try body() }) }
+        let job = Job { continuation.resume(with: Result { try body() }) }
+        var thread = pthread_t()
+        let code = pthread_create(
+            &thread, nil,
+            { pointer in
+                guard let pointer else { return nil }
+                Unmanaged<Job>.fromOpaque(pointer).takeRetainedValue().run()
+                return nil
+            }, Unmanaged.passRetained(job).toOpaque())
+        if code == 0 { pthread_detach(thread) } else { continuation.resume(throwing: SocketError(code: code)) }
     }
+}
+
+private final class Job: Sendable {
+    let run: @Sendable () -> Void
+
+    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
 }
 
 /// What comes next on the socket is `outcome`.
