@@ -49,6 +49,8 @@ let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", packa
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
+let nioWebSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -99,6 +101,7 @@ let package = Package(
         module("contracts/EdgeAPI", ["NetworkTypes", "Sodium"]),
         module("contracts/KubernetesAPI", ["EdgeAPI", "NetworkTypes"]),
         module("contracts/NodeDocument", ["NetworkTypes", "Sodium"]),
+        module("contracts/LinkProtocol"),
 
         // shells
         module("shells/FileWatching", ["Syscalls"]),
@@ -113,6 +116,10 @@ let package = Package(
                 nioHTTP1,
                 .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
             ]),
+        module(
+            "shells/LinkCarriers",
+            ["CLibsodium", "LinkProtocol", "NetworkTypes", "Sodium", nioCore, nioHTTP1, nioPosix, nioSSL, nioTLS, nioWebSocket]),
+        module("shells/LinkStreams", ["LinkProtocol", "NetworkTypes", nioCore, nioPosix]),
         module("shells/Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium", "Syscalls"]),
         module("shells/SSH", ["CLibssh2", "NetworkTypes", "Sodium", "Syscalls"]),
 
@@ -139,6 +146,12 @@ let package = Package(
                 "CLinuxHeaders", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium", "Syscalls",
                 "WireGuardNetlink",
             ]),
+        module(
+            "orchestration/LinkRelay",
+            ["LinkCarriers", "LinkProtocol", "LinkStreams", "NetworkTypes", "Sodium", logging, nioCore, nioPosix, nioSSL]),
+        module(
+            "orchestration/LinkUplink",
+            ["LinkCarriers", "LinkProtocol", "LinkStreams", "NetworkTypes", "Sodium", logging, nioCore]),
         module(
             "orchestration/UplinkAgent",
             [
@@ -196,6 +209,13 @@ let package = Package(
         // tests that need nothing
         support("Fixtures", ["EdgeAPI", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
         support("TestFiles", []),
+        support(
+            "TestLinks",
+            [
+                "LinkCarriers", "LinkProtocol", "LinkRelay", "LinkStreams", "LinkUplink", "NetworkTypes", "Sodium", logging,
+                nioCore,
+                nioPosix,
+            ]),
         support("TestCertificates", ["EdgeAPI", "Sodium", crypto, swiftASN1, x509]),
         tests("CasesTests", ["TestFiles", "tidegate"], exclude: ["Corpus"]),
         tests("CRDTests", ["EdgeAPI", "Fixtures", "ManifestStore", "NetworkTypes", "Planning"], exclude: ["Corpus"]),
@@ -226,6 +246,10 @@ let package = Package(
             "KubernetesClientTests",
             ["CLinuxHeaders", "EdgeAPI", "KubernetesAPI", "KubernetesClient", "Sodium", "TestFiles", logging], exclude: ["Server"]
         ),
+        tests("LinkProtocolTests", ["LinkProtocol"]),
+        tests(
+            "LinkRelayTests",
+            ["LinkCarriers", "LinkProtocol", "LinkRelay", "LinkUplink", "NetworkTypes", "Sodium", "TestLinks"]),
         tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium", "TestFiles"], exclude: ["Corpus"]),
         tests("NFTablesTests", ["NFTables", "NetlinkMessages", "NetworkTypes"]),
         tests("NetlinkMessagesTests", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
@@ -286,6 +310,11 @@ let package = Package(
                 "TestNetwork",
                 "WireGuardNetlink",
             ]),
+        tests(
+            "LinkRelayKernelTests",
+            [
+                "LinkProtocol", "LinkRelay", "LinkStreams", "LinkUplink", "NetworkTypes", "TestLinks", nioCore, nioPosix,
+            ], exclude: ["Peers"]),
         tests("NFTablesKernelTests", ["HostNetwork", "NFTables", "Netlink", "NetworkTypes", "TestNetwork"]),
         tests(
             "NodeAgentKernelTests",
@@ -307,6 +336,13 @@ let package = Package(
         // benchmarks
         program("nat-benchmark", path: "Tests/NATBenchmark", exclude: ["run"], ["HostNetwork", "NFTables", "NetworkTypes"]),
         program(
+            "link-bench", path: "Tests/Benchmarks/link-bench",
+            [
+                "LinkCarriers", "LinkProtocol", "LinkRelay", "LinkStreams", "LinkUplink", "NetworkTypes", "Sodium", logging,
+                nioCore,
+                nioPosix,
+            ]),
+        program(
             "tidegate-bench", path: "Tests/Benchmarks/tidegate-bench",
             ["EdgeAPI", "Fixtures", "NetworkTypes", "NodeDocument", "Planning"]),
     ],
@@ -320,7 +356,8 @@ if isFuzzing {
             name: "fuzz",
             dependencies: [
                 "CLibFuzzer", "CLinuxHeaders", "Certificates", "EdgeAPI", "EnvoyConfig", "Fixtures", "HostNetwork", "Informers",
-                "KubernetesAPI", "KubernetesClient", "ManifestStore", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes",
+                "KubernetesAPI", "KubernetesClient", "LinkProtocol", "ManifestStore", "NFTables", "Netlink", "NetlinkMessages",
+                "NetworkTypes",
                 "NodeAgent", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "RouteNetlink", "SSH", "Sodium",
                 "UplinkAgent", "WireGuardNetlink", logging,
             ],

@@ -36,6 +36,7 @@ let targets: [String: @Sendable ([UInt8]) -> Void] = [
     "knownhosts": fuzzKnownHosts,
     "kubeconfig": fuzzKubeconfig,
     "lines": fuzzLines,
+    "links": fuzzLinks,
     "manifests": fuzzManifests,
     "netlink": fuzzNetlink,
     "reportbounds": fuzzReportBounds,

@@ -1,0 +1,221 @@
+public import LinkCarriers
+public import LinkProtocol
+public import LinkStreams
+public import Logging
+public import NIOCore
+import NIOPosix
+import NIOSSL
+import NetworkTypes
+import Sodium
+import Synchronization
+
+/// The edge's end of all links: takes connections that carry the link's TLS, and listens for each uplink that is linked at the
+/// tunnel ports of its loopback address.
+public final class LinkRelay: Sendable {
+    /// Connections whose other end is not known yet, at a time.
+    private static let mostStrangers = 1_024
+    /// How long a connection may take to show who it is.
+    private static let patience = TimeAmount.seconds(10)
+    /// Links of one uplink at a time.
+    private static let mostLinks = 32
+
+    struct Served {
+        var links = UplinkLinks()
+        var listeners: [TunnelPorts.Place: any Channel] = [:]
+        var binding: Set<TunnelPorts.Place> = []
+        var refused: [TunnelPorts.Place: String] = [:]
+        var isReady = false
+        var word: [UInt8] = []
+    }
+
+    struct State {
+        var service: RelayService
+        var served: [RelayUplink: Served] = [:]
+        var doors: [any Channel] = []
+        var strangers = Strangers(most: LinkRelay.mostStrangers)
+        var nextLink = 0
+        var isDraining = false
+    }
+
+    private let tls: PinnedTLS
+    private let hello: ControlMessage.Hello
+    private let limits: LinkLimits
+    private let timing: LinkTiming
+    let group: any EventLoopGroup
+    let logger: Logger
+    let state: Mutex<State>
+
+    /// `build` and `instance` are what the uplinks hear of this process.
+    public init(
+        key: LinkPrivateKey, service: RelayService, build: String, instance: UInt64, limits: LinkLimits = LinkLimits(),
+        timing: LinkTiming = LinkTiming(), group: any EventLoopGroup, logger: Logger
+    ) throws(LinkCarrierError) {
+        tls = try PinnedTLS(key: key)
+        hello = .init(build: build, instance: instance)
+        var limits = limits
+        // The uplink opens its control stream, and no other.
+        limits.peersStreams = 1
+        self.limits = limits
+        self.timing = timing
+        self.group = group
+        self.logger = logger
+        state = Mutex(State(service: service))
+    }
+
+    /// How links come in at a door.
+    public enum Door: Sendable {
+        case tls
+        /// At this path, which is a secret; what asks for another gets a 404.
+        case webSocket(path: String)
+    }
+
+    /// Listens for links at `address`, where Envoy or an uplink connects. Returns the port, which the system chose for 0.
+    public func listen(at address: SocketAddress, for door: Door = .tls) async throws -> Int? {
+        let listener = try await ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try self.receive(channel, door) }
+            }
+            .bind(to: address).get()
+        state.withLock { $0.doors.append(listener) }
+        return listener.localAddress?.port
+    }
+
+    /// Sets who may link and what is served. Links of uplinks that are no longer named end at once, connections of ports that are no
+    /// longer named go on.
+    public func update(_ service: RelayService) {
+        let (gone, left) = state.withLock { state in
+            state.service = service
+            let gone = state.served.filter { !service.uplinks.contains($0.key) }
+            for uplink in gone.keys { state.served[uplink] = nil }
+            return (gone.values.map { ($0.links.all, Array($0.listeners.values)) }, Array(state.served.keys))
+        }
+        for (links, listeners) in gone {
+            for listener in listeners { listener.close(promise: nil) }
+            for link in links { link.eventLoop.execute { link.connection.value.fail(LinkRevoked()) } }
+        }
+        for uplink in left { settle(uplink) }
+    }
+
+    public var status: [RelayStatus] {
+        get async {
+            let served = state.withLock(\.served)
+            var statuses: [RelayStatus] = []
+            for (uplink, one) in served {
+                var links: [RelayStatus.Link] = []
+                for link in one.links.all {
+                    let told = try? await link.eventLoop.submit { RelayStatus.Link(link.connection.value) }.get()
+                    if let told = told ?? nil { links.append(told) }
+                }
+                let refused = one.refused.map { "\($0.kind.rawValue) \($0.port): \($1)" }.sorted()
+                statuses.append(
+                    RelayStatus(uplink: uplink, links: links, isReady: one.isReady, word: one.word, refusedPorts: refused))
+            }
+            return statuses.sorted { $0.uplink.address < $1.uplink.address }
+        }
+    }
+
+    /// Takes no new links and no new connections; those that are there go on. Uplinks dial anew, to whoever listens then.
+    public func drain() {
+        let (doors, served) = state.withLock { state in
+            state.isDraining = true
+            defer { state.doors = [] }
+            return (state.doors, state.served)
+        }
+        for door in doors { door.close(promise: nil) }
+        for (uplink, one) in served {
+            for link in one.links.all { link.eventLoop.execute { link.connection.value.drain() } }
+            settle(uplink)
+        }
+    }
+
+    // MARK: links
+
+    private func receive(_ channel: any Channel, _ door: Door) throws {
+        let (stranger, evicted) = state.withLock { $0.strangers.add(channel) }
+        evicted?.close(promise: nil)
+        let deadline = channel.eventLoop.scheduleTask(in: Self.patience) { channel.close(promise: nil) }
+        let known = { @Sendable [self] in
+            deadline.cancel()
+            state.withLock { $0.strangers.remove(stranger) }
+        }
+        channel.closeFuture.whenComplete { _ in known() }
+        try LinkSocket.setUp(channel)
+        switch door {
+        case .tls: try shakeHands(channel, known)
+        case .webSocket(let path):
+            try WebSocketDoor.add(to: channel, path: path) { [self] in try shakeHands($0, known) }
+        }
+    }
+
+    private func shakeHands(_ channel: any Channel, _ known: @escaping @Sendable () -> Void) throws {
+        let handler = tls.server { [self] pin in uplink(of: pin) != nil }
+        let handshake = LinkHandshake(
+            handler, timeout: Self.patience,
+            ready: { [self] channel, pin in
+                known()
+                try linked(channel, pin)
+            },
+            failed: { [self] error in logger.debug("a connection became no link", metadata: ["cause": "\(error.cause)"]) })
+        try channel.pipeline.syncOperations.addHandlers([handler, handshake])
+    }
+
+    private func uplink(of pin: SHA256Digest) -> RelayUplink? {
+        state.withLock { $0.service.uplinks.first { $0.pin == pin } }
+    }
+
+    private func linked(_ channel: any Channel, _ pin: SHA256Digest) throws {
+        // Asked again: a resumed session shows the callback no certificate, and the key may have been revoked meanwhile.
+        guard let uplink = uplink(of: pin) else { throw LinkRevoked() }
+        let number = state.withLock { state in
+            state.nextLink += 1
+            return state.nextLink
+        }
+        var events = LinkConnection.Events()
+        events.established = { [self] link, hello in established(link, hello, number, uplink, channel.eventLoop) }
+        events.message = { [self] _, message in
+            state.withLock { state in
+                switch message {
+                case .ready(let isReady): state.served[uplink]?.isReady = isReady
+                case .status(let word): state.served[uplink]?.word = word
+                case .hello: break
+                }
+            }
+        }
+        events.goodbye = { [self] _ in removed(number, uplink) }
+        events.closed = { [self] _, error in
+            removed(number, uplink)
+            logger.info("a link ended", metadata: ["uplink": "\(uplink.address)", "cause": "\(error.map { "\($0)" } ?? "done")"])
+        }
+        let link = LinkConnection(.listener, hello: hello, limits: limits, timing: timing, events: events)
+        try channel.pipeline.syncOperations.addHandler(link)
+    }
+
+    private func established(
+        _ link: LinkConnection, _ hello: ControlMessage.Hello, _ number: Int, _ uplink: RelayUplink, _ loop: any EventLoop
+    ) {
+        let known = UplinkLinks.Link(eventLoop: loop, connection: NIOLoopBound(link, eventLoop: loop), number: number)
+        let isWelcome = state.withLock { state in
+            guard state.service.uplinks.contains(uplink), !state.isDraining else { return false }
+            let served = state.served[uplink, default: Served()]
+            guard served.links.all.count < Self.mostLinks else { return false }
+            served.links.add(known)
+            state.served[uplink] = served
+            return true
+        }
+        guard isWelcome else { return link.fail(LinkRevoked()) }
+        logger.info("a link is up", metadata: ["uplink": "\(uplink.address)", "build": "\(hello.build)"])
+        settle(uplink)
+    }
+
+    private func removed(_ number: Int, _ uplink: RelayUplink) {
+        state.withLock { $0.served[uplink]?.links.remove(number) }
+        settle(uplink)
+    }
+}
+
+/// The uplink's key is not, or no longer, among those that may link.
+struct LinkRevoked: Error, CustomStringConvertible {
+    var description: String { "the uplink may not link, or has too many links" }
+}

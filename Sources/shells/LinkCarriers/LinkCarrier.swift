@@ -1,0 +1,125 @@
+public import NIOCore
+import NIOPosix
+public import NetworkTypes
+public import Sodium
+
+/// A way to the edge: what makes the byte stream that the link's TLS runs over.
+public enum LinkCarrier: Sendable, Equatable, CustomStringConvertible {
+    /// TCP to a port of the edge. `serverName` is the name by which a port is shared with others (SNI); nil sends none.
+    case tls(host: HostAddress, port: Port, serverName: String?)
+    /// A WebSocket through a web server, an ingress or a CDN.
+    case webSocket(WebSocketEdge)
+
+    public var description: String {
+        switch self {
+        case .tls(let host, let port, _): "TLS \(host.bracketed):\(port)"
+        case .webSocket(let edge): "WebSocket \(edge)"
+        }
+    }
+
+    /// Where the TCP connection leads.
+    var address: (host: HostAddress, port: Port) {
+        switch self {
+        case .tls(let host, let port, _): (host, port)
+        case .webSocket(let edge): (edge.host, edge.port)
+        }
+    }
+
+    var innerServerName: String? {
+        switch self {
+        case .tls(_, _, let name): name
+        case .webSocket: nil
+        }
+    }
+}
+
+/// Who dials links, and whom it takes for the edge.
+public struct LinkDialer: Sendable {
+    private let tls: PinnedTLS
+    private let pin: SHA256Digest
+    /// From the first packet to the end of the handshake.
+    private let timeout: TimeAmount
+
+    public init(key: LinkPrivateKey, pin: SHA256Digest, timeout: TimeAmount = .seconds(10)) throws(LinkCarrierError) {
+        tls = try PinnedTLS(key: key)
+        self.pin = pin
+        self.timeout = timeout
+    }
+
+    /// Dials, through `proxy` where there is one. `ready` gets the channel behind the link's TLS, on `eventLoop`; nothing that comes
+    /// on it is lost. Fails with a `LinkCarrierError`, and `ready` is then not called, or with what `ready` throws.
+    public func dial(
+        _ carrier: LinkCarrier, through proxy: HTTPProxy?, on eventLoop: any EventLoop,
+        ready: @escaping @Sendable (any Channel) throws -> Void
+    ) -> EventLoopFuture<Void> {
+        let address = carrier.address
+        let target = "\(address.host.bracketed):\(address.port)"
+        let (host, port) = proxy.map { ($0.host, $0.port) } ?? address
+        return ClientBootstrap(group: eventLoop)
+            .connectTimeout(timeout)
+            .channelInitializer { channel in channel.eventLoop.makeCompletedFuture { try LinkSocket.setUp(channel) } }
+            .connect(host: host.description, port: Int(port.number))
+            .flatMapErrorThrowing { throw LinkCarrierError(.connecting(to: "\(host.bracketed):\(port)"), cause: "\($0)") }
+            .flatMap { channel in
+                let deadline = eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
+                return tunnel(channel, through: proxy, to: target)
+                    .flatMap { openWebSocket(channel, carrier) }
+                    .flatMap { shakeHands(channel, carrier, ready) }
+                    .always { result in
+                        deadline.cancel()
+                        if case .failure = result { channel.close(promise: nil) }
+                    }
+            }
+    }
+
+    private func tunnel(_ channel: any Channel, through proxy: HTTPProxy?, to target: String) -> EventLoopFuture<Void> {
+        guard let proxy else { return channel.eventLoop.makeSucceededVoidFuture() }
+        let promise = channel.eventLoop.makePromise(of: Void.self)
+        do {
+            try channel.pipeline.syncOperations.addHandler(ProxyConnecting(proxy, target: target, done: promise))
+        } catch {
+            promise.fail(error)
+        }
+        return promise.futureResult
+    }
+
+    private func openWebSocket(_ channel: any Channel, _ carrier: LinkCarrier) -> EventLoopFuture<Void> {
+        guard case .webSocket(let edge) = carrier else { return channel.eventLoop.makeSucceededVoidFuture() }
+        do {
+            if let tls = try edge.outerTLS() { try channel.pipeline.syncOperations.addHandler(tls) }
+            return try edge.open(on: channel)
+        } catch {
+            return channel.eventLoop.makeFailedFuture(error)
+        }
+    }
+
+    private func shakeHands(
+        _ channel: any Channel, _ carrier: LinkCarrier, _ ready: @escaping @Sendable (any Channel) throws -> Void
+    ) -> EventLoopFuture<Void> {
+        let promise = channel.eventLoop.makePromise(of: Void.self)
+        do {
+            let handler = try tls.client(pin: pin, serverName: carrier.innerServerName)
+            let handshake = LinkHandshake(
+                handler, timeout: timeout,
+                ready: { [pin] channel, shown in
+                    guard shown == pin else {
+                        let error = LinkCarrierError(.pin, cause: "its key is another than the pinned one")
+                        promise.fail(error)
+                        throw error
+                    }
+                    do {
+                        try ready(channel)
+                        promise.succeed()
+                    } catch {
+                        promise.fail(error)
+                        throw error
+                    }
+                },
+                failed: { promise.fail($0) })
+            try channel.pipeline.syncOperations.addHandlers([handler, handshake])
+        } catch {
+            promise.fail(LinkCarrierError(.innerTLS, cause: "\(error)"))
+        }
+        return promise.futureResult
+    }
+}

@@ -1,0 +1,59 @@
+/// No byte stream to the other end came about, or its other end is not the one that was pinned.
+public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
+    public enum Step: Equatable, Sendable {
+        /// Making the own key fit for TLS.
+        case key
+        case connecting(to: String)
+        case proxy(String)
+        case webSocket(String)
+        /// TLS to the web server that the WebSocket goes through.
+        case outerTLS(String)
+        /// The link's own TLS.
+        case innerTLS
+        case pin
+        /// The edge broke off before it said hello.
+        case hello
+    }
+
+    public let step: Step
+    /// What the system, the library or the peer said, made safe to print.
+    public let cause: String
+
+    public init(_ step: Step, cause: String) {
+        self.step = step
+        self.cause = printableText(cause)
+    }
+
+    public var description: String { "\(tried): \(cause); \(next)" }
+
+    private var tried: String {
+        switch step {
+        case .key: "preparing the link's key"
+        case .connecting(let address): "connecting to \(address)"
+        case .proxy(let address): "through the proxy \(address)"
+        case .webSocket(let url): "opening the WebSocket \(url)"
+        case .outerTLS(let host): "TLS with \(host)"
+        case .innerTLS: "the link's TLS handshake"
+        case .pin: "checking who answers"
+        case .hello: "waiting for the edge's hello"
+        }
+    }
+
+    private var next: String {
+        switch step {
+        case .key: "make a new key"
+        case .connecting: "see whether the edge runs and no firewall is between; the next carrier is tried"
+        case .proxy: "see whether the proxy's address, user and password are right and it allows CONNECT there"
+        case .webSocket: "see whether host and path are those of the edge, and what is in front passes WebSockets on"
+        case .outerTLS: "see whether its certificate is valid for that name"
+        case .innerTLS: "see whether something in between ends TLS: then take WebSocket as the carrier"
+        case .pin: "the edge was made anew, or somebody is in between: compare the pin with the one the edge reports"
+        case .hello: "the edge does not know this uplink's key, or has as many of its links as it takes"
+        }
+    }
+}
+
+/// What came from outside, fit for a log: printable ASCII, 200 bytes at most.
+func printableText(_ text: String) -> String {
+    String(decoding: text.utf8.prefix(200).map { (0x20..<0x7F).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
+}

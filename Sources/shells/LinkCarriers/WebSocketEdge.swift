@@ -1,0 +1,126 @@
+public import NIOCore
+import NIOHTTP1
+import NIOSSL
+import NIOWebSocket
+public import NetworkTypes
+import Sodium
+
+/// Where a WebSocket leads to the edge, through whatever web server is in front.
+public struct WebSocketEdge: Sendable, Equatable, CustomStringConvertible {
+    /// `wss://`: TLS with the web server, checked as browsers do; within it the link has its own.
+    public let isSecure: Bool
+    public let host: HostAddress
+    public let port: Port
+    /// Begins with `/`; a secret, so it stands in no log.
+    public let path: String
+    /// PEM certificates that the web server's may be signed by; nil takes the system's.
+    public var roots: [UInt8]?
+
+    /// Nil for a path that does not begin with `/` or has characters that no path has.
+    public init?(isSecure: Bool, host: HostAddress, port: Port, path: String, roots: [UInt8]? = nil) {
+        let isPath = path.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "#") }
+        guard path.hasPrefix("/"), isPath else { return nil }
+        self.isSecure = isSecure
+        self.host = host
+        self.port = port
+        self.path = path
+        self.roots = roots
+    }
+
+    public var description: String { "\(isSecure ? "wss" : "ws")://\(host.bracketed):\(port)" }
+
+    /// TLS with the web server; nil for `ws://`.
+    func outerTLS() throws(LinkCarrierError) -> NIOSSLClientHandler? {
+        guard isSecure else { return nil }
+        do {
+            var configuration = TLSConfiguration.makeClientConfiguration()
+            configuration.applicationProtocols = ["http/1.1"]
+            if let roots { configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(roots)) }
+            let name: String? = if case .name(let name) = host { name } else { nil }
+            return try NIOSSLClientHandler(context: NIOSSLContext(configuration: configuration), serverHostname: name)
+        } catch {
+            throw LinkCarrierError(.outerTLS("\(host)"), cause: "\(error)")
+        }
+    }
+
+    /// Opens the WebSocket on a channel that leads to the web server. Done when bytes can be written.
+    func open(on channel: any Channel) throws -> EventLoopFuture<Void> {
+        let upgrader = NIOTypedWebSocketClientUpgrader<Void>(maxFrameSize: WebSocketBytes.longestFrame) { channel, _ in
+            channel.eventLoop.makeCompletedFuture {
+                try channel.pipeline.syncOperations.addHandler(WebSocketBytes(isClient: true))
+            }
+        }
+        let isDefault = port.number == (isSecure ? 443 : 80)
+        let request = HTTPRequestHead(
+            version: .http1_1, method: .GET, uri: path,
+            headers: ["Host": isDefault ? host.bracketed : "\(host.bracketed):\(port)", "Content-Length": "0"])
+        let error = LinkCarrierError(.webSocket(description), cause: "no WebSocket is there")
+        var upgrade = NIOTypedHTTPClientUpgradeConfiguration(
+            upgradeRequestHead: request, upgraders: [upgrader],
+            notUpgradingCompletionHandler: { $0.eventLoop.makeFailedFuture(error) })
+        upgrade.upgradeRequestHead = request
+        var configuration = NIOUpgradableHTTPClientPipelineConfiguration(upgradeConfiguration: upgrade)
+        configuration.leftOverBytesStrategy = .forwardBytes
+        return try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(configuration: configuration)
+            .flatMapErrorThrowing { error in
+                if error is LinkCarrierError { throw error }
+                let step: LinkCarrierError.Step = error is NIOSSLError ? .outerTLS("\(host)") : .webSocket(description)
+                throw LinkCarrierError(step, cause: "\(error)")
+            }
+    }
+}
+
+/// The edge's side: takes WebSockets at one path and answers anything else like a web server that has nothing there.
+public enum WebSocketDoor {
+    /// Bytes of a request's header at most, and of one of its lines.
+    private static let longestHeader = 16 << 10
+
+    /// Waits for the request; `ready` gets the channel, whose bytes are then the WebSocket's. `path` is compared in constant time.
+    public static func add(
+        to channel: any Channel, path: String, ready: @escaping @Sendable (any Channel) throws -> Void
+    ) throws {
+        let secret = SHA256.digest(of: path)
+        let upgrader = NIOTypedWebSocketServerUpgrader<Void>(
+            maxFrameSize: WebSocketBytes.longestFrame,
+            shouldUpgrade: { channel, head in
+                // Digests: their comparison tells nothing about the path.
+                channel.eventLoop.makeSucceededFuture(SHA256.digest(of: head.uri) == secret ? [:] : nil)
+            },
+            upgradePipelineHandler: { channel, _ in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(WebSocketBytes(isClient: false))
+                    try ready(channel)
+                }
+            })
+        let upgrade = NIOTypedHTTPServerUpgradeConfiguration(
+            upgraders: [upgrader],
+            notUpgradingCompletionHandler: { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(NotFound()) }
+            })
+        var configuration = NIOUpgradableHTTPServerPipelineConfiguration(upgradeConfiguration: upgrade)
+        configuration.enablePipelining = false
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderFieldSize = longestHeader
+        limits.maxHeaderListSize = longestHeader
+        configuration.decoderConfiguration = limits
+        let done = try channel.pipeline.syncOperations.configureUpgradableHTTPServerPipeline(configuration: configuration)
+        done.whenFailure { _ in channel.close(promise: nil) }
+    }
+}
+
+/// Answers 404 to whatever is asked, once.
+private final class NotFound: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard case .end = unwrapInboundIn(data) else { return }
+        let headers: HTTPHeaders = ["Content-Length": "0", "Connection": "close"]
+        let head = HTTPResponseHead(version: .http1_1, status: .notFound, headers: headers)
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in bound.value.close(promise: nil) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}

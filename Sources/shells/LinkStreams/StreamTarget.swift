@@ -1,0 +1,134 @@
+import LinkProtocol
+public import NIOCore
+import NIOPosix
+public import NetworkTypes
+
+/// Where the uplink leads a stream.
+public struct StreamTarget: Sendable, Equatable {
+    public let host: HostAddress
+    public let port: Port
+    /// How long a TCP connection may take to come about.
+    public var connectTimeout = TimeAmount.seconds(5)
+    /// How long a UDP session may rest.
+    public var sessionTimeout = TimeAmount.seconds(60)
+
+    public init(host: HostAddress, port: Port) {
+        self.host = host
+        self.port = port
+    }
+
+    /// Dials, and returns who takes the stream's bytes meanwhile.
+    func connect(_ link: LinkConnection, _ id: StreamID, _ kind: StreamHeader.Kind, on loop: any EventLoop) -> any StreamEnd {
+        switch kind {
+        case .tcp: connectTCP(link, id, on: loop)
+        case .udp: connectUDP(link, id, on: loop)
+        }
+    }
+
+    private func connectTCP(_ link: LinkConnection, _ id: StreamID, on loop: any EventLoop) -> any StreamEnd {
+        let end = NIOLoopBound(TCPEnd(link, id), eventLoop: loop)
+        ClientBootstrap(group: loop)
+            .connectTimeout(connectTimeout)
+            .forStreams()
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(end.value) }
+            }
+            .connect(host: host.description, port: Int(port.number))
+            .whenFailure { _ in end.value.failed() }
+        return end.value
+    }
+
+    private func connectUDP(_ link: LinkConnection, _ id: StreamID, on loop: any EventLoop) -> any StreamEnd {
+        let socket = UDPSocket()
+        let flow = DatagramFlow(link, id, deliver: { socket.send($0) }, over: { socket.close() })
+        socket.received = { [weak flow] in flow?.send($0) }
+        let bound = NIOLoopBound((flow: flow, socket: socket), eventLoop: loop)
+        loop.scheduleRepeatedTask(initialDelay: sessionTimeout, delay: .seconds(5)) { task in
+            let (flow, socket) = bound.value
+            guard !socket.isClosed else { return task.cancel() }
+            if .now() - flow.lastUsed >= self.sessionTimeout { flow.close() }
+        }
+        DatagramBootstrap(group: loop)
+            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 65_536))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(bound.value.socket) }
+            }
+            .connect(host: host.description, port: Int(port.number))
+            .whenFailure { _ in bound.value.flow.close() }
+        return flow
+    }
+}
+
+/// The uplink's socket of one UDP session, connected to the target.
+private final class UDPSocket: ChannelInboundHandler {
+    typealias InboundIn = AddressedEnvelope<ByteBuffer>
+    typealias OutboundOut = ByteBuffer
+
+    /// Datagrams that wait for the socket, before its target's name is looked up.
+    private static let mostEarly = 16
+
+    var received: (ByteBuffer) -> Void = { _ in }
+    private(set) var isClosed = false
+    private var context: ChannelHandlerContext?
+    private var early: [ByteBuffer] = []
+
+    func send(_ datagram: ByteBuffer) {
+        if let context {
+            context.writeAndFlush(wrapOutboundOut(datagram), promise: nil)
+        } else if early.count < Self.mostEarly, !isClosed {
+            early.append(datagram)
+        }
+    }
+
+    func close() {
+        isClosed = true
+        early = []
+        context?.close(promise: nil)
+        context = nil
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        guard !isClosed else { return context.close(promise: nil) }
+        self.context = context
+        for datagram in early { send(datagram) }
+        early = []
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { received(unwrapInboundIn(data).data) }
+
+    /// A target that refuses a datagram (ICMP) may take the next.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {}
+}
+
+extension ClientBootstrap {
+    /// As a stream wants a TCP connection: read when there is room, half-closes seen, no waiting for more to send.
+    func forStreams() -> ClientBootstrap {
+        channelOption(.autoRead, value: false)
+            .channelOption(.allowRemoteHalfClosure, value: true)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.recvAllocator, value: StreamBuffers())
+            .channelOption(.maxMessagesPerRead, value: 1)
+    }
+}
+
+/// Buffers for reading TCP connections: small for those that say little, large for transfers.
+///
+/// No buffer is kept between reads, so that connections that rest cost nothing.
+struct StreamBuffers: RecvByteBufferAllocator {
+    private static let smallest = 1 << 10
+    private static let largest = 64 << 10
+
+    private var next = Self.smallest
+
+    func buffer(allocator: ByteBufferAllocator) -> ByteBuffer { allocator.buffer(capacity: next) }
+
+    mutating func record(actualReadBytes: Int) -> Bool {
+        if actualReadBytes >= next {
+            next = min(next * 4, Self.largest)
+        } else if actualReadBytes < next / 4 {
+            next = max(next / 2, Self.smallest)
+        }
+        // What this answer means to NIO: take a new buffer for the next read.
+        return true
+    }
+}

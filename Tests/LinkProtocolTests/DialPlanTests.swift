@@ -1,0 +1,82 @@
+import LinkProtocol
+import Testing
+
+@Suite struct DialPlanTests {
+    @Test func `Links of one uplink begin apart`() {
+        #expect((0..<3).map { DialPlan(carriers: 2, slot: $0).next(chance: 0.5).delay } == [0, 2, 4])
+    }
+
+    @Test func `The next carrier is tried at once, and after the last one there is a wait that grows`() {
+        var plan = DialPlan(carriers: 2, slot: 0)
+        var attempts: [DialPlan.Attempt] = []
+        for _ in 0..<20 {
+            attempts.append(plan.next(chance: 0.999_999))
+            plan.failed()
+        }
+        #expect(attempts.map(\.carrier) == (0..<20).map { $0 % 2 })
+        #expect(attempts.filter { $0.carrier == 1 }.allSatisfy { $0.delay == 0 })
+        let waits = attempts.filter { $0.carrier == 0 }.map { ($0.delay * 100).rounded() / 100 }
+        #expect(waits == [0, 0.5, 1, 2, 4, 8, 15, 15, 15, 15])
+    }
+
+    @Test func `Chance spreads a wait over its second half`() {
+        var plan = DialPlan(carriers: 1, slot: 0)
+        for _ in 0..<5 { plan.failed() }
+        #expect(plan.next(chance: 0).delay == 4)
+        #expect(plan.next(chance: 0.5).delay == 6)
+    }
+
+    @Test func `After a good link the preferred carrier comes first, nearly at once`() {
+        var plan = DialPlan(carriers: 3, slot: 2)
+        plan.failed()
+        plan.ended(after: 60)
+        #expect(plan.next(chance: 0.4) == DialPlan.Attempt(carrier: 0, delay: 0.1))
+    }
+
+    @Test func `A link that dies young is like one that did not come about`() {
+        var plan = DialPlan(carriers: 2, slot: 0)
+        plan.ended(after: 1)
+        #expect(plan.next(chance: 0) == DialPlan.Attempt(carrier: 1, delay: 0))
+    }
+
+    @Test func `A million failures wait no longer than a few`() {
+        var plan = DialPlan(carriers: 1, slot: 0)
+        for _ in 0..<1_000_000 { plan.failed() }
+        #expect(plan.next(chance: 0.999).delay <= 15)
+    }
+}
+
+/// What an HTTP proxy answers.
+@Suite struct ProxyAnswerTests {
+    private func answer(_ text: String, in size: Int) -> (ProxyAnswerReader.Answer?, Int) {
+        var reader = ProxyAnswerReader()
+        let bytes = Array(text.utf8)
+        for start in stride(from: 0, to: bytes.count, by: size) {
+            let piece = Array(bytes[start..<min(start + size, bytes.count)])
+            var offset = 0
+            if let answer = reader.read(piece.span.bytes, &offset) { return (answer, start + offset) }
+        }
+        return (nil, bytes.count)
+    }
+
+    @Test(arguments: [
+        ("HTTP/1.1 200 OK\r\n\r\n", ProxyAnswerReader.Answer.connected), ("HTTP/1.0 200\r\n\r\n", .connected),
+        ("HTTP/1.1 299 x\nVia: y\n\n", .connected),
+        ("HTTP/1.1 407 Auth\r\nProxy-Authenticate: Basic\r\n\r\n", .refused(status: 407)),
+        ("HTTP/1.1 503 \r\n\r\n", .refused(status: 503)), ("HTTP/1.1 20x OK\r\n\r\n", .malformed),
+        ("HTTP/1.1 2000 OK\r\n\r\n", .malformed), ("HTTP/2 200 OK\r\n\r\n", .malformed), ("\r\n\r\n", .malformed),
+        ("HTTP/1.1 099 x\r\n\r\n", .malformed), ("HTTP/1.1\r\n\r\n", .malformed),
+    ])
+    func `Answers are read wherever they are cut, and no byte behind them`(text: String, expected: ProxyAnswerReader.Answer) {
+        for size in [1, 2, 3, 7, 1000] {
+            let (found, used) = answer(text + "\u{16}\u{3}rest", in: size)
+            #expect(found == expected)
+            #expect(used == text.utf8.count)
+        }
+    }
+
+    @Test func `A header without end is none`() {
+        #expect(answer("HTTP/1.1 200 OK\r\n" + String(repeating: "x", count: 1_600_000), in: 4096).0 == .malformed)
+        #expect(answer("HTTP/1.1 200 OK\r\nx: y\r\n", in: 5).0 == nil)
+    }
+}

@@ -1,0 +1,57 @@
+import Glibc
+public import LinkCarriers
+import NetworkTypes
+import Sodium
+import Synchronization
+
+/// An HTTP proxy for one connection after another: gives one answer to all, and leads on to a port of 127.0.0.1.
+public final class PlayedProxy: Sendable {
+    private let listener: Socket
+    private let request = Mutex("")
+    private let holds = Atomic(false)
+
+    /// `port` nil ends the connection after the answer.
+    public init(answer: String, to port: UInt16?) throws {
+        let listener = try Socket.listening()
+        self.listener = listener
+        Task.detached { [weak self] in
+            while let client = try? await blocking({ try listener.accepted() }) {
+                let asked = try await blocking { () -> String in
+                    var head: [UInt8] = []
+                    while !head.suffix(4).elementsEqual("\r\n\r\n".utf8), case .bytes(let byte) = client.receive(atMost: 1) {
+                        head += byte
+                    }
+                    try client.send(Array(answer.utf8))
+                    return String(decoding: head, as: UTF8.self)
+                }
+                self?.request.withLock { $0 = asked }
+                guard let port else { continue }
+                let edge = try await blocking { try Socket.connected(to: "127.0.0.1", port: port) }
+                for (from, to) in [(client, edge), (edge, client)] {
+                    Task.detached { [weak self] in
+                        try await blocking { [weak self] in
+                            while case .bytes(let bytes) = from.receive() {
+                                if self?.holds.load(ordering: .relaxed) != true { try to.send(bytes) }
+                            }
+                            to.endSending()
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    deinit { shutdown(listener.descriptor, Int32(SHUT_RDWR)) }
+
+    /// From now on what comes is dropped, and nobody told: as behind a network that is gone.
+    public func hold() { holds.store(true, ordering: .relaxed) }
+
+    /// What it was asked last.
+    public var asked: String { request.withLock(\.self) }
+
+    public func proxy(credentials: String) throws -> HTTPProxy {
+        HTTPProxy(
+            host: try HostAddress(parsing: "127.0.0.1"), port: try Port(listener.port),
+            credentials: try SecretBytes(copying: Array(credentials.utf8)))
+    }
+}
