@@ -30,10 +30,8 @@ struct TargetProber: Service {
         for await _ in store.probeWakeups.cancelOnGracefulShutdown() {
             let now = Moment.steadyTime()
             if let alarm = nextAlarm, alarm <= now { nextAlarm = nil }
-            // What changes when the next probe is due.
-            var isMoved = nextAlarm == nil
             for (target, state) in results.take() where schedule.finished(target, fails: state.reachable == false, now: now) {
-                isMoved = note(state, of: target) || isMoved
+                note(state, of: target)
             }
             let current = store.now.forwards
             if current != forwards {
@@ -42,7 +40,6 @@ struct TargetProber: Service {
                 nextTake = now
             }
             if now >= nextTake {
-                isMoved = true
                 nextTake = now + Self.pace
                 for target in schedule.take(now: now) {
                     probe(target).whenComplete { result in
@@ -51,7 +48,8 @@ struct TargetProber: Service {
                     }
                 }
             }
-            guard isMoved, let wait = schedule.wait(now: now) else { continue }
+            // Each result moves it, also one that is no news: a target in flight has no next probe before its result.
+            guard let wait = schedule.wait(now: now) else { continue }
             let alarm = max(now + wait, nextTake)
             if nextAlarm.map({ alarm < $0 }) ?? true {
                 nextAlarm = alarm
@@ -79,11 +77,10 @@ struct TargetProber: Service {
         group.next().scheduleTask(in: TimeAmount(time)) { store.wakeProber() }
     }
 
-    /// - Returns: whether that is news.
-    private func note(_ state: Reachability, of target: ProbeTarget) -> Bool {
+    private func note(_ state: Reachability, of target: ProbeTarget) {
         // Nothing is written where nothing is new: a copy that somebody reads would be made a second time.
         let before = store.now.reachability[target]
-        guard before != state else { return false }
+        guard before != state else { return }
         store.update { $0.reachability[target] = state }
         let name = "\(target.transport) \(target.address):\(target.port)"
         switch state.reachable {
@@ -92,7 +89,6 @@ struct TargetProber: Service {
             logger.warning("target does not answer", metadata: ["target": "\(name)", "reason": "\(state.message ?? "")"])
         case nil: break
         }
-        return true
     }
 
     private func forget(_ targets: [ProbeTarget]) {
