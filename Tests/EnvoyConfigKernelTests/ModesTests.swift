@@ -120,7 +120,7 @@ import Testing
             "modes", ["config": configuration], settings: ["backends": backends, "certificates": certificates.path], stage: stage)
         #expect(seen["listeners"] == #"["bridge","tcp-8080","tcp-8081","tcp-8082","tcp-8443","tcp-8444","udp-8053","udp-8054"]"#)
         #expect(seen["rejected"] == "{}")
-        #expect(seen["inotify"] == "\(configuration.inotifyInstances - 1)", "the prober's aside")
+        #expect(seen["inotify"] == "\(configuration.envoy.inotifyInstances - 1)", "the prober's aside")
         #expect(seen["fast start"] == "true")
         #expect(seen["plain"] == "[true,true]")
         #expect(seen["proxy1"].hasPrefix(#"["PROXY TCP4 127.0.0.1 127.0.0.1 "#))

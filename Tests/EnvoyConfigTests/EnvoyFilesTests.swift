@@ -146,7 +146,7 @@ import Testing
 
     @Test func watchedFilesAreCounted() throws {
         // The prober's, the limits, the certificate and the CA of api with their files.
-        #expect(try Self.configuration().inotifyInstances == 2 + 2 * 2)
+        #expect(try Self.configuration().envoy.inotifyInstances == 2 + 2 * 2)
     }
 
     @Test func nothingPrintsAKey() throws {

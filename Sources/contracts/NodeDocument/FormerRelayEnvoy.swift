@@ -20,7 +20,6 @@ struct FormerRelayEnvoy: Decodable {
     struct Packed: Decodable { var listeners: [String] }
 
     var listeners: [Listener]
-    var packed: Packed?
     var probes: UplinkProbing?
     var secrets: [Named]
     var tlsFiles: [File]

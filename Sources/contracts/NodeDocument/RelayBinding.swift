@@ -54,7 +54,7 @@ public struct RelayBinding: Hashable, Sendable {
     }
 }
 
-public enum RelayTransport: Hashable, Codable, Sendable {
+public enum RelayTransport: Hashable, Sendable {
     case tcp(RelayTCP)
     case udp(RelayUDP)
 }

@@ -32,7 +32,7 @@ public struct EnvoyConfiguration: Sendable {
     public func with(_ envoy: RelayEnvoy) -> EnvoyConfiguration { EnvoyConfiguration(relay, envoy, uplinkHash) }
 
     /// By name.
-    public var bindings: [RelayBinding] { bindingsByName.values.sorted { $0.name < $1.name } }
+    public var bindings: [RelayBinding] { envoy.bindings }
 
     public func binding(_ name: String) -> RelayBinding? { bindingsByName[name] }
 
@@ -81,15 +81,12 @@ public struct EnvoyConfiguration: Sendable {
             },
             tunnelPorts: bindingsByName.mapValues(\.tunnelPort), document: uplinkHash)
     }
-
-    /// The inotify instances that this configuration takes, one for each file that Envoy watches and one for the prober: an Envoy that
-    /// gets none aborts. The kernel allows 128 to a user by default (`fs.inotify.max_user_instances`).
-    public var inotifyInstances: Int { 2 + 2 * envoy.secretCount }
 }
 
 extension RelayEnvoy {
-    /// Of all bindings together.
-    var secretCount: Int { bindings.reduce(0) { $0 + $1.secretCount } }
+    /// The inotify instances that this configuration takes, one for each file that Envoy watches and one for the prober: an Envoy that
+    /// gets none aborts. The kernel allows 128 to a user by default (`fs.inotify.max_user_instances`).
+    public var inotifyInstances: Int { 2 + 2 * bindings.reduce(0) { $0 + $1.secretCount } }
 }
 
 extension RelayBinding {
