@@ -91,8 +91,9 @@ struct ConnectKernelTests {
         try await withThrowingTaskGroup(of: SSHError.Reason?.self) { group in
             let peers = try stride(from: 0, through: 1875, by: 75).map { limit in
                 try FakePeer(in: server.namespace, port: 3000 + limit) { client in
-                    server.namespace.enter()
-                    let upstream = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+                    let upstream = server.namespace.inside {
+                        socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+                    }
                     defer { close(upstream) }
                     let loopback = SocketAddress(.v4(IPv4Address(number: 0x7F00_0001)), port: port)
                     guard loopback.withSockaddr({ connect(upstream, $0, $1) }) == 0 else { return }

@@ -8,6 +8,21 @@ import Testing
 
 /// Commands that end by themselves.
 @Suite(.serialized) struct ExecKernelTests {
+    /// Whatever a thread starts is in its namespace: Swift's pool too, where a connection's thread resumes a task, and then tests of
+    /// other modules open their sockets there.
+    @Test func noThreadStaysInANamespace() async throws {
+        let server = try TestServer()
+        let connection = try await server.connect()
+        func namespaces() -> Set<String> {
+            let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
+            return Set(threads.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/task/\($0)/ns/net") })
+        }
+        // The thread that made the socket is about to end.
+        for _ in 0..<50 where namespaces().count > 1 { try await Task.sleep(for: .milliseconds(20)) }
+        #expect(namespaces().count == 1)
+        await connection.close()
+    }
+
     @Test func outputErrorAndStatusComeBack() async throws {
         let connection = try await TestServer().connect()
         let result = try await connection.execute("echo out; echo err >&2; exit 7")

@@ -95,7 +95,7 @@ func attempt(
         let connection = try await SSHConnection.connect(
             to: HostAddress(parsing: host), port: NetworkTypes.Port(port),
             credentials: credentials ?? SSHCredentials(user: "root", privateKey: nil, password: SecretBytes(copying: [65])),
-            hostKeyPolicy: .insecureAcceptAny, timeouts: SSHTimeouts(connect: timeout), prepare: namespace.enter)
+            hostKeyPolicy: .insecureAcceptAny, timeouts: SSHTimeouts(connect: timeout), socket: namespace.socket)
         await connection.close()
         return nil
     } catch let error as SSHError {

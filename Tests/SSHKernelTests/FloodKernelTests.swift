@@ -37,7 +37,7 @@ struct FloodKernelTests {
         let connection = try await SSHConnection.connect(
             to: HostAddress(parsing: "127.0.0.1"), port: Port(2222),
             credentials: SSHCredentials(user: "root", privateKey: nil, password: SecretBytes(copying: [65])),
-            hostKeyPolicy: .insecureAcceptAny, timeouts: SSHTimeouts(connect: .seconds(20)), prepare: { namespace.enter() })
+            hostKeyPolicy: .insecureAcceptAny, timeouts: SSHTimeouts(connect: .seconds(20)), socket: namespace.socket)
         let before = try resident()
         let error = await #expect(throws: SSHError.self) {
             try await connection.execute("true", limits: ExecLimits(timeout: .seconds(60)))

@@ -1,12 +1,13 @@
 import Foundation
 import Glibc
+import Syscalls
 
 /// A network namespace with nothing but its loopback, deleted with its owner.
 ///
-/// How these tests get into it: programs are started by `ip netns exec`; sockets of the test itself, and the thread of an
-/// `SSHConnection` (`prepare`), enter with setns(2) on a thread of their own, which a namespace belongs to. The namespace
-/// of the test process, and so the machine's own, is never touched. Needs root and Debian's iproute2, nftables and
-/// openssh-server.
+/// How these tests get into it: programs are started by `ip netns exec`; sockets of the test itself, and those of an
+/// `SSHConnection` (`socket`), are made by a thread of their own that enters with setns(2) and does nothing else. The
+/// namespace of the test process, and so the machine's own, is never touched. Needs root and Debian's iproute2, nftables
+/// and openssh-server.
 final class Namespace: Sendable {
     let name: String
 
@@ -22,7 +23,7 @@ final class Namespace: Sendable {
     func execute(_ words: String...) throws { try run("/usr/sbin/ip", ["netns", "exec", name] + words) }
 
     /// Moves the calling thread in, for good.
-    @Sendable func enter() {
+    private func enter() {
         // Swift's Glibc module hides what wants _GNU_SOURCE.
         typealias SetNS = @convention(c) (Int32, Int32) -> Int32
         guard let symbol = dlsym(nil, "setns") else { fatalError("setns is missing") }
@@ -32,7 +33,13 @@ final class Namespace: Sendable {
         guard unsafeBitCast(symbol, to: SetNS.self)(descriptor, cloneNewNet) == 0 else { fatalError("setns: \(errno)") }
     }
 
-    /// Runs `body` inside, on a thread of its own, and returns when it has.
+    /// A socket of `family` that belongs here, whose calls never wait.
+    @Sendable func socket(_ family: Int32) throws(SystemFailure) -> Descriptor {
+        try inside { Result { () throws(SystemFailure) in try Descriptor.socket(family, isWaiting: false) } }.get()
+    }
+
+    /// Runs `body` inside, on a thread of its own, and returns when it has. It must resume no task and touch no queue: a thread
+    /// that Swift's pool starts then would be in the namespace as well, and so would whatever runs on it later.
     func inside<Result: Sendable>(_ body: @escaping @Sendable () -> Result) -> Result {
         let box = Box<Result?>(nil)
         let done = DispatchSemaphore(value: 0)

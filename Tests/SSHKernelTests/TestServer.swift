@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import NetworkTypes
 import Sodium
+import Syscalls
 
 @testable import SSH
 
@@ -129,7 +130,8 @@ final class TestServer: Sendable {
     ) async throws -> SSHConnection {
         try await SSHConnection.connect(
             to: HostAddress(parsing: host), port: port, credentials: credentials ?? self.credentials(),
-            hostKeyPolicy: policy ?? .knownHosts(knownHosts(host: host)), timeouts: timeouts, prepare: { self.namespace.enter() })
+            hostKeyPolicy: policy ?? .knownHosts(knownHosts(host: host)), timeouts: timeouts,
+            socket: { (family) throws(SystemFailure) in try self.namespace.socket(family) })
     }
 
     /// Connects expecting to fail.

@@ -65,7 +65,8 @@ public final class TestNamespace: Sendable {
         }
     }
 
-    /// Runs `body` on a thread that lives inside; its sockets belong to the namespace.
+    /// Runs `body` on a thread that lives inside; its sockets belong to the namespace. It must resume no task and touch no queue: a
+    /// thread that Swift's pool starts then would be in the namespace as well, and so would whatever runs on it later.
     public func inside<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) throws -> Result {
         let outcome = Mutex<Swift.Result<Result, any Error>?>(nil)
         let done = DispatchSemaphore(value: 0)

@@ -42,19 +42,18 @@ final class ConnectionThread: Sendable {
     var isAlive: Bool { state.withLock { $0.ending == nil && !$0.isClosing } }
 
     /// Starts the thread and connects.
-    /// - Parameter prepare: runs on the thread before anything else: tests enter a network namespace there.
+    /// - Parameter socket: makes a socket of that family, whose calls never wait.
     func open(
-        credentials: SSHCredentials, policy: HostKeyPolicy, timeouts: SSHTimeouts, prepare: (@Sendable () -> Void)?
+        credentials: SSHCredentials, policy: HostKeyPolicy, timeouts: SSHTimeouts, socket: @escaping Dialer.Socket
     ) async -> Opening {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 do throws(SystemFailure) {
                     try startThread(named: "ssh-connection") { [self] in
-                        prepare?()
                         run(opened: continuation) { () throws(SSHError) in
                             try Session.establish(
                                 endpoint, credentials: credentials, policy: policy, timeouts: timeouts,
-                                statistics: statistics, wake: wake, interruption: interruption)
+                                socket: socket, statistics: statistics, wake: wake, interruption: interruption)
                         }
                     }
                 } catch {

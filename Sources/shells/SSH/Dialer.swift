@@ -11,14 +11,24 @@ struct Dialer {
         case woken
     }
 
+    /// Makes a socket of a family (AF_INET, AF_INET6) whose calls never wait.
+    typealias Socket = @Sendable (Int32) throws(SystemFailure) -> Descriptor
+
+    /// In the network namespace of the calling thread.
+    static let ownSocket: Socket = { (family) throws(SystemFailure) in try Descriptor.socket(family, isWaiting: false) }
+
     /// The Connection Attempt Delay that RFC 8305 (section 5) recommends.
     private static let stagger = Duration.milliseconds(250)
 
+    private let socket: Socket
     private var waiting: [SocketAddress]
     private var pending: [(socket: Descriptor, address: SocketAddress)] = []
     private var failures: [(attempt: SSHError.Attempt, code: Int32)] = []
 
-    init(_ addresses: [SocketAddress]) { waiting = Self.alternating(addresses) }
+    init(_ addresses: [SocketAddress], socket: @escaping Socket = ownSocket) {
+        self.socket = socket
+        waiting = Self.alternating(addresses)
+    }
 
     /// The resolver's order, but with the families taking turns, so that a dead IPv6 path costs one delay only.
     private static func alternating(_ addresses: [SocketAddress]) -> [SocketAddress] {
@@ -62,9 +72,9 @@ struct Dialer {
     private mutating func startNext() throws(SystemFailure) {
         let address = waiting.removeFirst()
         do throws(SystemFailure) {
-            let socket = try Descriptor.socket(address.family, isWaiting: false)
-            try socket.connect(to: address)
-            pending.append((socket, address))
+            let candidate = try socket(address.family)
+            try candidate.connect(to: address)
+            pending.append((candidate, address))
         } catch {
             guard error.call == "connect" || error.code == EAFNOSUPPORT else { throw error }
             failures.append((.init(address: address.text, failure: error.reason), error.code))

@@ -23,17 +23,18 @@ public final class SSHConnection: Sendable {
         timeouts: SSHTimeouts = SSHTimeouts()
     ) async throws(SSHError) -> SSHConnection {
         try await connect(
-            to: host, port: port, credentials: credentials, hostKeyPolicy: hostKeyPolicy, timeouts: timeouts, prepare: nil)
+            to: host, port: port, credentials: credentials, hostKeyPolicy: hostKeyPolicy, timeouts: timeouts,
+            socket: Dialer.ownSocket)
     }
 
-    /// - Parameter prepare: runs on the connection's thread first: tests enter a network namespace there.
+    /// - Parameter socket: makes a socket of that family, whose calls never wait: tests make theirs in a network namespace.
     static func connect(
         to host: HostAddress, port: Port, credentials: SSHCredentials, hostKeyPolicy: HostKeyPolicy,
-        timeouts: SSHTimeouts, prepare: (@Sendable () -> Void)?
+        timeouts: SSHTimeouts, socket: @escaping Dialer.Socket
     ) async throws(SSHError) -> SSHConnection {
         let thread = try ConnectionThread(endpoint: Endpoint(user: credentials.user, host: host, port: port))
         let opening = await thread.open(
-            credentials: credentials, policy: hostKeyPolicy, timeouts: timeouts, prepare: prepare)
+            credentials: credentials, policy: hostKeyPolicy, timeouts: timeouts, socket: socket)
         return SSHConnection(hostKey: try opening.get(), thread: thread)
     }
 

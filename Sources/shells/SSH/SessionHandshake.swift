@@ -8,14 +8,14 @@ extension Session {
     /// password gets a connection of its own.
     static func establish(
         _ endpoint: Endpoint, credentials: SSHCredentials, policy: HostKeyPolicy, timeouts: SSHTimeouts,
-        statistics: Wire.Statistics, wake: WakeSignal, interruption: @escaping () -> Interruption?
+        socket: @escaping Dialer.Socket, statistics: Wire.Statistics, wake: WakeSignal,
+        interruption: @escaping () -> Interruption?
     ) throws(SSHError) -> (Session, HostKey) {
         let deadline = ContinuousClock.now + timeouts.connect
         func attempt(_ credentials: SSHCredentials) throws(SSHError) -> (Session, HostKey, rest: (SSHCredentials, SSHError)?) {
             try establish(
                 endpoint, credentials: credentials, policy: policy, timeouts: timeouts, deadline: deadline,
-                statistics: statistics,
-                wake: wake, interruption: interruption)
+                socket: socket, statistics: statistics, wake: wake, interruption: interruption)
         }
         let (session, key, rest) = try attempt(credentials)
         guard let rest else { return (session, key) }
@@ -37,10 +37,11 @@ extension Session {
 
     private static func establish(
         _ endpoint: Endpoint, credentials: SSHCredentials, policy: HostKeyPolicy, timeouts: SSHTimeouts,
-        deadline: ContinuousClock.Instant, statistics: Wire.Statistics, wake: WakeSignal,
+        deadline: ContinuousClock.Instant, socket: @escaping Dialer.Socket, statistics: Wire.Statistics, wake: WakeSignal,
         interruption: @escaping () -> Interruption?
     ) throws(SSHError) -> (Session, HostKey, rest: (SSHCredentials, SSHError)?) {
-        let socket = try dial(endpoint, timeouts: timeouts, deadline: deadline, wake: wake, interruption: interruption)
+        let socket = try dial(
+            endpoint, timeouts: timeouts, deadline: deadline, socket: socket, wake: wake, interruption: interruption)
         let wire = Wire(socket: socket, wake: wake, statistics: statistics)
         wire.deadline = deadline
         wire.configure(timeouts)
@@ -62,8 +63,8 @@ extension Session {
     }
 
     private static func dial(
-        _ endpoint: Endpoint, timeouts: SSHTimeouts, deadline: ContinuousClock.Instant, wake: WakeSignal,
-        interruption: () -> Interruption?
+        _ endpoint: Endpoint, timeouts: SSHTimeouts, deadline: ContinuousClock.Instant, socket: @escaping Dialer.Socket,
+        wake: WakeSignal, interruption: () -> Interruption?
     ) throws(SSHError) -> Descriptor {
         func interrupted() -> SSHError {
             endpoint.failure(interruption() == .closing ? .closed : .cancelled(during: .connecting))
@@ -81,7 +82,7 @@ extension Session {
                     throw endpoint.failure(.nameUnresolvable("the resolver did not answer within \(seconds(timeouts.connect))"))
                 }
             }
-            var dialer = Dialer(addresses)
+            var dialer = Dialer(addresses, socket: socket)
             switch try dialer.dial(until: deadline, wake: wake) {
             case .connected(let socket): return socket
             case .woken: throw interrupted()
