@@ -90,7 +90,7 @@ let package = Package(
             name: "CLibyaml", path: "Sources/ground/CLibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CZlib", path: "Sources/ground/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLinuxHeaders", path: "Sources/ground/CLinuxHeaders", providers: [.apt(["linux-libc-dev"])]),
-        module("ground/NetworkTypes"),
+        module("ground/NetworkTypes", ["CLinuxHeaders"]),
         module("ground/Syscalls", ["CLinuxHeaders", "NetworkTypes"]),
         module("ground/Sodium", ["CLibsodium", "NetworkTypes"]),
         module("ground/PrometheusMetrics", ["Syscalls"]),
@@ -355,7 +355,7 @@ if isFuzzing {
         .executableTarget(
             name: "fuzz",
             dependencies: [
-                "CLibFuzzer", "CLinuxHeaders", "Certificates", "EdgeAPI", "EnvoyConfig", "Fixtures", "HostNetwork", "Informers",
+                "CLibFuzzer", "CLinuxHeaders", "Certificates", "EdgeAPI", "Enrollment", "EnvoyConfig", "Fixtures", "HostNetwork", "Informers",
                 "KubernetesAPI", "KubernetesClient", "LinkProtocol", "ManifestStore", "NFTables", "Netlink", "NetlinkMessages",
                 "NetworkTypes",
                 "NodeAgent", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "RouteNetlink", "SSH", "Sodium",

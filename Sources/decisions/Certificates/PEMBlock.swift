@@ -45,7 +45,7 @@ func readPEM(_ text: UnsafeRawBufferPointer, isWanted: @escaping (String) -> Boo
     }
     guard !text.contains(0) else { throw PEMFault(block: nil, message: "is not PEM text") }
     var reader = PEMReader(isWanted: isWanted, size: text.count)
-    for line in text.split(whereSeparator: { $0 == 0x0A || $0 == 0x0D }) { try reader.read(line) }
+    try text.forEachLine { (line) throws(PEMFault) in try reader.read(line) }
     return try reader.finish()
 }
 
@@ -95,9 +95,9 @@ private struct PEMReader {
     }
 
     private mutating func begin(in line: Line) throws(PEMFault) {
-        guard let mark = line.firstRange(of: beginMark) else { return }
+        guard let mark = line.range(of: beginMark) else { return }
         let words = line[mark.upperBound...]
-        guard let close = words.firstRange(of: dashes), case let label = words[..<close.lowerBound],
+        guard let close = words.range(of: dashes), case let label = words[..<close.lowerBound],
             (1...64).contains(label.count),
             label.allSatisfy({ (0x20...0x7E).contains($0) })
         else { throw fault("has a first line that is not -----BEGIN, a name and -----") }
@@ -114,12 +114,12 @@ private struct PEMReader {
     /// - Returns: what follows the block in `line`; nil when it goes on.
     private mutating func end(in line: Line) throws(PEMFault) -> Line? {
         guard let label = open?.label else { return line }
-        let mark = line.firstRange(of: endMark)
+        let mark = line.range(of: endMark)
         let content = line[..<(mark?.lowerBound ?? line.endIndex)]
-        guard content.firstRange(of: beginMark) == nil else { throw fault("has no line -----END \(label)-----; it is cut short") }
+        guard content.range(of: beginMark) == nil else { throw fault("has no line -----END \(label)-----; it is cut short") }
         if content.contains(UInt8(ascii: ":")) {
             open?.hasHeader = true
-            if content.firstRange(of: Array("ENCRYPTED".utf8)) != nil { open?.isEncrypted = true }
+            if content.range(of: "ENCRYPTED".utf8) != nil { open?.isEncrypted = true }
         } else if open?.isWanted == true, open?.hasHeader == false {
             for byte in content where !isBlank(byte) { open?.base64.append(byte) }
         }

@@ -16,6 +16,9 @@
 extern const char *_Nullable strerrorname_np(int errnum);
 extern const char *_Nullable strerrordesc_np(int errnum);
 
+/// memmem(3): linear in both lengths.
+extern void *_Nullable memmem(const void *_Nonnull text, size_t length, const void *_Nonnull words, size_t count);
+
 /// unshare(2), setns(2).
 #ifndef CLONE_NEWNS
 #define CLONE_NEWNS 0x00020000

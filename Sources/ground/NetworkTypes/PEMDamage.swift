@@ -21,13 +21,13 @@ public enum PEMDamage: Hashable, Sendable, CustomStringConvertible {
             self = .encodedTwice
             return
         }
-        guard let begin = words.firstRange(of: Array("-----BEGIN ".utf8)) else { return nil }
+        guard let begin = words.range(of: "-----BEGIN ".utf8) else { return nil }
         let line = words[begin.upperBound...].prefix { $0 != 0x0A && $0 != 0x0D }
-        guard let dashes = line.firstRange(of: Array("-----".utf8)) else { return nil }
+        guard let dashes = line.range(of: "-----".utf8) else { return nil }
         let rest = line[dashes.upperBound...]
         if rest.starts(with: "\\n".utf8) || rest.starts(with: "\\r".utf8) {
             self = .escapedLineEnds
-        } else if rest.firstRange(of: Array("-----END ".utf8)) != nil {
+        } else if rest.range(of: "-----END ".utf8) != nil {
             self = .folded
         } else {
             return nil

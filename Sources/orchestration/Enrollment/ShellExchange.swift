@@ -44,16 +44,16 @@ struct ShellExchange {
     func answer(_ result: ExecResult) -> ShellAnswer {
         var answer = ShellAnswer(result: result)
         let all = result.standardOutput[...]
-        guard let shell = all.firstRange(of: Array(shellMark.utf8)) else { return answer }
+        guard let shell = all.range(of: shellMark.utf8) else { return answer }
         answer.hasShell = true
-        guard let begin = all[shell.upperBound...].firstRange(of: Array("tidegate-begin \(nonce)".utf8)) else { return answer }
+        guard let begin = all[shell.upperBound...].range(of: "tidegate-begin \(nonce)".utf8) else { return answer }
         answer.hasBegun = true
         let rest = all[begin.upperBound...].drop { $0 == 0x0D || $0 == 0x0A }
-        guard let end = rest.firstRange(of: Array("tidegate-end \(nonce) ".utf8)) else {
-            answer.output = Array(rest)
+        guard let end = rest.range(of: "tidegate-end \(nonce) ".utf8) else {
+            answer.output = rest
             return answer
         }
-        answer.output = Array(rest[..<end.lowerBound])
+        answer.output = rest[..<end.lowerBound]
         let digits = rest[end.upperBound...].prefix { (0x30...0x39).contains($0) }.prefix(3)
         answer.status = Int32(String(decoding: digits, as: UTF8.self))
         return answer
@@ -70,19 +70,24 @@ struct ShellAnswer {
     /// The command's own, by the mark after it; above 128 by a signal, as shells tell. Nil where it did not come to an end.
     var status: Int32?
     /// What the command printed, and whatever else the login printed meanwhile.
-    var output: [UInt8] = []
+    var output: ArraySlice<UInt8> = []
 
     init(result: ExecResult) { self.result = result }
 
     /// Whether `word` is a line of what it printed.
-    func isLine(_ word: String) -> Bool { output.split { $0 == 0x0A || $0 == 0x0D }.contains { $0.elementsEqual(word.utf8) } }
+    func isLine(_ word: String) -> Bool {
+        var isThere = false
+        output.forEachLine { if $0.elementsEqual(word.utf8) { isThere = true } }
+        return isThere
+    }
 
     var standardError: [UInt8] { result.standardError }
 
     /// The last line that may be a report; all of it where there is none.
-    var report: [UInt8] {
-        let lines = output.split(whereSeparator: { $0 == 0x0A || $0 == 0x0D })
-        return lines.last { $0.first == UInt8(ascii: "{") }.map(Array.init) ?? output
+    var report: ArraySlice<UInt8> {
+        var last: ArraySlice<UInt8>?
+        output.forEachLine { if $0.first == UInt8(ascii: "{") { last = $0 } }
+        return last ?? output
     }
 
     /// How it ended, in words.

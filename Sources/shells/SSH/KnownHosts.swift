@@ -32,7 +32,9 @@ public struct KnownHosts: Sendable {
     }
 
     /// Lines that stand for no key: certificate authorities, whose certificates are not supported, and damaged ones.
+    /// The first of them: a message names few, and a text may have nothing else.
     public let ignoredLines: [IgnoredLine]
+    private static let mostIgnored = 32
     private let entries: [KnownHostsEntry]
     /// Whether no line says anything about a key.
     public var isEmpty: Bool { entries.isEmpty }
@@ -42,14 +44,20 @@ public struct KnownHosts: Sendable {
         var entries: [KnownHostsEntry] = []
         var ignored: [IgnoredLine] = []
         // Bytes, because "\r\n" is one Character.
-        for (index, line) in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
-            switch KnownHostsEntry.read(line: Substring(line), number: index + 1) {
+        var rest = text.utf8[...]
+        var number = 0
+        while !rest.isEmpty {
+            number += 1
+            let line = rest.prefix { $0 != UInt8(ascii: "\n") }
+            rest = rest[line.endIndex...].dropFirst()
+            switch KnownHostsEntry.read(line: Substring(line), number: number) {
             case .nothing: break
             case .entry(let entry): entries.append(entry)
-            case .ignored(let reason): ignored.append(IgnoredLine(line: index + 1, reason: reason))
+            case .ignored(let reason):
+                if ignored.count < Self.mostIgnored { ignored.append(IgnoredLine(line: number, reason: reason)) }
             case .unreadableRevocation(let reason):
                 throw InvalidValue(
-                    expected: "known_hosts file", given: "line \(index + 1)",
+                    expected: "known_hosts file", given: "line \(number)",
                     reason: "it revokes a key but cannot be read: \(reason); mend or remove it")
             }
         }

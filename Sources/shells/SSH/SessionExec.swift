@@ -205,7 +205,7 @@ private struct Exchange: ~Copyable {
 
     private mutating func lookForMark() throws(SSHError) {
         guard let (mark, until) = awaited else { return }
-        if standardOutput[searched...].firstRange(of: mark) != nil {
+        if standardOutput[searched...].range(of: mark) != nil {
             awaited = nil
             session.nextLook = nil
             return

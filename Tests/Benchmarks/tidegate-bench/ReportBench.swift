@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import NetworkTypes
 import NodeDocument
 
 extension TidegateBench {
@@ -26,6 +27,20 @@ extension TidegateBench {
         }
         report("the worst report of a VPS, time of a core", time * 1000, unit: "ms", limit: 50)
         report("the worst report of a VPS, memory with the report itself", Double(memory) / 1024, unit: "MiB", limit: 8)
+    }
+
+    /// What an answer costs, of which no mark ends the report, or which is all lines.
+    static func reportHostileAnswers() {
+        let marks = Array(repeating: UInt8(ascii: "t"), count: 16 << 20)
+        let lines = (0..<16 << 20).map { $0 % 2 == 0 ? UInt8(ascii: "\n") : UInt8(ascii: "x") }
+        var time = 0.0
+        for text in [marks, lines] {
+            let begun = threadTime()
+            _ = text.range(of: "tidegate-end 0123456789abcdef".utf8)
+            text.forEachLine { if $0.first == UInt8(ascii: "{") { preconditionFailure("none") } }
+            time = max(time, threadTime() - begun)
+        }
+        report("the worst answer of a VPS, 16 MiB, time of a core until its report is found", time * 1000, unit: "ms", limit: 100)
     }
 
     private static func filled(_ head: String, _ unit: String, _ tail: String, _ length: Int) -> String {

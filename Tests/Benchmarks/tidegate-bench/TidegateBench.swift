@@ -21,6 +21,7 @@ struct TidegateBench {
 
         let plan = makePlan(one)
         try reportHostileReports(to: makePlan(try mixedInput(bindings: 10)).relay)
+        reportHostileAnswers()
 
         let digest = try median { _ = try plan.relay.digest() }
         report("hashing the relay's part of 10,000 bindings", digest * 1000, unit: "ms", limit: 30)

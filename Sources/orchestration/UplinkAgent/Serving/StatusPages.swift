@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NetworkTypes
 import NodeDocument
 import PrometheusMetrics
 import Synchronization
@@ -70,8 +71,7 @@ final class StatusPages: Sendable {
         report.targets = []
         let frame = try DocumentJSON.encode(report)
         // In a JSON text these bytes are the field and nothing else: within a string the quotes would be escaped.
-        let field = Array("\"targets\":[]".utf8)
-        guard let place = frame.firstRange(of: field) else {
+        guard let place = frame.range(of: "\"targets\":[]".utf8) else {
             return try DocumentJSON.encode(condition.report(now))
         }
         return frame[..<place.lowerBound] + Array("\"targets\":".utf8) + targets + frame[place.upperBound...]
