@@ -34,10 +34,6 @@ public struct ReportBounds: Sendable {
     private static let leastBytes = 1 << 20
     private static let leastValues = 40_000
     private static let mostBytes = 16 << 20
-    /// Of one text, in bytes as JSON has them, and of a number.
-    private static let textBytes = 16 << 10
-    private static let numberBytes = 40
-    private static let mostDepth = 12
     /// Kept of each list of texts.
     private static let mostTexts = 32
     /// Characters kept of a sentence, and of a word.
@@ -65,35 +61,8 @@ public struct ReportBounds: Sendable {
 
     /// - Throws: `DocumentError` where decoding it would cost more than a report may.
     public func check(_ bytes: some Collection<UInt8>) throws(DocumentError) {
-        func broken(_ text: String) -> DocumentError { DocumentError(message: "more than a report may be: \(text)") }
-        if bytes.count > self.bytes { throw broken("\(bytes.count) bytes") }
-        var (depth, count, length) = (0, 0, 0)
-        var (isText, isEscaped) = (false, false)
-        let values = self.values
-        for byte in bytes {
-            length += 1
-            if isText {
-                if length > Self.textBytes { throw broken("a text of more than \(Self.textBytes) bytes") }
-                if isEscaped {
-                    isEscaped = false
-                } else if byte == 0x5C {
-                    isEscaped = true
-                } else if byte == 0x22 {
-                    isText = false
-                }
-                continue
-            }
-            switch byte {
-            case 0x22: (isText, length) = (true, 0)
-            case 0x7B, 0x5B:
-                (depth, count, length) = (depth + 1, count + 1, 0)
-                if depth > Self.mostDepth { throw broken("\(depth) levels") }
-            case 0x7D, 0x5D: (depth, length) = (depth - 1, 0)
-            case 0x2C, 0x3A: (count, length) = (count + 1, 0)
-            case 0x20, 0x09, 0x0A, 0x0D: length = 0
-            default: if length > Self.numberBytes { throw broken("a number of more than \(Self.numberBytes) digits") }
-            }
-            if count > values { throw broken("more than \(values) values") }
+        if let excess = JSONBounds(bytes: self.bytes, values: values).excess(in: bytes) {
+            throw DocumentError(message: "more than a report may be: \(excess)")
         }
     }
 

@@ -25,14 +25,12 @@ struct EnvoyWord: Hashable, Codable, Sendable {
 
     var envoys: [Entry]
 
-    private static let limit = 1 << 20
-
     /// - Returns: what the Envoy that serves said; nil when that is not known, and it is to be asked itself.
     static func ofServing(_ paths: HostPaths) -> Entry? {
-        guard let pid = EnvoyRun.read(paths)?.serving?.pid, let bytes = try? readFile(paths.envoyWord, limit: limit) else {
+        guard let pid = EnvoyRun.read(paths)?.serving?.pid, let bytes = try? readFile(paths.envoyWord, limit: JSONBounds.ofEnvoysUser.bytes) else {
             return nil
         }
-        return (try? DocumentJSON.decode(EnvoyWord.self, from: bytes))?.envoys.first { $0.pid == pid }
+        return (try? DocumentJSON.decode(EnvoyWord.self, from: bytes, within: .ofEnvoysUser))?.envoys.first { $0.pid == pid }
     }
 
     init(envoys: [Entry]) { self.envoys = envoys }

@@ -110,13 +110,16 @@ struct EnvoyAdmin: Sendable {
         return EnvoyStats(reply.text).warmingClusters
     }
 
+    /// 20,000 listeners with some 200 values each; a listener's text may be a certificate's chain.
+    private static let dump = JSONBounds(bytes: 256 << 20, values: 4_000_000, textBytes: 4 << 20, depth: 64)
+
     /// The listeners that Envoy refused, and why.
     func refusedListeners() throws(AgentError) -> [String: String] {
-        let reply = try get("/config_dump?resource=dynamic_listeners", 256 << 20)
+        let reply = try get("/config_dump?resource=dynamic_listeners", Self.dump.bytes)
         // Without a single listener Envoy answers 404 or an empty object.
         guard reply.status == 200 else { return [:] }
         do throws(DocumentError) {
-            return try DocumentJSON.decode(EnvoyDump.self, from: reply.body).refusals
+            return try DocumentJSON.decode(EnvoyDump.self, from: reply.body, within: Self.dump).refusals
         } catch {
             throw AgentError(.envoyRejected, "Envoy's answer to /config_dump \(error.message)")
         }

@@ -159,7 +159,7 @@ public struct RunProber {
         case .fetch:
             var report: UplinkReport?
             if case .success(let reply) = result, reply.status == 200 {
-                report = try? DocumentJSON.decode(UplinkReport.self, from: reply.body)
+                report = try? DocumentJSON.decode(UplinkReport.self, from: reply.body, within: .ofUplink)
             }
             perform(watch.handle(.fetched(id: id, report), now: now))
         }

@@ -31,8 +31,8 @@ struct UplinkWord: Hashable, Codable, Sendable {
 
     /// Seconds for which it counts: the prober sets the file's time each second.
     private static let lifetime: Int64 = 3
-    /// Bytes: 253 uplinks' reports of some hundred bindings, or three of 10,000.
-    static let limit = 64 << 20
+    /// 253 uplinks' reports of some hundred bindings, or three of 20,000.
+    static let bounds = JSONBounds(bytes: 64 << 20, values: 1_000_000)
 
     /// - Returns: nil when there is none, or it is old or unreadable: then the uplinks are to be asked.
     static func read(_ paths: HostPaths) -> UplinkWord? { read(paths.uplinkWord) }
@@ -42,9 +42,9 @@ struct UplinkWord: Hashable, Codable, Sendable {
 
     private static func read(_ path: String) -> UplinkWord? {
         guard let file = try? Descriptor.open(path, O_RDONLY | O_NOFOLLOW), let status = try? file.status(),
-            isRegularFile(status), status.st_size <= limit, isFresh(status), let bytes = try? file.readAll(limit: limit)
+            isRegularFile(status), status.st_size <= bounds.bytes, isFresh(status), let bytes = try? file.readAll(limit: bounds.bytes)
         else { return nil }
-        return try? DocumentJSON.decode(UplinkWord.self, from: bytes)
+        return try? DocumentJSON.decode(UplinkWord.self, from: bytes, within: bounds)
     }
 
     /// What tells a word from the next without reading it: nil when there is none, or it is old.

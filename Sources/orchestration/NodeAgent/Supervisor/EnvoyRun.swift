@@ -50,8 +50,8 @@ struct EnvoyRun: Hashable, Codable, Sendable {
     static func read(_ paths: HostPaths) -> EnvoyRun? { read(paths.envoyRun) }
 
     static func read(_ path: String) -> EnvoyRun? {
-        guard let bytes = try? readFile(path, limit: 1 << 20) else { return nil }
-        return try? DocumentJSON.decode(EnvoyRun.self, from: bytes)
+        guard let bytes = try? readFile(path, limit: JSONBounds.ofEnvoysUser.bytes) else { return nil }
+        return try? DocumentJSON.decode(EnvoyRun.self, from: bytes, within: .ofEnvoysUser)
     }
 }
 

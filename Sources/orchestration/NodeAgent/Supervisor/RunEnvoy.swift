@@ -217,7 +217,7 @@ public struct RunEnvoy {
     /// The former Envoy may still be the one that answers.
     private func isLive(_ process: EnvoySupervisor.Process) -> Bool {
         guard let reply = try? host.askEnvoy("/server_info", 1 << 20), reply.status == 200,
-            let info = try? DocumentJSON.decode(ServerInfo.self, from: reply.body)
+            let info = try? DocumentJSON.decode(ServerInfo.self, from: reply.body, within: .ofEnvoysUser)
         else { return false }
         return info.state == "LIVE" && info.options.base == "\(process.base)" && info.options.epoch == process.epoch
     }
