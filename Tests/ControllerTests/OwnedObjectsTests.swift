@@ -1,4 +1,5 @@
 import EdgeAPI
+import Enrollment
 import Fixtures
 import KubernetesAPI
 import NetworkTypes
@@ -115,7 +116,7 @@ import Testing
     /// Two who put back what the other changes must not keep each other busy.
     @Test func putsBackAtABoundedPace() {
         let start = ContinuousClock.now
-        var pace = DriftPace(now: start)
+        var pace = Pace.ofRepairs(start)
         var repairs = 0
         for tick in 0..<6000 where pace.wait(now: start + .milliseconds(100 * tick)) == nil { repairs += 1 }
         #expect((60...66).contains(repairs), "\(repairs) in ten minutes")

@@ -130,6 +130,24 @@ import Testing
         #expect(envoy.words == ["apply", "install-envoy", "apply"])
     }
 
+    /// One that says so each time is not sent tens of megabytes each time.
+    @Test func pushesNoMoreThanAFewTimesAtAHostsWord() async throws {
+        let host = try FakeHost()
+        let session = try host.session(bundle: bundle, envoy: file)
+        for _ in 0..<8 {
+            host.answer(.report(try report(.needsEnvoy)), .report(try report(.observed)), .report(try report(.needsEnvoy)))
+            await #expect(throws: EnrollmentError.self) { try await session.apply(fullRelayDocument()) }
+        }
+        #expect(host.words.count { $0 == "install-envoy" } == 8)
+        for answer in [FakeHost.Answer.report(try report(.needsEnvoy)), .ended(status: 127)] {
+            host.answer(answer)
+            let error = await #expect(throws: EnrollmentError.self) { try await session.apply(fullRelayDocument()) }
+            #expect(error?.followUp == .retry)
+            #expect(error?.message.contains("the next push may be in 10 min") == true)
+        }
+        #expect(host.words.count { $0.hasPrefix("install") } == 8)
+    }
+
     @Test func hasNoEnvoyToPushWhereHostsDownloadIt() async throws {
         let url = try EnvoySource(parsing: "https://example.com/envoy", version: "1.40.0", sha256: SHA256.digest(of: "e"))
         let host = try FakeHost(.report(try report(.needsEnvoy)))

@@ -52,30 +52,6 @@ struct KnownObject: Sendable {
     }
 }
 
-/// How often drift is put right at once: others may undo it as fast, and that must not keep the controller or a VPS busy.
-struct DriftPace: Sendable {
-    /// Repairs in a row, and what one more costs after that.
-    static let burst = 5
-    static let interval: Duration = .seconds(10)
-
-    private var debt: Duration = .zero
-    private var at: ContinuousClock.Instant
-
-    init(now: ContinuousClock.Instant) { at = now }
-
-    /// - Returns: how long to wait; nil when it may be put right now.
-    mutating func wait(now: ContinuousClock.Instant) -> Duration? {
-        debt = max(.zero, debt - (now - at))
-        at = now
-        guard debt <= Self.interval * (Self.burst - 1) else { return debt - Self.interval * (Self.burst - 1) }
-        debt += Self.interval
-        return nil
-    }
-
-    /// Whether it is as if nothing ever had been put right.
-    func isIdle(now: ContinuousClock.Instant) -> Bool { now - at >= debt }
-}
-
 /// Who else wrote the object last, as the server's record of fields has it; nil when nobody else did.
 func lastWriter(of object: FieldNode) -> String? {
     var newest: (manager: String, time: String)?

@@ -26,7 +26,7 @@ final class ReconcileWork: Sendable {
     private let store: KubernetesStore
     private let owned: OwnedObjects
     private let uplinks: UplinkWriter
-    private let paces = Mutex<[ObjectName: DriftPace]>([:])
+    private let paces = Mutex<[ObjectName: Pace]>([:])
     private let nodes: EdgeNodeReconciler
     private let bindings: PortBindingReconciler
     private let queues: ReconcileQueues
@@ -123,7 +123,7 @@ final class ReconcileWork: Sendable {
             let now = ContinuousClock.now
             let wait = paces.withLock { paces in
                 paces = paces.filter { !$0.value.isIdle(now: now) }
-                return paces[name, default: DriftPace(now: now)].wait(now: now)
+                return paces[name, default: .ofRepairs(now)].wait(now: now)
             }
             if wait == nil { queues.nodes.add(name) }
             return .done(requeueAfter: wait)
@@ -151,4 +151,9 @@ final class ReconcileWork: Sendable {
             return .failed
         }
     }
+}
+
+extension Pace {
+    /// Repairs of one EdgeNode's objects: others may undo them as fast, and that must not keep the controller or a VPS busy.
+    static func ofRepairs(_ now: ContinuousClock.Instant) -> Pace { Pace(burst: 5, interval: .seconds(10), now: now) }
 }

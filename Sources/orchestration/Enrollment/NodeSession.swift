@@ -28,6 +28,8 @@ public actor NodeSession {
     /// Of the last document that was applied: its Envoy is there, and its bindings may still be reported on.
     private var applied: (version: String, bounds: ReportBounds)?
     private var past = SSHStatistics()
+    /// A VPS may say for ever that it lacks what it got.
+    private var pushes = Pace(burst: 8, interval: .seconds(600), now: .now)
 
     /// - Parameter onLoss: called when the VPS ends the kept connection, or is gone, while nothing runs on it.
     public init(
@@ -103,6 +105,17 @@ public actor NodeSession {
 
     /// Execs, round trips and bytes since the session began, over all its connections.
     public var statistics: SSHStatistics { connection.map { past + $0.statistics() } ?? past }
+
+    /// Counts a push that is about to be.
+    /// - Parameter what: what it pushes, for the message.
+    func countPush(of what: String, _ reason: EnrollmentError.Reason) throws(EnrollmentError) {
+        guard let wait = pushes.wait(now: .now) else { return }
+        throw EnrollmentError(
+            reason: reason,
+            message: "\(host): the VPS lacks \(what) again and again, and what is pushed does not stay or never arrives whole: see its disk "
+                + "(df, mount), its line, and whether something there removes files of Tidegate; the next push may be in "
+                + "\(wait.components.seconds / 60 + 1) min", followUp: .retry)
+    }
 
     // MARK: commands
 

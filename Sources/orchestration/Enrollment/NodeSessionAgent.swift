@@ -56,6 +56,7 @@ extension NodeSession {
     }
 
     private func pushAgent(thenRunning step: AgentStep) async throws(EnrollmentError) -> AgentReport {
+        try countPush(of: "the agent", .agentInstallFailed)
         logger.info("pushing the agent", metadata: ["build": "\(bundle.build)"])
         let length = bundle.blocks * AgentBundle.blockSize
         let pushed = try await run(
@@ -104,6 +105,7 @@ extension NodeSession {
                     "\(host): the host could not download Envoy \(version); see the agent's problem, or give --envoy-source a file to push",
                 followUp: .retry)
         }
+        try countPush(of: "Envoy", .envoyInstallFailed)
         var header: [UInt8]
         do {
             header = try DocumentJSON.encode(EnvoyInstallHeader(version: version, sha256: digest, length: length))
