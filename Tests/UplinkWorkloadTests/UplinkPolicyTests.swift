@@ -7,12 +7,12 @@ import UplinkWorkload
     private func problem(_ change: (inout UplinkSpec) -> Void, _ policy: UplinkPolicy = UplinkPolicy()) -> String? {
         var spec = UplinkSpec()
         change(&spec)
-        return policy.problem(with: spec)
+        return policy.problem(with: spec, of: "team")
     }
 
     @Test(arguments: ["1-one-port.yaml", "4-high-availability.yaml"])
     func samplesPass(file: String) throws {
-        #expect(UplinkPolicy().problem(with: try sample(file).spec.uplink) == nil)
+        #expect(UplinkPolicy().problem(with: try sample(file).spec.uplink, of: "default") == nil)
     }
 
     @Test func numbersHaveALimit() {

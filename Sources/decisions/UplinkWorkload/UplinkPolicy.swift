@@ -3,6 +3,7 @@ public import EdgeAPI
 /// What an EdgeNode may ask of its uplinks' pods, which run beside other tenants' in a namespace with privileges.
 public struct UplinkPolicy: Hashable, Sendable {
     public var mostReplicas = 16
+    public var namespaces = UplinkNamespaces("*")
     /// Of labels and annotations on the pods, of tolerations, and names of resources.
     public var labels = KeyPatterns("*,app.kubernetes.io/*")
     public var annotations = KeyPatterns("*,prometheus.io/*")
@@ -31,7 +32,13 @@ public struct UplinkPolicy: Hashable, Sendable {
     }
 
     /// What an EdgeNode asks and may not have, with the flag that would let it; nil when all is well.
-    public func problem(with spec: UplinkSpec) -> String? {
+    /// - Parameter tenant: the EdgeNode's namespace.
+    public func problem(with spec: UplinkSpec, of tenant: String) -> String? {
+        if !namespaces.allow(spec.namespace, to: tenant) {
+            return
+                "spec.uplink.namespace: EdgeNodes of namespace \(tenant) may not have their uplinks in \(spec.namespace), but in "
+                + "\(namespaces.words(for: tenant)) (--uplink-namespaces); it cannot be changed: delete the EdgeNode and make it anew"
+        }
         if spec.replicas > mostReplicas {
             return
                 "spec.uplink.replicas: at most \(mostReplicas) are allowed here, given \(spec.replicas) (--max-uplink-replicas)"

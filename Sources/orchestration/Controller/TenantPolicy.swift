@@ -20,7 +20,7 @@ public struct TenantPolicy: Sendable {
     /// - Parameter siblings: all EdgeNodes of its namespace.
     /// - Throws: why the EdgeNode is left as it is.
     func check(_ node: EdgeNode, among siblings: @autoclosure () -> [EdgeNode]) throws(StoreError) {
-        if let problem = uplinks.problem(with: node.spec.uplink) { throw Self.refusal(problem) }
+        if let problem = uplinks.problem(with: node.spec.uplink, of: node.metadata.namespace) { throw Self.refusal(problem) }
         let siblings = siblings()
         guard siblings.count > mostEdgeNodes else { return }
         func age(_ node: EdgeNode) -> (String, String) { (node.metadata.creationTimestamp, node.metadata.name) }

@@ -19,6 +19,13 @@ struct TenantOptions: ParsableArguments {
     @Option(help: "EdgeNodes of one namespace; the youngest beyond are left as they are.")
     var maxEdgeNodesPerNamespace = 100
 
+    @Option(
+        help: """
+            Namespaces that spec.uplink.namespace may name, separated by commas: * is any, NAMESPACE is for all, TENANT:NAMESPACE for \
+            EdgeNodes of namespace TENANT alone.
+            """)
+    var uplinkNamespaces = "*"
+
     @Option(help: "The most that spec.uplink.replicas may be.")
     var maxUplinkReplicas = UplinkPolicy().mostReplicas
 
@@ -69,6 +76,7 @@ struct TenantOptions: ParsableArguments {
     var policy: TenantPolicy {
         var uplinks = UplinkPolicy()
         uplinks.mostReplicas = maxUplinkReplicas
+        uplinks.namespaces = UplinkNamespaces(uplinkNamespaces)
         uplinks.labels = KeyPatterns(uplinkLabels)
         uplinks.annotations = KeyPatterns(uplinkAnnotations)
         uplinks.tolerations = KeyPatterns(uplinkTolerations)

@@ -111,6 +111,7 @@ subjects:
   (list "allow-passwords-without-host-key" $flags.allowPasswordsWithoutHostKey false)
   (list "require-service-grants" $flags.requireServiceGrants false)
   (list "max-edge-nodes-per-namespace" $flags.maxEdgeNodesPerNamespace 100)
+  (list "uplink-namespaces" $flags.uplinkNamespaces "*")
   (list "max-uplink-replicas" $flags.maxUplinkReplicas 16)
   (list "max-uplink-cpu" $flags.maxUplinkCpu "4")
   (list "max-uplink-memory" $flags.maxUplinkMemory "4Gi")
