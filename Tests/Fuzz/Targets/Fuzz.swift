@@ -28,6 +28,7 @@ struct Fuzz {
 }
 
 let targets: [String: @Sendable ([UInt8]) -> Void] = [
+    "answers": fuzzAnswers,
     "certificates": fuzzCertificates,
     "discovery": fuzzDiscovery,
     "documents": fuzzDocuments,

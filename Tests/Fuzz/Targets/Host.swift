@@ -8,7 +8,9 @@ import Planning
 import RouteNetlink
 import Sodium
 
+@testable import Enrollment
 @testable import NodeAgent
+@testable import SSH
 
 /// What programs of the VPS say: Envoy on its admin socket and when it refuses a configuration, an uplink on /status, systemd,
 /// /proc/net, /etc/passwd.
@@ -23,7 +25,7 @@ import Sodium
     let text = String(decoding: whole?.body ?? input, as: UTF8.self)
     _ = EnvoyStats(text)
     requirePrintable(EnvoyProof.reason(text))
-    if let dump = try? DocumentJSON.decode(EnvoyDump.self, from: whole?.body ?? input) {
+    if let dump = try? DocumentJSON.decode(EnvoyDump.self, from: whole?.body ?? input, within: .ofEnvoysUser) {
         for (_, reason) in dump.refusals { requirePrintable(reason) }
     }
     _ = EnvoyAccount.find(inPasswd: input)
@@ -50,6 +52,31 @@ private func reply(_ bytes: [UInt8], isAtEnd: Bool) -> HTTPReply? {
     }
 }
 
+/// What a host answers to a command, and prints beside it: standard output, 0xFF, standard error. 0x01 stands for the command's nonce, which
+/// a host knows.
+@Sendable func fuzzAnswers(_ input: [UInt8]) {
+    let exchange = ShellExchange("true", elevation: .none)
+    let nonce = exchange.ready(within: .seconds(1)).text.utf8.drop { $0 != UInt8(ascii: " ") }.dropFirst()
+    let (output, error) = halves(input)
+    let result = ExecResult(
+        status: 1, signal: nil, standardOutput: output.flatMap { $0 == 1 ? Array(nonce) : [$0] }, standardError: error,
+        inputBytesSent: 0)
+    let answer = exchange.answer(result)
+    require(answer.hasShell || !answer.hasBegun, "nothing begins without a shell")
+    require(answer.hasBegun || answer.output.isEmpty && answer.status == nil, "what was not begun has no answer")
+    require(answer.report.count <= answer.output.count, "a report is in the output")
+    _ = answer.isLine("tidegate-absent")
+    requirePrintable(answer.ending)
+    let login = NodeLogin(host: required("an address") { () throws(InvalidValue) in try HostAddress(parsing: "192.0.2.1") }, user: "root")
+    let trouble = LoginTrouble(login: login, result: result).error
+    requirePrintable(trouble.message)
+    require(trouble.message.count < 2000, "a sentence has an end")
+    for elevation in [Elevation.none, .sudo] {
+        do throws(EnrollmentError) { try elevation.check(answer, login: login) } catch { requirePrintable(error.message) }
+    }
+    do throws(EnrollmentError) { _ = try ElevationProbe.elevation(answer, login: login) } catch { requirePrintable(error.message) }
+}
+
 /// A `kubernetes.io/tls` Secret: the chain, then 0xFF and the key.
 @Sendable func fuzzCertificates(_ input: [UInt8]) {
     let (chain, key) = halves(input)
@@ -65,7 +92,18 @@ private func reply(_ bytes: [UInt8], isAtEnd: Bool) -> HTTPReply? {
     switch readTLSSecret(secret, now: Date(timeIntervalSince1970: 1_800_000_000)) {
     case .usable(let material):
         require(end != nil, "a certificate that is served has an end")
-        require(Array(material.certificateChain.utf8) == chain, "the chain is served as it is")
+        // What was parsed is served, in a form of its own: reading it again changes nothing.
+        let again = required("there is memory") { () throws(SodiumError) in
+            Secret(
+                metadata: secret.metadata,
+                data: [
+                    "tls.crt": try SecretBytes(copying: Array(material.certificateChain.utf8)),
+                    "tls.key": try SecretBytes(copying: key),
+                ])
+        }
+        if case .usable(let same) = readTLSSecret(again, now: Date(timeIntervalSince1970: 1_800_000_000)) {
+            require(same.certificateChain == material.certificateChain, "a chain that was read reads as itself")
+        }
     case .unusable(let reason): requirePrintable(reason)
     }
 }
