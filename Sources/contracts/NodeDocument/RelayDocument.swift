@@ -43,11 +43,14 @@ public struct RelayContent: Hashable, Codable, Sendable {
     public var wireGuard: RelayWireGuard
     public var host: HostTuning
     public var envoy: RelayEnvoy
+    /// Nil where WireGuard alone carries.
+    public var link: RelayLink?
 
-    public init(wireGuard: RelayWireGuard, host: HostTuning, envoy: RelayEnvoy) {
+    public init(wireGuard: RelayWireGuard, host: HostTuning, envoy: RelayEnvoy, link: RelayLink? = nil) {
         self.wireGuard = wireGuard
         self.host = host
         self.envoy = envoy
+        self.link = link
     }
 }
 

@@ -102,6 +102,8 @@ public struct ReportBounds: Sendable {
         uplink.pathMTU = uplink.pathMTU.flatMap { (576...65535).contains($0) ? $0 : nil }
         uplink.lastRepair = uplink.lastRepair.map { Self.text($0, Self.sentence) }
         uplink.crowding = uplink.crowding.map { Self.text($0, Self.sentence) }
+        uplink.carriers = uplink.carriers.map { Array($0.prefix(TunnelCarrier.allCases.count)) }
+        uplink.carrierProblem = uplink.carrierProblem.map { Self.text($0, Self.sentence) }
         uplink.targets = Self.unique(uplink.targets.filter { bindings.contains($0.binding) }, by: \.binding).map {
             TargetReport(
                 binding: $0.binding, reachable: $0.reachable, message: $0.message.map { Self.text($0, Self.sentence) })

@@ -10,6 +10,8 @@ public struct AgentReport: Hashable, Codable, Sendable {
         case needsAgent
         /// All is done but Envoy, whose binary must be pushed with `install-envoy`.
         case needsEnvoy
+        /// All is done but the link program, which must be pushed with `install-link`.
+        case needsLink
         /// Nothing was done: the document keeps secrets that this host does not have, `missingSecrets`.
         case needsSecrets
         /// Nothing was done, or the last good state was put back; `problems` say why.
@@ -29,6 +31,8 @@ public struct AgentReport: Hashable, Codable, Sendable {
     public var drift: [String]
     public var problems: [AgentProblem]
     public var relayPublicKey: WireGuardPublicKey?
+    /// Of the relay's key for links; nil from an agent that knows none.
+    public var linkPin: SHA256Digest?
     /// `kernel` or `userspace`.
     public var wireGuardKind: String?
     public var envoyVersion: String?
@@ -64,6 +68,7 @@ public struct AgentReport: Hashable, Codable, Sendable {
         self.relayPublicKey = relayPublicKey
         self.wireGuardKind = wireGuardKind
         self.envoyVersion = envoyVersion
+        linkPin = nil
         envoyRestart = nil
         caveats = nil
         tunnelDropped = nil
@@ -141,6 +146,8 @@ public struct PeerReport: Hashable, Codable, Sendable {
     public var sentBytes: UInt64
     /// What the uplink said on `/status`, asked through the tunnel; nil when it did not answer.
     public var uplink: UplinkReport?
+    /// Its links, as the edge has them; nil where links carry nothing, and while it has none.
+    public var links: LinkReport?
 
     public init(
         ordinal: Int, publicKey: WireGuardPublicKey, handshakeAge: Int?, receivedBytes: UInt64, sentBytes: UInt64,
@@ -152,6 +159,26 @@ public struct PeerReport: Hashable, Codable, Sendable {
         self.receivedBytes = receivedBytes
         self.sentBytes = sentBytes
         self.uplink = uplink
+        links = nil
+    }
+}
+
+/// The links of one uplink.
+public struct LinkReport: Hashable, Codable, Sendable {
+    public var count: Int
+    /// Of the last ping; nil before the first answer.
+    public var roundTripMicroseconds: Int?
+    /// Connections and UDP sessions that are open.
+    public var streams: Int
+    public var receivedBytes: UInt64
+    public var sentBytes: UInt64
+
+    public init(count: Int, roundTripMicroseconds: Int?, streams: Int, receivedBytes: UInt64, sentBytes: UInt64) {
+        self.count = count
+        self.roundTripMicroseconds = roundTripMicroseconds
+        self.streams = streams
+        self.receivedBytes = receivedBytes
+        self.sentBytes = sentBytes
     }
 }
 
@@ -178,6 +205,10 @@ public struct UplinkReport: Hashable, Codable, Sendable {
     public var lastRepair: String?
     /// That conntrack of the uplink's host is too small for what comes, in words with what to do; nil when it is not.
     public var crowding: String?
+    /// By which ways it is connected, best first; nil from one that knows no links.
+    public var carriers: [TunnelCarrier]?
+    /// Why a way that is preferred to those does not carry, in words; nil for nothing.
+    public var carrierProblem: String?
 
     public init(
         ordinal: Int, hash: SHA256Digest?, ready: Bool, reason: String?, handshakeAge: Int?, receivedBytes: UInt64,
@@ -198,6 +229,8 @@ public struct UplinkReport: Hashable, Codable, Sendable {
         self.repairs = repairs
         self.lastRepair = lastRepair
         self.crowding = crowding
+        carriers = nil
+        carrierProblem = nil
     }
 }
 
@@ -225,6 +258,22 @@ public struct EnvoyInstallHeader: Hashable, Codable, Sendable {
 
     public init(version: String, sha256: SHA256Digest, length: Int) {
         self.version = version
+        self.sha256 = sha256
+        self.length = length
+    }
+}
+
+/// The header line of `edge-agent install-link`; the program's bytes, gzipped, follow it.
+public struct LinkInstallHeader: Hashable, Codable, Sendable {
+    /// As `RelayLink.program` names it.
+    public var build: String
+    /// Of the program itself, unpacked.
+    public var sha256: SHA256Digest
+    /// Bytes of the program, unpacked.
+    public var length: Int
+
+    public init(build: String, sha256: SHA256Digest, length: Int) {
+        self.build = build
         self.sha256 = sha256
         self.length = length
     }

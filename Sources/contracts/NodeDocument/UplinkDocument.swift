@@ -36,9 +36,12 @@ public struct UplinkContent: Hashable, Codable, Sendable {
     public var persistentKeepalive: Int
     public var replicas: [UplinkReplica]
     public var forwards: [Forward]
+    /// Nil where WireGuard alone carries.
+    public var link: UplinkLink?
 
     public init(
-        relay: UplinkRelay, network: CIDR, mtu: Int, persistentKeepalive: Int, replicas: [UplinkReplica], forwards: [Forward]
+        relay: UplinkRelay, network: CIDR, mtu: Int, persistentKeepalive: Int, replicas: [UplinkReplica], forwards: [Forward],
+        link: UplinkLink? = nil
     ) {
         self.relay = relay
         self.network = network
@@ -46,7 +49,11 @@ public struct UplinkContent: Hashable, Codable, Sendable {
         self.persistentKeepalive = persistentKeepalive
         self.replicas = replicas
         self.forwards = forwards
+        self.link = link
     }
+
+    /// Whether the uplinks are to have a tunnel of WireGuard.
+    public var hasWireGuard: Bool { link?.hasWireGuard ?? true }
 }
 
 /// The VPS as an uplink dials it.

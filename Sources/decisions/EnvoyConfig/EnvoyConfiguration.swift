@@ -8,6 +8,7 @@ public import Sodium
 public struct EnvoyConfiguration: Sendable {
     public let relay: RelayWireGuard
     public let envoy: RelayEnvoy
+    public let link: RelayLink?
     /// The bridge first, then by port.
     public let listeners: [EnvoyListener]
     private let uplinkHash: SHA256Digest?
@@ -17,11 +18,12 @@ public struct EnvoyConfiguration: Sendable {
     ///   disjoint where bindings share a port.
     /// - Parameter uplinkHash: of the uplinks' document that forwards all of them; nil where none is known.
     public init(_ content: RelayContent, uplinkHash: SHA256Digest? = nil) {
-        self.init(content.wireGuard, content.envoy, uplinkHash)
+        self.init(content.wireGuard, content.envoy, content.link, uplinkHash)
     }
 
-    private init(_ relay: RelayWireGuard, _ envoy: RelayEnvoy, _ uplinkHash: SHA256Digest?) {
+    private init(_ relay: RelayWireGuard, _ envoy: RelayEnvoy, _ link: RelayLink?, _ uplinkHash: SHA256Digest?) {
         self.relay = relay
+        self.link = link
         self.envoy = envoy
         self.uplinkHash = uplinkHash
         listeners = envoy.listeners(bridgeAt: relay.address)
@@ -29,7 +31,7 @@ public struct EnvoyConfiguration: Sendable {
     }
 
     /// The same for another Envoy of the same relay.
-    public func with(_ envoy: RelayEnvoy) -> EnvoyConfiguration { EnvoyConfiguration(relay, envoy, uplinkHash) }
+    public func with(_ envoy: RelayEnvoy) -> EnvoyConfiguration { EnvoyConfiguration(relay, envoy, link, uplinkHash) }
 
     /// By name.
     public var bindings: [RelayBinding] { envoy.bindings }
@@ -73,12 +75,25 @@ public struct EnvoyConfiguration: Sendable {
     /// - Parameter host: nil leaves out what depends on the host.
     public func bootstrap(on host: EnvoyHost?) -> JSON { renderBootstrap(on: host) }
 
+    /// By ordinal and priority.
+    private var ways: [ProbedUplink] {
+        let hasBoth = link?.hasWireGuard == true
+        var ways: [ProbedUplink] = []
+        if link?.hasWireGuard ?? true {
+            ways += relay.peers.map {
+                ProbedUplink(ordinal: $0.ordinal, address: $0.address, priority: hasBoth ? link?.wireGuardPriority : nil)
+            }
+        }
+        ways += (link?.uplinks ?? []).map {
+            ProbedUplink(ordinal: $0.ordinal, address: $0.address, priority: hasBoth ? link?.linkPriority : nil)
+        }
+        return ways.sorted { ($0.ordinal, $0.priority ?? 0) < ($1.ordinal, $1.priority ?? 0) }
+    }
+
     public var probes: UplinkProbes {
         UplinkProbes(
             probing: envoy.probing,
-            uplinks: relay.peers.map { ProbedUplink(ordinal: $0.ordinal, address: $0.address) }.sorted {
-                $0.ordinal < $1.ordinal
-            },
+            uplinks: ways,
             tunnelPorts: bindingsByName.mapValues(\.tunnelPort), document: uplinkHash)
     }
 }

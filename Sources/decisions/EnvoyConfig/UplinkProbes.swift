@@ -49,13 +49,17 @@ extension UplinkProbes: Codable {
     }
 }
 
+/// One way to an uplink, which may have two: by WireGuard and by links.
 public struct ProbedUplink: Hashable, Codable, Sendable {
     public var ordinal: Int
-    /// In the tunnel.
+    /// In the tunnel, or of the link program for this uplink; no two have the same.
     public var address: IPv4Address
+    /// Envoy's: connections take the ways of the lowest at which an uplink is well. Nil is 0.
+    public var priority: Int?
 
-    public init(ordinal: Int, address: IPv4Address) {
+    public init(ordinal: Int, address: IPv4Address, priority: Int? = nil) {
         self.ordinal = ordinal
         self.address = address
+        self.priority = priority
     }
 }

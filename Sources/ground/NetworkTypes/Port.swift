@@ -17,10 +17,15 @@ public struct Port: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// Of the kubelet's probes of an uplink pod, at the pod's address only: `/ready` and `/healthz`. It is not reserved: what comes
     /// through the tunnel to this port is a binding's, and led on before any socket of the pod sees it.
     public static let uplinkProbes = Port(unchecked: 40501)
+    /// Where the link program takes links from Envoy, at `LinkedUplink.door`: TLS, and WebSockets.
+    public static let linkDoor = Port(unchecked: 40501)
+    public static let webSocketDoor = Port(unchecked: 40502)
     /// The read-only bridge to Envoy's admin interface.
     public static let envoyBridge = Port(unchecked: 40600)
     /// SSH (RFC 4253, section 4.1).
     public static let ssh = Port(unchecked: 22)
+    /// The default port of an EdgeNode's links: HTTPS's (RFC 9110, section 4.2.2), which every network lets out.
+    public static let defaultLink = Port(unchecked: 443)
     /// The default WireGuard port of an EdgeNode.
     public static let defaultTunnel = Port(unchecked: 51821)
 

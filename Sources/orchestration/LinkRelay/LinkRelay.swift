@@ -6,7 +6,7 @@ public import NIOCore
 import NIOPosix
 import NIOSSL
 import NetworkTypes
-import Sodium
+public import Sodium
 import Synchronization
 
 /// The edge's end of all links: takes connections that carry the link's TLS, and listens for each uplink that is linked at the

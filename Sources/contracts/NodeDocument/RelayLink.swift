@@ -1,0 +1,92 @@
+public import NetworkTypes
+public import Sodium
+
+/// The edge's half of the links (docs/links.md): who may link, and by which ways.
+public struct RelayLink: Hashable, Codable, Sendable {
+    /// All ways of this EdgeNode in the order of preference; at least one is a link's.
+    public var carriers: [TunnelCarrier]
+    /// TCP, on the VPS; Envoy's, which hands links on to the link program.
+    public var listenPort: Port
+    /// The name by which TLS links ask for it (SNI).
+    public var hostname: String
+    /// Where WebSockets are taken, with a slash before it.
+    public var path: String
+    public var uplinks: [LinkedUplink]
+    /// The build of the link program; nil where no host is told.
+    public var program: String?
+
+    public init(
+        carriers: [TunnelCarrier], listenPort: Port, hostname: String, path: String, uplinks: [LinkedUplink], program: String? = nil
+    ) {
+        self.carriers = carriers
+        self.listenPort = listenPort
+        self.hostname = hostname
+        self.path = path
+        self.uplinks = uplinks
+        self.program = program
+    }
+
+    /// Whether the uplinks have a tunnel of WireGuard besides.
+    public var hasWireGuard: Bool { carriers.contains(.wireGuard) }
+    /// Envoy's priorities: 0 is used while somebody serves there.
+    public var linkPriority: Int { carriers.first == .wireGuard ? 1 : 0 }
+    public var wireGuardPriority: Int { 1 - linkPriority }
+}
+
+/// An uplink as the link program knows it.
+public struct LinkedUplink: Hashable, Codable, Sendable {
+    public var ordinal: Int
+    /// Where the link program listens for it, at the tunnel ports, while it is linked: of `network`.
+    public var address: IPv4Address
+    /// Of its key.
+    public var pin: SHA256Digest
+
+    public init(ordinal: Int, address: IPv4Address, pin: SHA256Digest) {
+        self.ordinal = ordinal
+        self.address = address
+        self.pin = pin
+    }
+
+    /// The loopback addresses of uplinks, 127.88.0.0/16.
+    public static let network = CIDR(masking: IPv4Address(number: 0x7F58_0000), prefixLength: 16)
+
+    /// - Parameter ordinal: below 253.
+    public static func address(ofOrdinal ordinal: Int) -> IPv4Address {
+        IPv4Address(number: network.address.number + 2 + UInt32(clamping: ordinal))
+    }
+
+    /// Where the link program takes links from Envoy, with PROXY v2 before them: TLS, and WebSockets.
+    public static let door = IPv4Address(number: network.address.number + 1)
+}
+
+/// The uplinks' half.
+public struct UplinkLink: Hashable, Codable, Sendable {
+    /// All ways of this EdgeNode in the order of preference.
+    public var carriers: [TunnelCarrier]
+    /// Of the edge's key.
+    public var pin: SHA256Digest
+    public var host: HostAddress
+    public var port: Port
+    public var hostname: String
+    public var path: String
+    /// Where a WebSocket is opened, `ws://` or `wss://`, where that is not the VPS itself; nil for the VPS.
+    public var url: String?
+    /// Links that each uplink keeps up.
+    public var connections: Int
+
+    public init(
+        carriers: [TunnelCarrier], pin: SHA256Digest, host: HostAddress, port: Port, hostname: String, path: String, url: String?,
+        connections: Int
+    ) {
+        self.carriers = carriers
+        self.pin = pin
+        self.host = host
+        self.port = port
+        self.hostname = hostname
+        self.path = path
+        self.url = url
+        self.connections = connections
+    }
+
+    public var hasWireGuard: Bool { carriers.contains(.wireGuard) }
+}
