@@ -100,7 +100,7 @@ public struct HealthCheckSpec: Hashable, Sendable {
     }
 }
 
-/// The WireGuard network between the VPS and the uplinks.
+/// What is between the VPS and the uplinks: a network of WireGuard, links, or both.
 public struct TunnelSpec: Hashable, Sendable {
     /// UDP, on the VPS.
     public var listenPort: Port
@@ -110,18 +110,51 @@ public struct TunnelSpec: Hashable, Sendable {
     public var mtu: Int
     /// Seconds, 0 to 65535; 0 sends none, and NAT will forget the uplinks.
     public var persistentKeepalive: Int
+    /// In the order of preference; one at least, none twice. WireGuard alone by default.
+    public var carriers: [TunnelCarrier]
+    public var link: LinkSpec
 
     public init(
-        listenPort: Port = .defaultTunnel, network: CIDR = Self.defaultNetwork, mtu: Int = 1420, persistentKeepalive: Int = 25
+        listenPort: Port = .defaultTunnel, network: CIDR = Self.defaultNetwork, mtu: Int = 1420, persistentKeepalive: Int = 25,
+        carriers: [TunnelCarrier] = [.wireGuard], link: LinkSpec = LinkSpec()
     ) {
         self.listenPort = listenPort
         self.network = network
         self.mtu = mtu
         self.persistentKeepalive = persistentKeepalive
+        self.carriers = carriers
+        self.link = link
     }
+
+    public var hasLinks: Bool { carriers.contains(where: \.isLink) }
 
     /// 10.200.0.0/24.
     public static let defaultNetwork = CIDR(masking: IPv4Address(number: 0x0AC8_0000), prefixLength: 24)
+}
+
+/// The links (docs/links.md), where `carriers` has any.
+public struct LinkSpec: Hashable, Sendable {
+    /// TCP, on the VPS; 443 by default.
+    public var listenPort: Port
+    /// The name by which TLS links ask for the port (SNI); nil for one of the EdgeNode's own.
+    public var hostname: String?
+    /// Where WebSockets are taken; nil for a path of the EdgeNode's own, which nobody guesses.
+    public var path: String?
+    /// Where uplinks open WebSockets, `wss://www.example.com/link`, where a web server, an ingress or a CDN stands before the VPS; nil for
+    /// the VPS itself.
+    public var url: String?
+    /// Links that each uplink keeps up, 1 to 8.
+    public var connections: Int
+
+    public init(
+        listenPort: Port = .defaultLink, hostname: String? = nil, path: String? = nil, url: String? = nil, connections: Int = 2
+    ) {
+        self.listenPort = listenPort
+        self.hostname = hostname
+        self.path = path
+        self.url = url
+        self.connections = connections
+    }
 }
 
 /// The uplinks: StatefulSet pods in Kubernetes, processes in standalone mode.
@@ -139,11 +172,13 @@ public struct UplinkSpec: Hashable, Sendable {
     public var tolerations: [FieldValue]
     /// A core/v1 Affinity; nil for anti-affinity by host name.
     public var affinity: FieldValue?
+    /// The Secret in `namespace` with HTTPS_PROXY, and NO_PROXY or none, by which links leave; nil for no proxy.
+    public var proxySecret: String?
 
     public init(
         namespace: String = "tunnel", replicas: Int = 1, labels: [String: String] = [:], annotations: [String: String] = [:],
         resources: FieldValue? = nil, nodeSelector: [String: String] = [:], tolerations: [FieldValue] = [],
-        affinity: FieldValue? = nil
+        affinity: FieldValue? = nil, proxySecret: String? = nil
     ) {
         self.namespace = namespace
         self.replicas = replicas
@@ -153,6 +188,7 @@ public struct UplinkSpec: Hashable, Sendable {
         self.nodeSelector = nodeSelector
         self.tolerations = tolerations
         self.affinity = affinity
+        self.proxySecret = proxySecret
     }
 }
 

@@ -77,12 +77,7 @@ extension EdgeNodeSpec {
                 "drainTimeout": .text(edge.drainTimeout),
                 "bridge": .string(edge.bridge.rawValue),
             ]),
-            "tunnel": .fields([
-                "listenPort": .integer(Int(tunnel.listenPort.number)),
-                "network": .text(tunnel.network),
-                "mtu": .integer(tunnel.mtu),
-                "persistentKeepalive": .integer(tunnel.persistentKeepalive),
-            ]),
+            "tunnel": tunnel.fieldValue,
             "uplink": uplink.fieldValue,
             "host": .fields([
                 "kernelMaxSocketBufferBytes": .integer(host.kernelMaxSocketBufferBytes),
@@ -154,27 +149,6 @@ extension EdgeSpec {
         maxConnections = fields["maxConnections"].integer(1...1_000_000) ?? maxConnections
         drainTimeout = fields["drainTimeout"].duration(.seconds(1) ... .seconds(86400)) ?? drainTimeout
         bridge = fields["bridge"].choice(BridgeAccess.allCases.map { (name: $0.rawValue, value: $0) }) ?? bridge
-        fields.finish()
-    }
-}
-
-extension TunnelSpec {
-    init(_ field: Field) {
-        self.init()
-        guard let fields = field.mapping() else { return }
-        listenPort = fields["listenPort"].port() ?? listenPort
-        let networkField = fields["network"]
-        if let given = networkField.parsed(CIDR.self, "an IPv4 network such as 10.200.0.0/24") {
-            network = given
-            if !(8...30).contains(given.prefixLength) {
-                networkField.fail("expected a network from /8 to /30, given /\(given.prefixLength)")
-            } else if !isUnicast(given.address) {
-                networkField.fail("\(given) is loopback, multicast or reserved; take a private one such as 10.200.0.0/24")
-            }
-        }
-        // 576: the least that every IPv4 host takes (RFC 791, section 3.1).
-        mtu = fields["mtu"].integer(576...65535, unit: "bytes") ?? mtu
-        persistentKeepalive = fields["persistentKeepalive"].integer(0...65535, unit: "seconds") ?? persistentKeepalive
         fields.finish()
     }
 }

@@ -62,6 +62,8 @@ public struct EdgeNodeStatus: Hashable, Codable, Sendable {
     public var conditions: [Condition]
     public var observedGeneration: Int64
     public var relayPublicKey: WireGuardPublicKey?
+    /// By which uplinks know the VPS where they link, as `sha256` of its public key; nil before it told.
+    public var linkPin: String?
     /// `kernel` or `userspace`.
     public var wireGuardKind: String?
     public var envoyVersion: String?
@@ -101,15 +103,19 @@ public struct UplinkStatus: Hashable, Codable, Sendable {
     /// RFC 3339; nil when there never was one.
     public var lastHandshake: String?
     public var ready: Bool
+    /// By which it is connected, best first; empty where that is not known.
+    public var carriers: [TunnelCarrier]
 
     public init(
-        name: String, tunnelIP: IPv4Address, publicKey: WireGuardPublicKey, lastHandshake: String? = nil, ready: Bool = false
+        name: String, tunnelIP: IPv4Address, publicKey: WireGuardPublicKey, lastHandshake: String? = nil, ready: Bool = false,
+        carriers: [TunnelCarrier] = []
     ) {
         self.name = name
         self.tunnelIP = tunnelIP
         self.publicKey = publicKey
         self.lastHandshake = lastHandshake
         self.ready = ready
+        self.carriers = carriers
     }
 }
 

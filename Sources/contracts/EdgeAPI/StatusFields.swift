@@ -37,6 +37,7 @@ extension EdgeNodeStatus {
             appliedBindings: fields["appliedBindings"].integer(0...Int64.max),
             uplinks: fields["uplinks"].sequence()?.compactMap { UplinkStatus($0) } ?? [],
             readyUplinks: fields["readyUplinks"].string())
+        linkPin = fields["linkPin"].string()
     }
 
     /// As the API has it.
@@ -45,6 +46,7 @@ extension EdgeNodeStatus {
             "conditions": .array(conditions.map(\.fieldValue)),
             "observedGeneration": observedGeneration == 0 ? nil : .integer(observedGeneration),
             "relayPublicKey": relayPublicKey.map { .text($0) },
+            "linkPin": linkPin.map { .string($0) },
             "wireGuardKind": wireGuardKind.map { .string($0) },
             "envoyVersion": envoyVersion.map { .string($0) },
             "agentVersion": agentVersion.map { .string($0) },
@@ -64,7 +66,8 @@ extension UplinkStatus {
         else { return nil }
         self.init(
             name: name, tunnelIP: tunnelIP, publicKey: publicKey, lastHandshake: fields["lastHandshake"].string(),
-            ready: fields["ready"].bool() ?? false)
+            ready: fields["ready"].bool() ?? false,
+            carriers: fields["carriers"].sequence()?.compactMap { $0.string().flatMap(TunnelCarrier.init) } ?? [])
     }
 
     var fieldValue: FieldValue {
@@ -74,6 +77,7 @@ extension UplinkStatus {
             "publicKey": .text(publicKey),
             "lastHandshake": lastHandshake.map { .string($0) },
             "ready": .bool(ready),
+            "carriers": carriers.isEmpty ? nil : .array(carriers.map { .string($0.rawValue) }),
         ])
     }
 }

@@ -21,6 +21,10 @@ extension UplinkSpec {
         resources = fields["resources"].mappingValue(most: Self.mostValues)
         affinity = fields["affinity"].mappingValue(most: Self.mostValues)
         tolerations = Self.tolerations(fields["tolerations"])
+        if let reference = fields["proxySecretRef"].mapping() {
+            proxySecret = reference["name"].required("the Secret with HTTPS_PROXY").string("a Secret's name, a DNS name", where: isDNSName)
+            reference.finish()
+        }
         fields.finish()
     }
 
@@ -42,6 +46,7 @@ extension UplinkSpec {
             "resources": resources,
             "affinity": affinity,
             "tolerations": tolerations.isEmpty ? nil : .array(tolerations),
+            "proxySecretRef": proxySecret.map { .fields(["name": .string($0)]) },
         ])
     }
 }

@@ -68,7 +68,7 @@ private let outlierDetection: JSON = [
     "split_external_local_origin_errors": true,
 ]
 
-private func proxyProtocol(_ version: ProxyProtocolVersion) -> JSON {
+func proxyProtocol(_ version: ProxyProtocolVersion) -> JSON {
     .extended(
         "envoy.transport_sockets.upstream_proxy_protocol",
         "extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",

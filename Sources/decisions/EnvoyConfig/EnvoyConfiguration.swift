@@ -26,7 +26,7 @@ public struct EnvoyConfiguration: Sendable {
         self.link = link
         self.envoy = envoy
         self.uplinkHash = uplinkHash
-        listeners = envoy.listeners(bridgeAt: relay.address)
+        listeners = envoy.listeners(bridgeAt: relay.address, linksAt: link?.listenPort)
         bindingsByName = Dictionary(envoy.bindings.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
@@ -47,8 +47,8 @@ public struct EnvoyConfiguration: Sendable {
             listener.isBridge
             ? bridgeListener(envoy.bridge, sources: bridgeSources)
             : publicListener(
-                listener, listener.bindings.compactMap(binding), dualStack: host?.hasIPv6 == true,
-                waitsForHandshakes: envoy.release.waitsForHandshakes)
+                listener, listener.bindings.compactMap(binding), links: listener.takesLinks ? link : nil,
+                dualStack: host?.hasIPv6 == true, waitsForHandshakes: envoy.release.waitsForHandshakes)
         return host.map { json.adding("address", listener.address(on: $0)) } ?? json
     }
 
@@ -65,6 +65,12 @@ public struct EnvoyConfiguration: Sendable {
         let most = max(envoy.maxConnections * 3 / 4, min(envoy.maxConnections, 64))
         return renderCluster(binding, connections: isCapped ? most : nil)
     }
+
+    /// The clusters of all bindings, and of those bindings besides, and the links' own.
+    public func clusters(also gone: [RelayBinding] = []) -> [JSON] { (bindings + gone).map { cluster($0) } + linkClusters }
+
+    /// Where Envoy hands links on, by the way that they take.
+    public var linkClusters: [JSON] { link == nil ? [] : renderLinkClusters() }
 
     /// Of all bindings whose TLS ends here, by name.
     public var secrets: [TLSSecret] { bindings.flatMap(secrets) }

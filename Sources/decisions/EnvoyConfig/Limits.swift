@@ -33,4 +33,8 @@ enum Limits {
     static let shortestAttempt = GoDuration.seconds(1)
     /// Bytes asked of the kernel for UDP socket buffers; it grants at most net.core.rmem_max and wmem_max.
     static let udpSocketBuffer = 4_194_304
+    /// Seconds after which a link that says nothing is no more: twice what its ends wait (docs/link-protocol.md).
+    static let linkIdleTimeout = 60
+    /// Bytes of a link's that wait in Envoy for each side: many connections share it.
+    static let linkBuffer = 262_144
 }

@@ -1,26 +1,30 @@
 import NetworkTypes
 import NodeDocument
 
-/// A public listener without its address. `bindings` are its own, sorted by name; none gives a listener that Envoy refuses.
+/// A public listener without its address. `bindings` are its own, sorted by name; without any, and without links, Envoy refuses it.
+/// - Parameter links: what comes in here besides; nil for nothing.
 /// - Parameter dualStack: whether it listens by a socket of both families, which has options of its own for UDP.
-func publicListener(_ listener: EnvoyListener, _ bindings: [RelayBinding], dualStack: Bool, waitsForHandshakes: Bool) -> JSON {
+func publicListener(
+    _ listener: EnvoyListener, _ bindings: [RelayBinding], links: RelayLink?, dualStack: Bool, waitsForHandshakes: Bool
+) -> JSON {
     switch bindings.first?.transport {
     case .udp(let options): udpListener(name: listener.name, bindings[0], options, dualStack: dualStack)
-    case .tcp, nil: tcpListener(name: listener.name, bindings, waitsForHandshakes: waitsForHandshakes)
+    case .tcp, nil: tcpListener(name: listener.name, bindings, links, waitsForHandshakes: waitsForHandshakes)
     }
 }
 
-private func tcpListener(name: String, _ bindings: [RelayBinding], waitsForHandshakes: Bool) -> JSON {
-    let needsName = bindings.contains { !($0.tls?.hostnames ?? []).isEmpty || $0.tls?.mode == .passthrough }
+private func tcpListener(name: String, _ bindings: [RelayBinding], _ links: RelayLink?, waitsForHandshakes: Bool) -> JSON {
+    let needsName = links != nil || bindings.contains { !($0.tls?.hostnames ?? []).isEmpty || $0.tls?.mode == .passthrough }
     let inspector = JSON.extended(
         "envoy.filters.listener.tls_inspector", "extensions.filters.listener.tls_inspector.v3.TlsInspector",
         ["initial_read_buffer_size": .integer(Limits.clientHelloBuffer)])
     return [
-        "filter_chains": .array(bindings.map { filterChain($0, waitsForHandshakes: waitsForHandshakes) }),
+        "filter_chains": .array(
+            bindings.map { filterChain($0, waitsForHandshakes: waitsForHandshakes) } + (links.map(linkFilterChains) ?? [])),
         "listener_filters": needsName ? [inspector] : .absent,
         "listener_filters_timeout": needsName ? .seconds(Limits.clientHelloTimeout) : .absent,
         "name": .string(name),
-        "per_connection_buffer_limit_bytes": .integer(Limits.connectionBuffer),
+        "per_connection_buffer_limit_bytes": .integer(links == nil ? Limits.connectionBuffer : Limits.linkBuffer),
         "socket_options": .downstreamSocketOptions,
     ]
 }

@@ -20,7 +20,7 @@ extension EnvoyConfiguration {
             "node": ["cluster": "tidegate", "id": "validation"],
             "overload_manager": overloadManager(on: host),
             "static_resources": [
-                "clusters": .array(bindings.map { cluster($0) } + secrets.map(secretCheck) + [discoveryStub]),
+                "clusters": .array(bindings.map { cluster($0) } + linkClusters + secrets.map(secretCheck) + [discoveryStub]),
                 "listeners": .array(listeners.map { resource($0, on: host) }),
                 "secrets": .array(secrets.map(\.resource)),
             ],

@@ -14,11 +14,14 @@ struct Claims {
     /// Those that several share by hostname.
     private var shared: [Socket: HostnameClaims] = [:]
     private let tunnelPort: Port
+    private let link: (port: Port, hostname: String)?
     private let wildcardBases: Set<Substring>
 
+    /// - Parameter link: the port of links and their name there; nil where there are none.
     /// - Parameter hostnames: all those that will be asked for.
-    init(tunnelPort: Port, hostnames: some Sequence<String>) {
+    init(tunnelPort: Port, link: (port: Port, hostname: String)? = nil, hostnames: some Sequence<String>) {
         self.tunnelPort = tunnelPort
+        self.link = link
         wildcardBases = Set(hostnames.lazy.filter { $0.hasPrefix("*.") }.map { $0.dropFirst(2) })
     }
 
@@ -29,6 +32,20 @@ struct Claims {
             return Exclusion(
                 binding: id, reason: .portConflict,
                 message: "listenPort \(binding.listenPort) is reserved for \(reserved); choose another")
+        }
+        if let link, binding.protocol == .tcp, binding.listenPort == link.port {
+            if binding.tls == nil {
+                return Exclusion(
+                    binding: id, reason: .portConflict,
+                    message: "TCP listenPort \(link.port) is the links' (spec.tunnel.link.listenPort), which only bindings with TLS can "
+                        + "share; choose another for one of them")
+            }
+            if let name = binding.tls?.hostnames.first(where: { covers($0, link.hostname) }) {
+                return Exclusion(
+                    binding: id, reason: .portConflict,
+                    message: "hostname \(name) on TCP listenPort \(link.port) overlaps \(link.hostname), the links' own there "
+                        + "(spec.tunnel.link.hostname); change one of them")
+            }
         }
         if let other = names[binding.name] {
             return Exclusion(
@@ -41,6 +58,11 @@ struct Claims {
         if let conflict = takeSocket(socket, hostnames: hostnames, id: id) { return conflict }
         names[binding.name] = id
         return nil
+    }
+
+    /// Whether the name, which may be a wildcard, takes connections for `hostname`.
+    private func covers(_ name: String, _ hostname: String) -> Bool {
+        name == hostname || name.hasPrefix("*.") && hostname.hasSuffix(name.dropFirst())
     }
 
     private func reservation(of port: Port, _ transport: TransportProtocol) -> String? {

@@ -39,6 +39,7 @@ private struct Planner {
         }
         var claims = Claims(
             tunnelPort: input.node.spec.tunnel.listenPort,
+            link: input.node.spec.tunnel.hasLinks ? (input.node.spec.tunnel.link.listenPort, input.linkHostname) : nil,
             hostnames: byAge.lazy.flatMap(\.spec.bindings).flatMap { $0.tls?.hostnames ?? [] })
         mostEndpoints = input.endpointShare(byAge.lazy.flatMap(\.spec.bindings))
         for portBinding in byAge {
@@ -146,7 +147,7 @@ private struct Planner {
             host: HostTuning(
                 kernelMaxSocketBufferBytes: spec.host.kernelMaxSocketBufferBytes, disableNicOffloads: spec.host.disableNicOffloads
             ),
-            envoy: envoy)
+            envoy: envoy, link: input.relayLink(replicas))
         let forwards = planned.compactMap { placed -> Forward? in
             let endpoints = placed.accepted.target.endpoints
             guard let first = endpoints.first else { return nil }
@@ -161,7 +162,8 @@ private struct Planner {
                 host: spec.address, port: spec.tunnel.listenPort, relayAddress: relayAddress, network: network,
                 mtu: spec.tunnel.mtu,
                 persistentKeepalive: spec.tunnel.persistentKeepalive, replicas: replicas,
-                forwards: forwards.sorted { ($0.protocol, $0.tunnelPort) < ($1.protocol, $1.tunnelPort) }))
+                forwards: forwards.sorted { ($0.protocol, $0.tunnelPort) < ($1.protocol, $1.tunnelPort) },
+                link: { [input] pin in input.uplinkLink(pin) }))
     }
 
     private struct Placed {
@@ -186,16 +188,19 @@ private struct Planner {
 
     /// Gives each accepted binding its tunnel port, the older first; the result is in the order of names.
     private func placed() -> ([Placed], [Exclusion]) {
-        let whole = accepted.filter { $0.binding.protocol == .tcp && !$0.binding.sharesPort }
+        // With links the tunnel ports are the link program's on the VPS, where Envoy has the listen ports.
+        let hasLinks = input.node.spec.tunnel.hasLinks
+        let whole = accepted.filter { hasLinks || $0.binding.protocol == .tcp && !$0.binding.sharesPort }
         var ports = TunnelPorts(whole: whole.map(\.binding.listenPort))
         var result: [Placed] = []
         var unplaced: [Exclusion] = []
         for entry in accepted {
-            guard let port = entry.binding.sharesPort ? ports.assign(entry.id) : entry.binding.listenPort else {
+            guard let port = hasLinks || entry.binding.sharesPort ? ports.assign(entry.id) : entry.binding.listenPort else {
                 unplaced.append(
                     Exclusion(
                         binding: entry.id, reason: .portConflict,
-                        message: "more than 40,000 bindings share ports by hostname on this EdgeNode; move some to another"))
+                        message:
+                            "more than 40,000 bindings have a port in the tunnel of their own on this EdgeNode; move some to another"))
                 continue
             }
             let placed = Placed(entry, tunnelPort: port)

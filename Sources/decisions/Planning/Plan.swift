@@ -1,6 +1,7 @@
 public import EdgeAPI
 public import NetworkTypes
 public import NodeDocument
+public import Sodium
 
 /// What the VPS and the uplinks of one EdgeNode should be, and which bindings cannot be.
 public struct Plan: Sendable {
@@ -11,13 +12,14 @@ public struct Plan: Sendable {
     public var nodeProblems: [String]
     var uplinkWithoutRelayKey: UplinkContentParts
 
-    /// The uplinks' part. The relay's key comes from the VPS, so it is known only after the first apply.
-    public func uplinkContent(relayPublicKey: WireGuardPublicKey) -> UplinkContent {
+    /// The uplinks' part. The relay's keys come from the VPS, so they are known only after the first apply.
+    /// - Parameter linkPin: of its key for links; nil leaves links out.
+    public func uplinkContent(relayPublicKey: WireGuardPublicKey, linkPin: SHA256Digest? = nil) -> UplinkContent {
         let parts = uplinkWithoutRelayKey
         return UplinkContent(
             relay: UplinkRelay(publicKey: relayPublicKey, host: parts.host, port: parts.port, address: parts.relayAddress),
             network: parts.network, mtu: parts.mtu, persistentKeepalive: parts.persistentKeepalive, replicas: parts.replicas,
-            forwards: parts.forwards)
+            forwards: parts.forwards, link: linkPin.flatMap { parts.link($0) })
     }
 }
 
@@ -30,6 +32,7 @@ struct UplinkContentParts: Sendable {
     var persistentKeepalive: Int
     var replicas: [UplinkReplica]
     var forwards: [Forward]
+    var link: (@Sendable (_ pin: SHA256Digest) -> UplinkLink?)
 }
 
 /// A binding by its PortBinding and name.

@@ -1,6 +1,7 @@
 public import EdgeAPI
 public import NetworkTypes
 public import NodeDocument
+public import Sodium
 
 /// All that a plan for one EdgeNode depends on; equal inputs give equal plans, to the byte.
 public struct PlanInput: Sendable {
@@ -21,6 +22,10 @@ public struct PlanInput: Sendable {
     /// Public keys by ordinal. A replica without a key is left out; one beyond `spec.uplink.replicas` is on its way out, and
     /// keeps its peer until its key is gone.
     public var uplinkKeys: [Int: WireGuardPublicKey]
+    /// Of the same uplinks' keys for links.
+    public var linkPins: [Int: SHA256Digest] = [:]
+    /// The build of the link program that hosts are to run; nil where no host is told.
+    public var linkProgram: String?
     public var envoyRelease: EnvoyRelease
     /// Where bindings may lead.
     public var targets = TargetPolicy()

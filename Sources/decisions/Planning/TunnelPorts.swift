@@ -5,14 +5,14 @@ import NetworkTypes
 ///
 /// A binding that has its listenPort for itself keeps that number, so that a packet capture in the tunnel reads like one outside.
 /// Those that share a listenPort by hostname get a port from their own identity, so that neighbours that come and go do not move
-/// them: in 20000…59999, the next free one where two meet.
+/// them: in 20000…59999, the next free one where two meet. So do all where links carry.
 struct TunnelPorts {
     private static let range = 20_000..<60_000
     /// By taken place in the range, one after it that may be free; the end of the range is no place. Whoever chooses names chooses where
     /// they meet, so a crowd in one place must not be walked through again and again.
     private var next: [Int: Int] = [:]
 
-    /// - Parameter whole: the TCP listenPorts of the bindings that do not share theirs.
+    /// - Parameter whole: the listenPorts that no binding may get: the TCP ones of the bindings that do not share theirs, or all.
     init(whole: some Sequence<Port>) {
         for port in whole { take(port) }
         take(.uplinkReadiness)

@@ -69,9 +69,9 @@ public struct UplinkKeys: Sendable {
     }
 
     /// What the relay is told.
-    public func publicKeys() throws(SodiumError) -> [Int: WireGuardPublicKey] {
-        var result: [Int: WireGuardPublicKey] = [:]
-        for (ordinal, key) in keys { result[ordinal] = try key.publicKey() }
+    public func identities() throws(SodiumError) -> [Int: UplinkIdentity] {
+        var result: [Int: UplinkIdentity] = [:]
+        for (ordinal, key) in keys { result[ordinal] = try UplinkIdentity(of: key) }
         return result
     }
 

@@ -136,7 +136,7 @@ final class KubernetesStore: ResourceStore {
 
     // MARK: the uplinks
 
-    func uplinkKeys(of node: EdgeNode) async throws(StoreError) -> [Int: WireGuardPublicKey] {
+    func uplinkKeys(of node: EdgeNode) async throws(StoreError) -> [Int: UplinkIdentity] {
         try checkLeadership()
         try tenants.check(node, among: resources.nodes(in: node.metadata.namespace))
         let (keys, repairs) = try await uplinks.keys(of: node)

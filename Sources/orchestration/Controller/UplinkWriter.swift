@@ -26,7 +26,7 @@ final class UplinkWriter: Sendable {
         var names: UplinkNames?
         /// By kind; the Secret's too.
         var objects: [String: KnownObject] = [:]
-        var publicKeys: [Int: WireGuardPublicKey] = [:]
+        var publicKeys: [Int: UplinkIdentity] = [:]
         var privateKeys: [Int: WireGuardPrivateKey] = [:]
         /// Pods that have not been told yet of the document in the ConfigMap, or of a new key of their own.
         var owed = OwedWords()
@@ -73,7 +73,7 @@ final class UplinkWriter: Sendable {
 
     /// Public keys by ordinal, of the replicas wanted and of those whose pod is still there. Keys that are missing are made.
     /// - Returns: also what others had done to the Secret and was put right, in words.
-    func keys(of node: EdgeNode) async throws(StoreError) -> (keys: [Int: WireGuardPublicKey], repairs: [String]) {
+    func keys(of node: EdgeNode) async throws(StoreError) -> (keys: [Int: UplinkIdentity], repairs: [String]) {
         let name = node.metadata.objectName
         let held = known.withLock { $0[name] }
         var names = knownNames(of: node)
@@ -99,7 +99,7 @@ final class UplinkWriter: Sendable {
                     case nil: secret
                     }
                 remember(answer, as: nil, .secrets, of: names)
-                let publicKeys = try keys.publicKeys()
+                let publicKeys = try keys.identities()
                 known.withLock {
                     $0[name, default: Known()].names = names
                     $0[name, default: Known()].publicKeys = publicKeys
@@ -119,12 +119,12 @@ final class UplinkWriter: Sendable {
     }
 
     /// Uplinks that the VPS knew by other keys, which nobody has any more, are to see the new ones at once.
-    private func wakePodsOfOtherKeys(_ keys: [Int: WireGuardPublicKey], node: EdgeNode) async {
+    private func wakePodsOfOtherKeys(_ keys: [Int: UplinkIdentity], node: EdgeNode) async {
         let names = knownNames(of: node)
         let former = Dictionary(
             (node.status?.uplinks ?? []).map { ($0.name, $0.publicKey) }, uniquingKeysWith: { first, _ in first })
-        let changed = keys.filter { former[names.pod(ordinal: $0.key).name].map { [key = $0.value] in $0 != key } ?? false }
-        known.withLock { $0[names.edgeNode, default: Known()].owed.keys.merge(changed) { $1 } }
+        let changed = keys.filter { former[names.pod(ordinal: $0.key).name].map { [key = $0.value.publicKey] in $0 != key } ?? false }
+        known.withLock { $0[names.edgeNode, default: Known()].owed.keys.merge(changed.mapValues(\.publicKey)) { $1 } }
         await wakePods(of: names)
     }
 

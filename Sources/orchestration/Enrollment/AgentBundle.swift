@@ -13,6 +13,8 @@ public struct AgentBundle: Sendable {
     /// What a push sends: the file as it is then, so that its megabytes are not kept, and zeros up to a whole block. A file that
     /// was changed meanwhile does not match `sha256`, which the VPS says.
     let source: ByteSource
+    /// The link program, which lies beside the bundle as `edge-link-x86_64`; nil where it does not.
+    public let link: LinkProgram?
 
     /// The unit that the VPS reads by, so that what follows the bundle on the same input is left alone.
     static let blockSize = 65536
@@ -32,6 +34,8 @@ public struct AgentBundle: Sendable {
         bytes += padding
         sha256 = SHA256.digest(of: bytes)
         source = .file(path: path) + .bytes(padding)
+        let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        link = try LinkProgram(path: (folder.isEmpty ? "." : folder) + "/edge-link-x86_64")
     }
 }
 

@@ -73,6 +73,10 @@ public actor NodeSession {
             try await pushEnvoy(version: version)
             report = try decode(try await run(step.order), step.bounds)
         }
+        if report.outcome == .needsLink {
+            try await pushLink()
+            report = try decode(try await run(step.order), step.bounds)
+        }
         switch report.outcome {
         case .applied:
             applied = (version, bounds)
@@ -81,7 +85,7 @@ public actor NodeSession {
         where !Set(report.missingSecrets ?? []).isDisjoint(with: document.content.envoy.keptCertificates):
             return report
         case .refused: throw refusal(report)
-        case .needsSecrets, .needsAgent, .needsEnvoy, .observed:
+        case .needsSecrets, .needsAgent, .needsEnvoy, .needsLink, .observed:
             throw EnrollmentError(
                 reason: .agentFailed,
                 message: "\(host): the agent still answers \(report.outcome.rawValue) after it got what it asked for",

@@ -106,20 +106,44 @@ extension NodeSession {
                 followUp: .retry)
         }
         try countPush(of: "Envoy", .envoyInstallFailed)
-        var header: [UInt8]
-        do {
-            header = try DocumentJSON.encode(EnvoyInstallHeader(version: version, sha256: digest, length: length))
-        } catch {
-            throw EnrollmentError(reason: .envoyInstallFailed, message: error.message, followUp: .stalled)
+        try await push(
+            "Envoy", NodeCommand.installEnvoy, file: path, bytes: length, .envoyInstallFailed,
+            header: EnvoyInstallHeader(version: version, sha256: digest, length: length))
+    }
+
+    func pushLink() async throws(EnrollmentError) {
+        guard let link = bundle.link else {
+            throw EnrollmentError(
+                reason: .agentInstallFailed,
+                message:
+                    "\(host): spec.tunnel.carriers has links, and the file edge-link-x86_64 is not beside the agent's bundle here: add it, or "
+                    + "name WireGuard alone", followUp: .stalled)
         }
-        header.append(0x0A)
+        try countPush(of: "the link program", .agentInstallFailed)
+        try await push(
+            "the link program", NodeCommand.installLink, file: link.path, bytes: link.length, .agentInstallFailed,
+            header: LinkInstallHeader(build: link.build, sha256: link.sha256, length: link.length))
+    }
+
+    /// A header's line, then a file by gzip.
+    private func push(
+        _ what: String, _ command: RemoteCommand, file path: String, bytes: Int, _ reason: EnrollmentError.Reason,
+        header: some Encodable
+    ) async throws(EnrollmentError) {
+        var line: [UInt8]
+        do {
+            line = try DocumentJSON.encode(header)
+        } catch {
+            throw EnrollmentError(reason: reason, message: error.message, followUp: .stalled)
+        }
+        line.append(0x0A)
         let answer = try await run(
             HostOrder(
-                name: "the push of Envoy", command: NodeCommand.installEnvoy, patience: StepTime.push(bytes: length),
+                name: "the push of \(what)", command: command, patience: StepTime.push(bytes: bytes),
                 outputBytes: ReportBounds.ofTeardown.bytes, isWeighty: true
-            ) { [header, logger, host] in
-                let progress = PushProgress(of: "Envoy \(version)", to: "\(host)", bytes: length, logger: logger)
-                return .bytes(header) + .compressedFile(path: path) { progress.came(to: $0) }
+            ) { [line, logger, host] in
+                let progress = PushProgress(of: what, to: "\(host)", bytes: bytes, logger: logger)
+                return .bytes(line) + .compressedFile(path: path) { progress.came(to: $0) }
             })
         let report = try decode(answer, .ofTeardown)
         if report.outcome == .refused { throw refusal(report) }

@@ -7,6 +7,10 @@ enum NodeCommand {
     static let installEnvoy: RemoteCommand = """
         IFS= read -r header && { printf '%s\\n' "$header"; gzip -dc; } | /usr/local/lib/tidegate/edge-agent install-envoy
         """
+    /// The same for the link program.
+    static let installLink: RemoteCommand = """
+        IFS= read -r header && { printf '%s\\n' "$header"; gzip -dc; } | /usr/local/lib/tidegate/edge-agent install-link
+        """
     /// Says `absent` where there is nothing of ours. Where only the agent is missing or broken, something of ours may still run.
     static let teardown: RemoteCommand = """
         [ -e /usr/local/lib/tidegate/edge-agent ] || [ -e /etc/tidegate ] || { echo tidegate-absent; exit 0; }

@@ -10,9 +10,12 @@ extension EdgeNodeReconciler {
     func planInput(_ node: EdgeNode) async throws(StoreError) -> PlanInput {
         let portBindings = try await store.portBindings(of: node.metadata.objectName)
         try PlanBounds.check(portBindings, of: node)
+        let uplinks = try await store.uplinkKeys(of: node)
         var input = PlanInput(
             node: node, portBindings: portBindings, services: [:], certificates: [:],
-            uplinkKeys: try await store.uplinkKeys(of: node), envoyRelease: sessions.envoyRelease)
+            uplinkKeys: uplinks.mapValues(\.publicKey), envoyRelease: sessions.envoyRelease)
+        input.linkPins = uplinks.mapValues(\.linkPin)
+        input.linkProgram = sessions.linkProgram
         input.targets = targets
         let now = Date()
         var seen: Set<NamedFrom> = []

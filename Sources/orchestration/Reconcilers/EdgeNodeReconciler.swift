@@ -104,8 +104,11 @@ public struct EdgeNodeReconciler: Sendable {
             let gone = lost.isEmpty ? missing : Set(plan.relay.envoy.keptCertificates)
             return try await bringUp(node, lost: lost.union(gone), deadline: deadline)
         }
-        if let key = outcome.report?.relayPublicKey, key != node.status?.relayPublicKey {
-            outcome.uplinkHash = try await publish(plan.uplinkContent(relayPublicKey: key), of: node)
+        if let report = outcome.report, let key = report.relayPublicKey,
+            key != node.status?.relayPublicKey || report.linkPin?.description != node.status?.linkPin && plan.relay.link != nil,
+            let content = plan.uplinkContent(relayKey: key, linkPin: report.linkPin)
+        {
+            outcome.uplinkHash = try await publish(content, of: node)
         }
         if outcome.wait == .uplinks { outcome.uplinkComplaint = await store.uplinkComplaint(of: node) }
         outcome.relayPublicKey = outcome.report?.relayPublicKey ?? node.status?.relayPublicKey
@@ -142,7 +145,8 @@ public struct EdgeNodeReconciler: Sendable {
         do throws(DocumentError) {
             let planned = try await planning.run(for: name.namespace) { () throws(DocumentError) in
                 let plan = makePlan(input)
-                let uplinks = input.node.status?.relayPublicKey.map { plan.uplinkContent(relayPublicKey: $0) }
+                let status = input.node.status
+                let uplinks = plan.uplinkContent(relayKey: status?.relayPublicKey, linkPin: status?.linkPin.flatMap { SHA256Digest($0) })
                 return Planned(
                     plan: plan, relayHash: try plan.relay.digest(), uplinks: uplinks, uplinkHash: try uplinks?.digest())
             }
@@ -252,3 +256,11 @@ extension NodeFailure {
 }
 
 func rfc3339(_ date: Date) -> String { date.formatted(.iso8601) }
+
+extension Plan {
+    /// The uplinks' part; nil before the VPS told of its keys.
+    fileprivate func uplinkContent(relayKey: WireGuardPublicKey?, linkPin: SHA256Digest?) -> UplinkContent? {
+        guard let relayKey, relay.link == nil || linkPin != nil else { return nil }
+        return uplinkContent(relayPublicKey: relayKey, linkPin: linkPin)
+    }
+}

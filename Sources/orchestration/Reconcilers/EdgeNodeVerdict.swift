@@ -45,6 +45,7 @@ func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: Stri
         return status
     }
     status.relayPublicKey = report.relayPublicKey ?? status.relayPublicKey
+    status.linkPin = report.linkPin?.description ?? status.linkPin
     status.wireGuardKind = report.wireGuardKind
     status.envoyVersion = report.envoyVersion
     status.agentVersion = report.agentBuild
@@ -56,7 +57,8 @@ func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: Stri
         return UplinkStatus(
             name: "\(outcome.uplinkName)-\(peer.ordinal)", tunnelIP: peer.address, publicKey: peer.publicKey,
             lastHandshake: seen?.believableAge.map(timestamp) ?? before?.lastHandshake,
-            ready: seen.map { outcome.isReady($0) } ?? false)
+            ready: seen.map { outcome.isReady($0) } ?? false,
+            carriers: outcome.plan.relay.link == nil ? [] : seen?.uplink?.carriers ?? [])
     }
     status.countReadyUplinks(of: outcome.node)
     return status

@@ -8,6 +8,8 @@ import Sodium
 /// One kept session a VPS; a changed address or Secret makes a new one.
 public actor NodeSessions {
     public nonisolated let agentBuild: String
+    /// The build of the link program that hosts with links run; nil where there is none here.
+    public nonisolated let linkProgram: String?
     public nonisolated let envoyRelease: EnvoyRelease
     /// EdgeNodes whose VPS ended the kept connection, or is gone; for one reader.
     public nonisolated let losses: AsyncStream<ObjectName>
@@ -24,7 +26,9 @@ public actor NodeSessions {
     public init(
         bundle: AgentBundle, envoy: EnvoySource, envoyVersion: String, sendsPasswordsUnchecked: Bool = false, logger: Logger
     ) {
-        self.init(agentBuild: bundle.build, envoyRelease: envoy.release(version: envoyVersion)) {
+        self.init(
+            agentBuild: bundle.build, linkProgram: bundle.link?.build, envoyRelease: envoy.release(version: envoyVersion)
+        ) {
             node, secret, onLoss throws(EnrollmentError) in
             var logger = logger
             logger[metadataKey: "edgeNode"] = "\(node.metadata.objectName)"
@@ -38,10 +42,11 @@ public actor NodeSessions {
 
     /// Sessions by `open`, which connects nothing yet and calls its last argument at each loss.
     init(
-        agentBuild: String, envoyRelease: EnvoyRelease,
+        agentBuild: String, linkProgram: String? = nil, envoyRelease: EnvoyRelease,
         open: @escaping @Sendable (EdgeNode, Secret, @escaping @Sendable () -> Void) throws(EnrollmentError) -> NodeLink
     ) {
         self.agentBuild = agentBuild
+        self.linkProgram = linkProgram
         self.envoyRelease = envoyRelease
         self.open = open
         (losses, lost) = AsyncStream.makeStream()

@@ -2,6 +2,7 @@ public import EdgeAPI
 public import Enrollment
 public import NetworkTypes
 public import NodeDocument
+public import Sodium
 
 /// Where resources live: the Kubernetes API, or a folder of manifests.
 ///
@@ -22,9 +23,9 @@ public protocol ResourceStore: Sendable {
     /// Whether the owner has given the word elsewhere than on the object: by a ReferenceGrant.
     func isGranted(_ reference: CrossReference) async throws(StoreError) -> Bool
 
-    /// The uplinks' public keys by ordinal: 0 up to the replicas wanted, and those beyond whose uplink still runs. Keys that are
+    /// By which the edge knows the uplinks, by ordinal: 0 up to the replicas wanted, and those beyond whose uplink still runs. Keys that are
     /// missing are made and kept first.
-    func uplinkKeys(of node: EdgeNode) async throws(StoreError) -> [Int: WireGuardPublicKey]
+    func uplinkKeys(of node: EdgeNode) async throws(StoreError) -> [Int: UplinkIdentity]
     /// Gives the uplinks their document; nothing happens when they have it.
     func publish(_ document: UplinkDocument, for node: EdgeNode) async throws(StoreError)
     /// Which uplink is held up by what, in its own words, from this side of the tunnel; nil for nothing, and where none answers here.

@@ -157,7 +157,7 @@ public final class StandaloneStore: ResourceStore {
 
     // MARK: the uplinks
 
-    public func uplinkKeys(of node: EdgeNode) async throws(StoreError) -> [Int: WireGuardPublicKey] {
+    public func uplinkKeys(of node: EdgeNode) async throws(StoreError) -> [Int: UplinkIdentity] {
         let name = node.metadata.objectName
         let replicas = node.spec.uplink.replicas
         return try await onDisk { folder in
@@ -167,7 +167,7 @@ public final class StandaloneStore: ResourceStore {
                 try folder.writeUplinkKey(key, ordinal: ordinal, of: name)
                 keys[ordinal] = key
             }
-            return try keys.filter { $0.key < replicas }.mapValues { try $0.publicKey() }
+            return try keys.filter { $0.key < replicas }.mapValues { try UplinkIdentity(of: $0) }
         }
     }
 

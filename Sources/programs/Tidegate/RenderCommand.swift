@@ -76,6 +76,7 @@ struct RenderCommand: ParsableCommand {
         section(EnvoyPath.bootstrap, envoy.bootstrap(on: nil).text)
         for listener in envoy.listeners { section("listener, \(listener.name)", envoy.resource(listener, on: nil).text) }
         for binding in envoy.bindings { section("cluster, \(binding.name)", envoy.cluster(binding, isCapped: false).text) }
+        for cluster in envoy.linkClusters { section("cluster of links", cluster.text) }
         section(UplinkProbes.fileName, envoy.probes.text)
         for secret in envoy.secrets { section("sds/\(secret.name).json", secret.resource.text) }
         for file in envoy.secrets.flatMap(\.files).sorted(by: { $0.name < $1.name }) {

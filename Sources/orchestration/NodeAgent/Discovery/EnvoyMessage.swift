@@ -52,6 +52,7 @@ extension EnvoyMessage {
             ("circuit_breakers", 10, .message(circuitBreakers)), ("outlier_detection", 19, .message(outlierDetection)),
             ("upstream_bind_config", 21, .message(bindConfig)), ("transport_socket", 24, .message(transportSocket)),
             ("common_lb_config", 27, .message(commonLB)), ("upstream_connection_options", 30, .message(upstreamConnection)),
+            ("load_assignment", 33, .message(loadAssignment)),
         ])
 
     static let listener = EnvoyMessage(
@@ -137,6 +138,14 @@ private let configSource = EnvoyMessage(
 private let udpSocket = EnvoyMessage("config.core.v3.UdpSocketConfig", [("max_rx_datagram_size", 1, .wrapped)])
 
 // MARK: clusters
+
+private let loadAssignment = EnvoyMessage(
+    "config.endpoint.v3.ClusterLoadAssignment", [("cluster_name", 1, .string)],
+    lists: [("endpoints", 2, .message(EnvoyMessage("config.endpoint.v3.LocalityLbEndpoints", [], lists: [("lb_endpoints", 2, .message(lbEndpoint))])))])
+
+private let lbEndpoint = EnvoyMessage(
+    "config.endpoint.v3.LbEndpoint",
+    [("endpoint", 1, .message(EnvoyMessage("config.endpoint.v3.Endpoint", [("address", 1, .message(address))])))])
 
 private let edsConfig = EnvoyMessage(
     "config.cluster.v3.Cluster.EdsClusterConfig", [("eds_config", 1, .message(configSource))])

@@ -42,7 +42,7 @@ struct EnvoyFileSet: Hashable, Sendable {
             files[file.path] = Array(file.contents.utf8)
             if file.kind != .bootstrap { content.append(file.path) }
         }
-        let clusters = try encoded(configuration.bindings.map { configuration.cluster($0) }, .cluster)
+        let clusters = try encoded(configuration.clusters(), .cluster)
         (files[EnvoyLayout.clusters], clustersVersion) = Self.file(clusters, .cluster)
         listenerMessages = try encoded(listeners.map { configuration.resource($0, on: host) }, .listener)
         writeListeners()
@@ -77,8 +77,9 @@ struct EnvoyFileSet: Hashable, Sendable {
         _ former: EnvoyConfiguration?, _ configuration: EnvoyConfiguration
     ) throws(AgentError) -> (bytes: [UInt8], version: String)? {
         let gone = (former?.bindings ?? []).filter { configuration.binding($0.name) == nil }
-        guard !gone.isEmpty else { return nil }
-        return file(try encoded((configuration.bindings + gone).map { configuration.cluster($0) }, .cluster), .cluster)
+        let lostLinks = configuration.link == nil ? former?.linkClusters ?? [] : []
+        guard !gone.isEmpty || !lostLinks.isEmpty else { return nil }
+        return file(try encoded(configuration.clusters(also: gone) + lostLinks, .cluster), .cluster)
     }
 }
 

@@ -162,6 +162,7 @@ struct ProofPart: Hashable {
                 \.name))
         let news = listeners.filter { listener in
             !known.contains(listener) || unproven.contains(listener.name) || (listener.isBridge && !isSameBridge)
+                || (listener.takesLinks && former?.link != configuration.link)
                 || listener.bindings.contains(where: changed.contains)
         }
         var parts: [ProofPart] = []

@@ -1,0 +1,52 @@
+import NetworkTypes
+import NodeDocument
+
+/// How Envoy hands links on to the link program (docs/links.md). No DNS labels: a binding of such a name would send the public there.
+private enum LinkWay {
+    static let tls = "link_tls"
+    static let webSocket = "link_websocket"
+}
+
+extension RelayLink {
+    fileprivate func takes(_ carrier: TunnelCarrier) -> Bool { carriers.contains(carrier) }
+}
+
+/// TLS by the links' own name, and what is no TLS for WebSockets: both beside the bindings of the port, which are told apart by name, or
+/// take all other TLS.
+func linkFilterChains(_ link: RelayLink) -> [JSON] {
+    func chain(_ name: String, _ match: JSON) -> JSON {
+        [
+            "filter_chain_match": match,
+            "filters": [
+                .extended(
+                    "envoy.filters.network.tcp_proxy", "extensions.filters.network.tcp_proxy.v3.TcpProxy",
+                    // A link says something each ten seconds.
+                    ["cluster": .string(name), "idle_timeout": .seconds(Limits.linkIdleTimeout), "stat_prefix": .string(name)])
+            ],
+            "name": .string(name),
+        ]
+    }
+    var chains: [JSON] = []
+    if link.takes(.tls) { chains.append(chain(LinkWay.tls, ["server_names": [.string(link.hostname)]])) }
+    if link.takes(.webSocket) { chains.append(chain(LinkWay.webSocket, ["transport_protocol": "raw_buffer"])) }
+    return chains
+}
+
+/// The link program's doors on this host; a PROXY header tells it where a link comes from.
+func renderLinkClusters() -> [JSON] {
+    func cluster(_ name: String, _ port: Port) -> JSON {
+        [
+            "connect_timeout": "5s",
+            "load_assignment": [
+                "cluster_name": .string(name),
+                "endpoints": [["lb_endpoints": [["endpoint": ["address": .socketAddress(LinkedUplink.door, port)]]]]],
+            ],
+            "name": .string(name),
+            "per_connection_buffer_limit_bytes": .integer(Limits.linkBuffer),
+            "transport_socket": proxyProtocol(.v2),
+            "type": "STATIC",
+        ]
+    }
+    // Both, whichever the listener uses: it never refers to one that is gone.
+    return [cluster(LinkWay.tls, .linkDoor), cluster(LinkWay.webSocket, .webSocketDoor)]
+}
