@@ -247,7 +247,7 @@ import UplinkWorkload
         }
     }
 
-    private func settled(_ writer: UplinkWriter, _ node: EdgeNode) async throws -> [Int: WireGuardPublicKey] {
+    private func settled(_ writer: UplinkWriter, _ node: EdgeNode) async throws -> [Int: UplinkIdentity] {
         let keys = try await writer.keys(of: node).keys
         #expect(try await writer.publish(try document(node), for: node) == [])
         #expect(writer.standing(of: node) == .right)
@@ -324,7 +324,7 @@ import UplinkWorkload
         var status = EdgeNodeStatus()
         status.uplinks = try before.sorted { $0.key < $1.key }.map { ordinal, key in
             UplinkStatus(
-                name: "edge-uplink-\(ordinal)", tunnelIP: try IPv4Address(parsing: "10.200.0.2"), publicKey: key,
+                name: "edge-uplink-\(ordinal)", tunnelIP: try IPv4Address(parsing: "10.200.0.2"), publicKey: key.publicKey,
                 lastHandshake: nil, ready: true)
         }
         node.status = status

@@ -3,6 +3,7 @@ import Enrollment
 import Fixtures
 import NetworkTypes
 import NodeDocument
+import Sodium
 
 @testable import Reconcilers
 
@@ -70,11 +71,13 @@ actor MemoryStore: ResourceStore {
     func needsNoWord(_ reference: CrossReference) -> Bool { reference.targetKind == Service.kind && !servicesNeedWord }
     func isGranted(_ reference: CrossReference) -> Bool { granted.contains(reference) }
 
-    func uplinkKeys(of node: EdgeNode) throws(StoreError) -> [Int: WireGuardPublicKey] {
+    func uplinkKeys(of node: EdgeNode) throws(StoreError) -> [Int: UplinkIdentity] {
         try entering("uplinkKeys", log: false)
-        var keys: [Int: WireGuardPublicKey] = [:]
+        var keys: [Int: UplinkIdentity] = [:]
         for ordinal in 0..<node.spec.uplink.replicas {
-            keys[ordinal] = WireGuardPublicKey(bytes: [UInt8](repeating: UInt8(ordinal + 1), count: 32))
+            keys[ordinal] = WireGuardPublicKey(bytes: [UInt8](repeating: UInt8(ordinal + 1), count: 32)).map {
+                UplinkIdentity(publicKey: $0, linkPin: SHA256.digest(of: "link \(ordinal)"))
+            }
         }
         return keys
     }

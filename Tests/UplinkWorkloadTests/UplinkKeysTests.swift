@@ -55,7 +55,7 @@ import UplinkWorkload
             #expect(try WireGuardPrivateKey(consumingBase64: &file) == keys.keys[ordinal])
         }
         #expect(keys.keys[0] != keys.keys[1])
-        #expect(try keys.publicKeys()[1] == keys.keys[1]?.publicKey())
+        #expect(try keys.identities().mapValues(\.publicKey)[1] == keys.keys[1]?.publicKey())
     }
 
     @Test func whatIsRightIsLeftAlone() throws {

@@ -1,6 +1,6 @@
 public import EdgeAPI
 import KubernetesAPI
-public import NetworkTypes
+import NetworkTypes
 public import Sodium
 
 /// The private keys of an EdgeNode's uplinks, as the Secret holds them: `priv-0`, `priv-1`, …, each as `wg genkey` prints it.

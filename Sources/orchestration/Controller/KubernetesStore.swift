@@ -6,6 +6,7 @@ import KubernetesAPI
 import NetworkTypes
 import NodeDocument
 import Reconcilers
+import Sodium
 import Synchronization
 import UplinkWorkload
 

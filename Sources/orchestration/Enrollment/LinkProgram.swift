@@ -1,5 +1,5 @@
 import Glibc
-public import NetworkTypes
+import NetworkTypes
 import Sodium
 import Syscalls
 

@@ -4,6 +4,7 @@ import Enrollment
 import FoundationEssentials
 import NetworkTypes
 import Planning
+import Sodium
 
 // What a plan is made from.
 extension EdgeNodeReconciler {

@@ -125,7 +125,7 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
     // One that answers through the tunnel has a session, whatever the VPS's clock says.
     let fresh = report.peers.filter {
         known.contains($0.publicKey) && outcome.objection(to: $0.ordinal) == nil
-            && ($0.uplink != nil || ($0.believableAge ?? .max) <= staleHandshakeSeconds)
+            && ($0.uplink != nil || ($0.links?.count ?? 0) > 0 || ($0.believableAge ?? .max) <= staleHandshakeSeconds)
     }
     if fresh.count == peers.count, !peers.isEmpty {
         if let narrow = narrowPath(fresh, wanted: outcome.plan.relay.wireGuard.mtu) {
@@ -134,6 +134,7 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
         if let (ordinal, words) = fresh.lazy.compactMap({ peer in peer.uplink?.crowding.map { (peer.ordinal, $0) } }).first {
             return Verdict(.true, "ConntrackTooSmall", "on the host of uplink \(ordinal), \(words)")
         }
+        if let link = outcome.plan.relay.link { return linkedVerdict(fresh, link) }
         let all = peers.count == 1 ? "the uplink has" : "all \(peers.count) uplinks have"
         return Verdict(.true, "HandshakeFresh", "\(all) shaken hands within \(staleHandshakeSeconds) s")
     }
@@ -147,10 +148,35 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
     if let words = outcome.uplinkComplaint { return Verdict(.false, "UplinkFailed", words) }
     if let dropped = report.tunnelDropped { return Verdict(.false, "BlockedByFirewall", dropped) }
     let port = outcome.node.spec.tunnel.listenPort
+    if let link = outcome.plan.relay.link {
+        let ports = "TCP port \(link.listenPort)" + (link.hasWireGuard ? " or UDP port \(port)" : "")
+        return Verdict(
+            .false, "NotConnected",
+            "no uplink is connected by \(link.carriers.map(\.rawValue).joined(separator: ", ")); see whether the uplinks run and what they "
+                + "log, and whether \(ports) of \(outcome.node.spec.address) is open in the provider's firewall")
+    }
     return Verdict(
         .false, "NoHandshake",
         "no uplink has shaken hands within \(staleHandshakeSeconds) s; see whether the uplinks run, and whether UDP port \(port) of "
             + "\(outcome.node.spec.address) is open in the provider's firewall")
+}
+
+/// By which ways all uplinks are connected, and which one does not carry.
+private func linkedVerdict(_ peers: [PeerReport], _ link: RelayLink) -> Verdict {
+    var ways: [String: [Int]] = [:]
+    for peer in peers {
+        let carriers = peer.uplink?.carriers ?? []
+        let name = carriers.isEmpty ? "a way that it did not tell" : carriers.map(\.rawValue).joined(separator: " and ")
+        ways[name, default: []].append(peer.ordinal)
+    }
+    let words = ways.sorted { $0.key < $1.key }.map { name, ordinals in
+        ordinals.count == peers.count ? "by \(name)" : "\(ordinals.map(String.init).joined(separator: ", ")) by \(name)"
+    }
+    let all = "\(counted(peers.count, "uplink")) \(peers.count == 1 ? "is" : "are") connected \(words.joined(separator: "; "))"
+    if let (ordinal, problem) = peers.lazy.compactMap({ peer in peer.uplink?.carrierProblem.map { (peer.ordinal, $0) } }).first {
+        return Verdict(.true, "CarrierDown", "\(all); uplink \(ordinal): \(problem)")
+    }
+    return Verdict(.true, "Connected", all)
 }
 
 /// That no pod is left that could have a tunnel; nil where one may.

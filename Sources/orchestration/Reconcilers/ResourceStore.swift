@@ -1,6 +1,5 @@
 public import EdgeAPI
 public import Enrollment
-public import NetworkTypes
 public import NodeDocument
 public import Sodium
 

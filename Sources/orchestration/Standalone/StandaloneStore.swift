@@ -3,10 +3,10 @@ import Enrollment
 import FoundationEssentials
 public import Logging
 public import ManifestStore
-public import NetworkTypes
+import NetworkTypes
 public import NodeDocument
 public import Reconcilers
-import Sodium
+public import Sodium
 import Synchronization
 
 /// A folder of manifests and a state folder as a `ResourceStore`, for people without a cluster.
