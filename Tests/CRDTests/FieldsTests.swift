@@ -47,7 +47,8 @@ import Testing
     /// What Swift fills in where a field is absent.
     @Test func edgeNodeDefaults() throws {
         let definition = try Definition(Definition.edgeNode)
-        let given: Set = ["spec.address", "spec.ssh.secretRef.name"]
+        // Of a list the default is the list's.
+        let given: Set = ["spec.address", "spec.ssh.secretRef.name", "spec.tunnel.carriers[]"]
         let least = try #require(
             EdgeNode.decode(
                 FieldNode(
@@ -126,6 +127,7 @@ import Testing
         let expected: [String: [String: [String]]] = [
             Definition.edgeNode: [
                 "spec.edge.bridge": BridgeAccess.allCases.map(\.rawValue),
+                "spec.tunnel.carriers[]": TunnelCarrier.allCases.map(\.rawValue),
                 "status.conditions[].status": ["True", "False", "Unknown"],
             ],
             Definition.portBinding: [

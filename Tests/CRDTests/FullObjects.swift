@@ -10,17 +10,21 @@ func fullEdgeNode() throws -> FieldValue {
     let spec = EdgeNodeSpec(
         address: try HostAddress(parsing: "203.0.113.10"),
         ssh: SSHSpec(secretRef: NamespacedReference(name: "vps", namespace: "default")),
+        tunnel: TunnelSpec(
+            carriers: TunnelCarrier.allCases,
+            link: LinkSpec(hostname: "link.example.com", path: "/link", url: "wss://www.example.com/link")),
         uplink: UplinkSpec(
             labels: word, annotations: word, resources: .object([:]), nodeSelector: word, tolerations: [.object([:])],
-            affinity: .object([:])))
-    let status = EdgeNodeStatus(
+            affinity: .object([:]), proxySecret: "proxy"))
+    var status = EdgeNodeStatus(
         conditions: [condition], observedGeneration: 1, relayPublicKey: key, wireGuardKind: "kernel", envoyVersion: "1.40.0",
         agentVersion: "1", appliedConfigHash: "ab", appliedBindings: 1,
         uplinks: [
             UplinkStatus(
                 name: "edge-uplink-0", tunnelIP: try IPv4Address(parsing: "10.200.0.2"), publicKey: key,
-                lastHandshake: "2026-01-02T03:04:05Z", ready: true)
+                lastHandshake: "2026-01-02T03:04:05Z", ready: true, carriers: [.tls])
         ], readyUplinks: "1/1")
+    status.linkPin = "ab"
     return EdgeNode(metadata: ObjectMeta(name: "edge"), spec: spec, status: status).fieldValue
 }
 

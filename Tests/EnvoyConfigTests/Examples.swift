@@ -48,6 +48,16 @@ enum Example {
         return try tcp(name, port, RelayTCP(tls: tls), tunnelPort: tunnelPort)
     }
 
+    private static func links() throws -> EnvoyConfiguration {
+        var content = try content([try tls("web", 443, .passthrough, ["web.example.org"], tunnelPort: 20001)], uplinks: [0])
+        content.link = RelayLink(
+            carriers: [.wireGuard, .tls, .webSocket], listenPort: try Port(443), hostname: "link.example.org", path: "/link",
+            uplinks: [
+                LinkedUplink(ordinal: 0, address: LinkedUplink.address(ofOrdinal: 0), pin: SHA256.digest(of: "0"))
+            ])
+        return EnvoyConfiguration(content)
+    }
+
     /// The configurations that the goldens hold, by name.
     static func configurations() throws -> [String: EnvoyConfiguration] {
         let slow = GoDuration(nanoseconds: 1_500_000_000)
@@ -62,6 +72,7 @@ enum Example {
                     uplinks: [0],
                     probing: UplinkProbing(intervalMilliseconds: 500, timeoutMilliseconds: 1000, unhealthyThreshold: 4),
                     maxConnections: 100)),
+            "links": try links(),
             "udp": try configuration([
                 try udp("dns", 53), try udp("game", 27015, RelayUDP(sessionTimeout: .seconds(300), maxDatagramBytes: 9000)),
             ]),

@@ -5,7 +5,7 @@ import Testing
 
 /// `Goldens/NAME.jsonc` holds the configuration for each mode, with comments on lines of their own.
 @Suite struct GoldenTests {
-    @Test(arguments: ["relay", "tcp", "proxy-protocol", "udp", "tls-alone", "tls-by-name"])
+    @Test(arguments: ["relay", "tcp", "proxy-protocol", "udp", "tls-alone", "tls-by-name", "links"])
     func modeIsWrittenAsItsGolden(_ name: String) throws {
         let configuration = try #require(try Example.configurations()[name])
         let url = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Goldens/\(name).jsonc")
@@ -31,7 +31,8 @@ import Testing
             parts.append("\"bridge\":\(configuration.listeners.map(text).first ?? "")")
         } else {
             let secrets = configuration.secrets
-            let clusters = configuration.bindings.map { configuration.cluster($0, isCapped: false).text }
+            let clusters =
+                configuration.bindings.map { configuration.cluster($0, isCapped: false).text } + configuration.linkClusters.map(\.text)
             parts.append("\"listeners\":\(list(configuration.listeners.dropFirst().map(text)))")
             parts.append("\"clusters\":\(list(clusters))")
             parts.append("\"probes\":\(configuration.probes.text.dropLast())")

@@ -1,0 +1,95 @@
+import EdgeAPI
+import Fixtures
+import NetworkTypes
+import NodeDocument
+import Planning
+import Sodium
+import Testing
+
+@Suite struct LinkPlanTests {
+    private func input(
+        _ carriers: [TunnelCarrier] = [.wireGuard, .tls], _ link: LinkSpec = LinkSpec(), _ bindings: [Binding] = []
+    ) throws -> PlanInput {
+        var node = try edgeNode(replicas: 2)
+        node.metadata.uid = "5d1c"
+        node.spec.tunnel.carriers = carriers
+        node.spec.tunnel.link = link
+        var input = try planInput(node, [portBinding("web", bindings)])
+        input.linkPins = [0: SHA256.digest(of: "0"), 1: SHA256.digest(of: "1")]
+        input.linkProgram = "b1"
+        return input
+    }
+
+    @Test func withoutLinksNothingIsOtherThanItWas() throws {
+        let plan = makePlan(try input([.wireGuard], LinkSpec(), [try tcp("ssh", 2222)]))
+        #expect(plan.relay.link == nil)
+        #expect(plan.planned.map(\.tunnelPort.number) == [2222])
+        let key = try publicKey(9)
+        #expect(plan.uplinkContent(relayPublicKey: key, linkPin: SHA256.digest(of: "relay")).link == nil)
+    }
+
+    @Test func bothHalvesKnowEachOther() throws {
+        let link = LinkSpec(listenPort: try Port(8443), path: "/x", url: "wss://www.example.com/x", connections: 3)
+        let plan = makePlan(try input([.tls, .wireGuard, .webSocket], link, [try tcp("ssh", 2222)]))
+        let relay = try #require(plan.relay.link)
+        #expect(relay.carriers == [.tls, .wireGuard, .webSocket])
+        #expect((relay.linkPriority, relay.wireGuardPriority) == (0, 1))
+        #expect((relay.listenPort.number, relay.path, relay.program) == (8443, "/x", "b1"))
+        #expect(relay.uplinks.map { "\($0.ordinal) \($0.address)" } == ["0 127.88.0.2", "1 127.88.0.3"])
+        #expect(relay.uplinks.map(\.pin) == [SHA256.digest(of: "0"), SHA256.digest(of: "1")])
+        let pin = SHA256.digest(of: "relay")
+        let uplink = try #require(plan.uplinkContent(relayPublicKey: try publicKey(9), linkPin: pin).link)
+        #expect(
+            uplink
+                == UplinkLink(
+                    carriers: relay.carriers, pin: pin, host: try HostAddress(parsing: "203.0.113.10"), port: relay.listenPort,
+                    hostname: relay.hostname, path: "/x", url: "wss://www.example.com/x", connections: 3))
+    }
+
+    /// They stay the same, and nobody guesses them.
+    @Test func nameAndPathAreTheNodesOwn() throws {
+        let one = try #require(makePlan(try input()).relay.link)
+        #expect(one == makePlan(try input([.wireGuard, .tls], LinkSpec(), [try tcp("ssh", 2222)])).relay.link)
+        #expect(one.path.wholeMatch(of: /\/[0-9a-f]{32}/) != nil)
+        #expect(one.hostname.wholeMatch(of: /[0-9a-f]{12}\.tidegate\.internal/) != nil)
+        var other = try input()
+        other.node.metadata.uid = "5d1d"
+        let two = try #require(makePlan(other).relay.link)
+        #expect(two.path != one.path && two.hostname != one.hostname)
+        // A manifest has no uid.
+        other.node.metadata.uid = ""
+        let three = try #require(makePlan(other).relay.link)
+        other.linkPins[0] = SHA256.digest(of: "another key")
+        #expect(makePlan(other).relay.link?.path != three.path)
+    }
+
+    /// On the VPS the link program listens at the tunnel ports, where Envoy has the listen ports.
+    @Test func noTunnelPortIsAListenPort() throws {
+        let bindings = try (0..<300).map { try $0 % 2 == 0 ? tcp("t\($0)", 20_000 + $0) : udp("u\($0)", 20_000 + $0) }
+        let plan = makePlan(try input([.webSocket], LinkSpec(), bindings))
+        #expect(plan.planned.count == 300)
+        let ports = Set(plan.planned.map(\.tunnelPort))
+        #expect(ports.count == 300)
+        #expect(ports.isDisjoint(with: plan.planned.map(\.listenPort)))
+        #expect(plan.relay.envoy.bindings.map(\.tunnelPort) == plan.planned.map(\.tunnelPort))
+    }
+
+    @Test func thePortIsSharedWithTLSAlone() throws {
+        let link = LinkSpec(hostname: "link.example.com")
+        let plan = makePlan(
+            try input(
+                [.tls], link,
+                [
+                    try tls("named", 443, ["web.example.com"]), try udp("quic", 443), try tcp("plain", 8080),
+                    try tls("wild", 443, ["*.example.com"]), try tls("same", 443, ["link.example.com"]),
+                ]))
+        #expect(plan.planned.map(\.id.name) == ["named", "plain", "quic"])
+        #expect(plan.exclusions.map(\.reason) == [.portConflict, .portConflict])
+        #expect(plan.exclusions.allSatisfy { $0.message.contains("spec.tunnel.link.hostname") })
+        let refused = makePlan(try input([.tls], link, [try tcp("plain", 443)])).exclusions
+        #expect(refused.map(\.reason) == [.portConflict])
+        #expect(refused.first?.message.contains("spec.tunnel.link.listenPort") == true)
+        #expect(makePlan(try input([.tls], link, [try tls("all", 443)])).exclusions == [])
+        #expect(makePlan(try input([.wireGuard], link, [try tcp("plain", 443)])).exclusions == [])
+    }
+}
