@@ -25,7 +25,7 @@ import Testing
     static let cases = [
         Case("09-user-first_last", prints: "EdgeNode default/edge"),
         Case("10-kh-fingerprint", told: "knownHosts"),
-        Case("12-svc-externalname", render: "is of type ExternalName (nas.lan)"),
+        Case("12-svc-externalname", prints: "leads to nas.lan:443"),
         Case("12-svc-noclusterip", render: "has no spec.clusterIP"),
         Case("12-svc-portname", prints: "leads to 10.96.0.20:80"),
         Case("13-pb-star", told: "quotes"),

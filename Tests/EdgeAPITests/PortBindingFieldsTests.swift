@@ -96,11 +96,17 @@ import Testing
         #expect(PortBinding.decode(FieldNode(value: value.fieldValue)).value == value)
     }
 
+    @Test(arguments: ["nas.lan", "2001:db8::1"]) func aTargetMayBeANameOrIPv6(address: String) throws {
+        let value = try #require(try binding(target: "{'address': '\(address)', 'port': 80}").value)
+        #expect(value.spec.bindings[0].target == .host(try HostAddress(parsing: address), port: try Port(80)))
+        #expect(PortBinding.decode(FieldNode(value: value.fieldValue)).value == value)
+    }
+
     /// What no uplink can be told, with the way out.
     @Test(arguments: [
-        ("{'address': 'nas.lan', 'port': 80}", "is a name; an uplink forwards packets to an address"),
-        ("{'address': 'localhost', 'port': 80}", "is a name; an uplink forwards packets to an address"),
-        ("{'address': '2001:db8::1', 'port': 80}", "is IPv6; targets are IPv4, as the tunnel is"),
+        ("{'address': 'localhost', 'port': 80}", "is loopback, link-local, multicast or reserved"),
+        ("{'address': '::1', 'port': 80}", "is loopback, link-local, multicast or reserved"),
+        ("{'address': 'http://nas.lan', 'port': 80}", "or a DNS name of letters"),
         ("{'service': {'name': 's', 'port': '80'}}", "is a number in quotes, which would be a port's name; take the quotes off"),
         ("{'service': {'name': 's', 'port': 'HTTP'}}", "expected a port's number, or its name in the Service"),
     ])

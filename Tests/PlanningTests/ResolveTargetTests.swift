@@ -86,6 +86,36 @@ import Testing
         #expect(plan.uplinkContent(relayPublicKey: try publicKey(9)).forwards == [])
     }
 
+    @Test func anExternalNameIsLookedUpByTheUplink() throws {
+        for ports in [[], [ServicePort(port: try Port(443))]] {
+            let plan = try plan(app(nil, ports, absence: .external("nas.lan.")), .number(try Port(443)), .clusterIP)
+            #expect(plan.planned.map(\.targetText) == ["nas.lan:443"])
+            let forward = try #require(plan.uplinkContent(relayPublicKey: try publicKey(9)).forwards.first)
+            #expect(forward.host == .name("nas.lan") && forward.targetPort == (try Port(443)) && forward.targets == [])
+            #expect(try Forward(line: forward.line) == forward)
+        }
+        let other = try plan(
+            app(nil, [ServicePort(port: try Port(443))], absence: .external("nas.lan")), .number(try Port(80)), .clusterIP)
+        #expect(other.exclusions.first?.message.contains("has no port 80/TCP") == true)
+    }
+
+    @Test func hostsAreJudgedByThePolicy() throws {
+        func refusal(_ host: String, _ policy: TargetPolicy = TargetPolicy()) throws -> String? {
+            let target = Target.host(try HostAddress(parsing: host), port: try Port(80))
+            var input = try planInput(edgeNode(), [portBinding("web", [try tcp("web", 80, to: target)])])
+            input.targets = policy
+            return makePlan(input).exclusions.first?.message
+        }
+        let nodes = TargetPolicy(denied: [try CIDR(parsing: "10.0.0.0/8")])
+        #expect(try refusal("nas.lan") == nil)
+        #expect(try refusal("nas.lan", nodes) == nil, "the uplink judges what it leads to")
+        #expect(try refusal("2001:db8::1") == nil)
+        #expect(try refusal("2001:db8::1", nodes)?.contains("--deny-target-cidrs") == true)
+        #expect(try refusal("::ffff:169.254.169.254")?.contains("link-local") == true)
+        #expect(try refusal("64:ff9b::a9fe:a9fe")?.contains("link-local") == true)
+        #expect(try refusal("2002:7f00:1::1")?.contains("loopback") == true)
+    }
+
     /// Endpoints that come and go change nothing on the VPS.
     @Test func theRelayKnowsNothingOfEndpoints() throws {
         let service = try app(nil, [ServicePort(port: try Port(80))], absence: .headless)
@@ -109,8 +139,8 @@ import Testing
 
     static let absences: [(Service.Absence, ServiceResolution, String)] = [
         (.headless, .clusterIP, "is headless: it has no cluster IP; set target.service.resolve: Endpoints"),
-        (.external("nas.lan"), .clusterIP, "is of type ExternalName (nas.lan): it is a name for DNS"),
-        (.external("nas.lan"), .endpoints, "is of type ExternalName (nas.lan): it is a name for DNS"),
+        (.external("a_b"), .clusterIP, "is of type ExternalName (a_b), which has no endpoints"),
+        (.external("nas.lan"), .endpoints, "is of type ExternalName (nas.lan), which has no endpoints; leave target.service.resolve out"),
         (.onlyIPv6, .clusterIP, "has cluster IPs of IPv6 alone, and the tunnel is IPv4"),
         (.notGiven, .clusterIP, "has no spec.clusterIP: a cluster gives it one, and a manifest from git lacks it"),
         (.headless, .endpoints, "the endpoints of Service default/app are not at hand: only a cluster knows them"),

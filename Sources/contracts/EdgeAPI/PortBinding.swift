@@ -68,6 +68,8 @@ public enum Target: Hashable, Sendable {
     /// The port is the Service's.
     case service(NamespacedReference, port: ServicePortReference, resolve: ServiceResolution = .clusterIP)
     case address(IPv4Address, port: Port)
+    /// A name, looked up by the uplink for each connection, or an IPv6 address.
+    case host(HostAddress, port: Port)
 
     public static func service(_ reference: NamespacedReference, port: Port) -> Target {
         .service(reference, port: .number(port))

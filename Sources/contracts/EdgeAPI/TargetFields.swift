@@ -18,8 +18,8 @@ extension Target {
             self = target
         case (false, true):
             let port = port.required("the port at the address").port()
-            guard let address = Self.address(address), let port else { return nil }
-            self = .address(address, port: port)
+            guard let host = Self.host(address), let port else { return nil }
+            self = host.ipv4.map { .address($0, port: port) } ?? .host(host, port: port)
         }
     }
 
@@ -45,27 +45,19 @@ extension Target {
         return field.string("a port's number, or its name in the Service, a DNS label", where: isName).map { .name($0) }
     }
 
-    private static func address(_ field: Field) -> IPv4Address? {
-        guard let text = field.string("an IPv4 address") else { return nil }
-        if IPv6Address(text) != nil {
-            field.fail(
-                "\"\(printable(text))\" is IPv6; targets are IPv4, as the tunnel is. Give the target's IPv4 address; if it has none, "
-                    + "let something that has one pass the connections on, such as socat or nginx on the uplink's host")
+    private static func host(_ field: Field) -> HostAddress? {
+        guard let host = field.parsed(HostAddress.self, "an IPv4 or IPv6 address, or a DNS name") else { return nil }
+        let isReachable =
+            switch host {
+            case .ip(.v4(let address)): isUnicast(address)
+            case .ip(.v6(let address)): address.isHosts
+            case .name(let name): name != "localhost" && !name.hasSuffix(".localhost")
+            }
+        guard isReachable else {
+            field.fail("\(host) is loopback, link-local, multicast or reserved, where an uplink can forward nothing; name a host")
             return nil
         }
-        if IPv4Address(text) == nil, isDNSName(text.lowercased()), text.contains(where: \.isLetter) {
-            field.fail(
-                "\"\(printable(text))\" is a name; an uplink forwards packets to an address. Give the host's IPv4 address, and keep it "
-                    + "the same (a DHCP reservation); in a cluster, target.service with resolve: Endpoints follows addresses that change"
-            )
-            return nil
-        }
-        guard let address = field.parsed(IPv4Address.self, "an IPv4 address") else { return nil }
-        guard isUnicast(address) else {
-            field.fail("\(address) is loopback, multicast or reserved, where an uplink can forward nothing; name a host")
-            return nil
-        }
-        return address
+        return host
     }
 
     var fieldValue: FieldValue {
@@ -81,6 +73,7 @@ extension Target {
             ])
         case .address(let address, let port):
             .fields(["address": .text(address), "port": .integer(Int(port.number))])
+        case .host(let host, let port): .fields(["address": .text(host), "port": .integer(Int(port.number))])
         }
     }
 }

@@ -1,8 +1,8 @@
 public import NetworkTypes
 
 extension Forward {
-    /// `BINDING TCP|UDP TUNNELPORT TARGET TARGETPORT`: half as long as the object, for documents that must be short.
-    public var line: String { "\(binding) \(`protocol`.rawValue) \(tunnelPort) \(target) \(targetPort)" }
+    /// `BINDING TCP|UDP TUNNELPORT TARGET TARGETPORT`, with the host for the target where there is one: half as long as the object, for documents that must be short.
+    public var line: String { "\(binding) \(`protocol`.rawValue) \(tunnelPort) \(host?.description ?? "\(target)") \(targetPort)" }
 
     /// - Throws: `InvalidValue` that names the part at fault.
     public init(line: String) throws(InvalidValue) {
@@ -12,8 +12,12 @@ extension Forward {
         else {
             throw InvalidValue(expected: "forward", given: line, reason: "want BINDING TCP|UDP TUNNELPORT TARGET TARGETPORT")
         }
-        self.init(
-            binding: String(parts[0]), protocol: transport, tunnelPort: try Port(tunnelPort),
-            target: try IPv4Address(parsing: String(parts[3])), targetPort: try Port(targetPort))
+        let (binding, port) = (String(parts[0]), try Port(targetPort))
+        switch try HostAddress(parsing: String(parts[3])) {
+        case .ip(.v4(let address)):
+            self.init(
+                binding: binding, protocol: transport, tunnelPort: try Port(tunnelPort), target: address, targetPort: port)
+        case let host: self.init(binding: binding, protocol: transport, tunnelPort: try Port(tunnelPort), host: host, port: port)
+        }
     }
 }

@@ -38,6 +38,10 @@ public struct UplinkContent: Hashable, Codable, Sendable {
     public var forwards: [Forward]
     /// Nil where WireGuard alone carries.
     public var link: UplinkLink?
+    /// Where hosts of forwards may not be, and where alone they may be, beyond what no policy allows: the operator's lists. Nil for no list,
+    /// and where no forward has a host.
+    public var deniedTargets: [CIDR]?
+    public var allowedTargets: [CIDR]?
 
     public init(
         relay: UplinkRelay, network: CIDR, mtu: Int, persistentKeepalive: Int, replicas: [UplinkReplica], forwards: [Forward],
@@ -97,10 +101,13 @@ public struct Forward: Hashable, Codable, Sendable {
     public var targetPort: Port
     /// Over which new connections are spread, sorted; nil for the target alone.
     public var endpoints: [Endpoint]?
+    /// A name, which the uplink looks up for each connection, or an IPv6 address; then `target` is 0.0.0.0, which an uplink of a former
+    /// release refuses. Nil for an IPv4 address.
+    public var host: HostAddress?
 
     public init(
         binding: String, protocol: TransportProtocol, tunnelPort: Port, target: IPv4Address, targetPort: Port,
-        endpoints: [Endpoint]? = nil
+        endpoints: [Endpoint]? = nil, host: HostAddress? = nil
     ) {
         self.binding = binding
         self.protocol = `protocol`
@@ -108,8 +115,18 @@ public struct Forward: Hashable, Codable, Sendable {
         self.target = target
         self.targetPort = targetPort
         self.endpoints = endpoints
+        self.host = host
     }
 
-    /// All that it leads to.
-    public var targets: [Endpoint] { endpoints ?? [Endpoint(address: target, port: targetPort)] }
+    /// One that leads to a host by name, or by IPv6.
+    public init(binding: String, protocol: TransportProtocol, tunnelPort: Port, host: HostAddress, port: Port) {
+        self.init(
+            binding: binding, protocol: `protocol`, tunnelPort: tunnelPort, target: IPv4Address(number: 0), targetPort: port,
+            host: host)
+    }
+
+    /// All addresses that it leads to; empty for a host.
+    public var targets: [Endpoint] {
+        host == nil ? endpoints ?? [Endpoint(address: target, port: targetPort)] : []
+    }
 }

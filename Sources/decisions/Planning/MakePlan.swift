@@ -71,6 +71,13 @@ private struct Planner {
             exclusions.append(Exclusion(binding: id, reason: .targetRefused, message: "target: \(obstacle)"))
             return
         }
+        // What a name leads to is seen when it is looked up, at the uplink.
+        if let host = target.host,
+            let obstacle = input.targets.obstacle(to: host.host, binding.protocol, host.port, edge: input.node.spec.address)
+        {
+            exclusions.append(Exclusion(binding: id, reason: .targetRefused, message: "target: \(obstacle)"))
+            return
+        }
         var entry = Accepted(id: id, binding: binding, target: target)
         if let secret = binding.tls?.mode.secretRef?.objectName(in: portBinding.metadata) {
             entry.secret = secret
@@ -149,6 +156,11 @@ private struct Planner {
             ),
             envoy: envoy, link: input.relayLink(replicas))
         let forwards = planned.compactMap { placed -> Forward? in
+            if let host = placed.accepted.target.host {
+                return Forward(
+                    binding: placed.accepted.id.name, protocol: placed.accepted.binding.protocol, tunnelPort: placed.tunnelPort,
+                    host: host.host, port: host.port)
+            }
             let endpoints = placed.accepted.target.endpoints
             guard let first = endpoints.first else { return nil }
             return Forward(
@@ -163,7 +175,7 @@ private struct Planner {
                 mtu: spec.tunnel.mtu,
                 persistentKeepalive: spec.tunnel.persistentKeepalive, replicas: replicas,
                 forwards: forwards.sorted { ($0.protocol, $0.tunnelPort) < ($1.protocol, $1.tunnelPort) },
-                link: { [input] pin in input.uplinkLink(pin) }))
+                link: { [input] pin in input.uplinkLink(pin) }, targets: input.targets))
     }
 
     private struct Placed {
@@ -181,7 +193,8 @@ private struct Planner {
             return PlannedBinding(
                 id: accepted.id, listener: EnvoyListener.conventionalName(binding.protocol, binding.listenPort),
                 listenPort: binding.listenPort,
-                tunnelPort: tunnelPort, targets: accepted.target.endpoints, isSpread: accepted.target.isSpread,
+                tunnelPort: tunnelPort, targets: accepted.target.endpoints, host: accepted.target.host,
+                isSpread: accepted.target.isSpread,
                 keySecret: accepted.secret, problem: accepted.problem)
         }
     }

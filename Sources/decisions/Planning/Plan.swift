@@ -16,10 +16,15 @@ public struct Plan: Sendable {
     /// - Parameter linkPin: of its key for links; nil leaves links out.
     public func uplinkContent(relayPublicKey: WireGuardPublicKey, linkPin: SHA256Digest? = nil) -> UplinkContent {
         let parts = uplinkWithoutRelayKey
-        return UplinkContent(
+        var content = UplinkContent(
             relay: UplinkRelay(publicKey: relayPublicKey, host: parts.host, port: parts.port, address: parts.relayAddress),
             network: parts.network, mtu: parts.mtu, persistentKeepalive: parts.persistentKeepalive, replicas: parts.replicas,
             forwards: parts.forwards, link: linkPin.flatMap { parts.link($0) })
+        if parts.forwards.contains(where: { $0.host != nil }) {
+            content.deniedTargets = parts.targets.denied.isEmpty ? nil : parts.targets.denied
+            content.allowedTargets = parts.targets.allowed.isEmpty ? nil : parts.targets.allowed
+        }
+        return content
     }
 }
 
@@ -32,7 +37,8 @@ struct UplinkContentParts: Sendable {
     var persistentKeepalive: Int
     var replicas: [UplinkReplica]
     var forwards: [Forward]
-    var link: (@Sendable (_ pin: SHA256Digest) -> UplinkLink?)
+    var link: @Sendable (_ pin: SHA256Digest) -> UplinkLink?
+    var targets: TargetPolicy
 }
 
 /// A binding by its PortBinding and name.
@@ -56,8 +62,11 @@ public struct PlannedBinding: Hashable, Sendable {
     public var listener: String
     public var listenPort: Port
     public var tunnelPort: Port
-    /// One, or the ready endpoints of a Service; empty while it has none, and then its port stays open and reaches nothing.
+    /// One, or the ready endpoints of a Service; empty while it has none, and then its port stays open and reaches nothing; and empty
+    /// where it leads to `host`.
     public var targets: [Endpoint]
+    /// A name, or an IPv6 address; nil for addresses of IPv4.
+    public var host: TargetHost?
     /// Whether `targets` are a Service's endpoints.
     public var isSpread: Bool
     /// The Secret whose private key is copied to the VPS; nil where TLS does not end there.
@@ -65,8 +74,9 @@ public struct PlannedBinding: Hashable, Sendable {
     /// What is wrong with it although it is served, as its former certificate is; nil for nothing.
     public var problem: String?
 
-    /// For people: `10.96.0.10:53`, `10.244.1.7:8080 and 2 more`.
+    /// For people: `10.96.0.10:53`, `10.244.1.7:8080 and 2 more`, `db.example.com:5432`.
     public var targetText: String {
+        if let host { return "\(host)" }
         guard let first = targets.first else { return "no endpoint" }
         return targets.count == 1 ? "\(first)" : "\(first) and \(targets.count - 1) more"
     }
@@ -77,6 +87,14 @@ public struct PlannedBinding: Hashable, Sendable {
         if isSpread && other.isSpread { (a.targets, b.targets) = ([], []) }
         return a == b
     }
+}
+
+/// A target that the uplink dials itself.
+public struct TargetHost: Hashable, Sendable, CustomStringConvertible {
+    public var host: HostAddress
+    public var port: Port
+
+    public var description: String { "\(host.bracketed):\(port)" }
 }
 
 /// Why a binding is not part of the plan.

@@ -8,6 +8,18 @@ struct ResolvedTarget {
     var endpoints: [Endpoint]
     /// Whether they are a Service's endpoints, which come and go.
     var isSpread = false
+    /// In their place: a name, or an IPv6 address, which the uplink dials itself.
+    var host: TargetHost?
+
+    init(endpoints: [Endpoint], isSpread: Bool = false) {
+        self.endpoints = endpoints
+        self.isSpread = isSpread
+    }
+
+    init(host: HostAddress, port: Port) {
+        endpoints = []
+        self.host = TargetHost(host: host, port: port)
+    }
 }
 
 struct TargetProblem: Error {
@@ -23,6 +35,7 @@ extension PlanInput {
     func resolve(_ binding: Binding, of owner: ObjectMeta, most: Int) throws(TargetProblem) -> ResolvedTarget {
         switch binding.target {
         case .address(let address, let port): return ResolvedTarget(endpoints: [Endpoint(address: address, port: port)])
+        case .host(let host, let port): return ResolvedTarget(host: host, port: port)
         case .service(let reference, let port, let resolution):
             let name = reference.objectName(in: owner)
             if let refusal = refusedReferences[NamedFrom(owner.namespace, Service.kind, name)] {
@@ -34,6 +47,7 @@ extension PlanInput {
             }
             switch resolution {
             case .clusterIP:
+                if let host = service.externalHost { return try service.external(host, port, binding.protocol, of: name) }
                 guard let address = service.clusterIP else { throw TargetProblem(message: service.absenceInWords(name)) }
                 let found = try service.port(port, binding.protocol, of: name)
                 return ResolvedTarget(endpoints: [Endpoint(address: address, port: found.port)])
@@ -71,6 +85,19 @@ extension PlanInput {
 }
 
 extension Service {
+    /// Of type ExternalName; nil for others, and where the name is none.
+    fileprivate var externalHost: HostAddress? {
+        if case .external(let host) = absence { HostAddress(host.hasSuffix(".") ? String(host.dropLast()) : host) } else { nil }
+    }
+
+    /// Such a Service need not list its ports: a number stands for itself then.
+    fileprivate func external(
+        _ host: HostAddress, _ reference: ServicePortReference, _ transport: TransportProtocol, of name: ObjectName
+    ) throws(TargetProblem) -> ResolvedTarget {
+        if ports.isEmpty, case .number(let port) = reference { return ResolvedTarget(host: host, port: port) }
+        return ResolvedTarget(host: host, port: try port(reference, transport, of: name).port)
+    }
+
     fileprivate func port(
         _ reference: ServicePortReference, _ transport: TransportProtocol, of name: ObjectName
     ) throws(TargetProblem) -> ServicePort {
@@ -93,9 +120,8 @@ extension Service {
         case .headless:
             "Service \(name) is headless: it has no cluster IP; set target.service.resolve: Endpoints, which leads to its ready pods"
         case .external(let host):
-            "Service \(name) is of type ExternalName\(host.isEmpty ? "" : " (\(printable(host)))"): it is a name for DNS, and an uplink "
-                + "forwards packets to addresses; use target.address with the host's IPv4 address, or a Service without selector with "
-                + "an EndpointSlice and target.service.resolve: Endpoints"
+            "Service \(name) is of type ExternalName\(host.isEmpty ? "" : " (\(printable(host)))"), which has no endpoints; leave "
+                + "target.service.resolve out, and give it a spec.externalName that is a DNS name"
         case .onlyIPv6:
             "Service \(name) has cluster IPs of IPv6 alone, and the tunnel is IPv4; give it ipFamilyPolicy: PreferDualStack, or use "
                 + "target.address with an IPv4 address"

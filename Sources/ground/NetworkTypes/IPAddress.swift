@@ -93,3 +93,20 @@ public enum IPAddress: StringValue {
         }
     }
 }
+
+extension IPv6Address {
+    /// Whether a host can have it: not unspecified, loopback, link-local or multicast (RFC 4291, section 2.4), nor in `::/96`.
+    public var isHosts: Bool {
+        let isLinkLocal = bytes[0] == 0xFE && bytes[1] & 0xC0 == 0x80
+        return !isLinkLocal && bytes[0] != 0xFF && bytes.prefix(12).contains { $0 != 0 }
+    }
+
+    /// The IPv4 address that it leads to: mapped (RFC 4291, `::ffff:0:0/96`), by NAT64 (RFC 6052, `64:ff9b::/96`) or 6to4 (RFC 3056,
+    /// `2002::/16`); nil for another.
+    public var embedded: IPv4Address? {
+        let mapped: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]
+        let nat64: [UInt8] = [0, 0x64, 0xFF, 0x9B, 0, 0, 0, 0, 0, 0, 0, 0]
+        if bytes.starts(with: mapped) || bytes.starts(with: nat64) { return IPv4Address(bytes: bytes.suffix(4)) }
+        return bytes.starts(with: [0x20, 0x02]) ? IPv4Address(bytes: bytes[2..<6]) : nil
+    }
+}

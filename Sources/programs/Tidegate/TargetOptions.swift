@@ -54,6 +54,11 @@ func targetProblems(_ manifests: [Manifest], policy: TargetPolicy) -> [(index: I
             let destination: (address: IPv4Address, port: Port)?
             switch binding.target {
             case .address(let address, let port): destination = (address, port)
+            case .host(let host, let port):
+                if let obstacle = policy.obstacle(to: host, binding.protocol, port, edge: node?.address) {
+                    problems.append((index, "spec.bindings[\(number)].target: \(obstacle)"))
+                }
+                continue
             case .service(let reference, let wanted, _):
                 let service = services[reference.objectName(in: portBinding.metadata)]
                 let port = service?.ports.first {
