@@ -91,7 +91,7 @@ import Testing
             let plan = try plan(app(nil, ports, absence: .external("nas.lan.")), .number(try Port(443)), .clusterIP)
             #expect(plan.planned.map(\.targetText) == ["nas.lan:443"])
             let forward = try #require(plan.uplinkContent(relayPublicKey: try publicKey(9)).forwards.first)
-            #expect(forward.host == .name("nas.lan") && forward.targetPort == (try Port(443)) && forward.targets == [])
+            #expect(forward.host == .name("nas.lan") && forward.targetPort.number == 443 && forward.targets == [])
             #expect(try Forward(line: forward.line) == forward)
         }
         let other = try plan(
