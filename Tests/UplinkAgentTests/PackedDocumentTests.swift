@@ -71,7 +71,7 @@ import Testing
 
     @Test(arguments: [
         "web TCP 80 10.96.0.1", "web TCP 80 10.96.0.1 80 80", "web SCTP 80 10.96.0.1 80", "web TCP 0 10.96.0.1 80",
-        "web TCP 65536 10.96.0.1 80", "web TCP +80 10.96.0.1x 80", "web TCP 80 10.96.0.256 80", "web TCP 80 10.96.0.1 ", "",
+        "web TCP 65536 10.96.0.1 80", "web TCP +80 10.96.0.1_ 80", "web TCP 80 10.96.0.256 80", "web TCP 80 10.96.0.1 ", "",
     ])
     func aLineThatIsNoneIsNamed(line: String) throws {
         #expect(throws: InvalidValue.self) { try Forward(line: line) }
