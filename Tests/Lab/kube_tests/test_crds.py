@@ -168,7 +168,7 @@ class Definitions(unittest.TestCase):
 
     def test_explain_reads_well(self) -> None:
         said = " ".join(self.server.kubectl("explain", "edgenode.spec.tunnel").split())
-        self.assertIn("The WireGuard network between the VPS and the uplinks.", said)
+        self.assertIn("What is between the VPS and the uplinks: a network of WireGuard, links, or both.", said)
         for name in ("listenPort <integer>", "mtu <integer>", "network <string>", "persistentKeepalive <integer>"):
             self.assertIn(name, said)
         self.assertIn("enum: passthrough, offload, mutual", " ".join(self.server.kubectl("explain", "pb.spec.bindings.tls").split()))
