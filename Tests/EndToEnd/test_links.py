@@ -1,0 +1,118 @@
+"""Links: the traffic of `test_traffic` by each carrier alone, and by two of which one is blocked (docs/links.md)."""
+
+from __future__ import annotations
+
+import time
+import unittest
+
+from lab.network import BACKEND, VPS
+from load import SteadyLoad
+from product import manifests as m
+from product.traffic import eventually
+from stage import EndToEnd, Stage, fresh
+
+import test_traffic
+
+_ENROLLMENT = 120
+
+
+def linked(carriers: list[str], **link) -> Stage:
+    stage = fresh()
+    stage.standalone.write_node(tunnel={"carriers": carriers, "link": link})
+    stage.standalone.start()
+    stage.standalone.wait("EdgeNode", "edge", within=_ENROLLMENT)
+    return stage
+
+
+class ByTLS(test_traffic.TrafficTests):
+    @classmethod
+    def make_stage(cls) -> Stage:
+        return linked(["TLS"])
+
+    def test_no_uplink_has_privileges(self) -> None:
+        self._assert_unprivileged()
+
+    def _assert_unprivileged(self) -> None:
+        found = self.lab.home.run(["sh", "-c", "pgrep -f 'uplink.*run|uplink --' || pgrep -x uplink"]).split()
+        self.assertTrue(found)
+        for pid in found:
+            status = self.lab.home.run(["cat", f"/proc/{pid}/status"])
+            self.assertIn("CapEff:\t0000000000000000", status)
+        self.assertNotIn("wg-uplink", self.lab.home.run(["ip", "-o", "link"]))
+
+    def test_the_status_names_the_carrier(self) -> None:
+        said = self.standalone.condition("EdgeNode", "edge", "TunnelEstablished")
+        self.assertEqual((said["reason"], said["message"]), ("Connected", "1 uplink is connected by TLS"))
+        self.assertEqual(self.standalone.status("EdgeNode", "edge")["uplinks"][0]["carriers"], ["TLS"])
+
+    def test_the_link_program_is_confined(self) -> None:
+        figure = self.lab.vps.exec(["sh", "-c", "systemd-analyze security tidegate-link.service --no-pager | tail -1"])
+        self.assertLess(float(figure.split("level for tidegate-link.service:")[1].split()[0]), 2.5, figure)
+
+    def test_local_users_do_not_get_past_envoy(self) -> None:
+        ports = [line.split()[3] for line in self.lab.vps.exec(["ss", "-Hltn"]).splitlines() if "127.88.0.2:" in line]
+        self.assertGreater(len(ports), 5)
+        port = ports[0].rsplit(":", 1)[1]
+        script = f"timeout 2 bash -c 'echo > /dev/tcp/127.88.0.2/{port}' 2>/dev/null && echo in || echo out"
+        self.assertEqual(self.lab.vps.exec(["setpriv", "--reuid", "65534", "--clear-groups", "bash", "-c", script]).strip(), "out")
+
+
+class ByWebSocket(test_traffic.TrafficTests):
+    @classmethod
+    def make_stage(cls) -> Stage:
+        return linked(["WebSocket"], listenPort=8080)
+
+    def test_strangers_get_a_404(self) -> None:
+        with self.lab.client.connect(VPS, 8080) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            self.assertIn(b" 404 ", connection.recv(4096).split(b"\r\n")[0])
+
+
+class Fallback(EndToEnd):
+    """By UDP while it passes, by TLS while it does not."""
+
+    @classmethod
+    def make_stage(cls) -> Stage:
+        stage = linked(["WireGuard", "TLS"])
+        stage.standalone.write("web.yaml", m.port_binding("web", "edge", m.tcp("web", 7100, BACKEND, 7000)))
+        stage.standalone.wait("PortBinding", "web")
+        return stage
+
+    def carriers(self) -> list[str]:
+        return self.standalone.status("EdgeNode", "edge")["uplinks"][0].get("carriers", [])
+
+    def block(self) -> None:
+        self.lab.nat.run(["nft", "add", "table", "inet", "noudp"])
+        self.lab.nat.run(["nft", "add", "chain", "inet", "noudp", "f", "{ type filter hook forward priority -300; }"])
+        self.lab.nat.run(["nft", "add", "rule", "inet", "noudp", "f", "meta", "l4proto", "udp", "drop"])
+
+    def free(self) -> None:
+        self.lab.nat.run(["nft", "delete", "table", "inet", "noudp"])
+
+    def test_udp_is_blocked_and_free_again(self) -> None:
+        eventually(lambda: self.assertEqual(self.carriers(), ["WireGuard", "TLS"]) or True, within=30)
+        with SteadyLoad(self.lab.client, VPS, 7100) as load:
+            time.sleep(2)
+            blocked = time.monotonic()
+            self.block()
+            try:
+                time.sleep(12)
+                self.assertEqual(load.lost(since=blocked + 3), [], "nothing is lost that begins three seconds later")
+                self.assertLess(load.trouble_ended(blocked), 3)
+                said = eventually(self._down, within=40)
+                self.assertIn("WireGuard", said["message"])
+            finally:
+                self.free()
+            freed = time.monotonic()
+            eventually(lambda: self.assertEqual(self.carriers(), ["WireGuard", "TLS"]) or True, within=60)
+            time.sleep(5)
+            self.assertEqual(load.lost(since=freed), [], "none is lost on the way back")
+
+    def _down(self) -> dict:
+        said = self.standalone.condition("EdgeNode", "edge", "TunnelEstablished")
+        self.assertEqual(said["reason"], "CarrierDown", said)
+        return said
+
+
+if __name__ == "__main__":
+    unittest.main()
