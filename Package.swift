@@ -148,7 +148,10 @@ let package = Package(
             ]),
         module(
             "orchestration/LinkRelay",
-            ["LinkCarriers", "LinkProtocol", "LinkStreams", "NetworkTypes", "Sodium", logging, nioCore, nioPosix, nioSSL]),
+            [
+                "FileWatching", "LinkCarriers", "LinkProtocol", "LinkStreams", "NetworkTypes", "NodeDocument", "Sodium", "Syscalls",
+                logging, nioCore, nioPosix, nioSSL,
+            ]),
         module(
             "orchestration/LinkUplink",
             ["LinkCarriers", "LinkProtocol", "LinkStreams", "NetworkTypes", "Sodium", logging, nioCore]),
@@ -202,6 +205,9 @@ let package = Package(
                 "Syscalls", inCluster("UplinkWorkload"), argumentParser, logging, serviceLifecycle, unixSignals,
             ]),
         program("edge-agent", path: "edge-agent", ["NodeAgent", "NodeDocument", "StructuredLogging", logging]),
+        program(
+            "edge-link", path: "Sources/programs/EdgeLink",
+            ["CLinuxHeaders", "LinkRelay", "Sodium", "StructuredLogging", "Syscalls", logging, unixSignals]),
         program(
             "uplink", path: "uplink",
             ["CLinuxHeaders", "NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser, logging]),

@@ -16,15 +16,17 @@ let usage = """
       teardown       remove everything of Tidegate from this host; with an owner on standard input, only if it is that owner's.
                      Run by hand it frees the host for another owner.
       install-envoy  take an Envoy from standard input: a line of JSON, then the program
+      install-link   take a link program from standard input: a line of JSON, then the program by gzip
       run-envoy      what tidegate-envoy.service runs: start Envoy, and again when it dies
       probe-uplinks  what run-envoy starts beside Envoy: ask the uplinks, and tell Envoy which are well
+      run-link       what tidegate-link.service runs: start the link program, and again when it dies
       run-wireguard  what tidegate-wireguard.service runs: become the newer of our wireguard-go and the host's
-      keep-envoy, keep-wireguard
+      keep-envoy, keep-link, keep-wireguard
                      what starts them again on a host without systemd
       restart-envoy  have it hand over to a new Envoy, as systemctl reload tidegate-envoy does
       version        print the build
 
-    Each but the last seven prints one JSON report. LOG_LEVEL and LOG_FORMAT set what is said on standard error.
+    Each but the last nine prints one JSON report. LOG_LEVEL and LOG_FORMAT set what is said on standard error.
 
     """
 
@@ -67,7 +69,7 @@ if command == "version" {
 }
 let agent = Agent(host: .live(paths: paths, logger: Logger(label: "edge-agent")))
 // What the controller calls, and a person at a terminal does not.
-if ["apply", "install-envoy", "teardown"].contains(command), isatty(STDIN_FILENO) != 1 { CallingConnection.boundSilence() }
+if ["apply", "install-envoy", "install-link", "teardown"].contains(command), isatty(STDIN_FILENO) != 1 { CallingConnection.boundSilence() }
 switch command {
 case "status": finish(agent.status())
 case "boot":
@@ -84,6 +86,14 @@ case "run-envoy":
     } catch {
         finish(failing: error.message)
     }
+case "run-link":
+    do throws(AgentError) {
+        var run = RunLink(host: .live(paths: paths, logger: Logger(label: command)))
+        try run.run()
+        exit(0)
+    } catch {
+        finish(failing: error.message)
+    }
 case "probe-uplinks":
     do throws(AgentError) {
         var prober = RunProber(logger: Logger(label: command))
@@ -95,10 +105,11 @@ case "probe-uplinks":
 case "run-wireguard":
     let error = agent.runWireGuard()
     finish(failing: error.message)
-case "keep-envoy", "keep-wireguard":
+case "keep-envoy", "keep-link", "keep-wireguard":
     do throws(AgentError) {
         let host = Host.live(paths: paths, logger: Logger(label: command))
-        try Keeper(host: host, unit: command == "keep-envoy" ? .envoy : .wireGuard).run()
+        guard let unit = UnitName.allCases.last(where: { $0.keeperVerb == command }) else { exit(64) }
+        try Keeper(host: host, unit: unit).run()
         exit(0)
     } catch {
         finish(failing: error.message)
@@ -111,6 +122,7 @@ case "restart-envoy":
         finish(failing: error.message)
     }
 case "install-envoy": finish(agent.installEnvoy(STDIN_FILENO))
+case "install-link": finish(agent.installLink(STDIN_FILENO))
 default: finish(failing: "\(command.debugDescription) is no command\n\n\(usage)", status: 64)
 }
 

@@ -38,6 +38,8 @@ final class FakeHost: Sendable {
         var hasTunnel = false
         /// Whom the tunnel is kept for beside root.
         var guardedFor: UInt32?
+        /// Whom links are kept for beside these; nil where there are none.
+        var linksGuardedFor: UInt32?
         var lacksNFTables = false
         var peers: [WireGuardPeerStatus] = []
         /// The uplinks that answer through the tunnel.

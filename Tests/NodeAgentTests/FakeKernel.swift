@@ -47,11 +47,11 @@ extension FakeHost {
                 }
             },
             owners: { sockets in Dictionary(sockets.map { ($0.inode, "nginx (pid 7)") }) { first, _ in first } },
-            guardTunnel: { _, user throws(AgentError) in
+            guardTunnel: { _, user, link throws(AgentError) in
                 try self.machine.withLock { machine throws(AgentError) in
                     if machine.lacksNFTables { throw AgentError(.network, "NFT_MSG_GETGEN: Operation not supported") }
-                    defer { machine.guardedFor = user }
-                    return machine.guardedFor == user ? [] : ["nftables: made table ip tidegate_relay"]
+                    defer { (machine.guardedFor, machine.linksGuardedFor) = (user, link) }
+                    return machine.guardedFor == user && machine.linksGuardedFor == link ? [] : ["nftables: made table ip tidegate_relay"]
                 }
             },
             unguardTunnel: {

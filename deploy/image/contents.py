@@ -12,6 +12,8 @@ from pathlib import Path
 from archive import Entry, Image, Layer
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
+# What deploy/agent/bundle made, for the VPSes.
+PUSHED = ("edge-agent-x86_64.tar.gz", "edge-agent-x86_64.build", "edge-link-x86_64.gz", "edge-link-x86_64.build")
 # The Debian whose libraries go into the images: this machine's, or a tree that deploy/image/debian made.
 root = Path("/")
 
@@ -35,7 +37,7 @@ def uplink(binaries: Path, agent: Path, envoy: Path | None) -> Image:
 
 def controller(binaries: Path, agent: Path, envoy: Path | None) -> Image:
     certificates = root / "etc/ssl/certs/ca-certificates.crt"
-    bundle = {f"opt/tidegate/{name}": Entry(read(agent / name)) for name in ("edge-agent-x86_64.tar.gz", "edge-agent-x86_64.build")}
+    bundle = {f"opt/tidegate/{name}": Entry(read(agent / name)) for name in PUSHED}
     return Image(
         layers=[
             skeleton("tidegate", 65532) | libraries([binaries / "tidegate"])

@@ -18,12 +18,28 @@ public struct RelayRuleset: Hashable, Sendable {
     public var network: CIDR
     /// The user that Envoy and the prober run as; beside it, root may send, which the agent is.
     public var envoyUser: UInt32
+    /// Nil where there are no links.
+    public var links: Links?
 
-    public init(interface: String, address: IPv4Address, network: CIDR, envoyUser: UInt32) {
+    /// Behind the addresses of the link program stand the same backends.
+    public struct Links: Hashable, Sendable {
+        /// Loopback addresses.
+        public var network: CIDR
+        /// The user that the link program runs as.
+        public var user: UInt32
+
+        public init(network: CIDR, user: UInt32) {
+            self.network = network
+            self.user = user
+        }
+    }
+
+    public init(interface: String, address: IPv4Address, network: CIDR, envoyUser: UInt32, links: Links? = nil) {
         self.interface = interface
         self.address = address
         self.network = network
         self.envoyUser = envoyUser
+        self.links = links
     }
 
     /// No rule asks conntrack, which a flood of datagrams would fill.
@@ -35,12 +51,8 @@ public struct RelayRuleset: Hashable, Sendable {
                 rules: [
                     Rule(
                         comment: "into the tunnel by Envoy and root alone",
-                        expressions: toNetwork + [
-                            .meta(NFT_META_SKUID), .compare(.notEqual, NFTablesExpression.hostOrder(0)),
-                            .meta(NFT_META_SKUID), .compare(.notEqual, NFTablesExpression.hostOrder(envoyUser)),
-                            .verdict(NF_DROP),
-                        ])
-                ]),
+                        expressions: Self.to(network) + Self.notBy([0, envoyUser]) + [.verdict(NF_DROP)])
+                ] + linkRules),
             Chain(
                 name: "forward", type: "filter", hook: NF_INET_FORWARD.rawValue, priority: 0, policy: NF_ACCEPT,
                 rules: [
@@ -62,8 +74,32 @@ public struct RelayRuleset: Hashable, Sendable {
                             .payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4), .compare(.equal, address.bytes),
                             .verdict(NF_DROP),
                         ])
-                ]),
+                ] + linkGuards),
         ]
+    }
+
+    private var linkRules: [Rule] {
+        guard let links else { return [] }
+        return [
+            Rule(
+                comment: "into links by Envoy, the link program and root alone",
+                expressions: Self.to(links.network) + Self.notBy([0, envoyUser, links.user]) + [.verdict(NF_DROP)])
+        ]
+    }
+
+    /// With `route_localnet` neighbours and containers reach loopback addresses.
+    private var linkGuards: [Rule] {
+        guard let links else { return [] }
+        return [
+            Rule(
+                comment: "into links from this host alone",
+                expressions: [.meta(NFT_META_IIFNAME), .compare(.notEqual, Self.bytes(of: "lo"))] + Self.to(links.network)
+                    + [.verdict(NF_DROP)])
+        ]
+    }
+
+    private static func notBy(_ users: [UInt32]) -> [NFTablesExpression] {
+        users.flatMap { [.meta(NFT_META_SKUID), .compare(.notEqual, NFTablesExpression.hostOrder($0))] }
     }
 
     private var nameBytes: [UInt8] { Self.bytes(of: interface) }
@@ -75,7 +111,7 @@ public struct RelayRuleset: Hashable, Sendable {
     }
 
     /// The destination stands at byte 16 of the IPv4 header (RFC 791, section 3.1).
-    private var toNetwork: [NFTablesExpression] {
+    private static func to(_ network: CIDR) -> [NFTablesExpression] {
         let mask = network.prefixLength == 0 ? 0 : ~UInt32(0) << UInt32(32 - network.prefixLength)
         return [
             .payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4), .mask(IPv4Address(number: mask).bytes),

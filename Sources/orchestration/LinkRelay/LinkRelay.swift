@@ -34,6 +34,8 @@ public final class LinkRelay: Sendable {
         var doors: [any Channel] = []
         var strangers = Strangers(most: LinkRelay.mostStrangers)
         var nextLink = 0
+        /// Links that are up, those with a goodbye too, by number.
+        var open: Set<Int> = []
         var isDraining = false
     }
 
@@ -70,16 +72,40 @@ public final class LinkRelay: Sendable {
     }
 
     /// Listens for links at `address`, where Envoy or an uplink connects. Returns the port, which the system chose for 0.
-    public func listen(at address: SocketAddress, for door: Door = .tls) async throws -> Int? {
-        let listener = try await ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 1024)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try self.receive(channel, door) }
-            }
-            .bind(to: address).get()
+    /// - Parameter isBehindEnvoy: whether each connection begins with a PROXY header.
+    public func listen(at address: SocketAddress, for door: Door = .tls, isBehindEnvoy: Bool = false) async throws -> Int? {
+        let listener = try await bind(address, door, isBehindEnvoy)
         state.withLock { $0.doors.append(listener) }
         return listener.localAddress?.port
+    }
+
+    /// Listens at these doors alone, behind Envoy. Connections that came by others go on.
+    public func setDoors(_ doors: [(address: SocketAddress, door: Door)]) async throws {
+        var opened: [any Channel] = []
+        do {
+            for (address, door) in doors { opened.append(try await bind(address, door, true)) }
+        } catch {
+            for listener in opened { listener.close(promise: nil) }
+            throw error
+        }
+        let (closed, isDraining) = state.withLock { state in
+            let (closed, isDraining) = (state.doors, state.isDraining)
+            state.doors = isDraining ? [] : opened
+            return (closed, isDraining)
+        }
+        for listener in closed + (isDraining ? opened : []) { listener.close(promise: nil) }
+    }
+
+    private func bind(_ address: SocketAddress, _ door: Door, _ isBehindEnvoy: Bool) async throws -> any Channel {
+        try await ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            // So that a new process of the same user opens its doors before this one closes its own.
+            .serverChannelOption(TunnelPorts.reusePort, value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try self.receive(channel, door, isBehindEnvoy) }
+            }
+            .bind(to: address).get()
     }
 
     /// Sets who may link and what is served. Links of uplinks that are no longer named end at once, connections of ports that are no
@@ -105,7 +131,7 @@ public final class LinkRelay: Sendable {
             for (uplink, one) in served {
                 var links: [RelayStatus.Link] = []
                 for link in one.links.all {
-                    let told = try? await link.eventLoop.submit { RelayStatus.Link(link.connection.value) }.get()
+                    let told = try? await link.eventLoop.submit { RelayStatus.Link(link.connection.value, link.source) }.get()
                     if let told = told ?? nil { links.append(told) }
                 }
                 let refused = one.refused.map { "\($0.kind.rawValue) \($0.port): \($1)" }.sorted()
@@ -115,6 +141,9 @@ public final class LinkRelay: Sendable {
             return statuses.sorted { $0.uplink.address < $1.uplink.address }
         }
     }
+
+    /// Links that are up, those that end after their last connection too.
+    public var openLinks: Int { state.withLock(\.open.count) }
 
     /// Takes no new links and no new connections; those that are there go on. Uplinks dial anew, to whoever listens then.
     public func drain() {
@@ -132,7 +161,7 @@ public final class LinkRelay: Sendable {
 
     // MARK: links
 
-    private func receive(_ channel: any Channel, _ door: Door) throws {
+    private func receive(_ channel: any Channel, _ door: Door, _ isBehindEnvoy: Bool) throws {
         let (stranger, evicted) = state.withLock { $0.strangers.add(channel) }
         evicted?.close(promise: nil)
         let deadline = channel.eventLoop.scheduleTask(in: Self.patience) { channel.close(promise: nil) }
@@ -142,22 +171,38 @@ public final class LinkRelay: Sendable {
         }
         channel.closeFuture.whenComplete { _ in known() }
         try LinkSocket.setUp(channel)
+        guard isBehindEnvoy else { return try enter(channel, door, nil, known) }
+        let handler = ProxyHeaderHandler(
+            ready: { [self] channel, source in try enter(channel, door, source, known) },
+            failed: { [self] in
+                logger.warning("a connection to the links' door began without a PROXY header, so it is not of Envoy; it was cut")
+            })
+        try channel.pipeline.syncOperations.addHandler(handler)
+    }
+
+    /// `source` is who connected to Envoy.
+    private func enter(
+        _ channel: any Channel, _ door: Door, _ source: String?, _ known: @escaping @Sendable () -> Void
+    ) throws {
         switch door {
-        case .tls: try shakeHands(channel, known)
+        case .tls: try shakeHands(channel, source, known)
         case .webSocket(let path):
-            try WebSocketDoor.add(to: channel, path: path) { [self] in try shakeHands($0, known) }
+            try WebSocketDoor.add(to: channel, path: path) { [self] in try shakeHands($0, source, known) }
         }
     }
 
-    private func shakeHands(_ channel: any Channel, _ known: @escaping @Sendable () -> Void) throws {
+    private func shakeHands(_ channel: any Channel, _ source: String?, _ known: @escaping @Sendable () -> Void) throws {
         let handler = tls.server { [self] pin in uplink(of: pin) != nil }
         let handshake = LinkHandshake(
             handler, timeout: Self.patience,
             ready: { [self] channel, pin in
                 known()
-                try linked(channel, pin)
+                try linked(channel, pin, source)
             },
-            failed: { [self] error in logger.debug("a connection became no link", metadata: ["cause": "\(error.cause)"]) })
+            failed: { [self] error in
+                logger.debug(
+                    "a connection became no link", metadata: ["from": "\(source ?? "unknown")", "cause": "\(error.cause)"])
+            })
         try channel.pipeline.syncOperations.addHandlers([handler, handshake])
     }
 
@@ -165,7 +210,7 @@ public final class LinkRelay: Sendable {
         state.withLock { $0.service.uplinks.first { $0.pin == pin } }
     }
 
-    private func linked(_ channel: any Channel, _ pin: SHA256Digest) throws {
+    private func linked(_ channel: any Channel, _ pin: SHA256Digest, _ source: String?) throws {
         // Asked again: a resumed session shows the callback no certificate, and the key may have been revoked meanwhile.
         guard let uplink = uplink(of: pin) else { throw LinkRevoked() }
         let number = state.withLock { state in
@@ -173,7 +218,9 @@ public final class LinkRelay: Sendable {
             return state.nextLink
         }
         var events = LinkConnection.Events()
-        events.established = { [self] link, hello in established(link, hello, number, uplink, channel.eventLoop) }
+        events.established = { [self] link, hello in
+            established(link, hello, number, uplink, channel.eventLoop, source)
+        }
         events.message = { [self] _, message in
             state.withLock { state in
                 switch message {
@@ -185,27 +232,37 @@ public final class LinkRelay: Sendable {
         }
         events.goodbye = { [self] _ in removed(number, uplink) }
         events.closed = { [self] _, error in
+            state.withLock { _ = $0.open.remove(number) }
             removed(number, uplink)
-            logger.info("a link ended", metadata: ["uplink": "\(uplink.address)", "cause": "\(error.map { "\($0)" } ?? "done")"])
+            logger.info(
+                "a link ended",
+                metadata: [
+                    "uplink": "\(uplink.address)", "from": "\(source ?? "unknown")", "cause": "\(error.map { "\($0)" } ?? "done")",
+                ])
         }
         let link = LinkConnection(.listener, hello: hello, limits: limits, timing: timing, events: events)
         try channel.pipeline.syncOperations.addHandler(link)
     }
 
     private func established(
-        _ link: LinkConnection, _ hello: ControlMessage.Hello, _ number: Int, _ uplink: RelayUplink, _ loop: any EventLoop
+        _ link: LinkConnection, _ hello: ControlMessage.Hello, _ number: Int, _ uplink: RelayUplink, _ loop: any EventLoop,
+        _ source: String?
     ) {
-        let known = UplinkLinks.Link(eventLoop: loop, connection: NIOLoopBound(link, eventLoop: loop), number: number)
+        let known = UplinkLinks.Link(
+            eventLoop: loop, connection: NIOLoopBound(link, eventLoop: loop), number: number, source: source)
         let isWelcome = state.withLock { state in
             guard state.service.uplinks.contains(uplink), !state.isDraining else { return false }
             let served = state.served[uplink, default: Served()]
             guard served.links.all.count < Self.mostLinks else { return false }
             served.links.add(known)
             state.served[uplink] = served
+            state.open.insert(number)
             return true
         }
         guard isWelcome else { return link.fail(LinkRevoked()) }
-        logger.info("a link is up", metadata: ["uplink": "\(uplink.address)", "build": "\(hello.build)"])
+        logger.info(
+            "a link is up",
+            metadata: ["uplink": "\(uplink.address)", "from": "\(source ?? "unknown")", "build": "\(hello.build)"])
         settle(uplink)
     }
 

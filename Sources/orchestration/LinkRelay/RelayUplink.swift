@@ -33,6 +33,8 @@ public struct RelayService: Sendable, Equatable {
 /// What is known of an uplink's links.
 public struct RelayStatus: Sendable, Equatable {
     public struct Link: Sendable, Equatable {
+        /// Where it comes from, as Envoy says; nil where it did not come by Envoy.
+        public let source: String?
         public let build: String
         /// Which process of the uplink's.
         public let instance: UInt64
@@ -53,10 +55,10 @@ public struct RelayStatus: Sendable, Equatable {
 }
 
 extension RelayStatus.Link {
-    init?(_ connection: LinkConnection) {
+    init?(_ connection: LinkConnection, _ source: String?) {
         guard let peer = connection.peer else { return nil }
         self.init(
-            build: peer.build, instance: peer.instance,
+            source: source, build: peer.build, instance: peer.instance,
             roundTripMicroseconds: connection.roundTrip.map { $0.nanoseconds / 1_000 }, openStreams: connection.openStreams,
             bytesIn: connection.bytesIn, bytesOut: connection.bytesOut)
     }

@@ -32,7 +32,7 @@ enum TunnelPorts {
     /// its link costs.
     private static let receiveBuffer = 256 << 10
 
-    private static var reusePort: ChannelOptions.Types.SocketOption {
+    static var reusePort: ChannelOptions.Types.SocketOption {
         .init(level: .socket, name: NIOBSDSocket.Option(rawValue: SO_REUSEPORT))
     }
 

@@ -9,6 +9,8 @@ final class UplinkLinks: Sendable {
         let eventLoop: any EventLoop
         let connection: NIOLoopBound<LinkConnection>
         let number: Int
+        /// Who connected to Envoy; nil where it did not come by Envoy.
+        let source: String?
     }
 
     private let links = Mutex<[Link]>([])

@@ -51,7 +51,12 @@ public struct Agent: Sendable {
                 try run.bootSteps()
                 report = run.report
                 // With systemd it is a unit of its own that follows.
-                if !host.hasSystemd() { try host.services.start(.envoy) }
+                if !host.hasSystemd() {
+                    if document.content.link != nil, try LinkProgram(paths: host.paths).installed() != nil {
+                        try host.services.start(.link)
+                    }
+                    try host.services.start(.envoy)
+                }
             } catch {
                 report = run.report
                 throw error

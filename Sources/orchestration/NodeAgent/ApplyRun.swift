@@ -5,6 +5,7 @@ import Logging
 import NetworkTypes
 import NodeDocument
 import RouteNetlink
+import Sodium
 import WireGuardNetlink
 
 /// One apply: its steps in order, and the report that grows on the way.
@@ -50,7 +51,8 @@ struct ApplyRun {
         try tunnel(state.value.uplinks)
         try settings(&state)
         let account = try account(&state)
-        guardTunnel(account)
+        let linkAccount = try linkAccount(&state)
+        guardTunnel(account, linkAccount)
         guard try provideEnvoy() else {
             report.outcome = .needsEnvoy
             return
@@ -60,22 +62,30 @@ struct ApplyRun {
             state.value.putBack = nil
         }
         let running = try units()
+        // Before Envoy sends connections there.
+        let isLinkComplete = try startLinks(linkAccount, &state)
         try rollOut(account, running, &state)
+        // After Envoy sends no more.
+        if linkAccount == nil { note(try LinkStep(host: host).remove(&state)) }
         let device = try host.tunnel.status()?.device
         state.value.uplinks = device?.seenUplinks ?? []
         try keep(&state)
-        report.outcome = .applied
+        report.outcome = isLinkComplete ? .applied : .needsLink
         let peers = Peers(host: host)
         let word = UplinkWord.read(host.paths)
+        let links = content.link.flatMap { _ in LinkStatusFile.read(host.paths) }
+        report.problems += links?.problems ?? []
         report.starved = word?.starved(content.envoy.bindings.map(\.name), document: document.uplinkHash) ?? []
-        report.peers = peers.report(content.wireGuard, device, word)
-        try peers.forgetLost(report.peers, device)
+        report.peers = peers.report(content, device, word, links)
+        try peers.forgetLost(report.peers, content, device, word)
     }
 
     mutating func bootSteps() throws(AgentError) {
         var state = try StateFile(host.paths)
         // Before there is a tunnel to send into.
-        if let account = try EnvoyAccount.find(host.paths) { guardTunnel(account) }
+        if let account = try EnvoyAccount.find(host.paths) {
+            guardTunnel(account, content.link == nil ? nil : try EnvoyAccount.find(host.paths, named: linkUser))
+        }
         try tunnel(state.value.uplinks)
         try settings(&state)
         // The next apply tells of it. Whoever deletes the interface makes wireguard-go start anew, and it comes here.
@@ -118,6 +128,7 @@ struct ApplyRun {
         let (key, isNew) = try RelayKey.ensure(host.paths)
         if isNew { note(["the relay's key made"]) }
         report.relayPublicKey = try RelayKey.publicKey(key)
+        report.linkPin = try RelayKey.linkKey(key).pin
         let host = host
         var unitChanges: [String] = []
         let wireGuard = content.wireGuard
@@ -176,10 +187,35 @@ struct ApplyRun {
         return account
     }
 
+    /// The link program's; nil where there are no links.
+    private mutating func linkAccount(_ state: inout StateFile) throws(AgentError) -> EnvoyAccount? {
+        guard content.link != nil else { return nil }
+        let (account, changes) = try LinkStep(host: host).account(&state)
+        note(changes)
+        return account
+    }
+
+    /// - Returns: false when the controller must push the link program. One of another build serves meanwhile.
+    private mutating func startLinks(_ account: EnvoyAccount?, _ state: inout StateFile) throws(AgentError) -> Bool {
+        guard let link = content.link, let account, let key = try RelayKey.read(host.paths) else { return true }
+        let step = LinkStep(host: host)
+        let linkKey = try RelayKey.linkKey(key)
+        note(try step.files(link, content, linkKey, account))
+        let settings = unitSettings()
+        let units = try UnitFiles(host: host).ensure([.link], settings)
+        note(units.changes)
+        guard let build = try LinkProgram(paths: host.paths).installed() else { return false }
+        let digest = SHA256.digest(of: UnitName.link.text(settings) + Array("\(linkKey.pin)".utf8))
+        let result = step.run(build: build, unit: digest, units.states[.link], &state)
+        note(result.changes, isDrift: result.isDrift)
+        report.problems += result.problems
+        return link.program.map { $0 == build } ?? true
+    }
+
     /// A host whose kernel has no nf_tables serves all the same, and says so.
-    private mutating func guardTunnel(_ account: EnvoyAccount) {
+    private mutating func guardTunnel(_ account: EnvoyAccount, _ link: EnvoyAccount?) {
         do throws(AgentError) {
-            note(try host.kernel.guardTunnel(content.wireGuard, account.user))
+            note(try host.kernel.guardTunnel(content.wireGuard, account.user, link?.user))
         } catch {
             report.caveats =
                 (report.caveats ?? []) + [
@@ -192,7 +228,7 @@ struct ApplyRun {
     private mutating func provideEnvoy() throws(AgentError) -> Bool {
         let release = content.envoy.release
         let binary = EnvoyBinary(paths: host.paths)
-        try binary.removeStaleIncoming()
+        try Incoming.removeStale(host.paths)
         if try !binary.has(release) {
             do throws(AgentError) {
                 guard try EnvoyDownload(host: host).run(release) else { return false }
@@ -261,8 +297,8 @@ struct ApplyRun {
         try clearOldPrograms(outcome.didLaunch ? try host.services.states()[.envoy] : running)
         let left = configuration.listeners.filter { !omitted.contains($0.name) }
         let bound = try boundPorts(left, account, isAccepted: outcome.isAccepted)
-        let firewall = FirewallCheck(host: host, tunnel: content.wireGuard.listenPort, listeners: left)
-        report.tunnelDropped = firewall.tunnel(content.wireGuard.listenPort)
+        let firewall = FirewallCheck(host: host, content, listeners: left)
+        report.tunnelDropped = firewall.tunnel
         report.listeners = wanted.listeners.map { listener in
             if let noRoom, crowdedOut.contains(listener.name) {
                 return ListenerReport(name: listener.name, state: .rejected, message: noRoom)

@@ -2,6 +2,7 @@ import HostNetwork
 import NetworkTypes
 public import NodeDocument
 import RouteNetlink
+import Sodium
 
 extension Agent {
     /// The host as it is. Changes nothing and takes no lock.
@@ -16,13 +17,17 @@ extension Agent {
         report.hash = document?.hash
         report.epoch = document?.epoch
         observe { () throws(AgentError) in
-            report.relayPublicKey = try RelayKey.read(host.paths).map { key throws(AgentError) in try RelayKey.publicKey(key) }
+            guard let key = try RelayKey.read(host.paths) else { return }
+            report.relayPublicKey = try RelayKey.publicKey(key)
+            report.linkPin = try RelayKey.linkKey(key).pin
         }
         guard let content = document?.content else { return report }
         observe { () throws(AgentError) in
             let tunnel = try host.tunnel.status()
             report.wireGuardKind = tunnel?.kind.rawValue
-            report.peers = Peers(host: host).report(content.wireGuard, tunnel?.device, UplinkWord.read(host.paths))
+            let links = content.link.flatMap { _ in LinkStatusFile.read(host.paths) }
+            report.problems += links?.problems ?? []
+            report.peers = Peers(host: host).report(content, tunnel?.device, UplinkWord.read(host.paths), links)
         }
         report.envoyVersion = EnvoyBinary(paths: host.paths).chosen()
         let listeners = content.listeners
@@ -30,8 +35,8 @@ extension Agent {
             let user = try EnvoyAccount.find(host.paths)?.user
             let check = PortCheck(listeners, sockets: try host.kernel.sockets(), envoy: user)
             let owners = check.taken.isEmpty ? [:] : host.kernel.owners(Array(check.taken.values))
-            let firewall = FirewallCheck(host: host, tunnel: content.wireGuard.listenPort, listeners: listeners)
-            report.tunnelDropped = firewall.tunnel(content.wireGuard.listenPort)
+            let firewall = FirewallCheck(host: host, content, listeners: listeners)
+            report.tunnelDropped = firewall.tunnel
             report.listeners = listeners.map { listener in
                 if check.bound.contains(listener.name) { return firewall.report(listener) }
                 guard let socket = check.taken[listener.name] else {

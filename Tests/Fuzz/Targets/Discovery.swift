@@ -21,11 +21,7 @@ import NodeDocument
     if let word = try? DocumentJSON.decode(UplinkWord.self, from: input) {
         let starved = word.starved(["web", "dns"])
         require(starved.allSatisfy { name in !word.uplinks.contains { $0.serves(name) } }, "who is served does not starve")
-        if let key = WireGuardPublicKey(bytes: [UInt8](repeating: 7, count: 32)) {
-            for uplink in word.uplinks {
-                _ = word.saying(of: RelayPeer(ordinal: uplink.ordinal, publicKey: key, address: uplink.address))
-            }
-        }
+        for uplink in word.uplinks { _ = word.saying(of: uplink.ordinal, at: [uplink.address]) }
     }
     _ = try? DocumentJSON.decode(EnvoyWord.self, from: input)
 }

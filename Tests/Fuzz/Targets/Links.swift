@@ -9,7 +9,7 @@ import LinkProtocol
         require(whole.words == cut.words, "events are the same wherever the bytes are cut")
         if let error = whole.error { requirePrintable(error.description) }
     }
-    let streams = [streamHeader, datagrams, controlMessages, proxyAnswer]
+    let streams = [streamHeader, datagrams, controlMessages, proxyAnswer, proxyHeader]
     for read in streams {
         let whole = read(input, max(1, input.count))
         require(whole == read(input, step), "a stream's content is the same wherever it is cut")
@@ -114,6 +114,21 @@ private func proxyAnswer(_ input: [UInt8], _ size: Int) -> [String] {
     for piece in pieces(input, size) {
         var offset = 0
         if let answer = reader.read(piece.span.bytes, &offset) { return ["\(answer)", "\(before + offset)"] }
+        before += piece.count
+    }
+    return []
+}
+
+private func proxyHeader(_ input: [UInt8], _ size: Int) -> [String] {
+    var reader = ProxyHeaderReader()
+    var before = 0
+    for piece in pieces(input, size) {
+        var offset = 0
+        if let header = reader.read(piece.span.bytes, &offset) {
+            require(before + offset <= ProxyHeaderReader.longest, "a header is no longer than it may be")
+            if case .source(let source) = header { require([4, 16].contains(source.address.count), "an address is one") }
+            return ["\(header)", "\(before + offset)"]
+        }
         before += piece.count
     }
     return []

@@ -73,6 +73,8 @@ struct LoadAssignment: Hashable {
         var address: IPv4Address
         var port: Port
         var isHealthy: Bool
+        /// Of two ways to one uplink; those of the lowest are used while one of them is well.
+        var priority = 0
     }
 
     static let typeURL = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -83,24 +85,39 @@ struct LoadAssignment: Hashable {
     var bytes: [UInt8] {
         var writer = ProtobufWriter()
         writer.field(1, cluster.utf8)
-        // One LocalityLbEndpoints of LbEndpoints.
-        writer.field(2) { locality in
-            for endpoint in endpoints {
-                locality.field(2) { member in
-                    // Endpoint, its Address, and in that the SocketAddress.
-                    member.field(1) { inner in
-                        inner.field(1) { address in
-                            address.field(1) { socket in
-                                socket.field(2, endpoint.address.description.utf8)
-                                socket.field(3, UInt64(endpoint.port.number))
-                            }
-                        }
-                    }
-                    // HealthStatus: HEALTHY 1, UNHEALTHY 2.
-                    member.field(2, endpoint.isHealthy ? 1 : 2)
-                }
+        // Envoy wants them from 0 on without a gap.
+        let priorities = Set(endpoints.map(\.priority)).sorted()
+        for (number, priority) in zip(UInt64(0)..., priorities.isEmpty ? [0] : priorities) {
+            // LocalityLbEndpoints.
+            writer.field(2) { locality in
+                for endpoint in endpoints where endpoint.priority == priority { locality.field(2, endpoint.write) }
+                if number > 0 { locality.field(5, number) }
+            }
+        }
+        if priorities.count > 1 {
+            // Policy, and in that overprovisioning_factor, a UInt32Value in hundredths. Envoy sends some connections to the next priority as
+            // soon as a third is not well at the first: with this one alone is enough.
+            writer.field(4) { policy in
+                policy.field(3) { $0.field(1, UInt64(100 * endpoints.count)) }
             }
         }
         return writer.bytes
+    }
+}
+
+extension LoadAssignment.Endpoint {
+    /// As `LbEndpoint`.
+    fileprivate func write(_ member: inout ProtobufWriter) {
+        // Endpoint, its Address, and in that the SocketAddress.
+        member.field(1) { inner in
+            inner.field(1) { outer in
+                outer.field(1) { socket in
+                    socket.field(2, address.description.utf8)
+                    socket.field(3, UInt64(port.number))
+                }
+            }
+        }
+        // HealthStatus: HEALTHY 1, UNHEALTHY 2.
+        member.field(2, isHealthy ? 1 : 2)
     }
 }

@@ -8,13 +8,7 @@ import Sodium
 struct EnvoyBinary {
     let paths: HostPaths
 
-    /// What was found when the program was put there; it tells later that nobody changed it, without reading 100 MB again.
-    struct Record: Hashable, Codable {
-        var sha256: SHA256Digest
-        var size: Int
-        /// Nanoseconds since 1970.
-        var modified: Int
-    }
+    typealias Record = ProgramRecord
 
     func program(_ version: String) -> String { paths.envoyFolder(version: version) + "/envoy" }
     private func record(_ version: String) -> String { paths.envoyFolder(version: version) + "/record.json" }
@@ -25,7 +19,7 @@ struct EnvoyBinary {
             let known = try readJSON(Record.self, from: record(release.version))
         else { return false }
         if let wanted = release.sha256, wanted != known.sha256 { return false }
-        if known.size == Int(status.st_size) && known.modified == modified(status) { return true }
+        if known.isOf(status) { return true }
         // Touched since: only its content tells.
         guard try Incoming.digest(program(release.version)) == known.sha256 else { return false }
         try writeRecord(known.sha256, release.version)
@@ -33,15 +27,7 @@ struct EnvoyBinary {
     }
 
     /// A file beside the programs, for a binary on its way in.
-    func incomingPath() -> String { paths.programs + "/.incoming-\(getpid())" }
-
-    /// Removes what pushes that were cut off left behind.
-    func removeStaleIncoming() throws(AgentError) {
-        for name in try namesInFolder(paths.programs) where name.hasPrefix(".incoming-") {
-            guard let pid = pid_t(name.dropFirst(".incoming-".count)), pid != getpid(), kill(pid, 0) != 0 else { continue }
-            try removeFile(paths.programs + "/" + name)
-        }
-    }
+    func incomingPath() -> String { Incoming.path(paths) }
 
     /// Puts a checked program that lies at `incoming` in its place, after a test run.
     /// - Throws: `AgentError` of kind `envoyInstall` when it does not run on this host or is of another version.
@@ -73,7 +59,7 @@ struct EnvoyBinary {
 
     private func writeRecord(_ sha256: SHA256Digest, _ version: String) throws(AgentError) {
         guard let status = try statusOf(program(version)) else { return }
-        let value = Record(sha256: sha256, size: Int(status.st_size), modified: modified(status))
+        let value = Record(sha256: sha256, status)
         try replaceFile(record(version), try jsonLine(value), .publicFile)
     }
 
@@ -110,6 +96,25 @@ struct EnvoyBinary {
         }
         return removed
     }
+}
 
-    private func modified(_ status: stat) -> Int { status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec }
+/// What was found when a program was put on the host; it tells later that nobody changed it, without reading 100 MB again.
+struct ProgramRecord: Hashable, Codable {
+    var sha256: SHA256Digest
+    var size: Int
+    /// Nanoseconds since 1970.
+    var modified: Int
+    /// Nil where its place names it.
+    var build: String?
+
+    init(sha256: SHA256Digest, _ status: stat, build: String? = nil) {
+        self.sha256 = sha256
+        self.build = build
+        size = Int(status.st_size)
+        modified = Self.modified(status)
+    }
+
+    func isOf(_ status: stat) -> Bool { size == Int(status.st_size) && modified == Self.modified(status) }
+
+    private static func modified(_ status: stat) -> Int { status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec }
 }

@@ -81,6 +81,20 @@ struct EnvoyDownload {
 
 /// Bytes on their way to become a program.
 enum Incoming {
+    private static let prefix = ".incoming-"
+
+    /// A file beside the programs that are there.
+    static func path(_ paths: HostPaths) -> String { "\(paths.programs)/\(prefix)\(getpid())" }
+
+    /// Removes what pushes that were cut off left behind.
+    static func removeStale(_ paths: HostPaths) throws(AgentError) {
+        for name in try namesInFolder(paths.programs) where name.hasPrefix(prefix) {
+            let number = name.dropFirst(prefix.count).prefix { $0.isNumber }
+            guard let pid = pid_t(number), pid != getpid(), kill(pid, 0) != 0 else { continue }
+            try removeFile(paths.programs + "/" + name)
+        }
+    }
+
     static func digest(_ path: String) throws(AgentError) -> SHA256Digest {
         var hash = SHA256()
         try attempting("reading \(path)") { () throws(SystemFailure) in
@@ -104,7 +118,7 @@ enum Incoming {
             }
             guard count > 0 else {
                 throw AgentError(
-                    .envoyInstall, "the push of Envoy was cut after \(length - rest) of \(length) bytes; nothing was installed")
+                    .envoyInstall, "the push was cut after \(length - rest) of \(length) bytes; nothing was installed")
             }
             buffer.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
             try attempting("writing \(path)") { () throws(SystemFailure) in try target.writeAll(Array(buffer[..<count])) }

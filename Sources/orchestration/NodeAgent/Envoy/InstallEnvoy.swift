@@ -11,7 +11,12 @@ extension Agent {
         var report = AgentReport(outcome: .refused, agentBuild: host.build)
         do throws(AgentError) {
             let input = Descriptor(borrowing: input)
-            let header = try readHeader(input)
+            let header: EnvoyInstallHeader = try readHeader(input, of: "install-envoy")
+            guard isSafeFileName(header.version.lowercased()), (1...(1 << 30)).contains(header.length) else {
+                throw AgentError(
+                    .badDocument,
+                    "the header of install-envoy names version \"\(printable(header.version))\" and \(header.length) bytes")
+            }
             let preflight = Preflight(host: host)
             try preflight.checkSpace(in: host.paths.programs, bytes: header.length + (16 << 20))
             let binary = EnvoyBinary(paths: host.paths)
@@ -35,26 +40,19 @@ extension Agent {
     }
 
     /// Byte by byte: what follows the newline belongs to the program.
-    private func readHeader(_ input: Descriptor) throws(AgentError) -> EnvoyInstallHeader {
+    func readHeader<Header: Decodable>(_ input: Descriptor, of verb: String) throws(AgentError) -> Header {
         var line: [UInt8] = []
         var byte: [UInt8] = [0]
         while line.count < 4096 {
             let count = try attempting("reading the header") { () throws(SystemFailure) in try input.read(into: &byte) }
-            guard count == 1 else { throw AgentError(.envoyInstall, "the push of Envoy ended within its header") }
+            guard count == 1 else { throw AgentError(.envoyInstall, "the push ended within the header of \(verb)") }
             if byte == [UInt8(ascii: "\n")] { break }
             line += byte
         }
-        let header: EnvoyInstallHeader
         do throws(DocumentError) {
-            header = try DocumentJSON.decode(EnvoyInstallHeader.self, from: line)
+            return try DocumentJSON.decode(Header.self, from: line)
         } catch {
-            throw AgentError(.badDocument, "the header of install-envoy cannot be read: \(printable(error.message))")
+            throw AgentError(.badDocument, "the header of \(verb) cannot be read: \(printable(error.message))")
         }
-        guard isSafeFileName(header.version.lowercased()), (1...(1 << 30)).contains(header.length) else {
-            throw AgentError(
-                .badDocument,
-                "the header of install-envoy names version \"\(printable(header.version))\" and \(header.length) bytes")
-        }
-        return header
     }
 }

@@ -98,9 +98,10 @@ public struct KernelControl: Sendable {
     public var inputDrops: @Sendable ([PublicPort]) throws(AgentError) -> [PublicPort: String]
     /// Who has these sockets, in words such as `nginx (pid 7)`, by inode.
     public var owners: @Sendable ([BoundSocket]) -> [UInt64: String]
-    /// Lets nobody but root and this user, Envoy's, send into the tunnel (`RelayRuleset`).
+    /// Lets nobody but root and Envoy's user send into the tunnel, and into links these and the link program's (`RelayRuleset`). Nil for
+    /// no links.
     /// - Returns: what was changed, in words.
-    public var guardTunnel: @Sendable (RelayWireGuard, UInt32) throws(AgentError) -> [String]
+    public var guardTunnel: @Sendable (RelayWireGuard, _ envoy: UInt32, _ link: UInt32?) throws(AgentError) -> [String]
     /// Takes that back.
     public var unguardTunnel: @Sendable () throws(AgentError) -> [String]
 
@@ -112,7 +113,7 @@ public struct KernelControl: Sendable {
         sockets: @escaping @Sendable () throws(AgentError) -> [BoundSocket],
         inputDrops: @escaping @Sendable ([PublicPort]) throws(AgentError) -> [PublicPort: String],
         owners: @escaping @Sendable ([BoundSocket]) -> [UInt64: String],
-        guardTunnel: @escaping @Sendable (RelayWireGuard, UInt32) throws(AgentError) -> [String],
+        guardTunnel: @escaping @Sendable (RelayWireGuard, UInt32, UInt32?) throws(AgentError) -> [String],
         unguardTunnel: @escaping @Sendable () throws(AgentError) -> [String]
     ) {
         self.setting = setting

@@ -19,6 +19,10 @@ public struct HostPaths: Hashable, Sendable {
     /// A link to `envoy-VERSION`; its target is what the next start of Envoy runs.
     public var envoyLink: String { programs + "/envoy" }
     public func envoyFolder(version: String) -> String { programs + "/envoy-" + version }
+    /// Of the link program, which is pushed where there are links.
+    public var linkProgram: String { programs + "/edge-link" }
+    /// What is known of it (`ProgramRecord`).
+    public var linkRecord: String { programs + "/edge-link.json" }
 
     /// Settings and secrets, 0700.
     public var settings: String { root + "/etc/tidegate" }
@@ -28,6 +32,10 @@ public struct HostPaths: Hashable, Sendable {
     public var state: String { settings + "/state.json" }
     /// What Envoy reads.
     public var envoyFiles: String { settings + "/envoy" }
+    /// What the link program reads.
+    public var linkFiles: String { settings + "/link" }
+    /// The seed of the relay's key for links, as the link program gets it.
+    public var linkKey: String { settings + "/link.key" }
     /// A full set of Envoy's files on its way to be proven; gone after each apply.
     public var staging: String { settings + "/staging" }
 
@@ -50,6 +58,12 @@ public struct HostPaths: Hashable, Sendable {
     public var envoyWord: String { runtime + "/envoy-word.json" }
     /// What the supervisor of Envoy says of itself (`EnvoyRun`).
     public var envoyRun: String { runtime + "/envoy.json" }
+    /// Made by systemd for the link program's unit.
+    public var linkRuntime: String { root + "/run/tidegate-link" }
+    /// Where the link program sees `linkFiles`, read-only.
+    public var linkView: String { linkRuntime + "/config" }
+    /// What the link program tells (`LinkStatusFile`).
+    public var linkStatus: String { linkRuntime + "/links.json" }
     /// Where shm_open(3) puts its objects.
     public var sharedMemory: String { root + "/dev/shm" }
     /// The folder of wireguard-go's sockets; its place is fixed in wireguard-go.
@@ -71,6 +85,8 @@ public enum UnitName: String, CaseIterable, Sendable {
     /// wireguard-go, where the kernel has no WireGuard.
     case wireGuard = "tidegate-wireguard.service"
     case envoy = "tidegate-envoy.service"
+    /// The link program, where there are links.
+    case link = "tidegate-link.service"
 
     /// Without `.service`.
     var stem: String { String(rawValue.dropLast(".service".count)) }

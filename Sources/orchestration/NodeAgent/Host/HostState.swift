@@ -21,6 +21,10 @@ struct HostState: Hashable, Codable, Sendable {
     var formerOffloads: [String: [String]] = [:]
     /// Whether the agent made Envoy's user, so that teardown removes it.
     var madeUser = false
+    /// The same of the link program's.
+    var madeLinkUser = false
+    /// What the running link program was started with.
+    var linkStartedWith: LinkStart?
     /// Listeners that the last apply left out, by name, sorted.
     var leftOut: [String] = []
     /// Listeners that `envoy --mode validate` refused, by name; not tried again until they change.
@@ -47,6 +51,8 @@ extension HostState {
         formerSettings = try container.decodeIfPresent([String: String].self, forKey: .formerSettings) ?? [:]
         formerOffloads = try container.decodeIfPresent([String: [String]].self, forKey: .formerOffloads) ?? [:]
         madeUser = try container.decodeIfPresent(Bool.self, forKey: .madeUser) ?? false
+        madeLinkUser = try container.decodeIfPresent(Bool.self, forKey: .madeLinkUser) ?? false
+        linkStartedWith = try container.decodeIfPresent(LinkStart.self, forKey: .linkStartedWith)
         leftOut = try container.decodeIfPresent([String].self, forKey: .leftOut) ?? []
         refusedListeners = try container.decodeIfPresent([String: RefusedListener].self, forKey: .refusedListeners) ?? [:]
         refusedBindings = try container.decodeIfPresent([String: RefusedListener].self, forKey: .refusedBindings) ?? [:]

@@ -176,9 +176,10 @@ extension KernelControl {
         inputDrops: { ports throws(AgentError) in try onNetwork(.network) { () throws(HostNetworkError) in try drops(of: ports) }
         },
         owners: { sockets in ListeningSockets.owners(of: sockets).mapValues { "\($0)" } },
-        guardTunnel: { wireGuard, user throws(AgentError) in
+        guardTunnel: { wireGuard, user, link throws(AgentError) in
             let wanted = RelayRuleset(
-                interface: RelayWireGuard.interface, address: wireGuard.address, network: wireGuard.network, envoyUser: user)
+                interface: RelayWireGuard.interface, address: wireGuard.address, network: wireGuard.network, envoyUser: user,
+                links: link.map { RelayRuleset.Links(network: LinkedUplink.network, user: $0) })
             return try onNetwork(.network) { () throws(HostNetworkError) in try RelayTable.apply(wanted).map(\.description) }
         },
         unguardTunnel: { () throws(AgentError) in

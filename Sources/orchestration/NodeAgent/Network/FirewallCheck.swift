@@ -20,9 +20,15 @@ struct FirewallCheck {
     /// Why nothing comes to a port, with what to do; only for the ports that something drops.
     private let drops: [PublicPort: String]
 
+    /// The ports that uplinks dial.
+    private let dialed: [PublicPort]
+
     /// What cannot be read is taken for open: the check tells of obstacles, and makes none.
-    init(host: Host, tunnel: Port, listeners: [EnvoyListener]) {
-        var ports = [PublicPort(.udp, tunnel)]
+    init(host: Host, _ content: RelayContent, listeners: [EnvoyListener]) {
+        dialed =
+            (content.hasWireGuard ? [PublicPort(.udp, content.wireGuard.listenPort)] : [])
+            + (content.link.map { [PublicPort(.tcp, $0.listenPort)] } ?? [])
+        var ports = dialed
         for listener in listeners where listener.address == nil { ports.append(PublicPort(listener.protocol, listener.port)) }
         do throws(AgentError) {
             drops = try host.kernel.inputDrops(ports)
@@ -32,7 +38,11 @@ struct FirewallCheck {
         }
     }
 
-    func tunnel(_ port: Port) -> String? { drops[PublicPort(.udp, port)] }
+    /// Why no uplink gets through; nil where the ports that they dial are open.
+    var tunnel: String? {
+        let words = dialed.compactMap { drops[$0] }
+        return words.isEmpty ? nil : words.joined(separator: "; ")
+    }
 
     /// The report of a listener that is active, unless nothing can come to it.
     func report(_ listener: EnvoyListener) -> ListenerReport {

@@ -11,39 +11,63 @@ struct Peers {
 
     /// - Parameter device: the relay's; nil while there is none.
     /// - Parameter word: of the prober, which spares the uplinks the question; nil while there is none.
-    func report(_ wireGuard: RelayWireGuard, _ device: WireGuardDeviceStatus?, _ word: UplinkWord?) -> [PeerReport] {
+    /// - Parameter links: of the link program; nil while there is none.
+    func report(
+        _ content: RelayContent, _ device: WireGuardDeviceStatus?, _ word: UplinkWord?, _ links: LinkStatusFile?
+    ) -> [PeerReport] {
         guard let device else { return [] }
         let now = host.now()
-        var reports = wireGuard.peers.map { peer -> PeerReport in
+        let peers = content.wireGuard.peers
+        var reports = peers.map { peer -> PeerReport in
             let status = device.peers.first { $0.publicKey == peer.publicKey }
-            return PeerReport(
+            var report = PeerReport(
                 ordinal: peer.ordinal, publicKey: peer.publicKey,
                 handshakeAge: status?.lastHandshake.map { max(0, Int(now - $0)) },
                 receivedBytes: status?.receivedBytes ?? 0, sentBytes: status?.sentBytes ?? 0, uplink: nil)
+            report.links = content.link?.uplinks.first { $0.ordinal == peer.ordinal }.flatMap { links?.report(at: $0.address) }
+            return report
         }
         // Those whose session looks old too: the host's clock may be wrong.
-        let seen = zip(wireGuard.peers, reports).filter { $1.handshakeAge != nil }.map(\.0)
-        let told = Dictionary(
-            seen.compactMap { peer in word?.saying(of: peer).map { (peer.address, $0) } }, uniquingKeysWith: { first, _ in first }
-        )
-        let unknown = seen.map(\.address).filter { told[$0] == nil }
-        let answers = unknown.isEmpty ? [:] : host.askUplinks(unknown)
-        for (index, peer) in wireGuard.peers.enumerated() {
-            switch told[peer.address] {
+        let seen = reports.indices.filter { reports[$0].handshakeAge != nil || reports[$0].links != nil }
+        var unknown: [Int: [IPv4Address]] = [:]
+        for index in seen {
+            let ways = content.addresses(of: peers[index])
+            switch word?.saying(of: peers[index].ordinal, at: ways) {
             case .report(let report): reports[index].uplink = report
             case .silence: break
-            case nil: reports[index].uplink = answers[peer.address]
+            case nil: unknown[index] = ways
             }
         }
+        let answers = unknown.isEmpty ? [:] : host.askUplinks(unknown.sorted { $0.key < $1.key }.flatMap(\.value))
+        for (index, ways) in unknown { reports[index].uplink = ways.lazy.compactMap { answers[$0] }.first }
         return reports
     }
 
     /// Lets an uplink in again whose session is over and whose clock may have been ahead. Its next handshake is then its first, so this
     /// happens once.
-    func forgetLost(_ reports: [PeerReport], _ device: WireGuardDeviceStatus?) throws(AgentError) {
-        let lost = Set(reports.filter { ($0.handshakeAge ?? 0) > Self.sessionSeconds && $0.uplink == nil }.map(\.publicKey))
-        let peers = device?.peers.filter { lost.contains($0.publicKey) } ?? []
+    func forgetLost(
+        _ reports: [PeerReport], _ content: RelayContent, _ device: WireGuardDeviceStatus?, _ word: UplinkWord?
+    ) throws(AgentError) {
+        guard content.hasWireGuard else { return }
+        let lost = zip(content.wireGuard.peers, reports).filter { peer, report in
+            // By links it may answer all the while.
+            let isHeard = word?.isHeard(at: peer.address) ?? (report.uplink != nil && report.links == nil)
+            return (report.handshakeAge ?? 0) > Self.sessionSeconds && !isHeard
+        }
+        let keys = Set(lost.map(\.0.publicKey))
+        let peers = device?.peers.filter { keys.contains($0.publicKey) } ?? []
         if !peers.isEmpty { try host.tunnel.forget(peers) }
+    }
+}
+
+extension RelayContent {
+    /// Whether WireGuard carries anything.
+    var hasWireGuard: Bool { link?.hasWireGuard ?? true }
+
+    /// Where an uplink is reached, by all ways.
+    fileprivate func addresses(of peer: RelayPeer) -> [IPv4Address] {
+        (hasWireGuard ? [peer.address] : [])
+            + (link?.uplinks.filter { $0.ordinal == peer.ordinal }.map(\.address) ?? [])
     }
 }
 

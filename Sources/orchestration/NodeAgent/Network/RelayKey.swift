@@ -36,4 +36,9 @@ enum RelayKey {
     static func publicKey(_ key: WireGuardPrivateKey) throws(AgentError) -> WireGuardPublicKey {
         do throws(SodiumError) { return try key.publicKey() } catch { throw AgentError(.system, "\(error)") }
     }
+
+    /// By which the uplinks know this relay on links.
+    static func linkKey(_ key: WireGuardPrivateKey) throws(AgentError) -> LinkPrivateKey {
+        do throws(SodiumError) { return try LinkPrivateKey(of: key) } catch { throw AgentError(.system, "\(error)") }
+    }
 }

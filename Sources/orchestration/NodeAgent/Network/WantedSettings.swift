@@ -37,7 +37,12 @@ struct WantedSettings: Hashable, Sendable {
         // among them, 150 to 250 a second in place of 1,700. The kernel tells old segments by their timestamps (RFC 6191).
         values["net.ipv4.tcp_tw_reuse"] = .exactly(1)
         // No outgoing connection may sit on a port that is, or will be, a listener's.
-        let ports = content.listeners.map { Int($0.port.number) } + [Int(content.wireGuard.listenPort.number)]
+        var ports = content.listeners.map { Int($0.port.number) } + [Int(content.wireGuard.listenPort.number)]
+        // Nor on one where the link program listens.
+        if let link = content.link {
+            let linkPorts = [.uplinkReadiness, .linkDoor, .webSocketDoor, link.listenPort] + content.envoy.bindings.map(\.tunnelPort)
+            ports += linkPorts.map { Int($0.number) }
+        }
         values["net.ipv4.ip_local_reserved_ports"] = .including(portRanges(ports.filter(Self.localPorts.contains)))
         disablesOffloads = content.host.disableNicOffloads
     }

@@ -21,7 +21,7 @@ public struct RunProber {
     private var exchanges: [Int: (kind: Kind, exchange: HTTPExchange)] = [:]
     private var probesStatus: FileStamp?
     private var toldRevision = -1
-    private var loggedHealth: [Int: UplinkWatch.Health] = [:]
+    private var loggedHealth: [IPv4Address: UplinkWatch.Health] = [:]
     private var written: EnvoyWord?
     /// Whether some Envoy answered, came or went since, or there is something else to tell.
     private var isEnvoyWordDue = true
@@ -165,12 +165,14 @@ public struct RunProber {
         }
     }
 
-    /// Says of which uplinks the health changed.
+    /// Says of which ways to uplinks the health changed.
     private mutating func logHealth() {
-        for uplink in watch.uplinks where loggedHealth[uplink.ordinal] != uplink.health {
-            logger.info("uplink", metadata: ["ordinal": "\(uplink.ordinal)", "health": "\(uplink.health)"])
+        for uplink in watch.uplinks where loggedHealth[uplink.address] != uplink.health {
+            logger.info(
+                "uplink",
+                metadata: ["ordinal": "\(uplink.ordinal)", "address": "\(uplink.address)", "health": "\(uplink.health)"])
         }
-        loggedHealth = Dictionary(watch.uplinks.map { ($0.ordinal, $0.health) }, uniquingKeysWith: { _, last in last })
+        loggedHealth = Dictionary(watch.uplinks.map { ($0.address, $0.health) }, uniquingKeysWith: { _, last in last })
     }
 
     // MARK: Envoys

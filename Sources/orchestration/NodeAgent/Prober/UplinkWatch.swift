@@ -40,9 +40,12 @@ struct UplinkWatch {
         case drop(id: Int)
     }
 
+    /// One way to an uplink: where it has two, each is judged by itself.
     struct Uplink {
         let ordinal: Int
         let address: IPv4Address
+        /// Envoy's.
+        fileprivate(set) var priority = 0
         fileprivate(set) var health = Health.unknown
         /// The last that it said of itself on `/status`; nil before the first, and from one that does not tell when that changes.
         fileprivate(set) var report: UplinkReport?
@@ -63,6 +66,12 @@ struct UplinkWatch {
         fileprivate var fetchedNumber: UInt64?
         fileprivate var fetch: (id: Int, number: UInt64, begun: Int64)?
         fileprivate var fetchedAt: Int64?
+
+        fileprivate init(_ probed: ProbedUplink) {
+            ordinal = probed.ordinal
+            address = probed.address
+            priority = probed.priority ?? 0
+        }
 
         /// Whether connections of the binding find their way through it.
         func serves(_ binding: String) -> Bool {
@@ -110,7 +119,7 @@ struct UplinkWatch {
         self.probes = probes
         begun = now
         changedAt = now
-        uplinks = probes.uplinks.map { Uplink(ordinal: $0.ordinal, address: $0.address) }
+        uplinks = probes.uplinks.map { Uplink($0) }
     }
 
     /// Takes other probes; what is known of an uplink that stays is kept.
@@ -122,8 +131,9 @@ struct UplinkWatch {
         changedAt = now
         change()
         uplinks = probes.uplinks.map { wanted in
-            known.first { $0.ordinal == wanted.ordinal && $0.address == wanted.address }
-                ?? Uplink(ordinal: wanted.ordinal, address: wanted.address)
+            var uplink = known.first { $0.ordinal == wanted.ordinal && $0.address == wanted.address } ?? Uplink(wanted)
+            uplink.priority = wanted.priority ?? 0
+            return uplink
         }
         for index in uplinks.indices { uplinks[index].isCurrent = isCurrent(uplinks[index].document) }
         let kept = Set(uplinks.flatMap(\.pending))
@@ -181,7 +191,10 @@ struct UplinkWatch {
         guard isPrimed, let port = probes.tunnelPorts[binding] else { return nil }
         return LoadAssignment(
             cluster: binding,
-            endpoints: uplinks.map { LoadAssignment.Endpoint(address: $0.address, port: port, isHealthy: $0.serves(binding)) })
+            endpoints: uplinks.map {
+                LoadAssignment.Endpoint(
+                    address: $0.address, port: port, isHealthy: $0.serves(binding), priority: $0.priority)
+            })
     }
 
     // MARK: answers

@@ -8,6 +8,7 @@ import Syscalls
 /// What the prober knows of the uplinks, in `/run/tidegate/uplinks.json`. Envoy's own user may write that file: what stands in it is no
 /// more than an uplink could say itself.
 struct UplinkWord: Hashable, Codable, Sendable {
+    /// One way to an uplink, which may have two.
     struct Entry: Hashable, Codable, Sendable {
         enum Health: String, Hashable, Codable, Sendable { case unknown, healthy, notReady, silent }
 
@@ -69,18 +70,30 @@ extension UplinkWord {
         case silence
     }
 
+    /// What an uplink says by its best way.
+    /// - Parameter addresses: where it is reached.
     /// - Returns: nil for an uplink that has to be asked.
-    func saying(of peer: RelayPeer) -> Saying? {
-        guard let entry = uplinks.first(where: { $0.ordinal == peer.ordinal && $0.address == peer.address }) else { return nil }
+    func saying(of ordinal: Int, at addresses: [IPv4Address]) -> Saying? {
+        let ways = uplinks.filter { $0.ordinal == ordinal && addresses.contains($0.address) }
+        guard let entry = ways.min(by: { $0.health.rank < $1.health.rank }) else { return nil }
         switch entry.health {
         case .unknown: return nil
         case .silent: return .silence
         case .healthy, .notReady:
-            guard var report = entry.report else { return nil }
+            guard var report = entry.report ?? ways.first(where: { $0.report != nil })?.report else { return nil }
             // The probes are newer than the report.
             report.ready = entry.health == .healthy
             report.reason = report.ready ? nil : report.reason ?? "it answers /ready with 503"
             return .report(report)
+        }
+    }
+
+    /// Whether somebody answers there; nil while that is not known.
+    func isHeard(at address: IPv4Address) -> Bool? {
+        switch uplinks.first(where: { $0.address == address })?.health {
+        case .healthy, .notReady: true
+        case .silent: false
+        case .unknown, nil: nil
         }
     }
 
@@ -114,5 +127,17 @@ extension UplinkWord {
         let healthy = uplinks.filter { $0.health == .healthy }
         let served = Set(healthy.flatMap { $0.report?.targets.map(\.binding) ?? [] })
         return bindings.filter { !served.contains($0) }.sorted()
+    }
+}
+
+extension UplinkWord.Entry.Health {
+    /// By any way healthy is healthy, and silent is who is so by all.
+    fileprivate var rank: Int {
+        switch self {
+        case .healthy: 0
+        case .notReady: 1
+        case .unknown: 2
+        case .silent: 3
+        }
     }
 }

@@ -16,31 +16,62 @@ public func forbidDumps() {
 /// where it gets no file.
 public func raiseOpenFiles() { _ = OpenFiles.raise() }
 
-/// What Envoy's unit does with its process where there is systemd: a folder for its sockets, a read-only view of its files, as many open
-/// files as it may need, and another user with no right but the low ports.
+/// What a unit of ours does with its process where there is systemd: a folder for its sockets, a read-only view of its files, as many open
+/// files as it may need, and another user with no right but what it needs.
 struct Confinement {
     let host: Host
+    let user: String
+    /// The process's own.
+    let runtime: String
+    let files: String
+    /// Where it sees `files`; the working directory.
+    let view: String
+    let openFiles: Int
+    let hasLowPorts: Bool
+
+    /// Envoy's.
+    static func envoy(_ host: Host) -> Confinement {
+        let launch = (try? readJSON(EnvoyLaunch.self, from: host.paths.envoyFiles + "/" + EnvoyLayout.launch)) ?? nil
+        let openFiles = UnitSettings.openFiles(
+            maxConnections: launch?.maxConnections ?? 32768, workers: processors(), limit: mostOpenFiles(host))
+        return Confinement(
+            host: host, user: envoyUser, runtime: host.paths.runtime, files: host.paths.envoyFiles, view: host.paths.envoyView,
+            openFiles: openFiles, hasLowPorts: true)
+    }
+
+    /// The link program's.
+    static func link(_ host: Host) -> Confinement {
+        Confinement(
+            host: host, user: linkUser, runtime: host.paths.linkRuntime, files: host.paths.linkFiles, view: host.paths.linkView,
+            openFiles: min(1 << 20, mostOpenFiles(host)), hasLowPorts: false)
+    }
+
+    private static func mostOpenFiles(_ host: Host) -> Int {
+        ((try? readLine(of: host.paths.root + "/proc/sys/fs/nr_open")) ?? nil).flatMap { Int($0) } ?? 1 << 20
+    }
 
     func enter() throws(AgentError) {
-        let paths = host.paths
-        guard let account = try EnvoyAccount.find(paths) else {
-            throw AgentError(.unsupportedHost, "there is no user \(envoyUser); apply the EdgeNode again")
+        guard let account = try EnvoyAccount.find(host.paths, named: user) else {
+            throw AgentError(.unsupportedHost, "there is no user \(user); apply the EdgeNode again")
         }
-        try removeTree(paths.runtime)
-        try makeFolder(paths.runtime, .secretFolder)
-        try makeFolder(paths.envoyView, .publicFolder)
+        try removeTree(runtime)
+        try makeFolder(runtime, .secretFolder)
+        try makeFolder(view, .publicFolder)
         raiseOpenFiles()
-        try checked("making a mount namespace (Envoy must not see more of \(paths.settings) than its own)") {
+        try checked("making a mount namespace (\(user) must not see more of \(host.paths.settings) than its own)") {
             unshare(CLONE_NEWNS)
         }
         try mounted("keeping mounts from the host", nil, "/", UInt(MS_REC) | UInt(MS_PRIVATE))
-        try mounted("showing Envoy its files", paths.envoyFiles, paths.envoyView, UInt(MS_BIND))
-        try mounted(
-            "showing Envoy its files read-only", nil, paths.envoyView, UInt(MS_BIND) | UInt(MS_REMOUNT) | UInt(MS_RDONLY))
+        try mounted("showing \(user) its files", files, view, UInt(MS_BIND))
+        try mounted("showing \(user) its files read-only", nil, view, UInt(MS_BIND) | UInt(MS_REMOUNT) | UInt(MS_RDONLY))
         // Last: from then on its user may put anything in the place of what is in it.
-        try checked("giving \(paths.runtime) to \(envoyUser)") { chown(paths.runtime, account.user, account.group) }
-        try checked("entering \(paths.envoyView)") { chdir(paths.envoyView) }
-        try checked("becoming \(envoyUser)") { tidegate_become(account.user, account.group, UInt32(CAP_NET_BIND_SERVICE)) }
+        try checked("giving \(runtime) to \(user)") { chown(runtime, account.user, account.group) }
+        try checked("entering \(view)") { chdir(view) }
+        try checked("becoming \(user)") { tidegate_become(account.user, account.group, UInt32(CAP_NET_BIND_SERVICE)) }
+        // Without the ambient one (capabilities(7)) the program that this process starts has none.
+        if !hasLowPorts {
+            try checked("giving the low ports up") { tidegate_prctl(PR_CAP_AMBIENT, UInt(PR_CAP_AMBIENT_CLEAR_ALL)) }
+        }
     }
 
     private func mounted(_ tried: String, _ source: String?, _ target: String, _ flags: UInt) throws(AgentError) {
@@ -49,13 +80,9 @@ struct Confinement {
 
     /// Less than wanted is no reason not to serve.
     private func raiseOpenFiles() {
-        let ceiling = ((try? readLine(of: host.paths.root + "/proc/sys/fs/nr_open")) ?? nil).flatMap { Int($0) } ?? 1 << 20
-        let launch = (try? readJSON(EnvoyLaunch.self, from: host.paths.envoyFiles + "/" + EnvoyLayout.launch)) ?? nil
-        let wanted = UnitSettings.openFiles(
-            maxConnections: launch?.maxConnections ?? 32768, workers: processors(), limit: ceiling)
-        var limit = rlimit(rlim_cur: rlim_t(wanted), rlim_max: rlim_t(wanted))
+        var limit = rlimit(rlim_cur: rlim_t(openFiles), rlim_max: rlim_t(openFiles))
         if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) != 0 {
-            host.logger.warning("the limit of open files stays as it is", metadata: ["wanted": "\(wanted)"])
+            host.logger.warning("the limit of open files stays as it is", metadata: ["wanted": "\(openFiles)"])
         }
     }
 }

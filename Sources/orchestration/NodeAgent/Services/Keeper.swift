@@ -41,7 +41,7 @@ public struct Keeper {
             var wait = timespec(tv_sec: 1, tv_nsec: 0)
             let signal = sigtimedwait(&signals, nil, &wait)
             if signal == SIGTERM || signal == SIGINT, let child {
-                isStopping = isStopping ?? Deadline(milliseconds: 10_000)
+                isStopping = isStopping ?? Deadline(milliseconds: unit.stopMilliseconds)
                 kill(child, SIGTERM)
             }
             if let isStopping, isStopping.remaining == nil, let child { kill(child, SIGKILL) }
@@ -64,6 +64,7 @@ public struct Keeper {
         do throws(AgentError) {
             switch unit {
             case .envoy: return try Command(host.paths.agent, ["run-envoy"]).start()
+            case .link: return try Command(host.paths.agent, ["run-link"]).start()
             case .wireGuard, .boot:
                 try makeFolder(host.paths.wireGuardSockets, .secretFolder)
                 let pid = try Command(host.paths.agent, ["run-wireguard"]).start { $0.environment += WireGuardGo.environment }
@@ -82,4 +83,18 @@ public struct Keeper {
         ftruncate(file.number, 0)
         _ = pwrite(file.number, text, text.utf8.count, 0)
     }
+}
+
+extension UnitName {
+    /// The agent's command that keeps it.
+    public var keeperVerb: String {
+        switch self {
+        case .envoy: "keep-envoy"
+        case .link: "keep-link"
+        case .wireGuard, .boot: "keep-wireguard"
+        }
+    }
+
+    /// How long it may take to end.
+    var stopMilliseconds: Int { self == .link ? (LinkSupervisor.patience + 5) * 1000 : 10_000 }
 }

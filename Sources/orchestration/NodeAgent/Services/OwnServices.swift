@@ -9,7 +9,7 @@ struct OwnServices: Services {
     let paths: HostPaths
 
     /// Units that are processes; the others are done when they are called.
-    static let kept: [UnitName] = [.wireGuard, .envoy]
+    static let kept: [UnitName] = [.wireGuard, .envoy, .link]
 
     func states() throws(AgentError) -> [UnitName: UnitState] {
         var states = [UnitName.boot: UnitState(active: "active", file: "enabled")]
@@ -35,7 +35,7 @@ struct OwnServices: Services {
         let log = try attempting("opening \(paths.log(unit))") { () throws(SystemFailure) in
             try Descriptor.open(paths.log(unit), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, mode: 0o600)
         }
-        _ = try Command(paths.agent, [unit == .envoy ? "keep-envoy" : "keep-wireguard"], folder: "/").start {
+        _ = try Command(paths.agent, [unit.keeperVerb], folder: "/").start {
             $0.output = log
             $0.errors = log
             $0.startsSession = true
@@ -48,15 +48,17 @@ struct OwnServices: Services {
     }
 
     func reload(_ unit: UnitName) throws(AgentError) -> Bool {
-        guard unit == .envoy, let child = keeper(of: unit)?.child else { return false }
+        guard let child = keeper(of: unit)?.child else { return false }
+        if unit == .link { return kill(child, SIGHUP) == 0 }
+        guard unit == .envoy else { return false }
         return try EnvoyRestart.ask(child, paths).kind != .failed
     }
 
     func stop(_ unit: UnitName) throws(AgentError) {
         guard let pids = keeper(of: unit) else { return }
         kill(pids.keeper, SIGTERM)
-        // A keeper gives its child 10 s.
-        let deadline = Deadline(milliseconds: 15_000)
+        // Which has them to give its child.
+        let deadline = Deadline(milliseconds: unit.stopMilliseconds + 5000)
         while deadline.remaining != nil {
             if keeper(of: unit) == nil { return }
             usleep(10_000)

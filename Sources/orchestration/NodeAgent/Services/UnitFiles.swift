@@ -31,15 +31,22 @@ struct UnitFiles {
     /// Stops and removes every unit of ours.
     /// - Returns: what was changed, in words.
     func removeAll() throws(AgentError) -> [String] {
+        // The link program after Envoy, whose connections it would wait for.
+        let changes = try remove([.envoy, .link, .boot, .wireGuard])
+        if !host.hasSystemd() { try OwnServices(paths: host.paths).clear() }
+        return changes
+    }
+
+    /// Stops and removes these.
+    /// - Returns: what was changed, in words.
+    func remove(_ units: [UnitName]) throws(AgentError) -> [String] {
         var changes: [String] = []
-        let units: [UnitName] = [.envoy, .boot, .wireGuard]
         guard host.hasSystemd() else {
             let own = OwnServices(paths: host.paths)
             for unit in units where try own.states()[unit]?.isRunning == true {
                 try own.stop(unit)
                 changes.append("\(unit.stem) ended")
             }
-            try own.clear()
             return changes
         }
         for unit in units where try statusOf(host.paths.unit(unit)) != nil {

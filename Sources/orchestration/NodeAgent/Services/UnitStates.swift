@@ -70,7 +70,11 @@ struct ServiceManager: Sendable {
     func restart(_ unit: UnitName) throws(AgentError) { try call(["restart", unit.rawValue]) }
     /// - Returns: whether the unit's own command for it succeeded.
     func reload(_ unit: UnitName) throws(AgentError) -> Bool {
-        try run(Command(Self.program, ["reload", unit.rawValue], timeoutSeconds: EnvoyRestart.patienceSeconds + 10)).succeeded
+        // A minimal host has no kill(1) for `ExecReload=`.
+        if unit == .link {
+            return try run(Command(Self.program, ["kill", "--kill-who=main", "--signal=HUP", unit.rawValue])).succeeded
+        }
+        return try run(Command(Self.program, ["reload", unit.rawValue], timeoutSeconds: EnvoyRestart.patienceSeconds + 10)).succeeded
     }
     /// No error when it does not run or does not exist.
     func stop(_ unit: UnitName) throws(AgentError) { _ = try run(Command(Self.program, ["stop", unit.rawValue])) }

@@ -5,6 +5,9 @@ import NodeDocument
 /// The name of the user and the group that Envoy runs as.
 let envoyUser = "tidegate-envoy"
 
+/// The same of the link program.
+let linkUser = "tidegate-link"
+
 /// What decides the text of the units.
 struct UnitSettings: Hashable, Sendable {
     var paths: HostPaths
@@ -12,6 +15,8 @@ struct UnitSettings: Hashable, Sendable {
     var openFiles: Int
     /// Seconds that the connections of a listener that is gone may live.
     var drainSeconds: Int
+    /// The most open files that a service may have.
+    var openFilesLimit: Int
 
     /// What a running Envoy must be restarted for.
     var launchText: String { "open files \(openFiles), drain \(drainSeconds) s" }
@@ -22,7 +27,11 @@ struct UnitSettings: Hashable, Sendable {
         self.paths = paths
         openFiles = Self.openFiles(maxConnections: envoy.maxConnections, workers: workers, limit: openFilesLimit)
         drainSeconds = envoy.drainSeconds
+        self.openFilesLimit = openFilesLimit
     }
+
+    /// Of the link program: a connection takes one, and a tunnel port one for each uplink and thread.
+    var linkOpenFiles: Int { min(1 << 20, openFilesLimit) }
 
     /// For connections and UDP sessions, and for listeners, files and logs.
     static func openFiles(maxConnections: Int, workers: Int = 1, limit: Int) -> Int {
@@ -37,6 +46,7 @@ extension UnitName {
             case .boot: bootUnit(settings)
             case .wireGuard: wireGuardUnit(settings)
             case .envoy: envoyUnit(settings)
+            case .link: linkUnit(settings)
             }
         return Array(text.utf8)
     }
@@ -59,7 +69,6 @@ private let confinement = """
     ProtectKernelModules=yes
     ProtectProc=invisible
     ProtectSystem=strict
-    RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
     RestrictNamespaces=yes
     RestrictRealtime=yes
     RestrictSUIDSGID=yes
@@ -69,6 +78,9 @@ private let confinement = """
     SystemCallFilter=~@privileged @resources
     UMask=0077
     """
+
+/// What those need that ask the kernel for more than connections.
+private let networkFamilies = "RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX"
 
 /// It sets interfaces and the settings of the kernel as root with CAP_NET_ADMIN alone, and may have to mend wireguard-go's unit.
 private func bootUnit(_ settings: UnitSettings) -> String {
@@ -90,6 +102,7 @@ private func bootUnit(_ settings: UnitSettings) -> String {
         DeviceAllow=/dev/net/tun rw
         DevicePolicy=closed
         PrivateMounts=yes
+        \(networkFamilies)
         \(confinement)
 
         [Install]
@@ -123,6 +136,7 @@ private func wireGuardUnit(_ settings: UnitSettings) -> String {
         DevicePolicy=closed
         ProcSubset=pid
         ProtectKernelTunables=yes
+        \(networkFamilies)
         \(confinement)
 
         [Install]
@@ -163,6 +177,49 @@ private func envoyUnit(_ settings: UnitSettings) -> String {
         ProcSubset=pid
         ProtectKernelTunables=yes
         RemoveIPC=yes
+        \(networkFamilies)
+        \(confinement)
+
+        [Install]
+        WantedBy=multi-user.target
+
+        """
+}
+
+/// The link program and its supervisor with no right at all, and no address but loopback's: Envoy brings it the links and takes the
+/// connections to it. It gets the relay's key for links as a credential.
+private func linkUnit(_ settings: UnitSettings) -> String {
+    header + """
+        [Unit]
+        Description=Tidegate: links, which carry connections where WireGuard does not
+        After=\(UnitName.boot.rawValue)
+        Before=\(UnitName.envoy.rawValue)
+        StartLimitIntervalSec=0
+
+        [Service]
+        Type=exec
+        User=\(linkUser)
+        Group=\(linkUser)
+        ExecStart=\(settings.paths.agent) run-link
+        LoadCredential=\(RunLink.credential):\(settings.paths.linkKey)
+        KillMode=mixed
+        WorkingDirectory=\(settings.paths.linkRuntime)
+        RuntimeDirectory=tidegate-link
+        RuntimeDirectoryMode=0700
+        BindReadOnlyPaths=\(settings.paths.linkFiles):\(settings.paths.linkView)
+        Restart=always
+        RestartSec=1
+        TimeoutStopSec=\(LinkSupervisor.patience + 5)
+        LimitNOFILE=\(settings.linkOpenFiles)
+        CapabilityBoundingSet=
+        IPAddressAllow=localhost
+        IPAddressDeny=any
+        PrivateDevices=yes
+        PrivateMounts=yes
+        ProcSubset=pid
+        ProtectKernelTunables=yes
+        RemoveIPC=yes
+        RestrictAddressFamilies=AF_INET AF_UNIX
         \(confinement)
 
         [Install]

@@ -37,7 +37,7 @@ public struct RunEnvoy {
         sigprocmask(SIG_BLOCK, &signals, nil)
         // Ignored ones are not delivered, blocked or not.
         signal(SIGHUP, SIG_DFL)
-        if getuid() == 0 { try Confinement(host: host).enter() }
+        if getuid() == 0 { try Confinement.envoy(host).enter() }
         forbidDumps()
         defer { endProber() }
         keepProber()

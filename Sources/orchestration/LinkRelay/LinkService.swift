@@ -1,0 +1,223 @@
+import FileWatching
+import Glibc
+import LinkCarriers
+import LinkStreams
+public import Logging
+import NIOCore
+import NIOPosix
+import NetworkTypes
+import NodeDocument
+public import Sodium
+import Synchronization
+import Syscalls
+
+/// The link program: serves what `link.json` of a folder says, follows its changes, and tells in `links.json` of another what it has.
+public struct LinkService: Sendable {
+    private let file: String
+    private let status: String
+    private let build: String
+    private let key: LinkPrivateKey
+    private let logger: Logger
+
+    /// After being told to stop, for the connections that are open.
+    private static let drain = Duration.seconds(30)
+    /// Between two statuses, and two looks at the file where nothing tells of a change.
+    private static let interval = Duration.seconds(1)
+
+    /// - Parameters:
+    ///   - folder: where the agent writes.
+    ///   - statusFolder: this program's own.
+    ///   - build: of this program, which the uplinks are told.
+    public init(folder: String, statusFolder: String, build: String, key: LinkPrivateKey, logger: Logger) {
+        file = "\(folder)/\(LinkServiceFile.fileName)"
+        status = "\(statusFolder)/\(LinkStatusFile.fileName)"
+        self.build = build
+        self.key = key
+        self.logger = logger
+    }
+
+    /// Until `stopped` returns, and then until the last connection ends or half a minute is over.
+    /// - Throws: where there is nothing to begin with: a file that cannot be read, doors that cannot be opened.
+    public func run(until stopped: @escaping @Sendable () async -> Void) async throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        let first = try read()
+        var timing = LinkTiming()
+        timing.drain = .seconds(Self.drain.components.seconds)
+        let relay = try LinkRelay(
+            key: key, service: first.service, build: build, instance: .random(in: .min ... .max), timing: timing, group: group,
+            logger: logger)
+        try await relay.setDoors(try first.doors)
+        logger.info("links are taken", metadata: ["pin": "\(key.pin)", "uplinks": "\(first.uplinks.count)"])
+        let served = Served(first)
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { await follow(relay, served) }
+            tasks.addTask { await tell(relay, served) }
+            await stopped()
+            tasks.cancelAll()
+        }
+        relay.drain()
+        logger.info("draining", metadata: ["links": "\(relay.openLinks)"])
+        let end = ContinuousClock.now + Self.drain
+        while relay.openLinks > 0, .now < end { try? await Task.sleep(for: .milliseconds(50)) }
+    }
+
+    /// What is in force.
+    private final class Served: Sendable {
+        let file: Mutex<LinkServiceFile>
+        init(_ file: LinkServiceFile) { self.file = Mutex(file) }
+    }
+
+    // MARK: the file
+
+    /// - Throws: `LinkServiceError` that says what is wrong with it.
+    private func read() throws -> LinkServiceFile {
+        let bytes: [UInt8]
+        do {
+            bytes = try Descriptor.open(file, O_RDONLY).readAll(limit: LinkServiceFile.bounds.bytes)
+        } catch {
+            throw LinkServiceError(description: "\(file) cannot be read: \(error)")
+        }
+        let value: LinkServiceFile
+        do throws(DocumentError) {
+            value = try DocumentJSON.decode(LinkServiceFile.self, from: bytes, within: LinkServiceFile.bounds)
+        } catch {
+            throw LinkServiceError(description: "\(file): \(error.message)")
+        }
+        if let fault = value.fault { throw LinkServiceError(description: "\(file): \(fault)") }
+        return value
+    }
+
+    private func follow(_ relay: LinkRelay, _ served: Served) async {
+        let (looks, look) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask {
+                do {
+                    for try await _ in FileWatch(paths: [file], quiet: .milliseconds(10)) { look.yield() }
+                } catch {
+                    logger.warning("changes are seen a second late", metadata: ["cause": "\(error)"])
+                }
+            }
+            // What was missed is seen all the same.
+            tasks.addTask {
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: Self.interval)
+                    look.yield()
+                }
+                look.finish()
+            }
+            // The first look is at what was there before anything was watched.
+            var known: FileMark?
+            for await _ in looks {
+                let mark = FileMark(file)
+                guard mark != known else { continue }
+                known = mark
+                await take(relay, served)
+            }
+            tasks.cancelAll()
+        }
+    }
+
+    /// A broken file leaves what is in force.
+    private func take(_ relay: LinkRelay, _ served: Served) async {
+        do {
+            let former = served.file.withLock(\.self)
+            let new = try read()
+            guard new != former else { return }
+            if new.carriers != former.carriers || new.path != former.path { try await relay.setDoors(try new.doors) }
+            relay.update(new.service)
+            served.file.withLock { $0 = new }
+            logger.info(
+                "took up a change",
+                metadata: [
+                    "uplinks": "\(new.uplinks.count)", "tcpPorts": "\(new.tcpPorts.count)", "udpPorts": "\(new.udpPorts.count)",
+                ])
+        } catch {
+            logger.error("what was in force stays", metadata: ["cause": "\(error)"])
+        }
+    }
+
+    // MARK: the status
+
+    private func tell(_ relay: LinkRelay, _ served: Served) async {
+        var written: LinkStatusFile?
+        while !Task.isCancelled {
+            let ordinals = Dictionary(
+                served.file.withLock(\.uplinks).map { ($0.address, $0.ordinal) }, uniquingKeysWith: { first, _ in first })
+            let uplinks = await relay.status.compactMap { status in
+                ordinals[status.uplink.address].map { LinkStatusFile.Uplink(status, ordinal: $0) }
+            }
+            let told = LinkStatusFile(build: build, uplinks: uplinks)
+            if Task.isCancelled { return }
+            do {
+                if told == written {
+                    // Its time says that this process lives.
+                    if utimensat(AT_FDCWD, status, nil, AT_SYMLINK_NOFOLLOW) != 0 { written = nil }
+                } else {
+                    let bytes = try DocumentJSON.encode(told)
+                    try replaceFile(status, with: bytes + [0x0A], mode: 0o600, through: "\(status).\(getpid())")
+                    written = told
+                }
+            } catch {
+                logger.error("the status cannot be told", metadata: ["cause": "\(error)"])
+            }
+            try? await Task.sleep(for: Self.interval)
+        }
+    }
+}
+
+/// Why links cannot be served, in words.
+struct LinkServiceError: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// What tells a file from the one that was there before.
+private struct FileMark: Equatable {
+    private let inode: UInt64
+    private let seconds: Int
+    private let nanoseconds: Int
+
+    /// Nil where there is none.
+    init?(_ path: String) {
+        guard let status = try? fileStatus(at: path) else { return nil }
+        inode = UInt64(status.st_ino)
+        seconds = status.st_mtim.tv_sec
+        nanoseconds = status.st_mtim.tv_nsec
+    }
+}
+
+extension LinkServiceFile {
+    fileprivate var service: RelayService {
+        RelayService(
+            uplinks: uplinks.map { RelayUplink(pin: $0.pin, address: $0.address) }, tcpPorts: Set(tcpPorts),
+            udpPorts: Set(udpPorts))
+    }
+
+    fileprivate var doors: [(address: NIOCore.SocketAddress, door: LinkRelay.Door)] {
+        get throws {
+            let host = LinkedUplink.door.description
+            var doors: [(address: NIOCore.SocketAddress, door: LinkRelay.Door)] = []
+            if carriers.contains(.tls) {
+                doors.append((try NIOCore.SocketAddress(ipAddress: host, port: Int(Port.linkDoor.number)), .tls))
+            }
+            if carriers.contains(.webSocket) {
+                doors.append((try NIOCore.SocketAddress(ipAddress: host, port: Int(Port.webSocketDoor.number)), .webSocket(path: path)))
+            }
+            return doors
+        }
+    }
+}
+
+extension LinkStatusFile.Uplink {
+    fileprivate init(_ status: RelayStatus, ordinal: Int) {
+        self.init(
+            ordinal: ordinal, address: status.uplink.address, isReady: status.isReady,
+            links: status.links.map { link in
+                LinkStatusFile.Link(
+                    peer: link.source, build: link.build, roundTripMicroseconds: link.roundTripMicroseconds.map { Int($0) },
+                    streams: link.openStreams, receivedBytes: UInt64(clamping: link.bytesIn),
+                    sentBytes: UInt64(clamping: link.bytesOut))
+            },
+            // Thousands may be refused for one reason.
+            refusedPorts: Array(status.refusedPorts.prefix(16)))
+    }
+}
