@@ -101,7 +101,7 @@ let package = Package(
         module("contracts/EdgeAPI", ["NetworkTypes", "Sodium"]),
         module("contracts/KubernetesAPI", ["EdgeAPI", "NetworkTypes"]),
         module("contracts/NodeDocument", ["NetworkTypes", "Sodium"]),
-        module("contracts/LinkProtocol"),
+        module("contracts/LinkProtocol", ["NetworkTypes"]),
 
         // shells
         module("shells/FileWatching", ["Syscalls"]),
@@ -158,9 +158,9 @@ let package = Package(
         module(
             "orchestration/UplinkAgent",
             [
-                "CLinuxHeaders", "FileWatching", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument",
-                "PrometheusMetrics", "Sodium", "Syscalls", "WireGuardNetlink", logging, nioCore, nioHTTP1, nioPosix,
-                serviceLifecycle, unixSignals, heap,
+                "CLinuxHeaders", "FileWatching", "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkStreams", "LinkUplink",
+                "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "PrometheusMetrics", "Sodium",
+                "Syscalls", "WireGuardNetlink", logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle, unixSignals, heap,
             ]),
         module(
             "orchestration/NodeAgent",
@@ -210,7 +210,10 @@ let package = Package(
             ["CLinuxHeaders", "LinkRelay", "Sodium", "StructuredLogging", "Syscalls", logging, unixSignals]),
         program(
             "uplink", path: "uplink",
-            ["CLinuxHeaders", "NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser, logging]),
+            [
+                "CLinuxHeaders", "LinkCarriers", "LinkProtocol", "NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser,
+                logging,
+            ]),
 
         // tests that need nothing
         support("Fixtures", ["EdgeAPI", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
@@ -252,7 +255,7 @@ let package = Package(
             "KubernetesClientTests",
             ["CLinuxHeaders", "EdgeAPI", "KubernetesAPI", "KubernetesClient", "Sodium", "TestFiles", logging], exclude: ["Server"]
         ),
-        tests("LinkProtocolTests", ["LinkProtocol"]),
+        tests("LinkProtocolTests", ["LinkProtocol", "NetworkTypes"]),
         tests(
             "LinkRelayTests",
             ["LinkCarriers", "LinkProtocol", "LinkRelay", "LinkUplink", "NetworkTypes", "Sodium", "TestLinks"]),

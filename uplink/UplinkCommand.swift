@@ -1,6 +1,8 @@
 public import ArgumentParser
 import CLinuxHeaders
 import Glibc
+import LinkCarriers
+import LinkProtocol
 import Logging
 import NetworkTypes
 import StructuredLogging
@@ -9,7 +11,7 @@ import UplinkAgent
 @main struct UplinkCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "uplink",
-        abstract: "Dials the relay, and sends on what comes through the tunnel to the targets of the bindings.",
+        abstract: "Dials the VPS, by WireGuard or by links, and sends on what comes to the targets of the bindings.",
         subcommands: [RunCommand.self, HealthCommand.self], defaultSubcommand: RunCommand.self)
 }
 
@@ -73,8 +75,11 @@ struct RunCommand: AsyncParsableCommand {
         // A heap for each thread, kept for ever, would be most of the memory of this process.
         mallopt(M_ARENA_MAX, 1)
         mallopt(M_TRIM_THRESHOLD, 64 << 10)
+        // First: what is read later holds no password.
+        let proxy = Result { () throws(LinkCarrierError) in try ProxyEnvironment.take() }
         let environment = currentEnvironment()
         StructuredLogHandler.bootstrap(environment: environment)
+        let logger = Logger(label: "uplink")
         let number: Int
         if let ordinal {
             number = ordinal
@@ -83,10 +88,15 @@ struct RunCommand: AsyncParsableCommand {
         } else {
             throw ValidationError("Which replica is this? Set POD_NAME to NAME-ORDINAL or give --ordinal.")
         }
-        let settings = UplinkSettings(
+        var settings = UplinkSettings(
             documentPath: config, keysPath: keys, ordinal: number, statusAddresses: statusAddress,
             probeAddresses: probeAddress, bridgeAddresses: bridgeAddress, drain: drain, wireguardGo: wireguardGo)
-        try await Uplink.run(settings, searchPath: environment["PATH"] ?? "", logger: Logger(label: "uplink"))
+        switch proxy {
+        case .success(let proxy): settings.proxy = proxy
+        case .failure(let problem): logger.error("no proxy is used", metadata: ["reason": "\(problem)"])
+        }
+        settings.proxyExceptions = ProxyExceptions(environment["NO_PROXY"] ?? environment["no_proxy"] ?? "")
+        try await Uplink.run(settings, searchPath: environment["PATH"] ?? "", logger: logger)
     }
 
     /// The environment, without Foundation.

@@ -19,6 +19,8 @@ struct UplinkPodTemplate {
     private static let leastDrain: Int64 = 15
     /// Seconds that the uplink takes, beyond the drain, to remove everything (`Uplink.timeToEnd`), and some to spare.
     private static let timeToEnd: Int64 = 15
+    /// Of pods that need nothing of root's; an ordinary user by no meaning but being none.
+    private static let ordinaryUser: Int64 = 65532
 
     init(_ objects: UplinkObjects) {
         names = objects.names
@@ -39,22 +41,33 @@ struct UplinkPodTemplate {
     private var podSpec: [String: FieldValue] {
         var result: [String: FieldValue] = [
             "containers": [.object(container)],
-            "volumes": [
+            "volumes": ([
                 // Everybody may read it: it holds no secret.
                 ["name": "config", "configMap": ["name": .string(names.configMap.name), "defaultMode": 0o444]],
-                // root's alone, and the container is root: no fsGroup, which would let the group read too.
-                ["name": "keys", "secret": ["secretName": .string(names.keysSecret.name), "defaultMode": 0o400]],
-                ["name": "wireguard", "emptyDir": [:]],
-            ],
+                // root's alone, and the container is root: no fsGroup, which would let the group read too. Where it is not root, the
+                // files are its group's.
+                [
+                    "name": "keys",
+                    "secret": ["secretName": .string(names.keysSecret.name), "defaultMode": hasWireGuard ? 0o400 : 0o440],
+                ],
+            ] as FieldValue).with(hasWireGuard ? [["name": "wireguard", "emptyDir": [:]]] : []),
             "terminationGracePeriodSeconds": .integer(drain + Self.timeToEnd),
             "affinity": spec.uplink.affinity ?? antiAffinity,
             "nodeSelector": texts(Self.platform.merging(spec.uplink.nodeSelector) { $1 }),
             // An uplink asks nothing of the API, and needs no variable for each Service of its namespace.
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
-            "securityContext": ["seccompProfile": ["type": "RuntimeDefault"]],
+            "securityContext": .object(podSecurityContext),
         ]
         if !spec.uplink.tolerations.isEmpty { result["tolerations"] = .array(spec.uplink.tolerations) }
+        return result
+    }
+
+    private var hasWireGuard: Bool { spec.tunnel.carriers.contains(.wireGuard) }
+
+    private var podSecurityContext: [String: FieldValue] {
+        var result: [String: FieldValue] = ["seccompProfile": ["type": "RuntimeDefault"]]
+        if !hasWireGuard { result["fsGroup"] = .integer(Self.ordinaryUser) }
         return result
     }
 
@@ -84,17 +97,14 @@ struct UplinkPodTemplate {
             "image": .string(settings.image),
             // A tag that was loaded into the node must do, `latest` too.
             "imagePullPolicy": "IfNotPresent",
-            "args": [
-                "--config", "\(Self.configFolder)/\(UplinkDocument.fileName)", "--keys", .string(Self.keysFolder),
-                "--status-address", "0.0.0.0", "--probe-address", "0.0.0.0", "--bridge-address", "0.0.0.0", "--drain",
-                "\(drain)s",
-            ],
+            "args": .array(
+                [
+                    "--config", "\(Self.configFolder)/\(UplinkDocument.fileName)", "--keys", .string(Self.keysFolder),
+                    "--status-address", "0.0.0.0", "--probe-address", "0.0.0.0",
+                    // Envoy's own pages come through the tunnel alone.
+                ] + (hasWireGuard ? ["--bridge-address", "0.0.0.0"] : []) + ["--drain", "\(drain)s"]),
             "env": .array(environment),
-            "ports": [
-                ["name": "status", "containerPort": number(.uplinkReadiness), "protocol": "TCP"],
-                ["name": "envoy", "containerPort": number(.envoyBridge), "protocol": "TCP"],
-                ["name": "probes", "containerPort": number(.uplinkProbes), "protocol": "TCP"],
-            ],
+            "ports": .array(ports),
             // For rollouts and for people: the relay asks each uplink itself, through the tunnel. Every second, and believed at once, so
             // that the pod says within seconds that its tunnel has fallen, or is back. By a port of its own, which no scraper fills;
             // by HTTP, since to start a program every second costs some percent of a core.
@@ -108,11 +118,10 @@ struct UplinkPodTemplate {
                 "exec": ["command": [.string(Self.program), "healthz"]],
                 "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6,
             ],
-            "volumeMounts": [
+            "volumeMounts": ([
                 ["name": "config", "mountPath": .string(Self.configFolder), "readOnly": true],
                 ["name": "keys", "mountPath": .string(Self.keysFolder), "readOnly": true],
-                ["name": "wireguard", "mountPath": .string(Self.socketFolder)],
-            ],
+            ] as FieldValue).with(hasWireGuard ? [["name": "wireguard", "mountPath": .string(Self.socketFolder)]] : []),
             "securityContext": securityContext,
             // What a crash leaves on standard error shows in `kubectl describe`.
             "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -121,20 +130,45 @@ struct UplinkPodTemplate {
         return result
     }
 
+    private var ports: [FieldValue] {
+        let bridge: [FieldValue] = [["name": "envoy", "containerPort": number(.envoyBridge), "protocol": "TCP"]]
+        return [["name": "status", "containerPort": number(.uplinkReadiness), "protocol": "TCP"]] + (hasWireGuard ? bridge : [])
+            + [["name": "probes", "containerPort": number(.uplinkProbes), "protocol": "TCP"]]
+    }
+
+    /// Of the Secret that the EdgeNode names; the password is in no other object.
+    private var proxy: [FieldValue] {
+        guard let secret = spec.uplink.proxySecret else { return [] }
+        func entry(_ key: String, isOptional: Bool) -> FieldValue {
+            var reference: [String: FieldValue] = ["name": .string(secret), "key": .string(key)]
+            if isOptional { reference["optional"] = true }
+            return ["name": .string(key), "valueFrom": ["secretKeyRef": .object(reference)]]
+        }
+        return [entry("HTTPS_PROXY", isOptional: false), entry("NO_PROXY", isOptional: true)]
+    }
+
     private var environment: [FieldValue] {
         let fixed = settings.environment.filter { $0.key != "POD_NAME" }.sorted { $0.key < $1.key }.map { name, value in
             FieldValue.object(["name": .string(name), "value": .string(value)])
         }
-        return [["name": "POD_NAME", "valueFrom": ["fieldRef": ["fieldPath": "metadata.name"]]]] + fixed
+        return [["name": "POD_NAME", "valueFrom": ["fieldRef": ["fieldPath": "metadata.name"]]]] + fixed + proxy
     }
 
     /// NET_ADMIN for WireGuard, nftables, addresses and routes. MKNOD where the kernel has no WireGuard: wireguard-go needs
     /// /dev/net/tun, which runtimes let a container use but do not put into its /dev; a hostPath volume of a device that is not
     /// there would hold up the pod, or make a folder of that name on the node.
     ///
-    /// root because Kubernetes gives capabilities to no other user; without DAC_OVERRIDE it reads only what is its own.
+    /// root because Kubernetes gives capabilities to no other user; without DAC_OVERRIDE it reads only what is its own. Links need none of
+    /// all that: what the standard `restricted` of Pod Security asks for.
     private var securityContext: FieldValue {
-        [
+        guard hasWireGuard else {
+            return [
+                "runAsUser": .integer(Self.ordinaryUser), "runAsGroup": .integer(Self.ordinaryUser), "runAsNonRoot": true,
+                "privileged": false, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                "capabilities": ["drop": ["ALL"]],
+            ]
+        }
+        return [
             "runAsUser": 0, "runAsGroup": 0, "runAsNonRoot": false,
             "privileged": false, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
             "capabilities": ["drop": ["ALL"], "add": .array(["NET_ADMIN"] + (settings.makesDevices ? ["MKNOD"] : []))],
@@ -146,5 +180,12 @@ struct UplinkPodTemplate {
     private var drain: Int64 {
         let check = spec.edge.healthCheck
         return max(Self.leastDrain, wholeSeconds(check.interval.nanoseconds / 10 * 11 + check.timeout.nanoseconds) + 5)
+    }
+}
+
+extension FieldValue {
+    /// A list with more at its end.
+    fileprivate func with(_ more: [FieldValue]) -> FieldValue {
+        if case .array(let items) = self { .array(items + more) } else { self }
     }
 }

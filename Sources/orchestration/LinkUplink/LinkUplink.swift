@@ -16,6 +16,8 @@ public final class LinkUplink: Sendable {
         /// In order of preference; at least one.
         public var carriers: [LinkCarrier]
         public var proxy: HTTPProxy?
+        /// To whom the proxy is not asked.
+        public var exceptions = ProxyExceptions()
         /// Links that are kept up at a time.
         public var connections = 2
         public var build = ""
@@ -31,25 +33,58 @@ public final class LinkUplink: Sendable {
         }
     }
 
-    /// What is known of one of the links.
+    /// What is known of one of the links that are kept up.
     public struct LinkStatus: Sendable, Equatable {
-        /// Nil while no link is up.
+        /// Over which carrier it is up, an index of the configuration's; nil while none is.
+        public var index: Int?
+        /// The same in words.
         public var carrier: String?
-        /// Why the carriers tried last did not do; empty where the preferred one did.
-        public var troubles: [String] = []
+        /// By carrier, why those tried last did not do.
+        public var causes: [Int: String] = [:]
+
+        /// The causes in words; empty where the preferred carrier did.
+        public var troubles: [String] { causes.sorted { $0.key < $1.key }.map(\.value) }
+    }
+
+    /// What all links have carried, and carry.
+    public struct Totals: Sendable, Equatable {
+        /// Connections and UDP sessions that are open.
+        public var streams = 0
+        public var bytesIn = 0
+        public var bytesOut = 0
+        /// Links that came up.
+        public var links = 0
+
+        public init() {}
     }
 
     private struct State {
+        /// By number; those too that make place for another and have streams still.
         var links: [Int: Link] = [:]
+        var nextLink = 0
         var status: [LinkStatus]
+        /// By carrier.
+        var lifetimes: [LinkLifetimes]
+        /// Of links that are gone, and how many came up.
+        var totals = Totals()
         var isReady = true
         var word: [UInt8] = []
         var isDraining = false
     }
 
     private struct Link: Sendable {
+        let number: Int
+        let carrier: Int
+        let since: ContinuousClock.Instant
         let eventLoop: any EventLoop
         let connection: NIOLoopBound<LinkConnection>
+        /// The edge opens no more streams on it: it said goodbye, or the link is over.
+        let left: EventLoopFuture<Void>
+        let ended: EventLoopFuture<Void>
+
+        var age: Double { (ContinuousClock.now - since) / .seconds(1) }
+
+        func drain() { eventLoop.execute { connection.value.drain() } }
     }
 
     private let configuration: Configuration
@@ -69,10 +104,13 @@ public final class LinkUplink: Sendable {
         self.logger = logger
         self.target = target
         dialer = try LinkDialer(key: configuration.key, pin: configuration.pin)
-        state = Mutex(State(status: Array(repeating: LinkStatus(), count: configuration.connections)))
+        state = Mutex(
+            State(
+                status: Array(repeating: LinkStatus(), count: configuration.connections),
+                lifetimes: Array(repeating: LinkLifetimes(), count: configuration.carriers.count)))
     }
 
-    /// Keeps the links up until the task is cancelled; then the links end.
+    /// Keeps the links up until the task is cancelled, which ends them; or, once they are drained, until the last has ended by itself.
     public func run() async {
         await withTaskGroup(of: Void.self) { tasks in
             for slot in 0..<configuration.connections {
@@ -80,14 +118,36 @@ public final class LinkUplink: Sendable {
                 tasks.addTask { await self.keep(slot, on: eventLoop) }
             }
         }
+        // Those that made place end with their streams.
+        for link in state.withLock({ Array($0.links.values) }) { _ = await happens(link.ended, of: link) }
     }
 
     public var status: [LinkStatus] { state.withLock(\.status) }
 
+    public var totals: Totals {
+        get async {
+            var (totals, links) = state.withLock { ($0.totals, Array($0.links.values)) }
+            for link in links {
+                let told = try? await link.eventLoop.submit {
+                    let link = link.connection.value
+                    return (link.openStreams, link.bytesIn, link.bytesOut)
+                }.get()
+                guard let (streams, bytesIn, bytesOut) = told else { continue }
+                totals.streams += streams
+                totals.bytesIn += bytesIn
+                totals.bytesOut += bytesOut
+            }
+            return totals
+        }
+    }
+
     /// Tells the edge whether new connections are taken.
     public func setReady(_ isReady: Bool) {
-        state.withLock { $0.isReady = isReady }
-        say(.ready(isReady))
+        let isNew = state.withLock { state in
+            defer { state.isReady = isReady }
+            return state.isReady != isReady
+        }
+        if isNew { say(.ready(isReady)) }
     }
 
     /// Tells the edge something about this uplink: at most `ControlMessage.longestStatus` bytes, what is longer is not told.
@@ -100,89 +160,190 @@ public final class LinkUplink: Sendable {
     public func drain() {
         let links = state.withLock { state in
             state.isDraining = true
-            return state.links.values
+            return Array(state.links.values)
         }
-        for link in links { link.eventLoop.execute { link.connection.value.drain() } }
+        for link in links { link.drain() }
     }
 
     private func say(_ message: ControlMessage) {
-        for link in state.withLock(\.links).values { link.eventLoop.execute { link.connection.value.say(message) } }
+        for link in state.withLock({ Array($0.links.values) }) {
+            link.eventLoop.execute { link.connection.value.say(message) }
+        }
     }
 
     // MARK: one link after another
 
     private func keep(_ slot: Int, on eventLoop: any EventLoop) async {
-        var plan = DialPlan(carriers: configuration.carriers.count, slot: slot)
-        var troubles: [String] = []
-        while !Task.isCancelled, !state.withLock(\.isDraining) {
-            let attempt = plan.next(chance: Double.random(in: 0..<1))
-            do {
-                if attempt.delay > 0 { try await Task.sleep(for: .seconds(attempt.delay)) }
-            } catch {
-                return
+        var plan = DialPlan(carriers: configuration.carriers.count, slot: slot, slots: configuration.connections)
+        var causes: [Int: String] = [:]
+        var current: Link?
+        while !Task.isCancelled {
+            guard let link = current else {
+                if state.withLock(\.isDraining) { return }
+                let attempt = plan.next(chance: Double.random(in: 0..<1))
+                if attempt.delay > 0, (try? await Task.sleep(for: .seconds(attempt.delay))) == nil { return }
+                current = await dial(attempt.carrier, on: eventLoop, &causes)
+                if current == nil { plan.failed() } else { plan.established(over: attempt.carrier) }
+                tell(slot, current, causes)
+                continue
             }
-            if attempt.carrier == 0 { troubles = [] }
-            let carrier = configuration.carriers[attempt.carrier]
-            let clock = ContinuousClock.now
-            do {
-                let ended = try await dial(carrier, slot, on: eventLoop, troubles)
-                logger.info("a link ended", metadata: ["carrier": "\(carrier)", "cause": "\(ended.map { "\($0)" } ?? "done")"])
-                plan.ended(after: (ContinuousClock.now - clock) / .seconds(1))
-            } catch {
-                troubles.append("\(carrier): \(error)")
-                logger.warning("no link", metadata: ["carrier": "\(carrier)", "cause": "\(error)"])
-                plan.failed()
-            }
-            state.withLock { state in
-                state.links[slot] = nil
-                state.status[slot] = LinkStatus(carrier: nil, troubles: troubles)
+            let lifetime = state.withLock { $0.lifetimes[link.carrier].steady }
+            let renewal = state.withLock(\.isDraining) ? nil : plan.renewal(lifetime: lifetime, age: link.age)
+            if await happens(link.left, of: link, within: renewal?.delay) {
+                if Task.isCancelled { return }
+                plan.ended(after: link.age)
+                current = nil
+                tell(slot, nil, causes)
+            } else if let renewal, !state.withLock(\.isDraining) {
+                guard let next = await firstUp(of: renewal.carriers, on: eventLoop, &causes) else {
+                    plan.returnFailed()
+                    tell(slot, link, causes)
+                    continue
+                }
+                // The new one first: whoever opens streams always finds a link.
+                current = next
+                if next.carrier < link.carrier || renewal.carriers.first == next.carrier {
+                    plan.established(over: next.carrier)
+                } else {
+                    plan.returnFailed()
+                }
+                tell(slot, next, causes)
+                logger.info(
+                    "a link makes place for another",
+                    metadata: [
+                        "former": "\(configuration.carriers[link.carrier])", "carrier": "\(configuration.carriers[next.carrier])",
+                    ])
+                link.drain()
             }
         }
     }
 
-    /// Returns when the link that came about ended, with the reason where it did not end as it should.
-    private func dial(
-        _ carrier: LinkCarrier, _ slot: Int, on eventLoop: any EventLoop, _ troubles: [String]
-    ) async throws -> (any Error)? {
-        let ended = eventLoop.makePromise(of: (any Error)?.self)
-        let established = eventLoop.makePromise(of: Void.self)
-        let dialed = dialer.dial(carrier, through: configuration.proxy, on: eventLoop) { [self] channel in
-            var events = LinkConnection.Events()
-            events.established = { [self] link, _ in
-                let known = Link(eventLoop: eventLoop, connection: NIOLoopBound(link, eventLoop: eventLoop))
-                let (isReady, word, isDraining) = state.withLock { state in
-                    state.links[slot] = known
-                    state.status[slot] = LinkStatus(carrier: "\(carrier)", troubles: troubles)
-                    return (state.isReady, state.word, state.isDraining)
-                }
-                link.say(.ready(isReady))
-                if !word.isEmpty { link.say(.status(word)) }
-                if isDraining { link.drain() }
-                established.succeed()
-                logger.info("a link is up", metadata: ["carrier": "\(carrier)"])
+    private func tell(_ slot: Int, _ link: Link?, _ causes: [Int: String]) {
+        state.withLock { state in
+            state.status[slot] = LinkStatus(
+                index: link?.carrier, carrier: link.map { "\(configuration.carriers[$0.carrier])" },
+                // What is behind the carrier in use is of no interest.
+                causes: link.map { link in causes.filter { $0.key < link.carrier } } ?? causes)
+        }
+    }
+
+    private func firstUp(of carriers: [Int], on eventLoop: any EventLoop, _ causes: inout [Int: String]) async -> Link? {
+        for carrier in carriers where !Task.isCancelled {
+            if let link = await dial(carrier, on: eventLoop, &causes) { return link }
+        }
+        return nil
+    }
+
+    /// Whether that came; else so many seconds have passed. Where the task is cancelled the link ends.
+    private func happens(_ event: EventLoopFuture<Void>, of link: Link, within seconds: Double? = nil) async -> Bool {
+        let promise = link.eventLoop.makePromise(of: Bool.self)
+        event.whenComplete { _ in promise.succeed(true) }
+        let alarm = seconds.map { link.eventLoop.scheduleTask(in: .nanoseconds(Int64($0 * 1e9))) { promise.succeed(false) } }
+        defer { alarm?.cancel() }
+        return await withTaskCancellationHandler {
+            (try? await promise.futureResult.get()) ?? true
+        } onCancel: {
+            link.eventLoop.execute { link.connection.value.fail(CancellationError()) }
+        }
+    }
+
+    private func dial(_ index: Int, on eventLoop: any EventLoop, _ causes: inout [Int: String]) async -> Link? {
+        let carrier = configuration.carriers[index]
+        do {
+            let link = try await dial(index, on: eventLoop)
+            causes[index] = nil
+            logger.info("a link is up", metadata: ["carrier": "\(carrier)"])
+            return link
+        } catch {
+            if Task.isCancelled { return nil }
+            let cause = "\(carrier): \(error)"
+            if causes[index] != cause {
+                logger.warning("no link", metadata: ["carrier": "\(carrier)", "cause": "\(error)"])
             }
-            events.accept = { [target] _, header in target(header) }
-            events.closed = { _, error in
-                established.fail(LinkCarrierError(.hello, cause: "\(error ?? LinkClosed())"))
-                ended.succeed(error)
-            }
+            causes[index] = cause
+            return nil
+        }
+    }
+
+    /// Returns once the link is up.
+    private func dial(_ index: Int, on eventLoop: any EventLoop) async throws -> Link {
+        let carrier = configuration.carriers[index]
+        let (left, ended) = (eventLoop.makePromise(of: Void.self), eventLoop.makePromise(of: Void.self))
+        let established = eventLoop.makePromise(of: Link.self)
+        let channelPlace = NIOLoopBoundBox<(any Channel)?>.makeEmptyBox(valueType: (any Channel).self, eventLoop: eventLoop)
+        let place = carrier.address
+        let proxy = configuration.exceptions.cover(place.host, place.port) ? nil : configuration.proxy
+        let dialed = dialer.dial(carrier, through: proxy, on: eventLoop) { [self] channel in
+            channelPlace.value = channel
             let link = LinkConnection(
                 .dialer, hello: .init(build: configuration.build, instance: configuration.instance), limits: configuration.limits,
-                timing: configuration.timing, events: events)
+                timing: configuration.timing, events: events(index, eventLoop, established, left, ended))
             try channel.pipeline.syncOperations.addHandler(link)
         }
         dialed.whenFailure { error in
             established.fail(error)
-            ended.succeed(error)
+            left.succeed()
+            ended.succeed()
         }
         return try await withTaskCancellationHandler {
             try await established.futureResult.get()
-            return try await ended.futureResult.get()
         } onCancel: {
-            eventLoop.execute { [self] in
-                let link = state.withLock { $0.links[slot] }
-                link?.connection.value.fail(CancellationError())
-            }
+            established.fail(CancellationError())
+            // Where it came about nevertheless, it ends at once.
+            eventLoop.execute { channelPlace.value?.close(promise: nil) }
         }
+    }
+
+    private func events(
+        _ index: Int, _ eventLoop: any EventLoop, _ established: EventLoopPromise<Link>, _ left: EventLoopPromise<Void>,
+        _ ended: EventLoopPromise<Void>
+    ) -> LinkConnection.Events {
+        let carrier = configuration.carriers[index]
+        var events = LinkConnection.Events()
+        var number: Int?
+        let since = ContinuousClock.now
+        events.established = { [self] link, _ in
+            let (known, isReady, word, isDraining) = state.withLock { state in
+                let known = Link(
+                    number: state.nextLink, carrier: index, since: since, eventLoop: eventLoop,
+                    connection: NIOLoopBound(link, eventLoop: eventLoop), left: left.futureResult, ended: ended.futureResult)
+                state.nextLink += 1
+                state.links[known.number] = known
+                state.totals.links += 1
+                return (known, state.isReady, state.word, state.isDraining)
+            }
+            number = known.number
+            link.say(.ready(isReady))
+            if !word.isEmpty { link.say(.status(word)) }
+            if isDraining { link.drain() }
+            established.succeed(known)
+        }
+        events.accept = { [target] _, header in target(header) }
+        events.goodbye = { _ in left.succeed() }
+        events.closed = { [self] link, error in
+            let age = (ContinuousClock.now - since) / .seconds(1)
+            // What is dropped without a word was so before it was noticed.
+            let silence = (error as? LinkClosed)?.silence.map { Double($0.nanoseconds) / 1e9 } ?? 0
+            state.withLock { state in
+                guard let number else { return }
+                state.links[number] = nil
+                state.totals.bytesIn += link.bytesIn
+                state.totals.bytesOut += link.bytesOut
+                state.lifetimes[index].outlived(age)
+                guard let error, !(error is CancellationError) else { return }
+                state.lifetimes[index].cut(at: age - silence, now: Double(NIODeadline.now().uptimeNanoseconds) / 1e9)
+            }
+            if number != nil {
+                logger.info(
+                    "a link ended",
+                    metadata: [
+                        "carrier": "\(carrier)", "cause": "\(error.map { "\($0)" } ?? "done")", "seconds": "\(Int(age))",
+                    ])
+            }
+            established.fail(LinkCarrierError(.hello, cause: "\(error ?? LinkClosed())"))
+            left.succeed()
+            ended.succeed()
+        }
+        return events
     }
 }

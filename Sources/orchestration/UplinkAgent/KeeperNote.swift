@@ -8,6 +8,8 @@ extension TunnelKeeper {
     /// What is told of the tunnel, to the status and to the log.
     enum Note: Equatable, Sendable {
         case applied(UplinkPart, [HostChange])
+        /// It has links, or had: they are to be as it says, and streams to lead where it says.
+        case linking(UplinkPart)
         /// By what this end wants otherwise than before.
         case changed([HostChange])
         /// What others had changed.
@@ -38,8 +40,11 @@ extension UplinkCondition {
         case .applied(let part, _):
             hash = part.hash
             if forwards != part.content.forwards { forwards = part.content.forwards }
-            address = part.address
-            relayAddress = part.content.relay.address
+            ways = part.ways
+            let hasWireGuard = part.content.hasWireGuard
+            address = hasWireGuard ? part.address : nil
+            relayAddress = hasWireGuard ? part.content.relay.address : nil
+            if !hasWireGuard { forgetTunnel() }
             problem = nil
             counters.applies += 1
         case .repaired(let changes):
@@ -61,8 +66,18 @@ extension UplinkCondition {
             trackedConnections = status.tracking.flows
             trackedConnectionsLimit = status.tracking.limit
             self.crowding = crowding
-        case .changed, .renewing, .notRenewed, .narrowPath, .widened, .notWidened, .obstacle, .removed, .notRemoved: break
+        case .linking, .changed, .renewing, .notRenewed, .narrowPath, .widened, .notWidened, .obstacle, .removed, .notRemoved: break
         }
+    }
+}
+
+extension UplinkCondition {
+    /// There is none any more, or not yet.
+    private mutating func forgetTunnel() {
+        (lastHandshake, wireGuardKind, pathMTU, crowding) = (nil, nil, nil, nil)
+        (trackedConnections, trackedConnectionsLimit, relayProblem) = (nil, nil, nil)
+        (receivedBytes, sentBytes) = (0, 0)
+        rhythm = RelayRhythm()
     }
 }
 
@@ -94,7 +109,7 @@ extension Logger {
         case .obstacle(let obstacle): warning("\(obstacle)")
         case .removed(let changes): info("removed", metadata: ["changes": "\(HostChange.words(changes))"])
         case .notRemoved(let problem): error("cannot remove", metadata: ["reason": "\(problem)"])
-        case .failed(_, isNew: false), .sound, .lookedUp, .deviceLost, .looked: break
+        case .linking, .failed(_, isNew: false), .sound, .lookedUp, .deviceLost, .looked: break
         }
     }
 }

@@ -15,6 +15,7 @@ struct RunKeeper: Service {
     let logger: Logger
 
     func run() async throws {
+        var isTouched = true
         // Of those that end nothing is kept: look-ups are many in a long life.
         await withDiscardingTaskGroup { tasks in
             tasks.addTask {
@@ -32,8 +33,9 @@ struct RunKeeper: Service {
                 await perform(keeper.due(.now), &keeper, &tasks)
             }
             tasks.cancelAll()
+            isTouched = keeper.mayHaveTunnel
         }
-        await removeEverything()
+        if isTouched { _ = await removeEverything() }
     }
 
     /// Does one after the other, and first what its answer asks for.
@@ -78,6 +80,8 @@ struct RunKeeper: Service {
             if case .success(let obstacles) = await onThread({ () throws(UplinkError) in try host.obstacles() }) {
                 return .found(obstacles)
             }
+        case .leave:
+            if store.now.links.isUp, await removeEverything() { return .left }
         case .note(let note): tell(note)
         }
         return nil
@@ -95,11 +99,15 @@ struct RunKeeper: Service {
         }
     }
 
-    private func removeEverything() async {
+    /// - Returns: whether nothing is left.
+    private func removeEverything() async -> Bool {
         let host = host
-        guard case .success(let (changes, failures)) = await onThread({ () throws(UplinkError) in host.remove() }) else { return }
+        guard case .success(let (changes, failures)) = await onThread({ () throws(UplinkError) in host.remove() }) else {
+            return false
+        }
         tell(.removed(changes))
         for failure in failures { tell(.notRemoved(failure)) }
+        return failures.isEmpty
     }
 
     /// Runs what blocks where it holds nobody up.

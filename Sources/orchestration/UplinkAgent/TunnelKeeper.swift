@@ -17,6 +17,8 @@ struct TunnelKeeper: Sendable {
         case settled(Settling, Result<[HostChange], UplinkError>)
         case notRenewed(UplinkError)
         case found([UplinkHost.Obstacle])
+        /// Nothing of ours is on the host any more.
+        case left
     }
 
     enum Action: Equatable, Sendable {
@@ -34,6 +36,8 @@ struct TunnelKeeper: Sendable {
         /// Let conntrack hold that many flows, for want of room.
         case widenTracking(Int, TrackingRoom.Crowding)
         case findObstacles
+        /// Remove all of ours from the host once a link is up; only then answer.
+        case leave
         case note(Note)
     }
 
@@ -87,12 +91,22 @@ struct TunnelKeeper: Sendable {
     private var crowding: TrackingRoom.Crowding?
     /// Seconds since 1970; nil when there never was one.
     private var lastHandshake: Int64?
+    /// The tunnel is there, or was begun.
+    private var hasTunnel = false
+    /// The document is told of as in force, as links are, though the host refuses the tunnel.
+    private var isLinked = false
+
+    /// Whether something of ours may be on the host. Where links alone carry it is not even looked at.
+    var mayHaveTunnel: Bool { hasTunnel || known?.part.content.hasWireGuard ?? true }
 
     mutating func handle(_ event: Event, _ moment: Moment) -> [Action] {
         let now = second(moment)
         switch event {
         case .came(.filesChanged): return [.read(known: known)]
-        case .came(.tick): return known == nil || isPending ? [] : [.look]
+        case .came(.tick):
+            guard let known, !isPending else { return [] }
+            if known.part.content.hasWireGuard { return [.look] }
+            return hasTunnel ? [.leave] : []
         case .came(.resolved(let host, let addresses, let problem)):
             isLookingUp = false
             guard host == endpoint.host else { return [.note(.lookedUp(problem, isCurrent: false))] }
@@ -103,6 +117,10 @@ struct TunnelKeeper: Sendable {
             let notes = read(result)
             guard isChecking, let known else { return notes }
             isChecking = false
+            guard known.part.content.hasWireGuard else {
+                nextCheck = now + Self.checkEvery
+                return notes
+            }
             return notes + [settle(known.part, moment)]
         case .looked(.failure):
             // The device is gone or broken: find out and repair now.
@@ -110,11 +128,13 @@ struct TunnelKeeper: Sendable {
             lastHandshake = nil
             return [.note(.deviceLost)]
         case .looked(.success(let look)): return looked(look, moment)
-        case .settled(_, .failure(let error)):
+        case .settled(let settling, .failure(let error)):
             isPending = true
             nextAttempt = now + retry
             retry = min(retry * 2, Self.checkEvery)
-            return fail(error)
+            guard settling.part.links != nil, !isLinked else { return fail(error) }
+            isLinked = true
+            return [.note(.applied(settling.part, []))] + fail(error)
         case .settled(let settling, .success(let changes)): return settled(settling, changes, now)
         case .notRenewed(let error):
             // The look for drift puts right what was left half-way.
@@ -124,6 +144,9 @@ struct TunnelKeeper: Sendable {
             let new = found.filter { !obstacles.contains($0) }
             obstacles = found
             return new.map { .note(.obstacle($0)) }
+        case .left:
+            hasTunnel = false
+            return []
         }
     }
 
@@ -166,6 +189,16 @@ struct TunnelKeeper: Sendable {
             problem = nil
             return [.note(.sound)]
         }
+        let links: [Action] = part.links != nil || former?.links != nil ? [.note(.linking(part))] : []
+        isLinked = false
+        guard part.content.hasWireGuard else {
+            isPending = false
+            wasApplied = false
+            endpoint = RelayEndpoint()
+            lastHandshake = nil
+            problem = nil
+            return links + [.note(.applied(part, []))]
+        }
         // Whatever else changes, the path is the same.
         if part.content.mtu != former?.content.mtu || part.content.relay != former?.content.relay {
             path.begin(limit: part.content.mtu)
@@ -175,7 +208,7 @@ struct TunnelKeeper: Sendable {
         nextAttempt = .zero
         retry = Self.firstRetry
         endpoint.aim(at: part.content.relay)
-        return []
+        return links
     }
 
     private mutating func looked(_ look: Look, _ moment: Moment) -> [Action] {
@@ -217,8 +250,9 @@ struct TunnelKeeper: Sendable {
 
     // MARK: Changing
 
-    private func settle(_ part: UplinkPart, _ moment: Moment) -> Action {
-        .settle(
+    private mutating func settle(_ part: UplinkPart, _ moment: Moment) -> Action {
+        hasTunnel = true
+        return .settle(
             Settling(
                 part: part.with(pathMTU: path.found), endpoint: endpoint.endpointToSet(handshakeAge: handshakeAge(moment))))
     }

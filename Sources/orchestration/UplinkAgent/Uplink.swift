@@ -37,11 +37,12 @@ public enum Uplink {
         let servers = StatusServers(
             responder: responder, store: store, extraAddresses: settings.statusAddresses, probeAddresses: settings.probeAddresses,
             group: group, othersGroup: othersGroup, logger: logger)
+        let links = LinkKeeper(store: store, settings: settings, door: LinkDoor(responder, group: group), logger: logger)
         let health = HealthSocket(store: store, group: group, logger: logger)
         let drain = Drain(store: store, duration: settings.drain, logger: logger)
-        // They end one by one from the last to the first: the tunnel stays until everything else is done.
+        // They end one by one from the last to the first: tunnel and links stay until everything else is done.
         var configuration = ServiceGroupConfiguration(
-            services: [health, keeper, watcher, prober, servers, drain], gracefulShutdownSignals: [.sigterm, .sigint],
+            services: [health, keeper, links, watcher, prober, servers, drain], gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger)
         configuration.maximumGracefulShutdownDuration = settings.drain.duration + timeToEnd
         try await ServiceGroup(configuration: configuration).run()

@@ -16,6 +16,9 @@ struct UplinkCondition: Sendable {
     /// The relay's, in the tunnel.
     var relayAddress: IPv4Address?
     var rhythm = RelayRhythm()
+    /// By which the document in force wants it connected, best first.
+    var ways: [TunnelCarrier] = [.wireGuard]
+    var links = LinkCondition()
     /// Of the last attempt to apply; nil when it went well.
     var problem: UplinkError?
     /// Of the last look-up of the relay's name; nil when it went well.
@@ -61,26 +64,66 @@ struct UplinkCondition: Sendable {
     /// What holds it up, for a `LivenessAnswer`; nil for nothing.
     var complaint: String? { (problem ?? relayProblem)?.description }
 
-    /// Why this uplink is not ready; nil when it is.
+    /// Why this uplink is not ready; nil when it is: the document is in force, and one way is up.
     func reasonAgainst(_ now: Moment) -> String? {
-        if let reason = reasonAgainstItself(now) { return reason }
-        guard let silence = rhythm.silence(now: now.steady) else { return nil }
-        return
-            "nothing has come through the tunnel for \(silence.wholeSeconds) s, though the relay asks every second: is the VPS up, and UDP "
-            + "to its tunnel port open?"
+        if let reason = reasonAgainstAllWays { return reason }
+        let troubles = ways.compactMap { way in trouble(of: way, now).map { (way, $0) } }
+        guard troubles.count == ways.count else { return nil }
+        if ways == [.wireGuard] { return troubles.first?.1 }
+        return Self.words(troubles)
     }
 
     /// The same for the relay when it asks through the tunnel, whose silence is over then.
     /// - Parameter isHeard: whether it is the relay that asks. Then there was a handshake, though the device was not looked at since: the
     ///   look comes once a second, and a session that was begun anew had none before.
     func reasonAgainstItself(_ now: Moment, isHeard: Bool = false) -> String? {
+        if let reason = reasonAgainstAllWays ?? hostProblem { return reason }
+        return isHeard ? nil : reasonAgainstHandshake(now)
+    }
+
+    /// The same for the edge when it asks by a link, which needs nothing of the host.
+    var reasonAgainstLinks: String? { reasonAgainstProcess }
+
+    func isTunnelUp(_ now: Moment) -> Bool { ways.contains(.wireGuard) && trouble(of: .wireGuard, now) == nil }
+
+    private var hasLinks: Bool { ways.contains(where: \.isLink) }
+
+    private var reasonAgainstAllWays: String? {
+        // Links need nothing of the host.
+        hasLinks ? reasonAgainstProcess : reasonAgainstDocument ?? hostProblem ?? reasonAgainstWatcher
+    }
+
+    private var reasonAgainstProcess: String? { reasonAgainstDocument ?? reasonAgainstWatcher }
+
+    private var reasonAgainstDocument: String? {
         if isDraining { return "stopping: established connections may end" }
         if case .notListed? = problem { return problem?.description }
-        guard hash != nil else { return problem?.description ?? "no document has been applied yet" }
-        if case .host? = problem { return problem?.description }
-        if case .forwardingOff? = problem { return problem?.description }
-        if !watcherLives { return "the watcher of the document and key has ended: changes would not be seen" }
-        if isHeard { return nil }
+        return hash == nil ? problem?.description ?? "no document has been applied yet" : nil
+    }
+
+    private var reasonAgainstWatcher: String? {
+        watcherLives ? nil : "the watcher of the document and key has ended: changes would not be seen"
+    }
+
+    /// What keeps the tunnel from being as it should.
+    private var hostProblem: String? {
+        switch problem {
+        case .host?, .forwardingOff?: problem?.description
+        default: nil
+        }
+    }
+
+    /// Why nothing goes by that way; nil while something may.
+    private func trouble(of way: TunnelCarrier, _ now: Moment) -> String? {
+        if way.isLink { return links.trouble(of: way) }
+        if let reason = hostProblem ?? reasonAgainstHandshake(now) { return reason }
+        guard let silence = rhythm.silence(now: now.steady) else { return nil }
+        return
+            "nothing has come through the tunnel for \(silence.wholeSeconds) s, though the relay asks every second: is the VPS up, and UDP "
+            + "to its tunnel port open?"
+    }
+
+    private func reasonAgainstHandshake(_ now: Moment) -> String? {
         guard let age = handshakeAge(now: now.wall) else {
             if let relayProblem { return "\(relayProblem)" }
             return "no handshake with the relay yet: is UDP to its tunnel port open, and does it know this uplink's key?"
@@ -90,16 +133,35 @@ struct UplinkCondition: Sendable {
         return known + (relayProblem.map { "; \($0)" } ?? "")
     }
 
+    private static func words(_ troubles: some Sequence<(TunnelCarrier, String)>) -> String {
+        troubles.map { "\($0.rawValue): \($1)" }.joined(separator: "; ")
+    }
+
+    /// The ways that are up, best first.
+    private func waysUp(_ now: Moment) -> [TunnelCarrier] { ways.filter { trouble(of: $0, now) == nil } }
+
+    /// Why those that are preferred to the best one that is up are not; nil for nothing.
+    private func carrierProblem(_ now: Moment) -> String? {
+        let troubles = ways.lazy.map { ($0, trouble(of: $0, now)) }.prefix { $0.1 != nil }.map { ($0.0, $0.1 ?? "") }
+        return troubles.isEmpty ? nil : Self.words(troubles)
+    }
+
     /// - Parameter withTargets: false leaves them empty.
     func report(_ now: Moment, withTargets: Bool = true) -> UplinkReport {
         let against = reasonAgainst(now)
         var kept: String?
-        if against == nil, let problem, let hash { kept = "\(problem); the document \(hash) stays in force" }
-        return UplinkReport(
+        if against == nil, let problem, let hash {
+            kept = hasLinks && hostProblem != nil ? "\(problem)" : "\(problem); the document \(hash) stays in force"
+        }
+        var report = UplinkReport(
             ordinal: ordinal, hash: hash, ready: against == nil, reason: against ?? kept,
-            handshakeAge: handshakeAge(now: now.wall).map(\.wholeSeconds), receivedBytes: receivedBytes, sentBytes: sentBytes,
-            wireGuardKind: wireGuardKind?.rawValue, pathMTU: pathMTU, targets: withTargets ? targetReports : [],
-            repairs: counters.repairs, lastRepair: lastRepair.map(HostChange.words), crowding: crowding?.description)
+            handshakeAge: handshakeAge(now: now.wall).map(\.wholeSeconds), receivedBytes: receivedBytes &+ links.receivedBytes,
+            sentBytes: sentBytes &+ links.sentBytes, wireGuardKind: wireGuardKind?.rawValue, pathMTU: pathMTU,
+            targets: withTargets ? targetReports : [], repairs: counters.repairs, lastRepair: lastRepair.map(HostChange.words),
+            crowding: crowding?.description)
+        report.carriers = waysUp(now)
+        report.carrierProblem = hasLinks ? carrierProblem(now) : nil
+        return report
     }
 
     var targetReports: [TargetReport] {
@@ -116,7 +178,7 @@ struct UplinkCondition: Sendable {
         Told(
             hash: hash, isReady: reasonAgainst(now) == nil, problem: problem, relayProblem: relayProblem, isDraining: isDraining,
             hasHandshake: lastHandshake != nil, wireGuardKind: wireGuardKind, pathMTU: pathMTU, crowding: crowding,
-            repairs: counters.repairs, targetsVersion: targetsVersion)
+            repairs: counters.repairs, waysUp: waysUp(now), linkTroubles: links.troubles, targetsVersion: targetsVersion)
     }
 
     struct Told: Hashable, Sendable {
@@ -130,6 +192,8 @@ struct UplinkCondition: Sendable {
         var pathMTU: Int?
         var crowding: TrackingRoom.Crowding?
         var repairs: UInt64
+        var waysUp: [TunnelCarrier]
+        var linkTroubles: [TunnelCarrier: String]
         var targetsVersion: UInt64
     }
 }

@@ -22,6 +22,8 @@ struct UplinkPart: Equatable, Sendable {
     /// The address with the network's prefix length.
     let prefix: IPPrefix
     let privateKey: WireGuardPrivateKey
+    /// Nil where WireGuard alone carries.
+    let links: LinkDemand?
     /// Bytes that the path carries where that is less than the document's MTU; nil otherwise.
     private(set) var pathMTU: Int?
 
@@ -46,11 +48,7 @@ struct UplinkPart: Equatable, Sendable {
         hash = document.hash
         var content = document.content
         let refused = content.forwards.compactMap { forward in
-            forward.targets.lazy.compactMap {
-                TargetPolicy().obstacle(
-                    to: $0.address, forward.protocol, $0.port, network: document.content.network,
-                    edge: document.content.relay.host.ipv4)
-            }.first.map { Refused(forward: forward, reason: $0) }
+            Self.obstacle(to: forward, content).map { Refused(forward: forward, reason: $0) }
         }
         if !refused.isEmpty {
             let gone = Set(refused.map(\.forward))
@@ -65,7 +63,25 @@ struct UplinkPart: Equatable, Sendable {
             throw .documentInvalid(path: "", reason: "content.network: \(error)")
         }
         self.privateKey = privateKey
+        links = try document.content.link.map { link throws(UplinkError) in try LinkDemand(link, key: privateKey) }
     }
+
+    /// Why the forward may not lead where it does; nil where it may.
+    private static func obstacle(to forward: Forward, _ content: UplinkContent) -> String? {
+        let edges = [content.relay.host.ipv4, content.link?.host.ipv4]
+        for target in forward.targets {
+            for edge in edges {
+                let obstacle = TargetPolicy().obstacle(
+                    to: target.address, forward.protocol, target.port, network: content.hasWireGuard ? content.network : nil,
+                    edge: edge)
+                if let obstacle { return obstacle }
+            }
+        }
+        return nil
+    }
+
+    /// All ways by which it is to be connected, best first.
+    var ways: [TunnelCarrier] { content.link?.carriers ?? [.wireGuard] }
 
     /// Bytes.
     var mtu: Int { min(content.mtu, pathMTU ?? .max) }

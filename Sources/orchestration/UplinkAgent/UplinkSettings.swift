@@ -1,3 +1,5 @@
+public import LinkCarriers
+public import LinkProtocol
 public import NetworkTypes
 
 /// How an uplink is started.
@@ -17,6 +19,9 @@ public struct UplinkSettings: Sendable {
     public var drain: GoDuration
     /// The program for kernels without WireGuard; nil takes the newer of the `wireguard-go` beside this program and that of PATH.
     public var wireguardGo: String?
+    /// For links.
+    public var proxy: HTTPProxy?
+    public var proxyExceptions = ProxyExceptions()
 
     public init(
         documentPath: String, keysPath: String, ordinal: Int, statusAddresses: [IPv4Address] = [],

@@ -19,6 +19,8 @@ final class UplinkStore: Sendable {
     let probeWakeups: AsyncStream<Void>
     private let probeSource: AsyncStream<Void>.Continuation
 
+    let links = LinkTable()
+
     init(ordinal: Int) {
         // Another one in each life of the process. 2^52: readers may hold it in a double.
         state = Mutex(State(condition: UplinkCondition(ordinal: ordinal), number: .random(in: 1...1 << 52)))
@@ -53,8 +55,9 @@ final class UplinkStore: Sendable {
             defer { condition.take(note, at: now) }
             return condition.address
         }
+        if case .linking(let part) = note { links.take(part) }
         guard case .applied(let part, _) = note else { return }
-        if former != part.address { addressSource.yield(part.address) }
+        if part.content.hasWireGuard, former != part.address { addressSource.yield(part.address) }
         wakeProber()
     }
 

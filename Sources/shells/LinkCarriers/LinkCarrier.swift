@@ -18,7 +18,7 @@ public enum LinkCarrier: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// Where the TCP connection leads.
-    var address: (host: HostAddress, port: Port) {
+    public var address: (host: HostAddress, port: Port) {
         switch self {
         case .tls(let host, let port, _): (host, port)
         case .webSocket(let edge): (edge.host, edge.port)
@@ -76,6 +76,7 @@ public struct LinkDialer: Sendable {
         guard let proxy else { return channel.eventLoop.makeSucceededVoidFuture() }
         let promise = channel.eventLoop.makePromise(of: Void.self)
         do {
+            if let tls = try proxy.outerTLS() { try channel.pipeline.syncOperations.addHandler(tls) }
             try channel.pipeline.syncOperations.addHandler(ProxyConnecting(proxy, target: target, done: promise))
         } catch {
             promise.fail(error)

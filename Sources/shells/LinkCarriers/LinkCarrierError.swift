@@ -5,6 +5,8 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         case key
         case connecting(to: String)
         case proxy(String)
+        /// Reading the proxy's URL, which may hold a password.
+        case proxyURL
         case webSocket(String)
         /// TLS to the web server that the WebSocket goes through.
         case outerTLS(String)
@@ -31,6 +33,7 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         case .key: "preparing the link's key"
         case .connecting(let address): "connecting to \(address)"
         case .proxy(let address): "through the proxy \(address)"
+        case .proxyURL: "reading the proxy's URL"
         case .webSocket(let url): "opening the WebSocket \(url)"
         case .outerTLS(let host): "TLS with \(host)"
         case .innerTLS: "the link's TLS handshake"
@@ -44,6 +47,7 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         case .key: "make a new key"
         case .connecting: "see whether the edge runs and no firewall is between; the next carrier is tried"
         case .proxy: "see whether the proxy's address, user and password are right and it allows CONNECT there"
+        case .proxyURL: "want http://user:password@host:port, user and password with their special characters as %41"
         case .webSocket: "see whether host and path are those of the edge, and what is in front passes WebSockets on"
         case .outerTLS: "see whether its certificate is valid for that name"
         case .innerTLS: "see whether something in between ends TLS: then take WebSocket as the carrier"

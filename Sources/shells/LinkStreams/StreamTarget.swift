@@ -4,18 +4,25 @@ import NIOPosix
 public import NetworkTypes
 
 /// Where the uplink leads a stream.
-public struct StreamTarget: Sendable, Equatable {
-    public let host: HostAddress
-    public let port: Port
+public struct StreamTarget: Sendable {
+    private enum Place: Sendable {
+        case address(HostAddress, Port)
+        case socket(@Sendable () -> CInt?)
+    }
+
+    private let place: Place
     /// How long a TCP connection may take to come about.
     public var connectTimeout = TimeAmount.seconds(5)
     /// How long a UDP session may rest.
     public var sessionTimeout = TimeAmount.seconds(60)
 
     public init(host: HostAddress, port: Port) {
-        self.host = host
-        self.port = port
+        place = .address(host, port)
     }
+
+    /// Something of this process: a stream socket that is connected to it, whose owner the stream becomes; nil refuses. No datagrams go
+    /// there.
+    public init(socket: @escaping @Sendable () -> CInt?) { place = .socket(socket) }
 
     /// Dials, and returns who takes the stream's bytes meanwhile.
     func connect(_ link: LinkConnection, _ id: StreamID, _ kind: StreamHeader.Kind, on loop: any EventLoop) -> any StreamEnd {
@@ -27,14 +34,24 @@ public struct StreamTarget: Sendable, Equatable {
 
     private func connectTCP(_ link: LinkConnection, _ id: StreamID, on loop: any EventLoop) -> any StreamEnd {
         let end = NIOLoopBound(TCPEnd(link, id), eventLoop: loop)
-        ClientBootstrap(group: loop)
+        let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(connectTimeout)
             .forStreams()
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(end.value) }
             }
-            .connect(host: host.description, port: Int(port.number))
-            .whenFailure { _ in end.value.failed() }
+        switch place {
+        case .address(let host, let port):
+            bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host.description, port: Int(port.number))
+                .whenFailure { _ in end.value.failed() }
+        case .socket(let connected):
+            guard let socket = connected() else {
+                // Whoever is asked for the end has not got it yet.
+                loop.execute { end.value.failed() }
+                break
+            }
+            bootstrap.withConnectedSocket(socket).whenFailure { _ in end.value.failed() }
+        }
         return end.value
     }
 
@@ -43,6 +60,10 @@ public struct StreamTarget: Sendable, Equatable {
         let flow = DatagramFlow(link, id, deliver: { socket.send($0) }, over: { socket.close() })
         socket.received = { [weak flow] in flow?.send($0) }
         let bound = NIOLoopBound((flow: flow, socket: socket), eventLoop: loop)
+        guard case .address(let host, let port) = place else {
+            loop.execute { bound.value.flow.close() }
+            return flow
+        }
         loop.scheduleRepeatedTask(initialDelay: sessionTimeout, delay: .seconds(5)) { task in
             let (flow, socket) = bound.value
             guard !socket.isClosed else { return task.cancel() }
@@ -105,7 +126,6 @@ extension ClientBootstrap {
     func forStreams() -> ClientBootstrap {
         channelOption(.autoRead, value: false)
             .channelOption(.allowRemoteHalfClosure, value: true)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.recvAllocator, value: StreamBuffers())
             .channelOption(.maxMessagesPerRead, value: 1)
     }

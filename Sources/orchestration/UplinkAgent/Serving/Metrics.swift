@@ -1,3 +1,4 @@
+import NetworkTypes
 import NodeDocument
 import PrometheusMetrics
 
@@ -25,6 +26,16 @@ enum Metrics {
         gauge("handshake_age_seconds", "Time since the last handshake with the relay.", report.handshakeAge.map { Sample($0) })
         counter("received_bytes_total", "Bytes received from the relay.", report.receivedBytes)
         counter("sent_bytes_total", "Bytes sent to the relay.", report.sentBytes)
+        let ways = condition.ways.filter(\.isLink)
+        if !ways.isEmpty || condition.links.established > 0 {
+            let links = condition.links
+            gauge(
+                "links", by: "carrier", "Links that are up.", ways.map { Sample(links.up[$0, default: 0], labels: [$0.rawValue]) })
+            gauge("link_streams", "Connections and UDP sessions within links.", Sample(links.streams))
+            counter("links_established_total", "Links that came up: what is more than are kept up were dialed anew.", links.established)
+            counter("link_received_bytes_total", "Bytes received by links.", links.receivedBytes)
+            counter("link_sent_bytes_total", "Bytes sent by links.", links.sentBytes)
+        }
         if let count = condition.trackedConnections, let limit = condition.trackedConnectionsLimit {
             gauge("conntrack_entries", "Flows that the host's conntrack holds, those of others too.", Sample(count))
             gauge("conntrack_limit", "Flows that fit; more are dropped (net.netfilter.nf_conntrack_max).", Sample(limit))

@@ -47,6 +47,8 @@ struct StatusAnswer: Sendable {
 enum StatusDoor: Hashable, Sendable {
     /// The tunnel address: the relay's prober.
     case relay
+    /// A link: whoever the edge leads there, which is its prober and Envoy.
+    case link
     /// The kubelet's own port.
     case kubelet
     /// Whoever reaches :40500 otherwise: scrapers, people.
@@ -60,7 +62,7 @@ struct StatusResponder: Sendable {
 
     /// A number that changes with all that `/status` says but ages and counters, so that the relay asks for that only when it must.
     static let statusField = "x-tidegate-status"
-    /// The hash of the document that is in force, for the relay alone.
+    /// The hash of the document that is in force, for the edge alone.
     static let documentField = "x-tidegate-document"
 
     /// `/ready` and `/healthz` are answered at once; the large pages are made on another thread.
@@ -83,6 +85,7 @@ struct StatusResponder: Sendable {
 
     func ready(_ request: StatusRequest, at door: StatusDoor, _ now: Moment) -> StatusAnswer {
         let isRelay = door == .relay
+        let isEdge = isRelay || door == .link
         func isHeard(_ condition: UplinkCondition) -> Bool {
             isRelay && (condition.relayAddress.map { ConnectionSource($0) == request.source } ?? false)
         }
@@ -91,11 +94,14 @@ struct StatusResponder: Sendable {
             if isHeard(condition), !request.isEnvoysCheck { condition.rhythm.ask(at: now.steady) }
         }
         let reason =
-            isRelay
-            ? look.condition.reasonAgainstItself(now, isHeard: isHeard(look.condition)) : look.condition.reasonAgainst(now)
+            switch door {
+            case .relay: look.condition.reasonAgainstItself(now, isHeard: isHeard(look.condition))
+            case .link: look.condition.reasonAgainstLinks
+            case .kubelet, .others: look.condition.reasonAgainst(now)
+            }
         var answer = reason.map { StatusAnswer.text(.serviceUnavailable, $0) } ?? .text(.ok, "ready")
         answer.fields = [(Self.statusField, "\(look.number)")]
-        if isRelay, let hash = look.condition.hash { answer.fields.append((Self.documentField, "\(hash)")) }
+        if isEdge, let hash = look.condition.hash { answer.fields.append((Self.documentField, "\(hash)")) }
         return answer
     }
 }

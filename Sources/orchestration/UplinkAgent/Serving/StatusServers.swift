@@ -47,7 +47,7 @@ struct StatusServers: Service {
         let limits: ConnectionBudget<ConnectionSource>.Limits
         let idle: TimeAmount
         switch door {
-        case .relay:
+        case .relay, .link:
             // A prober asks over a fresh connection; Envoys of before keep one for each binding, and dial anew where one was closed.
             limits = .init(total: 512, ofOneSource: 512)
             idle = .seconds(60)

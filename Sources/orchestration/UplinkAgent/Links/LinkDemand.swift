@@ -1,0 +1,74 @@
+import LinkCarriers
+import NetworkTypes
+import NodeDocument
+import Sodium
+
+/// The links that an uplink shall have. While it is the same the links stay, whatever else changes.
+struct LinkDemand: Equatable, Sendable {
+    /// So many the edge takes of one uplink, some for those that make place for others.
+    static let mostConnections = 16
+
+    let key: LinkPrivateKey
+    /// Of the edge's key.
+    let pin: SHA256Digest
+    /// In order of preference.
+    let ways: [Way]
+    let connections: Int
+
+    struct Way: Equatable, Sendable {
+        let kind: TunnelCarrier
+        let carrier: LinkCarrier
+    }
+
+    /// - Throws: `documentInvalid`, or `keyInvalid`.
+    init(_ link: UplinkLink, key: WireGuardPrivateKey) throws(UplinkError) {
+        do throws(SodiumError) {
+            self.key = try LinkPrivateKey(of: key)
+        } catch {
+            throw .keyInvalid(path: "", reason: "\(error)")
+        }
+        pin = link.pin
+        guard (1...Self.mostConnections).contains(link.connections) else {
+            throw .documentInvalid(
+                path: "", reason: "content.link.connections: want 1 to \(Self.mostConnections), not \(link.connections)")
+        }
+        connections = link.connections
+        var ways: [Way] = []
+        for kind in link.carriers where kind.isLink && !ways.contains(where: { $0.kind == kind }) {
+            ways.append(Way(kind: kind, carrier: try Self.carrier(kind, of: link)))
+        }
+        guard !ways.isEmpty else { throw .documentInvalid(path: "", reason: "content.link.carriers: none carries a link") }
+        self.ways = ways
+    }
+
+    private static func carrier(_ kind: TunnelCarrier, of link: UplinkLink) throws(UplinkError) -> LinkCarrier {
+        if kind == .tls { return .tls(host: link.host, port: link.port, serverName: link.hostname) }
+        if let url = link.url {
+            guard let edge = WebSocketEdge(url: url, path: link.path) else {
+                throw .documentInvalid(path: "", reason: "content.link.url: want ws://HOST or wss://HOST, with :PORT and /PATH or without")
+            }
+            return .webSocket(edge)
+        }
+        guard let edge = WebSocketEdge(isSecure: false, host: link.host, port: link.port, path: link.path) else {
+            throw .documentInvalid(path: "", reason: "content.link.path: want a path")
+        }
+        return .webSocket(edge)
+    }
+}
+
+extension WebSocketEdge {
+    /// Nil for what is no `ws://` or `wss://`.
+    /// - Parameter path: for a URL that has none.
+    init?(url: String, path: String) {
+        let scheme = url.prefix { $0 != ":" }.lowercased()
+        guard scheme == "ws" || scheme == "wss", url.dropFirst(scheme.count).hasPrefix("://") else { return nil }
+        let rest = url.dropFirst(scheme.count + 3)
+        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
+        let (place, own) = (rest[..<slash], rest[slash...])
+        let colon = place.hasSuffix("]") ? nil : place.lastIndex(of: ":")
+        let name = (colon.map { place[..<$0] } ?? place).drop { $0 == "[" }.prefix { $0 != "]" }
+        let number = colon.map { Int(place[place.index(after: $0)...]) ?? 0 } ?? (scheme == "wss" ? 443 : 80)
+        guard let host = try? HostAddress(parsing: String(name)), let port = try? Port(number) else { return nil }
+        self.init(isSecure: scheme == "wss", host: host, port: port, path: own.count > 1 ? String(own) : path)
+    }
+}

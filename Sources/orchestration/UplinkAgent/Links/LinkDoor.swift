@@ -1,0 +1,40 @@
+import Glibc
+import NIOCore
+import NIOPosix
+
+/// The status as the edge asks for it by links: each question is a socket pair of this process, so that nobody else can ask here, or
+/// take the place of who does.
+final class LinkDoor: Sendable {
+    private let loop: any EventLoop
+    private let listener: NIOLoopBoundBox<StatusListener?>
+    private let settings: StatusListener.Settings
+
+    init(_ responder: StatusResponder, group: any EventLoopGroup) {
+        let loop = group.next()
+        self.loop = loop
+        listener = .makeEmptyBox(valueType: StatusListener.self, eventLoop: loop)
+        settings = StatusListener.Settings(limits: .init(total: 512, ofOneSource: 512), idle: .seconds(60)) {
+            responder.answer($0, at: .link, on: $1)
+        }
+    }
+
+    /// The asker's end of a new connection, whose owner the caller is; nil where there is no room for one.
+    func connect() -> CInt? {
+        var ends: [CInt] = [-1, -1]
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else { return nil }
+        let (listener, settings) = (listener, settings)
+        ClientBootstrap(group: loop)
+            .channelOption(.allowRemoteHalfClosure, value: true)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let shared = listener.value ?? StatusListener(settings)
+                    listener.value = shared
+                    try channel.pipeline.syncOperations.addHandler(Admission(shared))
+                }
+            }
+            .withConnectedSocket(ends[0])
+            .whenFailure { _ in }
+        return ends[1]
+    }
+}
