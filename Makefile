@@ -36,7 +36,7 @@ install: build          ## into /opt/tidegate, with a link in /usr/local/bin (DE
 	@install -d $(DESTDIR)/opt/tidegate $(DESTDIR)/usr/local/bin
 	@install -m 0755 .build/release/tidegate .build/release/uplink .build/release/wireguard-go $(DESTDIR)/opt/tidegate/
 	@install -m 0644 .build/dist/edge-agent-x86_64.tar.gz .build/dist/edge-agent-x86_64.build \
-		.build/dist/edge-link-x86_64.gz .build/dist/edge-link-x86_64.build $(DESTDIR)/opt/tidegate/
+		.build/dist/edge-link-x86_64 $(DESTDIR)/opt/tidegate/
 	@ln -sf /opt/tidegate/tidegate $(DESTDIR)/usr/local/bin/tidegate
 
 lint:                   ## format, warnings, and the module map

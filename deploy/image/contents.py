@@ -13,7 +13,7 @@ from archive import Entry, Image, Layer
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 # What deploy/agent/bundle made, for the VPSes.
-PUSHED = ("edge-agent-x86_64.tar.gz", "edge-agent-x86_64.build", "edge-link-x86_64.gz", "edge-link-x86_64.build")
+PUSHED = ("edge-agent-x86_64.tar.gz", "edge-agent-x86_64.build", "edge-link-x86_64")
 # The Debian whose libraries go into the images: this machine's, or a tree that deploy/image/debian made.
 root = Path("/")
 
@@ -28,6 +28,8 @@ def uplink(binaries: Path, agent: Path, envoy: Path | None) -> Image:
         layers=[
             skeleton("root", 0) | libraries([binaries / "uplink", wireguard])
             | {"usr/bin/wireguard-go": Entry(program(wireguard), mode=0o755), **records_of_shipped(wireguard)}
+            # For links by a WebSocket through a web server's TLS.
+            | authorities()
             # Where the pod's volumes are mounted.
             | {path: folder() for path in ("etc/tidegate/config", "etc/tidegate/keys", "run/wireguard")},
             {"usr/bin/uplink": Entry(program(binaries / "uplink"), mode=0o755)},
@@ -36,12 +38,11 @@ def uplink(binaries: Path, agent: Path, envoy: Path | None) -> Image:
 
 
 def controller(binaries: Path, agent: Path, envoy: Path | None) -> Image:
-    certificates = root / "etc/ssl/certs/ca-certificates.crt"
     bundle = {f"opt/tidegate/{name}": Entry(read(agent / name)) for name in PUSHED}
     return Image(
         layers=[
             skeleton("tidegate", 65532) | libraries([binaries / "tidegate"])
-            | {"etc/ssl/certs/ca-certificates.crt": Entry(read(certificates)), **copyright_of("ca-certificates")},
+            | authorities(),
             # Pushed to each VPS, unless --envoy-source names another.
             *([{"opt/tidegate/envoy": Entry(read(envoy))}] if envoy else []),
             # In the bundle is a wireguard-go.
@@ -49,6 +50,11 @@ def controller(binaries: Path, agent: Path, envoy: Path | None) -> Image:
         ],
         entrypoint=["/usr/bin/tidegate"], arguments=["controller"], user="65532:65532",
         description="Tidegate's controller")
+
+
+def authorities() -> Layer:
+    """Whose certificates are believed."""
+    return {"etc/ssl/certs/ca-certificates.crt": Entry(read(root / "etc/ssl/certs/ca-certificates.crt")), **copyright_of("ca-certificates")}
 
 
 IMAGES: dict[str, Callable[[Path, Path, Path | None], Image]] = {"uplink": uplink, "controller": controller}

@@ -29,7 +29,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends ca-certifica
 COPY --from=build /usr/bin/tidegate /usr/bin/tidegate
 # What --agent-dir names by default.
 COPY --from=build /source/.build/dist/edge-agent-x86_64.tar.gz /source/.build/dist/edge-agent-x86_64.build \
-    /source/.build/dist/edge-link-x86_64.gz /source/.build/dist/edge-link-x86_64.build /opt/tidegate/
+    /source/.build/dist/edge-link-x86_64 /opt/tidegate/
 COPY --from=envoy /wheel/envoy/_bin/envoy /opt/tidegate/envoy
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/tidegate"]

@@ -19,11 +19,11 @@ RUN cp "$(deploy/agent/wireguard-go)" /usr/bin/wireguard-go \
     && for record in .cache/wireguard-go/*/copyright; do ! [ -e "$record" ] || cp "$record" /usr/share/doc/wireguard-go/copyright; done
 
 FROM ${DEBIAN}
-RUN apt-get update && apt-get install --yes --no-install-recommends libmnl0 libsodium23 libstdc++6 \
+RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates libmnl0 libsodium23 libstdc++6 \
     && rm -rf /var/lib/apt/lists/* \
     && mkdir -p /etc/tidegate/config /etc/tidegate/keys /run/wireguard
 COPY --from=build /usr/bin/uplink /usr/bin/wireguard-go /usr/bin/
 COPY --from=build /usr/share/doc/wireguard-go/copyright /usr/share/doc/wireguard-go/copyright
-# root: Kubernetes gives capabilities to no other user. The pod template drops all but two.
+# root: Kubernetes gives capabilities to no other user. The pod template drops all but two, or names another user where links carry.
 USER 0:0
 ENTRYPOINT ["/usr/bin/uplink"]

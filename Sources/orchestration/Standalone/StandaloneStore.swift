@@ -175,10 +175,33 @@ public final class StandaloneStore: ResourceStore {
         let name = node.metadata.objectName
         try await onDisk { folder in try folder.writeUplinkDocument(try DocumentJSON.encode(document), of: name) }
         guard let uplinks else { return }
+        let proxy = try proxy(of: node)
         do throws(LocalUplinkError) {
-            try await uplinks.run(node: name, files: folder.uplinkFiles(of: name))
+            try await uplinks.run(
+                node: name, files: folder.uplinkFiles(of: name), carriers: document.content.link?.carriers ?? [.wireGuard],
+                proxy: proxy)
         } catch {
             throw StoreError(error.description)
+        }
+    }
+
+    /// As the uplink's environment has it, `NAME=value` each; of the Secret's other keys nothing.
+    private func proxy(of node: EdgeNode) throws(StoreError) -> [SecretBytes] {
+        guard let secretName = node.spec.uplink.proxySecret else { return [] }
+        let name = ObjectName(namespace: node.spec.uplink.namespace, name: secretName)
+        guard let secret = secret(name), secret.data["HTTPS_PROXY"] != nil else {
+            throw StoreError("spec.uplink.proxySecret: there is no Secret \(name) with the key HTTPS_PROXY", followUp: .waiting)
+        }
+        do throws(SodiumError) {
+            var entries: [SecretBytes] = []
+            for key in ["HTTPS_PROXY", "NO_PROXY"] {
+                guard let value = secret.data[key] else { continue }
+                var entry = Array("\(key)=".utf8) + value.withUnsafeBytes { Array($0) }
+                entries.append(try SecretBytes(consuming: &entry))
+            }
+            return entries
+        } catch {
+            throw StoreError("\(error)")
         }
     }
 
@@ -281,6 +304,10 @@ private struct NodeInputs: Equatable {
         if let node {
             let secret = node.spec.ssh.secretRef.objectName(in: node.metadata)
             secrets[secret] = snapshot.secrets[secret]
+            if let proxy = node.spec.uplink.proxySecret {
+                let name = ObjectName(namespace: node.spec.uplink.namespace, name: proxy)
+                secrets[name] = snapshot.secrets[name]
+            }
         }
         for portBinding in portBindings {
             for binding in portBinding.spec.bindings {
