@@ -258,7 +258,10 @@ let package = Package(
         tests("LinkProtocolTests", ["LinkProtocol", "NetworkTypes"]),
         tests(
             "LinkRelayTests",
-            ["LinkCarriers", "LinkProtocol", "LinkRelay", "LinkUplink", "NetworkTypes", "Sodium", "TestLinks"]),
+            [
+                "LinkCarriers", "LinkProtocol", "LinkRelay", "LinkUplink", "NetworkTypes", "NodeDocument", "Sodium", "TestFiles",
+                "TestLinks", nioCore,
+            ]),
         tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium", "TestFiles"], exclude: ["Corpus"]),
         tests("NFTablesTests", ["NFTables", "NetlinkMessages", "NetworkTypes"]),
         tests("NetlinkMessagesTests", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),

@@ -81,6 +81,39 @@ private func wanted() throws -> RelayRuleset {
         try neighbour.execute("ping", "-c", "1", "-W", "1", "198.18.5.1")
     }
 
+    /// Connections to the addresses of links are Envoy's, root's and the link program's; its answers pass to whoever asked.
+    @Test(arguments: ["TCP", "UDP"]) func nobodyButEnvoyTheLinkProgramAndRootSendsIntoLinks(transport: String) throws {
+        let (relay, neighbour) = (relay, neighbour)
+        let (linkUser, backend) = (UInt32(4321), "127.88.0.2:7443")
+        try relay.execute("ip", "link", "set", "lo", "up")
+        try relay.start(
+            "setpriv", "--reuid=\(linkUser)", "--regid=\(linkUser)", "--clear-groups", "socat",
+            "\(transport)-LISTEN:7443,bind=127.88.0.2,fork,reuseaddr", "SYSTEM:echo link")
+        func ask(_ user: UInt32) throws -> String {
+            try relay.execute(
+                "setpriv", "--reuid=\(user)", "--regid=\(user)", "--clear-groups", "sh", "-c",
+                "echo x | timeout 2 socat -t 1 - \(transport):\(backend)")
+        }
+        try eventually { try ask(1234) == "link\n" }
+        // A neighbour reaches loopback addresses where the host lets it (route_localnet).
+        try relay.execute("sysctl", "-q", "-w", "net.ipv4.conf.all.route_localnet=1")
+        try neighbour.execute("ip", "route", "add", "127.88.0.0/16", "via", "198.18.5.1")
+        try neighbour.execute("sysctl", "-q", "-w", "net.ipv4.conf.all.route_localnet=1")
+        let wanted = RelayRuleset(
+            interface: "wg-relay", address: try IPv4Address(parsing: "10.200.0.1"), network: try CIDR(parsing: "10.200.0.0/24"),
+            envoyUser: envoy, links: .init(network: try CIDR(parsing: "127.88.0.0/16"), user: linkUser))
+        #expect(try relay.inside { try RelayTable.apply(wanted) }.count == 1)
+        #expect(try relay.inside { try RelayTable.apply(wanted) } == [])
+        for user in [envoy, linkUser, 0] { #expect(try ask(user) == "link\n", "\(user)") }
+        #expect((try? ask(1234)) != "link\n")
+        let rules = try relay.execute("nft", "list", "table", "ip", "tidegate_relay")
+        #expect(rules.contains("ip daddr 127.88.0.0/16 meta skuid != 0 meta skuid != \(envoy) meta skuid != \(linkUser) drop"))
+        #expect(rules.contains("iifname != \"lo\" ip daddr 127.88.0.0/16 drop"))
+        // Without links there are no such rules.
+        #expect(try relay.inside { try RelayTable.apply(RelayRuleset.withoutLinks(wanted)) }.count == 1)
+        #expect(try ask(1234) == "link\n")
+    }
+
     @Test func driftIsPutRightAndOthersRulesStay() throws {
         let relay = relay
         _ = try relay.inside { try RelayTable.apply(wanted()) }
@@ -105,5 +138,13 @@ private func wanted() throws -> RelayRuleset {
         #expect(try relay.inside { try RelayTable.remove() }.map(\.description) == ["nftables: removed table ip tidegate_relay"])
         #expect(try relay.inside { try RelayTable.remove() } == [])
         #expect(try relay.execute("nft", "list", "ruleset") == "table ip other {\n}\n")
+    }
+}
+
+extension RelayRuleset {
+    fileprivate static func withoutLinks(_ ruleset: RelayRuleset) -> RelayRuleset {
+        var ruleset = ruleset
+        ruleset.links = nil
+        return ruleset
     }
 }

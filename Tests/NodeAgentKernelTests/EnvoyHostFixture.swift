@@ -105,7 +105,7 @@ final class EnvoyHostFixture: Sendable {
             kernel: KernelControl(
                 setting: { _ in nil }, set: { _, _ in }, offloads: { [:] }, setOffloads: { _, _, _ in },
                 sockets: KernelControl.live.sockets, inputDrops: { _ in [:] },
-                owners: KernelControl.live.owners, guardTunnel: { _, _ in [] }, unguardTunnel: { [] }),
+                owners: KernelControl.live.owners, guardTunnel: { _, _, _ in [] }, unguardTunnel: { [] }),
             envoyHost: { EnvoyHost(hasIPv6: true, memoryBytes: 4 << 30) },
             askEnvoy: { path, limit throws(AgentError) in
                 guard let result = fetch(path, from: [.unixSocket(socket)], milliseconds: 2000, limit: limit).first else {

@@ -47,6 +47,27 @@ private let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
         let endpoint: [UInt8] = [0x0A, 17, 0x0A, 15, 0x0A, 13] + socket + [0x10, 2]
         #expect(assignment.bytes == [0x0A, 1, 0x61, 0x12, 23, 0x12, 21] + endpoint)
     }
+
+    /// As `protoc` writes it: the second way has the field `priority` (5), and the policy (4) an `overprovisioning_factor` (3) by which
+    /// one endpoint that is well takes all.
+    @Test(arguments: [(0, 1), (1, 7)]) func prioritiesAreWritten(first: Int, second: Int) throws {
+        func endpoint(_ address: String, _ priority: Int) throws -> LoadAssignment.Endpoint {
+            LoadAssignment.Endpoint(
+                address: try IPv4Address(parsing: address), port: try Port(300), isHealthy: true, priority: priority)
+        }
+        let assignment = LoadAssignment(
+            cluster: "a", endpoints: [try endpoint("10.0.0.2", second), try endpoint("10.0.0.1", first)])
+        func written(_ address: String) -> [UInt8] {
+            let socket: [UInt8] = [0x12, 8] + Array(address.utf8) + [0x18, 0xAC, 0x02]
+            return [0x12, 21, 0x0A, 17, 0x0A, 15, 0x0A, 13] + socket + [0x10, 1]
+        }
+        let localities: [UInt8] = [0x12, 23] + written("10.0.0.1") + [0x12, 25] + written("10.0.0.2") + [0x28, 1]
+        #expect(assignment.bytes == [0x0A, 1, 0x61] + localities + [0x22, 5, 0x1A, 3, 0x08, 0xC8, 0x01])
+    }
+
+    @Test func noUplinkIsAnAssignmentToo() {
+        #expect(LoadAssignment(cluster: "a", endpoints: []).bytes == [0x0A, 1, 0x61, 0x12, 0])
+    }
 }
 
 @Suite struct EndpointStreamTests {

@@ -6,6 +6,7 @@ import NodeDocument
 import RouteNetlink
 import Sodium
 import Synchronization
+import Syscalls
 import TestFiles
 import WireGuardNetlink
 
@@ -103,9 +104,28 @@ final class FakeHost: Sendable {
         return agent.installEnvoy(descriptor)
     }
 
+    /// Puts a link program there as a push does.
+    func pushLink(_ build: String, _ change: (inout LinkInstallHeader) -> Void = { _ in }, packed: Bool = true) throws -> AgentReport {
+        let program = Array("fake link \(build)".utf8)
+        var header = LinkInstallHeader(build: build, sha256: SHA256.digest(of: program), length: program.count)
+        change(&header)
+        var pushed = program
+        if packed {
+            let file = folder.path + "/program"
+            try replaceFile(file, program, .publicFile)
+            pushed = Array(try Spawn("/bin/gzip", ["-c", file], environment: []).run(.own, limit: 1 << 20, until: .now + .seconds(20))?.output ?? [])
+        }
+        let path = folder.path + "/push"
+        try replaceFile(path, try DocumentJSON.encode(header) + [0x0A] + pushed, .publicFile)
+        let descriptor = open(path, O_RDONLY)
+        defer { close(descriptor) }
+        return agent.installLink(descriptor)
+    }
+
     private func run(_ command: Command) throws(AgentError) -> CommandResult {
         machine.withLock { $0.commands.append(command.description) }
         let name = command.program.split(separator: "/").last ?? ""
+        let user = command.arguments.last ?? ""
         switch name {
         case "systemctl":
             let result = systemctl(command.arguments)
@@ -113,8 +133,11 @@ final class FakeHost: Sendable {
             return result
         case "useradd":
             try replaceFile(
-                paths.passwd, Array("root:x:0:0::/root:/bin/sh\n\(envoyUser):x:\(getuid()):\(getgid())::/:/\n".utf8), .publicFile)
-        case "userdel": try replaceFile(paths.passwd, Array("root:x:0:0::/root:/bin/sh\n".utf8), .publicFile)
+                paths.passwd, (try readFile(paths.passwd) ?? []) + Array("\(user):x:\(getuid()):\(getgid())::/:/\n".utf8), .publicFile)
+        case "userdel":
+            let lines = String(decoding: try readFile(paths.passwd) ?? [], as: UTF8.self).split(separator: "\n")
+            let others = lines.filter { !$0.hasPrefix("\(user):") }.map { $0 + "\n" }.joined()
+            try replaceFile(paths.passwd, Array(others.utf8), .publicFile)
         case "groupdel", "journalctl", "prlimit": break
         case "envoy" where command.arguments.contains("validate"):
             let text = try readFile((command.folder ?? "") + "/validate.json").map { String(decoding: $0, as: UTF8.self) } ?? ""
@@ -126,6 +149,7 @@ final class FakeHost: Sendable {
         default:
             // The program on its way in, asked for its version.
             let contents = try readFile(command.program).map { String(decoding: $0, as: UTF8.self) } ?? ""
+            if contents.hasPrefix("fake link "), command.arguments == ["version"] { return CommandResult(output: "edge-link\n") }
             guard contents.hasPrefix("fake envoy ") else { return CommandResult(status: 127, errors: "Exec format error") }
             return CommandResult(
                 output: "envoy  version: abc/\(contents.dropFirst("fake envoy ".count))/Clean/RELEASE/BoringSSL\n")

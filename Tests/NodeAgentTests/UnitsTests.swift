@@ -39,7 +39,18 @@ import Testing
         ] {
             #expect(lines.contains(Substring(line)), "\(line)")
         }
-        #expect(lines.count { $0.hasPrefix("CapabilityBoundingSet=CAP_NET_") } == 1)
+        #expect(lines.count { $0.hasPrefix("CapabilityBoundingSet=\(unit == .link ? "" : "CAP_NET_")") } == 1)
+        #expect(lines.count { $0.hasPrefix("RestrictAddressFamilies=") } == 1)
+    }
+
+    @Test func linkUnitHasNoRightAndNoNetworkButLoopback() throws {
+        let lines = text(.link, settings(try sampleDocument().content.envoy)).split(separator: "\n")
+        for line in [
+            "User=tidegate-link", "ExecStart=/usr/local/lib/tidegate/edge-agent run-link", "CapabilityBoundingSet=",
+            "IPAddressAllow=localhost", "IPAddressDeny=any", "LoadCredential=link.key:/etc/tidegate/link.key",
+            "RestrictAddressFamilies=AF_INET AF_UNIX", "BindReadOnlyPaths=/etc/tidegate/link:/run/tidegate-link/config",
+            "LimitNOFILE=1048576",
+        ] { #expect(lines.contains(Substring(line)), "\(line)") }
     }
 
     @Test func wireGuardUnitStartsTheNewestAndBoundsItsMemory() throws {

@@ -135,6 +135,58 @@ private func report(_ bindings: [String]) -> UplinkReport {
         #expect(played.watch.assignment("unknown") == nil)
     }
 
+    /// One uplink by WireGuard and by links: each way is asked and judged by itself, and what is gone of one is known of the other.
+    @Test func twoWaysOfAnUplinkAreTwo() throws {
+        var probes = try sampleProbes()
+        let (tunnel, link) = (probes.uplinks[0].address, LinkedUplink.address(ofOrdinal: 0))
+        probes.uplinks = [
+            ProbedUplink(ordinal: 0, address: tunnel, priority: 0), ProbedUplink(ordinal: 0, address: link, priority: 1),
+        ]
+        var watch = UplinkWatch(probes, now: 0)
+        let asked = watch.handle(.tick, now: 0).compactMap { action -> (id: Int, address: IPv4Address)? in
+            if case .probe(let id, let address) = action { (id, address) } else { nil }
+        }
+        #expect(asked.map(\.address) == [tunnel, link])
+        _ = watch.handle(.answered(id: asked[0].id, .refused), now: 10)
+        _ = watch.handle(.answered(id: asked[1].id, .status(200, nil)), now: 10)
+        #expect(watch.uplinks.map(\.health) == [.silent, .healthy])
+        let told = try #require(watch.assignment("web")).endpoints
+        #expect(told.map(\.isHealthy) == [false, true] && told.map(\.priority) == [0, 1])
+        // The order changes, and no way is asked anew.
+        let revision = watch.endpointRevision
+        probes.uplinks = [
+            ProbedUplink(ordinal: 0, address: link, priority: 0), ProbedUplink(ordinal: 0, address: tunnel, priority: 1),
+        ]
+        #expect(watch.set(probes, now: 20) == [])
+        #expect(watch.endpointRevision > revision)
+        #expect(watch.assignment("web")?.endpoints.map(\.isHealthy) == [true, false])
+        #expect(watch.assignment("web")?.endpoints.map(\.priority) == [0, 1])
+    }
+
+    /// What an uplink says counts by its best way; it is silent where it is so by all.
+    @Test(arguments: [
+        (.healthy, .silent, true), (.silent, .healthy, true), (.notReady, .silent, false), (.silent, .notReady, false),
+        (.notReady, .healthy, true), (.silent, .silent, nil),
+    ] as [(UplinkWord.Entry.Health, UplinkWord.Entry.Health, Bool?)])
+    func anUplinkIsJudgedByItsBestWay(
+        tunnel: UplinkWord.Entry.Health, link: UplinkWord.Entry.Health, isReady: Bool?
+    ) throws {
+        let addresses = [IPv4Address(number: 0x0AC8_0002), LinkedUplink.address(ofOrdinal: 0)]
+        let word = UplinkWord(
+            uplinks: zip(addresses, [tunnel, link]).map { address, health in
+                UplinkWord.Entry(
+                    ordinal: 0, address: address, health: health, report: health == .silent ? nil : report(["web"]), forwardsAll: false)
+            })
+        switch word.saying(of: 0, at: addresses) {
+        case .report(let report): #expect(report.ready == isReady)
+        case .silence: #expect(isReady == nil)
+        case nil: Issue.record("nobody is to be asked")
+        }
+        #expect(word.starved(["web"]) == (isReady == true ? [] : ["web"]))
+        #expect(word.saying(of: 1, at: addresses) == nil)
+        #expect(word.saying(of: 0, at: [IPv4Address(number: 1)]) == nil, "what was said of another address counts for nothing")
+    }
+
     /// Its answer to a probe says as much as all that it would tell of thousands of bindings.
     @Test func whoHasTheDocumentInForceServesAll() throws {
         let (old, new) = (SHA256.digest(of: "old"), SHA256.digest(of: "new"))

@@ -5,8 +5,8 @@ import LinkStreams
 public import Logging
 import NIOCore
 import NIOPosix
-import NetworkTypes
-import NodeDocument
+public import NetworkTypes
+public import NodeDocument
 public import Sodium
 import Synchronization
 import Syscalls
@@ -17,6 +17,8 @@ public struct LinkService: Sendable {
     private let status: String
     private let build: String
     private let key: LinkPrivateKey
+    /// Where links come in.
+    private let door: IPv4Address
     private let logger: Logger
 
     /// After being told to stop, for the connections that are open.
@@ -28,11 +30,14 @@ public struct LinkService: Sendable {
     ///   - folder: where the agent writes.
     ///   - statusFolder: this program's own.
     ///   - build: of this program, which the uplinks are told.
-    public init(folder: String, statusFolder: String, build: String, key: LinkPrivateKey, logger: Logger) {
+    public init(
+        folder: String, statusFolder: String, build: String, key: LinkPrivateKey, door: IPv4Address = LinkedUplink.door, logger: Logger
+    ) {
         file = "\(folder)/\(LinkServiceFile.fileName)"
         status = "\(statusFolder)/\(LinkStatusFile.fileName)"
         self.build = build
         self.key = key
+        self.door = door
         self.logger = logger
     }
 
@@ -46,7 +51,7 @@ public struct LinkService: Sendable {
         let relay = try LinkRelay(
             key: key, service: first.service, build: build, instance: .random(in: .min ... .max), timing: timing, group: group,
             logger: logger)
-        try await relay.setDoors(try first.doors)
+        try await relay.setDoors(try first.doors(at: door))
         logger.info("links are taken", metadata: ["pin": "\(key.pin)", "uplinks": "\(first.uplinks.count)"])
         let served = Served(first)
         await withTaskGroup(of: Void.self) { tasks in
@@ -123,7 +128,7 @@ public struct LinkService: Sendable {
             let former = served.file.withLock(\.self)
             let new = try read()
             guard new != former else { return }
-            if new.carriers != former.carriers || new.path != former.path { try await relay.setDoors(try new.doors) }
+            if new.carriers != former.carriers || new.path != former.path { try await relay.setDoors(try new.doors(at: door)) }
             relay.update(new.service)
             served.file.withLock { $0 = new }
             logger.info(
@@ -192,18 +197,14 @@ extension LinkServiceFile {
             udpPorts: Set(udpPorts))
     }
 
-    fileprivate var doors: [(address: NIOCore.SocketAddress, door: LinkRelay.Door)] {
-        get throws {
-            let host = LinkedUplink.door.description
-            var doors: [(address: NIOCore.SocketAddress, door: LinkRelay.Door)] = []
-            if carriers.contains(.tls) {
-                doors.append((try NIOCore.SocketAddress(ipAddress: host, port: Int(Port.linkDoor.number)), .tls))
-            }
-            if carriers.contains(.webSocket) {
-                doors.append((try NIOCore.SocketAddress(ipAddress: host, port: Int(Port.webSocketDoor.number)), .webSocket(path: path)))
-            }
-            return doors
+    fileprivate func doors(at address: IPv4Address) throws -> [(address: NIOCore.SocketAddress, door: LinkRelay.Door)] {
+        func place(_ port: Port) throws -> NIOCore.SocketAddress {
+            try NIOCore.SocketAddress(ipAddress: "\(address)", port: Int(port.number))
         }
+        var doors: [(address: NIOCore.SocketAddress, door: LinkRelay.Door)] = []
+        if carriers.contains(.tls) { doors.append((try place(.linkDoor), .tls)) }
+        if carriers.contains(.webSocket) { doors.append((try place(.webSocketDoor), .webSocket(path: path))) }
+        return doors
     }
 }
 
