@@ -294,8 +294,8 @@ let package = Package(
         tests(
             "UplinkAgentTests",
             [
-                "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "Sodium", "TestFiles",
-                "UplinkAgent",
+                "HostNetwork", "LinkCarriers", "LinkProtocol", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument",
+                "Sodium", "TestFiles", "UplinkAgent",
                 "UplinkWorkload", "WireGuardNetlink",
                 logging, nioCore, nioHTTP1, nioPosix,
             ]),
@@ -325,7 +325,8 @@ let package = Package(
         tests(
             "LinkRelayKernelTests",
             [
-                "LinkProtocol", "LinkRelay", "LinkStreams", "LinkUplink", "NetworkTypes", "TestLinks", nioCore, nioPosix,
+                "LinkCarriers", "LinkProtocol", "LinkRelay", "LinkStreams", "LinkUplink", "NetworkTypes", "TestLinks", nioCore,
+                nioPosix,
             ], exclude: ["Peers"]),
         tests("NFTablesKernelTests", ["HostNetwork", "NFTables", "Netlink", "NetworkTypes", "TestNetwork"]),
         tests(
@@ -339,10 +340,9 @@ let package = Package(
         tests(
             "UplinkAgentKernelTests",
             [
-                "EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium", "TestNetwork", "UplinkAgent",
-                "UplinkWorkload", "uplink",
-                logging, nioCore, nioPosix,
-            ]),
+                "EdgeAPI", "KubernetesAPI", "LinkRelay", "NetworkTypes", "NodeDocument", "Sodium", "TestLinks", "TestNetwork",
+                "UplinkAgent", "UplinkWorkload", "uplink", logging, nioCore, nioPosix,
+            ], exclude: ["Proxy"]),
         tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium", "Syscalls"]),
 
         // benchmarks

@@ -26,11 +26,74 @@ import Testing
         #expect(plan.next(chance: 0.5).delay == 6)
     }
 
-    @Test func `After a good link the preferred carrier comes first, nearly at once`() {
+    @Test func `After a good link its carrier comes first, nearly at once, and then the others in order`() {
         var plan = DialPlan(carriers: 3, slot: 2)
         plan.failed()
+        plan.established(over: 1)
         plan.ended(after: 60)
-        #expect(plan.next(chance: 0.4) == DialPlan.Attempt(carrier: 0, delay: 0.1))
+        #expect(plan.next(chance: 0.4) == DialPlan.Attempt(carrier: 1, delay: 0.1))
+        plan.failed()
+        #expect(plan.next(chance: 0.4) == DialPlan.Attempt(carrier: 0, delay: 0))
+        plan.failed()
+        #expect(plan.next(chance: 0.4) == DialPlan.Attempt(carrier: 2, delay: 0))
+        plan.failed()
+        // A round has failed: the order of preference counts again.
+        #expect(plan.next(chance: 0) == DialPlan.Attempt(carrier: 0, delay: 0.25))
+    }
+
+    @Test func `The preferred carrier is tried again after 30 s, then less and less often`() {
+        var plan = DialPlan(carriers: 3, slot: 0)
+        #expect(plan.renewal(lifetime: nil, age: 0) == nil)
+        plan.failed()
+        plan.failed()
+        plan.established(over: 2)
+        var delays: [Double] = []
+        for _ in 0..<6 {
+            let renewal = plan.renewal(lifetime: nil, age: 1_000)
+            #expect(renewal?.carriers == [0, 1])
+            delays.append(renewal?.delay ?? 0)
+            plan.returnFailed()
+        }
+        #expect(delays == [30, 60, 120, 240, 300, 300])
+        // The one before is better than the last, and not the best.
+        plan.established(over: 1)
+        #expect(plan.renewal(lifetime: nil, age: 0) == DialPlan.Renewal(carriers: [0], delay: 300))
+        plan.established(over: 0)
+        #expect(plan.renewal(lifetime: nil, age: 0) == nil)
+        plan.established(over: 1)
+        #expect(plan.renewal(lifetime: nil, age: 0)?.delay == 30)
+    }
+
+    @Test(arguments: [
+        // Slot, carrier, lifetime, age: carriers, delay.
+        (0, 0, 60.0, 0.0, [0], 48.0), (1, 0, 60, 0, [0], 39), (0, 0, 60, 40, [0], 8), (0, 0, 60, 50, [0], 0),
+        (0, 1, 60, 0, [0], 30), (0, 1, 30, 0, [0, 1], 24), (1, 1, 60, 38, [0, 1], 1),
+    ] as [(Int, Int, Double, Double, [Int], Double)])
+    func `A link that will be cut is renewed before, each slot at another age`(
+        slot: Int, carrier: Int, lifetime: Double, age: Double, carriers: [Int], delay: Double
+    ) throws {
+        var plan = DialPlan(carriers: 2, slot: slot, slots: 2)
+        plan.established(over: carrier)
+        let renewal = try #require(plan.renewal(lifetime: lifetime, age: age))
+        #expect(renewal.carriers == carriers)
+        #expect(abs(renewal.delay - delay) < 0.001)
+    }
+
+    @Test(arguments: [
+        // Ages and times of ends: the rule.
+        ([(60.0, 60.0), (60, 62)], 60.0), ([(60, 60), (57, 120)], 57), ([(60, 60), (50, 120)], nil),
+        // Both at once: the edge was restarted.
+        ([(60, 62), (62, 62.1)], nil), ([(60, 60)], nil), ([(6, 6), (6, 12)], nil),
+        ([(600, 600), (60, 660), (61, 721)], 60),
+    ] as [([(Double, Double)], Double?)])
+    func `Two links that were cut at one age make a rule`(ends: [(Double, Double)], rule: Double?) {
+        var lifetimes = LinkLifetimes()
+        for (age, time) in ends { lifetimes.cut(at: age, now: time) }
+        #expect(lifetimes.steady == rule)
+        lifetimes.outlived(65)
+        #expect(lifetimes.steady == rule)
+        lifetimes.outlived(100)
+        #expect(lifetimes.steady == nil)
     }
 
     @Test func `A link that dies young is like one that did not come about`() {

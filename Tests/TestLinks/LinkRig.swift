@@ -29,15 +29,17 @@ public final class LinkRig: Sendable {
     public static let path = "/a-secret-path"
 
     /// `targets` are sockets at 127.0.0.1 whose ports are the tunnel's too.
-    public init(tcp: [UInt16] = [], udp: [UInt16] = [], timing: LinkTiming = LinkTiming()) async throws {
+    public init(
+        tcp: [UInt16] = [], udp: [UInt16] = [], timing: LinkTiming = LinkTiming(), uplinkKey: LinkPrivateKey? = nil
+    ) async throws {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         relayKey = try .generate()
-        uplinkKey = try .generate()
+        self.uplinkKey = try uplinkKey ?? .generate()
         let number = Self.nextAddress.add(1, ordering: .relaxed).newValue
         let own = Int(getpid())
         address = "127.\(100 + own % 100).\(own / 100 % 250).\(number)"
         service = RelayService(
-            uplinks: [RelayUplink(pin: uplinkKey.pin, address: try IPv4Address(parsing: address))],
+            uplinks: [RelayUplink(pin: self.uplinkKey.pin, address: try IPv4Address(parsing: address))],
             tcpPorts: try Set(tcp.map { try Port($0) }), udpPorts: try Set(udp.map { try Port($0) }))
         relay = try LinkRelay(
             key: relayKey, service: service, build: "test", instance: 7, timing: timing, group: group, logger: Self.logger)

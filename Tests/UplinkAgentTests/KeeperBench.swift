@@ -16,6 +16,8 @@ struct KeeperBench {
     let address: IPAddress
     let first: Result<TunnelKeeper.Reading, UplinkError>
     let other: TunnelKeeper.Reading
+    let both: Result<TunnelKeeper.Reading, UplinkError>
+    let linksAlone: Result<TunnelKeeper.Reading, UplinkError>
     private let interface: InterfaceName
     private let relay: WireGuardPublicKey
 
@@ -32,6 +34,7 @@ struct KeeperBench {
     private var received: UInt64 = 0
     var flows = 5
     var isTouched = false
+    var isLinked = false
     /// Bytes that the path carries.
     var width = 1420
     private var probed: Int?
@@ -42,13 +45,17 @@ struct KeeperBench {
         interface = try InterfaceName(parsing: "wg-uplink")
         host = try HostAddress(parsing: name)
         address = try IPAddress(parsing: "198.51.100.1")
-        func reading(_ forwards: [Forward]) throws -> TunnelKeeper.Reading {
-            let document = try sampleDocument(sampleContent(key.publicKey(), host: name, forwards: forwards))
+        func reading(_ forwards: [Forward], _ carriers: [TunnelCarrier] = []) throws -> TunnelKeeper.Reading {
+            var content = try sampleContent(key.publicKey(), host: name, forwards: forwards)
+            if !carriers.isEmpty { content.link = try sampleLink(carriers) }
+            let document = try sampleDocument(content)
             return TunnelKeeper.Reading(
                 part: try UplinkPart(of: document, ordinal: 0, privateKey: key, keyPath: "priv-0"), source: document.hash)
         }
         first = .success(try reading([]))
         other = try reading([try sampleForward("web", .tcp, 80)])
+        both = .success(try reading([], [.wireGuard, .tls]))
+        linksAlone = .success(try reading([], [.tls]))
         self.reading = first
     }
 
@@ -88,6 +95,7 @@ struct KeeperBench {
     private mutating func answer(_ action: TunnelKeeper.Action) -> TunnelKeeper.Event? {
         switch action {
         case .read: return .read(reading)
+        case .leave: return isLinked ? .left : nil
         case .look:
             defer { probed = nil }
             if !isSilent { received += 1 }
@@ -124,12 +132,14 @@ struct KeeperBench {
         case .probe(_, let bytes): "probe \(bytes)"
         case .widenTracking(let flows, _): "widen to \(flows)"
         case .findObstacles: "find obstacles"
+        case .leave: "leave"
         case .note(let note): words(note)
         }
     }
 
     private static func words(_ note: TunnelKeeper.Note) -> String {
         switch note {
+        case .linking(let part): "linking(\(part.links?.connections ?? 0))"
         case .applied(_, let changes): "applied(\(HostChange.words(changes)))"
         case .changed(let changes): "changed(\(HostChange.words(changes)))"
         case .repaired(let changes): "repaired(\(HostChange.words(changes)))"

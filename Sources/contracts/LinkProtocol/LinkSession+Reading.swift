@@ -122,7 +122,8 @@ extension LinkSession {
     private mutating func takeOpening(_ id: StreamID) throws(LinkProtocolError) {
         guard !isOwn(id), id > lastOfPeer else { throw .openedWrongly(id) }
         lastOfPeer = id
-        guard !saidGoodbye, streams.count < limits.streams, openOfPeer < limits.peersStreams else {
+        // After a goodbye too: it was on its way, and the peer opens no more once it heard.
+        guard streams.count < limits.streams, openOfPeer < limits.peersStreams else {
             return FrameHeader(.windowUpdate, .rst, stream: id, length: 0).append(to: &output)
         }
         streams[id] = StreamState(window: limits.initialWindow)
