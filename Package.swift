@@ -340,8 +340,8 @@ let package = Package(
         tests(
             "UplinkAgentKernelTests",
             [
-                "EdgeAPI", "KubernetesAPI", "LinkRelay", "NetworkTypes", "NodeDocument", "Sodium", "TestLinks", "TestNetwork",
-                "UplinkAgent", "UplinkWorkload", "uplink", logging, nioCore, nioPosix,
+                "EdgeAPI", "KubernetesAPI", "LinkRelay", "NetworkTypes", "NodeDocument", "Sodium", "Syscalls", "TestLinks",
+                "TestNetwork", "UplinkAgent", "UplinkWorkload", "uplink", logging, nioCore, nioPosix,
             ], exclude: ["Proxy"]),
         tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium", "Syscalls"]),
 

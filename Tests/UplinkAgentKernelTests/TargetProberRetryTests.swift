@@ -21,9 +21,10 @@ import Testing
             return Forward(binding: "b\(index)", protocol: .tcp, tunnelPort: port, target: home, targetPort: port)
         }
         try await taken.close()
-        let late = try #require(ProbeTarget.all(of: forwards[1]).first)
+        let late = try #require(store.now.probeTargets(of: forwards[1]).first)
         store.update { $0.forwards = forwards }
-        let prober = TargetProber(store: store, group: group, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let prober = TargetProber(
+            store: store, group: group, dialer: HostDialer(resolver: HostResolver(threads: .singleton)), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await prober.run() }
             store.wakeProber()
@@ -31,7 +32,7 @@ import Testing
             #expect(store.now.reachability[late]?.reachable == false)
             let back = try await ServerBootstrap(group: group)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                .bind(host: "127.0.0.1", port: Int(late.port.number)).get()
+                .bind(host: "127.0.0.1", port: Int(forwards[1].targetPort.number)).get()
             try await Task.sleep(for: .seconds(2))
             #expect(store.now.reachability[late] == .answers)
             try await back.close()

@@ -17,7 +17,9 @@ import Testing
             .childChannelInitializer { $0.close() }.bind(host: "127.0.0.1", port: 0).get()
         let open = try Port(try #require(server.localAddress?.port))
         let target = ProbeTarget(.tcp, Endpoint(address: try IPv4Address(parsing: "127.0.0.1"), port: open))
-        let prober = TargetProber(store: UplinkStore(ordinal: 0), group: group, logger: Logger(label: "test"))
+        let prober = TargetProber(
+            store: UplinkStore(ordinal: 0), group: group, dialer: HostDialer(resolver: HostResolver(threads: .singleton)),
+            logger: Logger(label: "test"))
         func run(_ count: Int) async throws {
             for _ in 0..<count / 20 {
                 let answers = (0..<20).map { _ in prober.probe(target) }

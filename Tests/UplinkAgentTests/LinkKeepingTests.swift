@@ -63,7 +63,7 @@ import Testing
         var spread = try sampleForward("spread", .udp, 53)
         let endpoints = try (1...4).map { Endpoint(address: try IPv4Address(parsing: "10.244.0.\($0)"), port: try Port(5353)) }
         spread.endpoints = endpoints
-        let forwards = LinkForwards([try sampleForward("web", .tcp, 80), spread])
+        let forwards = LinkForwards(try part([.tls], [try sampleForward("web", .tcp, 80), spread]).content)
         #expect(
             forwards.destination(of: StreamHeader(.tcp, tunnelPort: 80), chance: 0.99)
                 == .target(Endpoint(address: try IPv4Address(parsing: "10.96.0.1"), port: try Port(80))))
@@ -80,7 +80,7 @@ import Testing
     func whereNoneMayLeadNoLinkLeads(target: String) throws {
         let part = try part([.tls], [try sampleForward("bad", .tcp, 80, to: target), try sampleForward("web", .tcp, 81)])
         #expect(part.refused.map(\.forward.binding) == ["bad"])
-        #expect(LinkForwards(part.content.forwards).destination(of: StreamHeader(.tcp, tunnelPort: 80), chance: 0) == nil)
+        #expect(LinkForwards(part.content).destination(of: StreamHeader(.tcp, tunnelPort: 80), chance: 0) == nil)
     }
 
     /// Without a tunnel its network is a network like any other.

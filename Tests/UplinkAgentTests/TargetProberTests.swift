@@ -22,7 +22,8 @@ import Testing
             try sampleForward("dns", .udp, 53, to: "127.0.0.1"),
         ]
         store.update { $0.forwards = forwards }
-        let prober = TargetProber(store: store, group: group, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let prober = TargetProber(
+            store: store, group: group, dialer: HostDialer(resolver: HostResolver(threads: .singleton)), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await prober.run() }
             store.wakeProber()

@@ -72,7 +72,7 @@ import Testing
         let endpoints = try (1...2).map { Endpoint(address: try IPv4Address(parsing: "10.244.0.\($0)"), port: try Port(80)) }
         forward.endpoints = endpoints
         condition.forwards = [forward]
-        let probes = ProbeTarget.all(of: forward)
+        let probes = condition.probeTargets(of: forward)
         func told() -> TargetReport? { condition.targetReports.first }
         condition.reachability[probes[0]] = .fails("connection refused")
         #expect(told() == TargetReport(binding: "web", reachable: nil), "the other is not known yet")

@@ -95,7 +95,11 @@ public struct SocketAddress: Sendable {
 }
 
 /// Why a name has no addresses, in the words of gai_strerror(3).
-public struct LookUpFailure: Error, Sendable { public let reason: String }
+public struct LookUpFailure: Error, Sendable {
+    public let reason: String
+
+    public init(reason: String) { self.reason = reason }
+}
 
 /// Looks a name up with getaddrinfo(3), which blocks, for many seconds at worst, and cannot be interrupted.
 /// - Returns: IPv4 and IPv6, in the order in which the host prefers them (RFC 6724); one at least.

@@ -39,7 +39,12 @@ extension UplinkCondition {
         switch note {
         case .applied(let part, _):
             hash = part.hash
-            if forwards != part.content.forwards { forwards = part.content.forwards }
+            if forwards != part.content.forwards {
+                forwards = part.content.forwards
+                hosts = Dictionary(
+                    part.content.forwards.compactMap { forward in part.content.host(of: forward).map { (forward.binding, $0) } },
+                    uniquingKeysWith: { first, _ in first })
+            }
             ways = part.ways
             let hasWireGuard = part.content.hasWireGuard
             address = hasWireGuard ? part.address : nil

@@ -4,18 +4,32 @@ import NodeDocument
 
 /// A target as the prober sees it; several bindings may share one.
 struct ProbeTarget: Hashable, Sendable {
+    enum Place: Hashable, Sendable {
+        case endpoint(Endpoint)
+        case host(RelayedHost)
+    }
+
     let transport: TransportProtocol
-    let address: IPv4Address
-    let port: Port
+    let place: Place
 
     init(_ transport: TransportProtocol, _ endpoint: Endpoint) {
         self.transport = transport
-        address = endpoint.address
-        port = endpoint.port
+        place = .endpoint(endpoint)
     }
 
-    /// All that the forward leads to.
-    static func all(of forward: Forward) -> [ProbeTarget] { forward.targets.map { ProbeTarget(forward.protocol, $0) } }
+    init(_ host: RelayedHost) {
+        transport = host.transport
+        place = .host(host)
+    }
+}
+
+extension ProbeTarget: CustomStringConvertible {
+    var description: String {
+        switch place {
+        case .endpoint(let endpoint): "\(transport) \(endpoint)"
+        case .host(let host): "\(transport) \(host)"
+        }
+    }
 }
 
 /// Which target is probed when: new ones at once, failing ones often, the others by turns, and never more a second than the budget,

@@ -10,6 +10,7 @@ struct RunKeeper: Service {
     let settings: UplinkSettings
     let store: UplinkStore
     let host: UplinkHost
+    let hosts: HostRelay
     let threads: NIOThreadPool
     let events: KeeperEvents
     let logger: Logger
@@ -62,8 +63,10 @@ struct RunKeeper: Service {
                         status: $0, isAskedEachSecond: store.now.rhythm.isKnown, probeArrived: host.probeArrived())
                 })
         case .settle(let wanted):
+            let ports = await hosts.settle(HostRelay.Demand(address: wanted.part.address, hosts: wanted.part.content.hosts))
             return .settled(
-                wanted, await onThread { () throws(UplinkError) in try host.settle(wanted.part, wanted.endpoint) })
+                wanted,
+                await onThread { () throws(UplinkError) in try host.settle(wanted.part.with(hostPorts: ports), wanted.endpoint) })
         case .lookUp(let name): tasks.addTask { await resolve(name) }
         case .renew(let relay):
             if case .failure(let error) = await onThread({ () throws(UplinkError) in try host.renew(relay) }) {
@@ -102,6 +105,7 @@ struct RunKeeper: Service {
     /// - Returns: whether nothing is left.
     private func removeEverything() async -> Bool {
         let host = host
+        await hosts.end()
         guard case .success(let (changes, failures)) = await onThread({ () throws(UplinkError) in host.remove() }) else {
             return false
         }

@@ -14,6 +14,7 @@ import Synchronization
 struct TargetProber: Service {
     let store: UplinkStore
     let group: any EventLoopGroup
+    let dialer: HostDialer
     let logger: Logger
 
     private static let timeout = TimeAmount.seconds(3)
@@ -33,10 +34,10 @@ struct TargetProber: Service {
             for (target, state) in results.take() where schedule.finished(target, fails: state.reachable == false, now: now) {
                 note(state, of: target)
             }
-            let current = store.now.forwards
-            if current != forwards {
-                forwards = current
-                forget(schedule.set(Set(current.flatMap(ProbeTarget.all)), now: now))
+            let condition = store.now
+            if condition.forwards != forwards {
+                forwards = condition.forwards
+                forget(schedule.set(Set(forwards.flatMap(condition.probeTargets)), now: now))
                 nextTake = now
             }
             if now >= nextTake {
@@ -82,7 +83,7 @@ struct TargetProber: Service {
         let before = store.now.reachability[target]
         guard before != state else { return }
         store.update { $0.reachability[target] = state }
-        let name = "\(target.transport) \(target.address):\(target.port)"
+        let name = "\(target)"
         switch state.reachable {
         case true?: if before != nil { logger.info("target answers again", metadata: ["target": "\(name)"]) }
         case false?:
@@ -100,9 +101,14 @@ struct TargetProber: Service {
     /// any.
     func probe(_ target: ProbeTarget) -> EventLoopFuture<Reachability> {
         let loop = group.next()
+        let endpoint: Endpoint
+        switch target.place {
+        case .endpoint(let known): endpoint = known
+        case .host(let host): return probe(host, on: loop)
+        }
         let address: SocketAddress
         do {
-            address = try SocketAddress(ipAddress: "\(target.address)", port: Int(target.port.number))
+            address = try SocketAddress(ipAddress: "\(endpoint.address)", port: Int(endpoint.port.number))
         } catch {
             return loop.makeFailedFuture(error)
         }
@@ -119,6 +125,14 @@ struct TargetProber: Service {
                 channel.close().map { .unknown }.recover { _ in .unknown }
             }
         }
+    }
+
+    /// Of a host of datagrams only the name can be asked for.
+    private func probe(_ host: RelayedHost, on loop: any EventLoop) -> EventLoopFuture<Reachability> {
+        if host.transport == .udp { return dialer.resolver.addresses(of: host, on: loop).map { _ in .unknown } }
+        return dialer.connect(to: host, on: loop) {
+            ClientBootstrap(group: loop).channelOption(.socketOption(.so_reuseaddr), value: 1)
+        }.flatMap { channel in channel.close().map { .answers }.recover { _ in .answers } }
     }
 
     private static func reachability(_ result: Result<Reachability, any Error>) -> Reachability {

@@ -12,6 +12,8 @@ struct UplinkCondition: Sendable {
     /// In force; nil before the first.
     var hash: SHA256Digest?
     var forwards: [Forward] = [] { didSet { targetsVersion &+= 1 } }
+    /// Of the forwards that lead to one, by binding.
+    var hosts: [String: RelayedHost] = [:]
     var address: IPv4Address?
     /// The relay's, in the tunnel.
     var relayAddress: IPv4Address?
@@ -164,9 +166,15 @@ struct UplinkCondition: Sendable {
         return report
     }
 
+    /// All that the forward leads to.
+    func probeTargets(of forward: Forward) -> [ProbeTarget] {
+        if forward.host != nil { return hosts[forward.binding].map { [ProbeTarget($0)] } ?? [] }
+        return forward.targets.map { ProbeTarget(forward.protocol, $0) }
+    }
+
     var targetReports: [TargetReport] {
         forwards.map { forward in
-            let states = ProbeTarget.all(of: forward).map { reachability[$0] ?? .unknown }
+            let states = probeTargets(of: forward).map { reachability[$0] ?? .unknown }
             // One that answers is enough; one that is not known yet may be it.
             let state = states.first { $0.reachable == true } ?? states.first { $0.reachable == nil } ?? states.first
             return TargetReport(binding: forward.binding, reachable: state?.reachable, message: state?.message)

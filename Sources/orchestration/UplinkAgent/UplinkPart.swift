@@ -26,6 +26,8 @@ struct UplinkPart: Equatable, Sendable {
     let links: LinkDemand?
     /// Bytes that the path carries where that is less than the document's MTU; nil otherwise.
     private(set) var pathMTU: Int?
+    /// Where this process takes what is for hosts, at the uplink's address.
+    private(set) var hostPorts: [ForwardKey: Port] = [:]
 
     /// - Throws: `notListed`, or `keyInvalid` when the key is not the one the relay will know.
     init(of document: UplinkDocument, ordinal: Int, privateKey: WireGuardPrivateKey, keyPath: String) throws(UplinkError) {
@@ -68,6 +70,7 @@ struct UplinkPart: Equatable, Sendable {
 
     /// Why the forward may not lead where it does; nil where it may.
     private static func obstacle(to forward: Forward, _ content: UplinkContent) -> String? {
+        if let host = content.host(of: forward) { return host.obstacle }
         let edges = [content.relay.host.ipv4, content.link?.host.ipv4]
         for target in forward.targets {
             for edge in edges {
@@ -85,6 +88,12 @@ struct UplinkPart: Equatable, Sendable {
 
     /// Bytes.
     var mtu: Int { min(content.mtu, pathMTU ?? .max) }
+
+    func with(hostPorts: [ForwardKey: Port]) -> UplinkPart {
+        var result = self
+        result.hostPorts = hostPorts
+        return result
+    }
 
     func with(pathMTU: Int?) -> UplinkPart {
         var result = self
@@ -114,6 +123,10 @@ struct UplinkPart: Equatable, Sendable {
         for forward in content.forwards {
             let key = ForwardKey(forward.protocol, forward.tunnelPort)
             guard forwards[key] == nil, spreads[key] == nil else { continue }
+            if forward.host != nil {
+                if let port = hostPorts[key] { forwards[key] = ForwardTarget(address, port) }
+                continue
+            }
             let targets = forward.targets.map { ForwardTarget($0.address, $0.port) }
             if targets.count == 1 { forwards[key] = targets[0] } else { spreads[key] = targets }
         }

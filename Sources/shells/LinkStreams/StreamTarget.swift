@@ -8,6 +8,7 @@ public struct StreamTarget: Sendable {
     private enum Place: Sendable {
         case address(HostAddress, Port)
         case socket(@Sendable () -> CInt?)
+        case found(@Sendable (any EventLoop) -> EventLoopFuture<[IPAddress]>, Port)
     }
 
     private let place: Place
@@ -18,6 +19,11 @@ public struct StreamTarget: Sendable {
 
     public init(host: HostAddress, port: Port) {
         place = .address(host, port)
+    }
+
+    /// One of several addresses that are asked for when the stream begins: the first that takes a connection, or the first for datagrams.
+    public init(port: Port, addresses: @escaping @Sendable (any EventLoop) -> EventLoopFuture<[IPAddress]>) {
+        place = .found(addresses, port)
     }
 
     /// Something of this process: a stream socket that is connected to it, whose owner the stream becomes; nil refuses. No datagrams go
@@ -51,8 +57,23 @@ public struct StreamTarget: Sendable {
                 break
             }
             bootstrap.withConnectedSocket(socket).whenFailure { _ in end.value.failed() }
+        case .found(let addresses, let port):
+            addresses(loop).flatMap { connect($0[...], port, on: loop) }.flatMapThrowing { channel in
+                try channel.pipeline.syncOperations.addHandler(end.value)
+            }.whenFailure { _ in end.value.failed() }
         }
         return end.value
+    }
+
+    /// To the first that takes a connection. Nothing is read before somebody asks for it.
+    private func connect(_ addresses: ArraySlice<IPAddress>, _ port: Port, on loop: any EventLoop) -> EventLoopFuture<any Channel> {
+        guard let first = addresses.first else { return loop.makeFailedFuture(ChannelError.unknownLocalAddress) }
+        return ClientBootstrap(group: loop).connectTimeout(connectTimeout).forStreams()
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .connect(host: "\(first)", port: Int(port.number))
+            .flatMapError { error in
+                addresses.count == 1 ? loop.makeFailedFuture(error) : connect(addresses.dropFirst(), port, on: loop)
+            }
     }
 
     private func connectUDP(_ link: LinkConnection, _ id: StreamID, on loop: any EventLoop) -> any StreamEnd {
@@ -60,7 +81,11 @@ public struct StreamTarget: Sendable {
         let flow = DatagramFlow(link, id, deliver: { socket.send($0) }, over: { socket.close() })
         socket.received = { [weak flow] in flow?.send($0) }
         let bound = NIOLoopBound((flow: flow, socket: socket), eventLoop: loop)
-        guard case .address(let host, let port) = place else {
+        let place: EventLoopFuture<(HostAddress, Port)>
+        switch self.place {
+        case .address(let host, let port): place = loop.makeSucceededFuture((host, port))
+        case .found(let addresses, let port): place = addresses(loop).map { (.ip($0[0]), port) }
+        case .socket:
             loop.execute { bound.value.flow.close() }
             return flow
         }
@@ -69,13 +94,14 @@ public struct StreamTarget: Sendable {
             guard !socket.isClosed else { return task.cancel() }
             if .now() - flow.lastUsed >= self.sessionTimeout { flow.close() }
         }
-        DatagramBootstrap(group: loop)
-            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 65_536))
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(bound.value.socket) }
-            }
-            .connect(host: host.description, port: Int(port.number))
-            .whenFailure { _ in bound.value.flow.close() }
+        place.flatMap { host, port in
+            DatagramBootstrap(group: loop)
+                .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 65_536))
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(bound.value.socket) }
+                }
+                .connect(host: host.description, port: Int(port.number))
+        }.whenFailure { _ in bound.value.flow.close() }
         return flow
     }
 }

@@ -22,7 +22,13 @@ struct HostDialer: Sendable {
         guard let first = addresses.first else {
             return loop.makeFailedFuture(HostResolver.Failure(description: "no address"))
         }
-        return bootstrap().connectTimeout(Self.timeout).connect(host: "\(first)", port: Int(port.number)).flatMapError { error in
+        let place: SocketAddress
+        do {
+            place = try SocketAddress(ipAddress: "\(first)", port: Int(port.number))
+        } catch {
+            return loop.makeFailedFuture(error)
+        }
+        return bootstrap().connectTimeout(Self.timeout).connect(to: place).flatMapError { error in
             addresses.count == 1
                 ? loop.makeFailedFuture(error) : attempt(addresses.dropFirst(), port, on: loop, bootstrap)
         }

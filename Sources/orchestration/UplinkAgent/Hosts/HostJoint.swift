@@ -11,19 +11,49 @@ final class HostJoint: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     private var partner: HostJoint?
     private var hasReadEnd = false
+    /// Writes that the system has not taken yet, and whether nothing is to follow them.
+    private var unwritten = 0
+    private var isEnding = false
+    private var hasEnded = false
     private var isOver = false
     /// Waits until the other side takes more.
     private var waits = false
+    /// What came before there was another side: whoever ends at once has all read that the kernel holds of him, unasked.
+    private var early: [ByteBuffer] = []
 
     static func join(_ a: HostJoint, _ b: HostJoint) { (a.partner, b.partner) = (b, a) }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
-    func begin() { context?.read() }
+    func begin() {
+        for buffer in early { partner?.write(buffer) }
+        early = []
+        partner?.context?.flush()
+        if hasReadEnd { partner?.endOutput() } else { context?.read() }
+    }
+
+    private func write(_ buffer: ByteBuffer) {
+        guard let context else { return }
+        unwritten += 1
+        let own = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.write(wrapOutboundOut(buffer)).whenComplete { _ in
+            own.value.unwritten -= 1
+            if own.value.isEnding { own.value.endOutput() }
+        }
+    }
+
+    /// After all that is still to be written, which a close would lose.
+    private func endOutput() {
+        isEnding = true
+        guard unwritten == 0, !hasEnded else { return }
+        hasEnded = true
+        // With both its ends closed a channel is over by itself.
+        context?.close(mode: .output, promise: nil)
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard let other = partner?.context else { return }
-        other.write(wrapOutboundOut(unwrapInboundIn(data)), promise: nil)
+        guard !isOver else { return }
+        if let partner { partner.write(unwrapInboundIn(data)) } else { early.append(unwrapInboundIn(data)) }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -48,33 +78,30 @@ final class HostJoint: ChannelInboundHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         guard case .inputClosed? = event as? ChannelEvent, !hasReadEnd else { return }
         hasReadEnd = true
-        partner?.context?.close(mode: .output, promise: nil)
-        if partner?.hasReadEnd == true { finish() }
+        partner?.endOutput()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { abort() }
 
     func channelInactive(context: ChannelHandlerContext) {
-        // Without an end of what it read it was a reset.
-        if hasReadEnd { finish() } else { abort() }
+        self.context = nil
+        // After our end the peer's closes the channel, and nothing tells of it but this. Without either it was a reset.
+        guard hasReadEnd || hasEnded else { return abort() }
+        if !hasReadEnd {
+            hasReadEnd = true
+            partner?.endOutput()
+        }
+        isOver = true
+        partner = nil
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
-
-    /// Both have told of their end.
-    private func finish() {
-        guard !isOver else { return }
-        isOver = true
-        let other = partner
-        partner = nil
-        context?.close(promise: nil)
-        other?.finish()
-    }
 
     /// Resets both.
     func abort() {
         guard !isOver else { return }
         isOver = true
+        early = []
         let other = partner
         partner = nil
         if let channel = context?.channel {

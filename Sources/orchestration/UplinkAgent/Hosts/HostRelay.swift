@@ -49,8 +49,8 @@ final class HostRelay: Sendable {
         for channel in gone { try? await channel.close().get() }
         for (key, host) in demand.hosts where listeners.withLock({ $0.1[key] == nil }) {
             do {
-                let channel = try await listen(at: demand.address, key.transport, host)
-                guard let port = try channel.localAddress?.port.map({ try Port($0) }) else { continue }
+                let channel = try await listen(at: demand.address, key.protocol, host)
+                guard let port = channel.localAddress?.port.flatMap({ try? Port($0) }) else { continue }
                 listeners.withLock { $0.1[key] = Listener(host: host, channel: channel, port: port) }
             } catch {
                 logger.error("cannot hand on to a host", metadata: ["host": "\(host.host)", "reason": "\(error)"])

@@ -1,4 +1,5 @@
 import Glibc
+import NFTables
 import NIOCore
 import NIOPosix
 import NetworkTypes
@@ -21,19 +22,19 @@ final class HostResolver: Sendable {
     /// Addresses of a name that are tried.
     private static let mostAddresses = 4
 
-    private enum Entry {
+    fileprivate enum Entry {
         case asked(since: Duration, [EventLoopPromise<[IPAddress]>])
         case known(until: Duration, Result<[IPAddress], Failure>)
     }
 
     private let threads: NIOThreadPool
     private let entries = Mutex<[String: Entry]>([:])
-    private let lookUp: @Sendable (String) throws(LookUpFailure) -> [SocketAddress]
+    private let lookUp: @Sendable (String) throws(LookUpFailure) -> [Syscalls.SocketAddress]
 
     init(
         threads: NIOThreadPool,
-        lookUp: @escaping @Sendable (String) throws(LookUpFailure) -> [SocketAddress] = { (name) throws(LookUpFailure) in
-            try addresses(of: name, isDatagram: false, flags: AI_ADDRCONFIG)
+        lookUp: @escaping @Sendable (String) throws(LookUpFailure) -> [Syscalls.SocketAddress] = { (name) throws(LookUpFailure) in
+            try Syscalls.addresses(of: name, flags: AI_ADDRCONFIG)
         }
     ) {
         self.threads = threads
@@ -107,8 +108,29 @@ extension HostResolver.Entry {
     }
 }
 
+extension UplinkContent {
+    /// Nil for a forward that leads to IPv4 addresses.
+    func host(of forward: Forward) -> RelayedHost? {
+        guard let host = forward.host else { return nil }
+        return RelayedHost(
+            host: host, port: forward.targetPort, transport: forward.protocol,
+            policy: TargetPolicy(denied: deniedTargets ?? [], allowed: allowedTargets ?? []), network: hasWireGuard ? network : nil,
+            edge: relay.host)
+    }
+
+    /// Of all forwards that have one; the first of two forwards of one port has it.
+    var hosts: [ForwardKey: RelayedHost] {
+        var hosts: [ForwardKey: RelayedHost] = [:]
+        for forward in forwards {
+            let key = ForwardKey(forward.protocol, forward.tunnelPort)
+            if hosts[key] == nil, let host = host(of: forward) { hosts[key] = host }
+        }
+        return hosts
+    }
+}
+
 /// A target that an uplink dials itself, and what keeps it from being one.
-struct RelayedHost: Hashable, Sendable {
+struct RelayedHost: Hashable, Sendable, CustomStringConvertible {
     var host: HostAddress
     var port: Port
     var transport: TransportProtocol
@@ -117,6 +139,15 @@ struct RelayedHost: Hashable, Sendable {
     var network: CIDR?
     /// The VPS.
     var edge: HostAddress
+
+    /// `db.example.com:5432`.
+    var description: String { "\(host.bracketed):\(port)" }
+
+    /// Why it may not be a target, as far as that is known before it is looked up; nil when it may.
+    var obstacle: String? {
+        if case .ip(let address) = host { return obstacle(to: address) }
+        return policy.obstacle(to: host, transport, port, edge: edge)
+    }
 
     /// Why no connection may go to that address of it; nil when one may.
     func obstacle(to address: IPAddress) -> String? {

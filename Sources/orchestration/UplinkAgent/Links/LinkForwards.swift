@@ -8,18 +8,21 @@ import NodeDocument
 struct LinkForwards: Sendable {
     enum Destination: Equatable, Sendable {
         case target(Endpoint)
+        case host(RelayedHost)
         /// This uplink's own status.
         case status
     }
 
     private var targets: [ForwardKey: [Endpoint]] = [:]
+    private var hosts: [ForwardKey: RelayedHost] = [:]
 
     init() {}
 
     /// The first of two forwards of one port has it, as in the tunnel.
-    init(_ forwards: [Forward]) {
-        targets.reserveCapacity(forwards.count)
-        for forward in forwards {
+    init(_ content: UplinkContent) {
+        targets.reserveCapacity(content.forwards.count)
+        hosts = content.hosts
+        for forward in content.forwards {
             let key = ForwardKey(forward.protocol, forward.tunnelPort)
             if targets[key] == nil { targets[key] = forward.targets }
         }
@@ -29,7 +32,9 @@ struct LinkForwards: Sendable {
     func destination(of header: StreamHeader, chance: Double) -> Destination? {
         guard let port = try? Port(header.tunnelPort) else { return nil }
         if header.kind == .tcp, port == .uplinkReadiness { return .status }
-        guard let endpoints = targets[ForwardKey(header.kind == .tcp ? .tcp : .udp, port)], !endpoints.isEmpty else { return nil }
+        let key = ForwardKey(header.kind == .tcp ? .tcp : .udp, port)
+        guard let endpoints = targets[key] else { return nil }
+        if endpoints.isEmpty { return hosts[key].map { .host($0) } }
         return .target(endpoints[min(endpoints.count - 1, Int(chance * Double(endpoints.count)))])
     }
 }

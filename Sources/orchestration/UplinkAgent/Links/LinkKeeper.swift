@@ -16,6 +16,7 @@ struct LinkKeeper: Service {
     let store: UplinkStore
     let settings: UplinkSettings
     let door: LinkDoor
+    let resolver: HostResolver
     let logger: Logger
 
     /// Between looks at the links, while all are up and while some are not.
@@ -66,11 +67,13 @@ struct LinkKeeper: Service {
         configuration.connections = demand.connections
         configuration.build = "uplink"
         configuration.instance = instance
-        let (table, door) = (store.links, door)
+        let (table, door, resolver) = (store.links, door, resolver)
         do throws(LinkCarrierError) {
             let uplink = try LinkUplink(configuration, group: group, logger: logger) { header in
                 switch table.destination(of: header) {
                 case .target(let endpoint)?: StreamTarget(host: .ip(.v4(endpoint.address)), port: endpoint.port)
+                case .host(let host)?:
+                    StreamTarget(port: host.port) { loop in resolver.addresses(of: host, on: loop) }
                 case .status?: StreamTarget(socket: { door.connect() })
                 case nil: nil
                 }

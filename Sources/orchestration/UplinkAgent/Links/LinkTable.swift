@@ -12,7 +12,7 @@ final class LinkTable: Sendable {
     init() { (changes, source) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1)) }
 
     func take(_ part: UplinkPart) {
-        let forwards = LinkForwards(part.content.forwards)
+        let forwards = LinkForwards(part.content)
         state.withLock { $0 = (forwards, part.links) }
         source.yield()
     }
