@@ -149,8 +149,9 @@ let package = Package(
         module(
             "orchestration/LinkRelay",
             [
-                "FileWatching", "LinkCarriers", "LinkProtocol", "LinkStreams", "NetworkTypes", "NodeDocument", "Sodium", "Syscalls",
-                logging, nioCore, nioPosix, nioSSL,
+                "FileWatching", "LinkCarriers", "LinkProtocol", "LinkStreams", "NetworkTypes", "Sodium", "Syscalls", logging,
+                nioCore,
+                nioPosix, nioSSL,
             ]),
         module(
             "orchestration/LinkUplink",
@@ -367,7 +368,8 @@ if isFuzzing {
         .executableTarget(
             name: "fuzz",
             dependencies: [
-                "CLibFuzzer", "CLinuxHeaders", "Certificates", "EdgeAPI", "Enrollment", "EnvoyConfig", "Fixtures", "HostNetwork", "Informers",
+                "CLibFuzzer", "CLinuxHeaders", "Certificates", "EdgeAPI", "Enrollment", "EnvoyConfig", "Fixtures", "HostNetwork",
+                "Informers",
                 "KubernetesAPI", "KubernetesClient", "LinkProtocol", "ManifestStore", "NFTables", "Netlink", "NetlinkMessages",
                 "NetworkTypes",
                 "NodeAgent", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "RouteNetlink", "SSH", "Sodium",

@@ -69,7 +69,9 @@ if command == "version" {
 }
 let agent = Agent(host: .live(paths: paths, logger: Logger(label: "edge-agent")))
 // What the controller calls, and a person at a terminal does not.
-if ["apply", "install-envoy", "install-link", "teardown"].contains(command), isatty(STDIN_FILENO) != 1 { CallingConnection.boundSilence() }
+if ["apply", "install-envoy", "install-link", "teardown"].contains(command), isatty(STDIN_FILENO) != 1 {
+    CallingConnection.boundSilence()
+}
 switch command {
 case "status": finish(agent.status())
 case "boot":

@@ -7,7 +7,9 @@ import Testing
     /// 192.0.2.7:4711 to 198.51.100.1:443.
     private static let ipv4: [UInt8] = [192, 0, 2, 7, 198, 51, 100, 1, 0x12, 0x67, 0x01, 0xBB]
 
-    private static func header(_ command: UInt8 = 0x21, _ family: UInt8 = 0x11, length: Int? = nil, _ body: [UInt8] = ipv4) -> [UInt8] {
+    private static func header(_ command: UInt8 = 0x21, _ family: UInt8 = 0x11, length: Int? = nil, _ body: [UInt8] = ipv4)
+        -> [UInt8]
+    {
         let length = length ?? body.count
         return signature + [command, family, UInt8(length >> 8), UInt8(length & 0xFF)] + body
     }

@@ -19,7 +19,9 @@ import Testing
         + [192, 0, 2, 7, 198, 51, 100, 1, 0x12, 0x67, 0x01, 0xBB]
 
     /// Plays Envoy: leads connections on to a door, with a header before the bytes.
-    private func envoy(to address: String = "127.0.0.1", _ port: UInt16, _ header: [UInt8] = header) throws -> (port: UInt16, listener: Socket) {
+    private func envoy(to address: String = "127.0.0.1", _ port: UInt16, _ header: [UInt8] = header) throws -> (
+        port: UInt16, listener: Socket
+    ) {
         let listener = try Socket.listening()
         Task.detached {
             while let client = try? await blocking({ try listener.accepted() }) {
@@ -101,7 +103,8 @@ import Testing
 
         func write(_ ports: [UInt16], uplinks: [LinkedUplink]? = nil) throws {
             let file = LinkServiceFile(
-                uplinks: uplinks ?? [uplink], tcpPorts: try ports.map { try Port($0) }, udpPorts: [], carriers: [.tls], path: "/p")
+                uplinks: uplinks ?? [uplink], tcpPorts: try ports.map { try Port($0) }, udpPorts: [], carriers: [.tls], path: "/p"
+            )
             try writeRaw(DocumentJSON.encode(file))
         }
 

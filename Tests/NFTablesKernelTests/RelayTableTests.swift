@@ -85,6 +85,7 @@ private func wanted() throws -> RelayRuleset {
     @Test(arguments: ["TCP", "UDP"]) func nobodyButEnvoyTheLinkProgramAndRootSendsIntoLinks(transport: String) throws {
         let (relay, neighbour) = (relay, neighbour)
         let (linkUser, backend) = (UInt32(4321), "127.88.0.2:7443")
+        let limit = transport == "TCP" ? ",connect-timeout=1" : ""
         try relay.execute("ip", "link", "set", "lo", "up")
         try relay.start(
             "setpriv", "--reuid=\(linkUser)", "--regid=\(linkUser)", "--clear-groups", "socat",
@@ -92,7 +93,7 @@ private func wanted() throws -> RelayRuleset {
         func ask(_ user: UInt32) throws -> String {
             try relay.execute(
                 "setpriv", "--reuid=\(user)", "--regid=\(user)", "--clear-groups", "sh", "-c",
-                "echo x | timeout 2 socat -t 1 - \(transport):\(backend)")
+                "echo x | timeout 3 socat -t 1 - \(transport):\(backend)\(limit)")
         }
         try eventually { try ask(1234) == "link\n" }
         // A neighbour reaches loopback addresses where the host lets it (route_localnet).

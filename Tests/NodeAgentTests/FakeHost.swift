@@ -105,7 +105,9 @@ final class FakeHost: Sendable {
     }
 
     /// Puts a link program there as a push does.
-    func pushLink(_ build: String, _ change: (inout LinkInstallHeader) -> Void = { _ in }, packed: Bool = true) throws -> AgentReport {
+    func pushLink(_ build: String, _ change: (inout LinkInstallHeader) -> Void = { _ in }, packed: Bool = true) throws
+        -> AgentReport
+    {
         let program = Array("fake link \(build)".utf8)
         var header = LinkInstallHeader(build: build, sha256: SHA256.digest(of: program), length: program.count)
         change(&header)
@@ -113,7 +115,9 @@ final class FakeHost: Sendable {
         if packed {
             let file = folder.path + "/program"
             try replaceFile(file, program, .publicFile)
-            pushed = Array(try Spawn("/bin/gzip", ["-c", file], environment: []).run(.own, limit: 1 << 20, until: .now + .seconds(20))?.output ?? [])
+            pushed = Array(
+                try Spawn("/bin/gzip", ["-c", file], environment: []).run(.own, limit: 1 << 20, until: .now + .seconds(20))?
+                    .output ?? [])
         }
         let path = folder.path + "/push"
         try replaceFile(path, try DocumentJSON.encode(header) + [0x0A] + pushed, .publicFile)
@@ -133,7 +137,8 @@ final class FakeHost: Sendable {
             return result
         case "useradd":
             try replaceFile(
-                paths.passwd, (try readFile(paths.passwd) ?? []) + Array("\(user):x:\(getuid()):\(getgid())::/:/\n".utf8), .publicFile)
+                paths.passwd, (try readFile(paths.passwd) ?? []) + Array("\(user):x:\(getuid()):\(getgid())::/:/\n".utf8),
+                .publicFile)
         case "userdel":
             let lines = String(decoding: try readFile(paths.passwd) ?? [], as: UTF8.self).split(separator: "\n")
             let others = lines.filter { !$0.hasPrefix("\(user):") }.map { $0 + "\n" }.joined()

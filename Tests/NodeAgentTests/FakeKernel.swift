@@ -51,7 +51,8 @@ extension FakeHost {
                 try self.machine.withLock { machine throws(AgentError) in
                     if machine.lacksNFTables { throw AgentError(.network, "NFT_MSG_GETGEN: Operation not supported") }
                     defer { (machine.guardedFor, machine.linksGuardedFor) = (user, link) }
-                    return machine.guardedFor == user && machine.linksGuardedFor == link ? [] : ["nftables: made table ip tidegate_relay"]
+                    return machine.guardedFor == user && machine.linksGuardedFor == link
+                        ? [] : ["nftables: made table ip tidegate_relay"]
                 }
             },
             unguardTunnel: {

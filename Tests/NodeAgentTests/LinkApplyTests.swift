@@ -152,7 +152,8 @@ import WireGuardNetlink
     @Test func whatIsPushedIsChecked() throws {
         for report in [
             try host.pushLink("link1", { $0.length += 1 }), try host.pushLink("link1", { $0.sha256 = SHA256.digest(of: "x") }),
-            try host.pushLink("../link"), try host.pushLink("link1", { $0.length = 0 }), try host.pushLink("link1", { $0.length = .max }),
+            try host.pushLink("../link"), try host.pushLink("link1", { $0.length = 0 }),
+            try host.pushLink("link1", { $0.length = .max }),
         ] {
             #expect(report.outcome == .refused)
             #expect(try namesInFolder(host.paths.programs).filter { $0.hasPrefix(".") || $0.hasPrefix("edge-link") } == [])
@@ -193,17 +194,22 @@ import WireGuardNetlink
         host.machine.withLock { $0.peers = [old] }
         try makeFolder(host.paths.runtime, .publicFolder)
         let word = UplinkWord(
-            uplinks: [(document.content.wireGuard.peers[0].address, UplinkWord.Entry.Health.silent), (LinkedUplink.address(ofOrdinal: 0), .healthy)]
-                .map { UplinkWord.Entry(ordinal: 0, address: $0, health: $1, forwardsAll: true) })
+            uplinks: [
+                (document.content.wireGuard.peers[0].address, UplinkWord.Entry.Health.silent),
+                (LinkedUplink.address(ofOrdinal: 0), .healthy),
+            ]
+            .map { UplinkWord.Entry(ordinal: 0, address: $0, health: $1, forwardsAll: true) })
         try replaceFile(host.paths.uplinkWord, try jsonLine(word), .publicFile)
         _ = try host.apply(document)
         #expect(host.machine.withLock(\.forgotten) == [try publicKey(of: 1)])
     }
 
-    @Test(arguments: [
-        ([.tls], [51821], nil), ([.tls], [443], "TCP port 443 is closed"), ([.wireGuard, .tls], [51821], "UDP port 51821 is closed"),
-        ([.wireGuard, .tls], [51821, 443], "UDP port 51821 is closed; TCP port 443 is closed"),
-    ] as [([TunnelCarrier], Set<UInt16>, String?)])
+    @Test(
+        arguments: [
+            ([.tls], [51821], nil), ([.tls], [443], "TCP port 443 is closed"),
+            ([.wireGuard, .tls], [51821], "UDP port 51821 is closed"),
+            ([.wireGuard, .tls], [51821, 443], "UDP port 51821 is closed; TCP port 443 is closed"),
+        ] as [([TunnelCarrier], Set<UInt16>, String?)])
     func aFirewallMattersWhereUplinksDial(carriers: [TunnelCarrier], closed: Set<UInt16>, message: String?) throws {
         host.machine.withLock { $0.closedPorts = closed }
         #expect(try enrolled(try document(carriers: carriers)).tunnelDropped == message)

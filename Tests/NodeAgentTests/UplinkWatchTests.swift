@@ -164,10 +164,11 @@ private func report(_ bindings: [String]) -> UplinkReport {
     }
 
     /// What an uplink says counts by its best way; it is silent where it is so by all.
-    @Test(arguments: [
-        (.healthy, .silent, true), (.silent, .healthy, true), (.notReady, .silent, false), (.silent, .notReady, false),
-        (.notReady, .healthy, true), (.silent, .silent, nil),
-    ] as [(UplinkWord.Entry.Health, UplinkWord.Entry.Health, Bool?)])
+    @Test(
+        arguments: [
+            (.healthy, .silent, true), (.silent, .healthy, true), (.notReady, .silent, false), (.silent, .notReady, false),
+            (.notReady, .healthy, true), (.silent, .silent, nil),
+        ] as [(UplinkWord.Entry.Health, UplinkWord.Entry.Health, Bool?)])
     func anUplinkIsJudgedByItsBestWay(
         tunnel: UplinkWord.Entry.Health, link: UplinkWord.Entry.Health, isReady: Bool?
     ) throws {
@@ -175,7 +176,8 @@ private func report(_ bindings: [String]) -> UplinkReport {
         let word = UplinkWord(
             uplinks: zip(addresses, [tunnel, link]).map { address, health in
                 UplinkWord.Entry(
-                    ordinal: 0, address: address, health: health, report: health == .silent ? nil : report(["web"]), forwardsAll: false)
+                    ordinal: 0, address: address, health: health, report: health == .silent ? nil : report(["web"]),
+                    forwardsAll: false)
             })
         switch word.saying(of: 0, at: addresses) {
         case .report(let report): #expect(report.ready == isReady)

@@ -31,14 +31,16 @@ import Testing
         #expect(file.carriers == [.webSocket, .tls])
         #expect(file.fault == nil)
         #expect(
-            try DocumentJSON.decode(LinkServiceFile.self, from: DocumentJSON.encode(file), within: LinkServiceFile.bounds) == file)
+            try DocumentJSON.decode(LinkServiceFile.self, from: DocumentJSON.encode(file), within: LinkServiceFile.bounds) == file
+        )
     }
 
     @Test func whatCannotBeServedIsAFault() {
         let stray = LinkedUplink(ordinal: 0, address: IPv4Address(number: 0x7F00_0001), pin: SHA256.digest(of: "x"))
         let door = LinkedUplink(ordinal: 0, address: LinkedUplink.door, pin: SHA256.digest(of: "x"))
         for file in [
-            Self.file([Self.uplink(0), Self.uplink(0, pin: "other")]), Self.file([Self.uplink(0, pin: "x"), Self.uplink(1, pin: "x")]),
+            Self.file([Self.uplink(0), Self.uplink(0, pin: "other")]),
+            Self.file([Self.uplink(0, pin: "x"), Self.uplink(1, pin: "x")]),
             Self.file([stray]), Self.file([door]), Self.file([], path: "secret"), Self.file([], path: "/a b"),
             Self.file([], path: "/" + String(repeating: "a", count: 1024)), Self.file([], carriers: [.wireGuard]),
             Self.file([], carriers: []),

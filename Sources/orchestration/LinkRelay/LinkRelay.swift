@@ -237,7 +237,8 @@ public final class LinkRelay: Sendable {
             logger.info(
                 "a link ended",
                 metadata: [
-                    "uplink": "\(uplink.address)", "from": "\(source ?? "unknown")", "cause": "\(error.map { "\($0)" } ?? "done")",
+                    "uplink": "\(uplink.address)", "from": "\(source ?? "unknown")",
+                    "cause": "\(error.map { "\($0)" } ?? "done")",
                 ])
         }
         let link = LinkConnection(.listener, hello: hello, limits: limits, timing: timing, events: events)

@@ -6,7 +6,6 @@ public import Logging
 import NIOCore
 import NIOPosix
 public import NetworkTypes
-public import NodeDocument
 public import Sodium
 import Synchronization
 import Syscalls
@@ -21,6 +20,11 @@ public struct LinkService: Sendable {
     private let door: IPv4Address
     private let logger: Logger
 
+    /// What the agent writes, and what it reads (`LinkServiceFile` and `LinkStatusFile` of NodeDocument).
+    private static let fileName = "link.json"
+    private static let statusName = "links.json"
+    /// 127.88.0.1, where Envoy hands links on (`LinkedUplink.door`).
+    public static let door = IPv4Address(number: 0x7F58_0001)
     /// After being told to stop, for the connections that are open.
     private static let drain = Duration.seconds(30)
     /// Between two statuses, and two looks at the file where nothing tells of a change.
@@ -31,10 +35,10 @@ public struct LinkService: Sendable {
     ///   - statusFolder: this program's own.
     ///   - build: of this program, which the uplinks are told.
     public init(
-        folder: String, statusFolder: String, build: String, key: LinkPrivateKey, door: IPv4Address = LinkedUplink.door, logger: Logger
+        folder: String, statusFolder: String, build: String, key: LinkPrivateKey, door: IPv4Address = door, logger: Logger
     ) {
-        file = "\(folder)/\(LinkServiceFile.fileName)"
-        status = "\(statusFolder)/\(LinkStatusFile.fileName)"
+        file = "\(folder)/\(Self.fileName)"
+        status = "\(statusFolder)/\(Self.statusName)"
         self.build = build
         self.key = key
         self.door = door
@@ -68,28 +72,25 @@ public struct LinkService: Sendable {
 
     /// What is in force.
     private final class Served: Sendable {
-        let file: Mutex<LinkServiceFile>
-        init(_ file: LinkServiceFile) { self.file = Mutex(file) }
+        let file: Mutex<LinkFile>
+        init(_ file: LinkFile) { self.file = Mutex(file) }
     }
 
     // MARK: the file
 
     /// - Throws: `LinkServiceError` that says what is wrong with it.
-    private func read() throws -> LinkServiceFile {
+    private func read() throws(LinkServiceError) -> LinkFile {
         let bytes: [UInt8]
-        do {
-            bytes = try Descriptor.open(file, O_RDONLY).readAll(limit: LinkServiceFile.bounds.bytes)
+        do throws(SystemFailure) {
+            bytes = try Descriptor.open(file, O_RDONLY).readAll(limit: LinkFile.longest)
         } catch {
             throw LinkServiceError(description: "\(file) cannot be read: \(error)")
         }
-        let value: LinkServiceFile
-        do throws(DocumentError) {
-            value = try DocumentJSON.decode(LinkServiceFile.self, from: bytes, within: LinkServiceFile.bounds)
+        do throws(LinkServiceError) {
+            return try LinkFile(bytes)
         } catch {
-            throw LinkServiceError(description: "\(file): \(error.message)")
+            throw LinkServiceError(description: "\(file): \(error)")
         }
-        if let fault = value.fault { throw LinkServiceError(description: "\(file): \(fault)") }
-        return value
     }
 
     private func follow(_ relay: LinkRelay, _ served: Served) async {
@@ -128,7 +129,7 @@ public struct LinkService: Sendable {
             let former = served.file.withLock(\.self)
             let new = try read()
             guard new != former else { return }
-            if new.carriers != former.carriers || new.path != former.path { try await relay.setDoors(try new.doors(at: door)) }
+            if new.ways != former.ways { try await relay.setDoors(try new.doors(at: door)) }
             relay.update(new.service)
             served.file.withLock { $0 = new }
             logger.info(
@@ -144,22 +145,21 @@ public struct LinkService: Sendable {
     // MARK: the status
 
     private func tell(_ relay: LinkRelay, _ served: Served) async {
-        var written: LinkStatusFile?
+        var written: String?
         while !Task.isCancelled {
             let ordinals = Dictionary(
                 served.file.withLock(\.uplinks).map { ($0.address, $0.ordinal) }, uniquingKeysWith: { first, _ in first })
             let uplinks = await relay.status.compactMap { status in
-                ordinals[status.uplink.address].map { LinkStatusFile.Uplink(status, ordinal: $0) }
+                ordinals[status.uplink.address].map { status.json(ordinal: $0) }
             }
-            let told = LinkStatusFile(build: build, uplinks: uplinks)
+            let told = #"{"build":\#(JSONText.quoted(build)),"uplinks":[\#(uplinks.joined(separator: ","))]}"# + "\n"
             if Task.isCancelled { return }
             do {
                 if told == written {
                     // Its time says that this process lives.
                     if utimensat(AT_FDCWD, status, nil, AT_SYMLINK_NOFOLLOW) != 0 { written = nil }
                 } else {
-                    let bytes = try DocumentJSON.encode(told)
-                    try replaceFile(status, with: bytes + [0x0A], mode: 0o600, through: "\(status).\(getpid())")
+                    try replaceFile(status, with: Array(told.utf8), mode: 0o600, through: "\(status).\(getpid())")
                     written = told
                 }
             } catch {
@@ -168,11 +168,6 @@ public struct LinkService: Sendable {
             try? await Task.sleep(for: Self.interval)
         }
     }
-}
-
-/// Why links cannot be served, in words.
-struct LinkServiceError: Error, CustomStringConvertible {
-    let description: String
 }
 
 /// What tells a file from the one that was there before.
@@ -190,11 +185,13 @@ private struct FileMark: Equatable {
     }
 }
 
-extension LinkServiceFile {
+extension LinkFile {
+    /// What the doors hang on.
+    fileprivate var ways: [String] { [takesTLS ? "tls" : "", takesWebSockets ? path : ""] }
+
     fileprivate var service: RelayService {
         RelayService(
-            uplinks: uplinks.map { RelayUplink(pin: $0.pin, address: $0.address) }, tcpPorts: Set(tcpPorts),
-            udpPorts: Set(udpPorts))
+            uplinks: uplinks.map { RelayUplink(pin: $0.pin, address: $0.address) }, tcpPorts: tcpPorts, udpPorts: udpPorts)
     }
 
     fileprivate func doors(at address: IPv4Address) throws -> [(address: NIOCore.SocketAddress, door: LinkRelay.Door)] {
@@ -202,23 +199,29 @@ extension LinkServiceFile {
             try NIOCore.SocketAddress(ipAddress: "\(address)", port: Int(port.number))
         }
         var doors: [(address: NIOCore.SocketAddress, door: LinkRelay.Door)] = []
-        if carriers.contains(.tls) { doors.append((try place(.linkDoor), .tls)) }
-        if carriers.contains(.webSocket) { doors.append((try place(.webSocketDoor), .webSocket(path: path))) }
+        if takesTLS { doors.append((try place(.linkDoor), .tls)) }
+        if takesWebSockets { doors.append((try place(.webSocketDoor), .webSocket(path: path))) }
         return doors
     }
 }
 
-extension LinkStatusFile.Uplink {
-    fileprivate init(_ status: RelayStatus, ordinal: Int) {
-        self.init(
-            ordinal: ordinal, address: status.uplink.address, isReady: status.isReady,
-            links: status.links.map { link in
-                LinkStatusFile.Link(
-                    peer: link.source, build: link.build, roundTripMicroseconds: link.roundTripMicroseconds.map { Int($0) },
-                    streams: link.openStreams, receivedBytes: UInt64(clamping: link.bytesIn),
-                    sentBytes: UInt64(clamping: link.bytesOut))
-            },
-            // Thousands may be refused for one reason.
-            refusedPorts: Array(status.refusedPorts.prefix(16)))
+extension RelayStatus {
+    /// A `LinkStatusFile.Uplink` of NodeDocument.
+    fileprivate func json(ordinal: Int) -> String {
+        // Thousands of ports may be refused for one reason.
+        let refused = refusedPorts.prefix(16).map(JSONText.quoted).joined(separator: ",")
+        let links = links.map(\.json).joined(separator: ",")
+        return #"{"address":"\#(uplink.address)","isReady":\#(isReady),"links":[\#(links)],"ordinal":\#(ordinal),"#
+            + #""refusedPorts":[\#(refused)]}"#
+    }
+}
+
+extension RelayStatus.Link {
+    /// A `LinkStatusFile.Link` of NodeDocument.
+    fileprivate var json: String {
+        let peer = source.map { #","peer":\#(JSONText.quoted($0))"# } ?? ""
+        let roundTrip = roundTripMicroseconds.map { #","roundTripMicroseconds":\#($0)"# } ?? ""
+        return #"{"build":\#(JSONText.quoted(build))\#(peer),"receivedBytes":\#(bytesIn)\#(roundTrip),"sentBytes":\#(bytesOut),"#
+            + #""streams":\#(openStreams)}"#
     }
 }

@@ -26,7 +26,8 @@ extension Agent {
                 report.changes.append("the user \(envoyUser) removed")
             }
             report.changes += try LinkStep(host: host).removeUser(&state)
-            for path in [host.paths.settings, host.paths.runtime, host.paths.linkRuntime, host.paths.programs] where try removeTree(path) {
+            for path in [host.paths.settings, host.paths.runtime, host.paths.linkRuntime, host.paths.programs]
+            where try removeTree(path) {
                 report.changes.append("\(path) removed")
             }
             // wireguard-go's folder, unless another interface still uses it.

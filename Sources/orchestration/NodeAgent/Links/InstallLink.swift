@@ -59,10 +59,13 @@ extension Incoming {
         var buffer = [UInt8](repeating: 0, count: 1 << 20)
         var total = 0
         while true {
-            let count = try attempting("reading the pushed program") { () throws(SystemFailure) in try source.read(into: &buffer) }
+            let count = try attempting("reading the pushed program") { () throws(SystemFailure) in try source.read(into: &buffer)
+            }
             if count == 0 { return }
             total += count
-            if total > most { throw AgentError(.system, "more than \(most) bytes of a program are pushed; nothing was installed") }
+            if total > most {
+                throw AgentError(.system, "more than \(most) bytes of a program are pushed; nothing was installed")
+            }
             try attempting("writing \(path)") { () throws(SystemFailure) in try target.writeAll(Array(buffer[..<count])) }
         }
     }

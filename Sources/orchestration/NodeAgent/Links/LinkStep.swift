@@ -29,7 +29,9 @@ struct LinkStep {
 
     /// What the program reads, but for itself.
     /// - Returns: what was changed, in words.
-    func files(_ link: RelayLink, _ content: RelayContent, _ key: LinkPrivateKey, _ account: EnvoyAccount) throws(AgentError) -> [String] {
+    func files(_ link: RelayLink, _ content: RelayContent, _ key: LinkPrivateKey, _ account: EnvoyAccount) throws(AgentError)
+        -> [String]
+    {
         var changes: [String] = []
         var seed = key.secret.withUnsafePointer { Array(UnsafeBufferPointer(start: $0, count: key.secret.count)) }
         defer { zero(&seed) }
@@ -124,7 +126,8 @@ extension LinkStatusFile {
             let ports = uplink.refusedPorts.prefix(3).map { printable($0, limit: 200) }.joined(separator: ", ")
             return AgentProblem(
                 kind: .network,
-                message: "connections to uplink \(uplink.ordinal) by links cannot be taken at \(uplink.address) (\(ports)); stop what "
+                message:
+                    "connections to uplink \(uplink.ordinal) by links cannot be taken at \(uplink.address) (\(ports)); stop what "
                     + "listens there, and they are")
         }
     }

@@ -82,11 +82,14 @@ extension WireGuardDeviceStatus {
 /// Reads uplinks' `/status`; what an uplink says is believed no further than its type.
 func askUplinks(_ addresses: [IPv4Address]) -> [IPv4Address: UplinkReport] {
     // Half a second is several round trips around the world; a report of 10,000 bindings takes about 1 MB.
-    let results = fetch("/status", from: addresses.map { .address($0, .uplinkReadiness) }, milliseconds: 500, limit: JSONBounds.ofUplink.bytes)
+    let results = fetch(
+        "/status", from: addresses.map { .address($0, .uplinkReadiness) }, milliseconds: 500, limit: JSONBounds.ofUplink.bytes)
     var reports: [IPv4Address: UplinkReport] = [:]
     for (address, result) in zip(addresses, results) {
         guard case .success(let reply) = result, reply.status == 200 else { continue }
-        if let report = try? DocumentJSON.decode(UplinkReport.self, from: reply.body, within: .ofUplink) { reports[address] = report }
+        if let report = try? DocumentJSON.decode(UplinkReport.self, from: reply.body, within: .ofUplink) {
+            reports[address] = report
+        }
     }
     return reports
 }

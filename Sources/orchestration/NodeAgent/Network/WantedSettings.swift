@@ -40,7 +40,8 @@ struct WantedSettings: Hashable, Sendable {
         var ports = content.listeners.map { Int($0.port.number) } + [Int(content.wireGuard.listenPort.number)]
         // Nor on one where the link program listens.
         if let link = content.link {
-            let linkPorts = [.uplinkReadiness, .linkDoor, .webSocketDoor, link.listenPort] + content.envoy.bindings.map(\.tunnelPort)
+            let linkPorts =
+                [.uplinkReadiness, .linkDoor, .webSocketDoor, link.listenPort] + content.envoy.bindings.map(\.tunnelPort)
             ports += linkPorts.map { Int($0.number) }
         }
         values["net.ipv4.ip_local_reserved_ports"] = .including(portRanges(ports.filter(Self.localPorts.contains)))

@@ -43,7 +43,8 @@ struct UplinkWord: Hashable, Codable, Sendable {
 
     private static func read(_ path: String) -> UplinkWord? {
         guard let file = try? Descriptor.open(path, O_RDONLY | O_NOFOLLOW), let status = try? file.status(),
-            isRegularFile(status), status.st_size <= bounds.bytes, isFresh(status), let bytes = try? file.readAll(limit: bounds.bytes)
+            isRegularFile(status), status.st_size <= bounds.bytes, isFresh(status),
+            let bytes = try? file.readAll(limit: bounds.bytes)
         else { return nil }
         return try? DocumentJSON.decode(UplinkWord.self, from: bytes, within: bounds)
     }

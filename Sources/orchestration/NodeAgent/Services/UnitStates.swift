@@ -74,7 +74,8 @@ struct ServiceManager: Sendable {
         if unit == .link {
             return try run(Command(Self.program, ["kill", "--kill-who=main", "--signal=HUP", unit.rawValue])).succeeded
         }
-        return try run(Command(Self.program, ["reload", unit.rawValue], timeoutSeconds: EnvoyRestart.patienceSeconds + 10)).succeeded
+        return try run(Command(Self.program, ["reload", unit.rawValue], timeoutSeconds: EnvoyRestart.patienceSeconds + 10))
+            .succeeded
     }
     /// No error when it does not run or does not exist.
     func stop(_ unit: UnitName) throws(AgentError) { _ = try run(Command(Self.program, ["stop", unit.rawValue])) }

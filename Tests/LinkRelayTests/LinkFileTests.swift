@@ -1,0 +1,79 @@
+import NetworkTypes
+import NodeDocument
+import Sodium
+import Testing
+
+@testable import LinkRelay
+
+/// The link program reads what the agent writes, and nothing else.
+@Suite struct LinkFileTests {
+    private func bytes(_ file: LinkServiceFile) throws -> [UInt8] { try DocumentJSON.encode(file) }
+
+    private func sample(path: String = "/a-\"secret\\path\"") throws -> LinkServiceFile {
+        LinkServiceFile(
+            uplinks: (0..<3).map {
+                LinkedUplink(ordinal: $0, address: LinkedUplink.address(ofOrdinal: $0), pin: SHA256.digest(of: "\($0)"))
+            },
+            tcpPorts: [try Port(20_000), .uplinkReadiness], udpPorts: [try Port(20_001)], carriers: [.webSocket, .tls], path: path
+        )
+    }
+
+    @Test func whatTheAgentWritesIsRead() throws {
+        let written = try sample()
+        #expect(written.fault == nil)
+        let read = try LinkFile(bytes(written))
+        #expect(read.uplinks.map(\.ordinal) == [0, 1, 2])
+        #expect(read.uplinks.map(\.address) == written.uplinks.map(\.address))
+        #expect(read.uplinks.map(\.pin) == written.uplinks.map(\.pin))
+        #expect(read.tcpPorts == Set(written.tcpPorts) && read.udpPorts == Set(written.udpPorts))
+        #expect(read.takesTLS && read.takesWebSockets && read.path == written.path)
+        var one = written
+        one.carriers = [.tls]
+        #expect(try !LinkFile(bytes(one)).takesWebSockets)
+        #expect(LinkService.door == LinkedUplink.door)
+    }
+
+    @Test func ofTheLargestThatTheAgentWrites() throws {
+        var file = try sample()
+        file.uplinks = (0..<253).map {
+            LinkedUplink(ordinal: $0, address: LinkedUplink.address(ofOrdinal: $0), pin: SHA256.digest(of: "\($0)"))
+        }
+        file.tcpPorts = try (20_000..<60_000).map { try Port($0) }
+        #expect(try LinkFile(bytes(file)).tcpPorts.count == 40_000)
+    }
+
+    @Test func whatTheAgentWouldNotServeIsAFaultHereToo() throws {
+        var twice = try sample()
+        twice.uplinks[1].address = twice.uplinks[0].address
+        var twins = try sample()
+        twins.uplinks[1].pin = twins.uplinks[0].pin
+        var stray = try sample()
+        stray.uplinks[0].address = IPv4Address(number: 0x0A00_0001)
+        var none = try sample()
+        none.carriers = [.wireGuard]
+        for file in [
+            twice, twins, stray, none, try sample(path: "secret"), try sample(path: "/" + String(repeating: "a", count: 1024)),
+        ] {
+            #expect(file.fault != nil)
+            #expect(throws: LinkServiceError.self) { try LinkFile(bytes(file)) }
+        }
+    }
+
+    @Test(
+        arguments: [
+            "", "{", "[]", "{}", "{}{}", "null", "\"", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "[1,]", "{\"uplinks\":[1]}",
+            "{\"uplinks\":[],\"tcpPorts\":[0]}", "{\"uplinks\":[],\"tcpPorts\":[65536]}",
+            "{\"uplinks\":[],\"tcpPorts\":[99999999999999999999]}", "{\"uplinks\":[],\"tcpPorts\":[],\"udpPorts\":[\"1\"]}",
+            "{\"uplinks\":[],\"tcpPorts\":[],\"udpPorts\":[],\"carriers\":[\"TLS\"]}",
+            "{\"uplinks\":[],\"tcpPorts\":[],\"udpPorts\":[],\"carriers\":[\"TLS\"],\"path\":\"/\\u0041\"}",
+            String(repeating: "[", count: 100_000), "{\"path\":\"" + String(repeating: "a", count: 1 << 20) + "\"}",
+        ])
+    func anythingElseIsRefused(text: String) {
+        #expect(throws: LinkServiceError.self) { try LinkFile(Array(text.utf8)) }
+    }
+
+    @Test func textsAreQuotedAsOthersReadThem() throws {
+        let text = "a\"b\\c\u{1}é\n"
+        #expect(try DocumentJSON.decode([String].self, from: Array("[\(JSONText.quoted(text))]".utf8)) == ["a\"b\\c é "])
+    }
+}
