@@ -187,7 +187,8 @@ private func envoyUnit(_ settings: UnitSettings) -> String {
 }
 
 /// The link program and its supervisor with no right at all, and no address but loopback's: Envoy brings it the links and takes the
-/// connections to it. It gets the relay's key for links as a credential.
+/// connections to it. It gets the relay's key for links as a credential. Swift's worker threads set their own priority, and complain
+/// where they may not.
 private func linkUnit(_ settings: UnitSettings) -> String {
     header + """
         [Unit]
@@ -221,6 +222,7 @@ private func linkUnit(_ settings: UnitSettings) -> String {
         RemoveIPC=yes
         RestrictAddressFamilies=AF_INET AF_UNIX
         \(confinement)
+        SystemCallFilter=setpriority
 
         [Install]
         WantedBy=multi-user.target
