@@ -212,7 +212,8 @@ let package = Package(
         program(
             "uplink", path: "uplink",
             [
-                "CLinuxHeaders", "LinkCarriers", "LinkProtocol", "NetworkTypes", "StructuredLogging", "UplinkAgent", argumentParser,
+                "CLinuxHeaders", "LinkCarriers", "LinkProtocol", "NetworkTypes", "StructuredLogging", "UplinkAgent",
+                argumentParser,
                 logging,
             ]),
 

@@ -64,11 +64,12 @@ import Testing
         #expect(plan.renewal(lifetime: nil, age: 0)?.delay == 30)
     }
 
-    @Test(arguments: [
-        // Slot, carrier, lifetime, age: carriers, delay.
-        (0, 0, 60.0, 0.0, [0], 48.0), (1, 0, 60, 0, [0], 39), (0, 0, 60, 40, [0], 8), (0, 0, 60, 50, [0], 0),
-        (0, 1, 60, 0, [0], 30), (0, 1, 30, 0, [0, 1], 24), (1, 1, 60, 38, [0, 1], 1),
-    ] as [(Int, Int, Double, Double, [Int], Double)])
+    @Test(
+        arguments: [
+            // Slot, carrier, lifetime, age: carriers, delay.
+            (0, 0, 60.0, 0.0, [0], 48.0), (1, 0, 60, 0, [0], 39), (0, 0, 60, 40, [0], 8), (0, 0, 60, 50, [0], 0),
+            (0, 1, 60, 0, [0], 30), (0, 1, 30, 0, [0, 1], 24), (1, 1, 60, 38, [0, 1], 1),
+        ] as [(Int, Int, Double, Double, [Int], Double)])
     func `A link that will be cut is renewed before, each slot at another age`(
         slot: Int, carrier: Int, lifetime: Double, age: Double, carriers: [Int], delay: Double
     ) throws {
@@ -79,13 +80,14 @@ import Testing
         #expect(abs(renewal.delay - delay) < 0.001)
     }
 
-    @Test(arguments: [
-        // Ages and times of ends: the rule.
-        ([(60.0, 60.0), (60, 62)], 60.0), ([(60, 60), (57, 120)], 57), ([(60, 60), (50, 120)], nil),
-        // Both at once: the edge was restarted.
-        ([(60, 62), (62, 62.1)], nil), ([(60, 60)], nil), ([(6, 6), (6, 12)], nil),
-        ([(600, 600), (60, 660), (61, 721)], 60),
-    ] as [([(Double, Double)], Double?)])
+    @Test(
+        arguments: [
+            // Ages and times of ends: the rule.
+            ([(60.0, 60.0), (60, 62)], 60.0), ([(60, 60), (57, 120)], 57), ([(60, 60), (50, 120)], nil),
+            // Both at once: the edge was restarted.
+            ([(60, 62), (62, 62.1)], nil), ([(60, 60)], nil), ([(6, 6), (6, 12)], nil),
+            ([(600, 600), (60, 660), (61, 721)], 60),
+        ] as [([(Double, Double)], Double?)])
     func `Two links that were cut at one age make a rule`(ends: [(Double, Double)], rule: Double?) {
         var lifetimes = LinkLifetimes()
         for (age, time) in ends { lifetimes.cut(at: age, now: time) }

@@ -182,6 +182,7 @@ import Testing
         pair.sendFromDialer()
         #expect(try pair.hearAtListener() == [])
         #expect(pair.dialer.openStreams == 2)
+        pair.dialer.consumed(1, on: late, now: 0)
         for stream in [id, late] {
             pair.listener.end(stream)
             pair.dialer.end(stream)

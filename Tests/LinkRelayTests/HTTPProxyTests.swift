@@ -5,13 +5,15 @@ import Testing
 
 /// Proxies as environments name them.
 @Suite struct HTTPProxyTests {
-    @Test(arguments: [
-        ("http://proxy.example:3128", "proxy.example:3128", nil, false), ("proxy.example:3128", "proxy.example:3128", nil, false),
-        ("http://proxy.example", "proxy.example:80", nil, false), ("https://proxy.example/", "proxy.example:443", nil, true),
-        ("http://user:pass@10.0.0.1:8080/", "10.0.0.1:8080", "user:pass", false),
-        ("http://user:p%40ss%3A%25@[2001:db8::1]:8080", "[2001:db8::1]:8080", "user:p@ss:%", false),
-        ("http://user:a@b@h.example:1", "h.example:1", "user:a@b", false),
-    ] as [(String, String, String?, Bool)])
+    @Test(
+        arguments: [
+            ("http://proxy.example:3128", "proxy.example:3128", nil, false),
+            ("proxy.example:3128", "proxy.example:3128", nil, false),
+            ("http://proxy.example", "proxy.example:80", nil, false), ("https://proxy.example/", "proxy.example:443", nil, true),
+            ("http://user:pass@10.0.0.1:8080/", "10.0.0.1:8080", "user:pass", false),
+            ("http://user:p%40ss%3A%25@[2001:db8::1]:8080", "[2001:db8::1]:8080", "user:p@ss:%", false),
+            ("http://user:a@b@h.example:1", "h.example:1", "user:a@b", false),
+        ] as [(String, String, String?, Bool)])
     func `A URL is read, and overwritten`(text: String, place: String, credentials: String?, isSecure: Bool) throws {
         var url = Array(text.utf8)
         let proxy = try HTTPProxy(consumingURL: &url)

@@ -37,8 +37,9 @@ final class LinkLab: Sendable {
             "socat", "TCP-LISTEN:\(place[1]),bind=\(place[0]),fork,reuseaddr,backlog=64", "UNIX-CONNECT:\(folder)/links")
         try Data(key.base64File()).write(to: URL(fileURLWithPath: "\(folder)/priv-0"))
         try run("chmod", "0755", folder)
-        try run("chmod", "0400", "\(folder)/priv-0")
-        try run("chown", "nobody", "\(folder)/priv-0")
+        // As the pod's Secret has it: the group's.
+        try run("chown", "nobody:65532", "\(folder)/priv-0")
+        try run("chmod", "0440", "\(folder)/priv-0")
     }
 
     deinit { _ = try? run("rm", "-rf", folder) }
@@ -74,14 +75,18 @@ final class LinkLab: Sendable {
 
     /// As nobody, without any capability, and no way to get one; with no interface, table or setting but those that it finds.
     func startUplink(_ environment: [String: String] = [:]) throws -> Process {
-        let program = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "uplink").path
-        let words =
-            [
-                "ip", "netns", "exec", uplink.name, "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
-                "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all", "--no-new-privs", program,
-            ] + ["--config", "\(folder)/document.json", "--keys", folder, "--ordinal", "0", "--drain", "1s"]
-        return try startProcess(words, environment: ["LOG_FORMAT": "text", "LOG_LEVEL": "info"].merging(environment) { $1 })
+        let words = ["ip", "netns", "exec", uplink.name] + Self.asNobody + [TunnelLab.program]
+        return try startProcess(
+            words + ["--config", "\(folder)/document.json", "--keys", folder, "--ordinal", "0", "--drain", "1s"],
+            environment: ["LOG_FORMAT": "text", "LOG_LEVEL": "warn"].merging(environment) { $1 })
     }
+
+    private static let asNobody = [
+        "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
+        "--ambient-caps=-all", "--no-new-privs",
+    ]
+
+    func health() throws -> String { try uplink.execute(Self.asNobody + [TunnelLab.program, "healthz"]) }
 
     /// As the prober asks, by a link.
     func ask(_ path: String) throws -> String {

@@ -1,3 +1,4 @@
+import EdgeAPI
 import Foundation
 import NetworkTypes
 import NodeDocument
@@ -5,6 +6,7 @@ import Sodium
 import TestLinks
 import TestNetwork
 import Testing
+import UplinkWorkload
 
 /// The program `uplink` with links alone.
 @Suite(.serialized, .timeLimit(.minutes(4))) struct LinkUplinkTests {
@@ -13,7 +15,7 @@ import Testing
         let before = try lab.traces()
         for (address, name) in [(LinkLab.target, "a"), (LinkLab.other, "b")] {
             try lab.uplink.start(
-                "socat", "TCP-LISTEN:8080,fork,reuseaddr,bind=\(address)", "SYSTEM:echo \(name); exec cat; echo end")
+                "socat", "TCP-LISTEN:8080,fork,reuseaddr,bind=\(address)", "SYSTEM:echo \(name); cat; echo end")
         }
         try lab.uplink.start("socat", "-b65536", "UDP4-RECVFROM:5353,fork,bind=\(LinkLab.target)", "PIPE")
         let one = try lab.forward("web", .tcp, 80, to: [LinkLab.target], 8080)
@@ -26,8 +28,10 @@ import Testing
         for line in ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "NoNewPrivs:\t1", "Uid:\t65534"] {
             #expect(rights.contains(line))
         }
+        try eventually(within: .seconds(2)) { try lab.status().ready }
         let report = try lab.status()
-        #expect(report.ready && report.hash == first.hash && report.carriers == [.tls] && report.handshakeAge == nil)
+        #expect(report.hash == first.hash && report.carriers == [.tls] && report.handshakeAge == nil)
+        #expect(try lab.health() == "alive\n")
         try eventually { try lab.ask("/metrics").contains("tidegate_uplink_links{carrier=\"TLS\"} 2") }
 
         // TCP with its half-close: the end comes after ours.
@@ -102,7 +106,9 @@ import Testing
         try await expectNext(on: client, .bytes([65]))
     }
 
-    @Test(arguments: [true, false]) func `A proxy leads to the edge, with its password, which nobody else finds`(isRight: Bool) async throws {
+    @Test(arguments: [true, false]) func `A proxy leads to the edge, with its password, which nobody else finds`(isRight: Bool)
+        async throws
+    {
         let lab = try await LinkLab(tcp: [80], door: "127.0.0.1:8443")
         try lab.uplink.start("socat", "TCP-LISTEN:8080,fork,reuseaddr,bind=\(LinkLab.target)", "SYSTEM:echo a; exec cat")
         let script = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Proxy/proxy.py").path
@@ -116,17 +122,36 @@ import Testing
             let client = try await lab.rig.connect(80)
             try await expectNext(on: client, .bytes(Array("a\n".utf8)))
         } else {
-            try eventually {
-                try lab.uplink.execute(Self.program, "healthz").contains("alive")
-                    && lab.uplink.execute("ss", "-tn", "state", "time-wait", "dport", "3128").contains("3128")
-            }
+            try eventually { try lab.health().contains("it wants other credentials (407)") }
         }
         let environment = try Data(contentsOf: URL(fileURLWithPath: "/proc/\(try uplinkPID(lab))/environ"))
         #expect(!String(decoding: environment, as: UTF8.self).contains(LinkLab.password))
     }
 
-    private static let program = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-        .appending(path: "uplink").path
+    /// The container that the pod template asks for where no WireGuard is among the carriers.
+    @Test func `A restricted pod serves`() async throws {
+        let lab = try await LinkLab(tcp: [80])
+        try lab.uplink.start("socat", "TCP-LISTEN:8080,fork,reuseaddr,bind=\(LinkLab.target)", "SYSTEM:echo a; exec cat")
+        try lab.write([try lab.forward("web", .tcp, 80, to: [LinkLab.target], 8080)])
+        var node = EdgeNode(
+            metadata: ObjectMeta(name: "edge"),
+            spec: EdgeNodeSpec(
+                address: try HostAddress(parsing: LinkLab.edge), ssh: SSHSpec(secretRef: NamespacedReference(name: "vps"))))
+        node.spec.tunnel.carriers = [.tls]
+        let objects = UplinkObjects(
+            of: node, UplinkPodSettings(image: "-", environment: ["LOG_FORMAT": "text", "LOG_LEVEL": "warn"]))
+        let pod = try PodSandbox(
+            of: objects, in: lab.uplink, volumes: ["config": lab.folder, "keys": lab.folder], devices: .withoutTun)
+        defer { pod.process.terminate() }
+        try eventually { try lab.ask("/ready") == "ready\n200" }
+        let client = try await lab.rig.connect(80)
+        try await expectNext(on: client, .bytes(Array("a\n".utf8)))
+        #expect(try pod.execute([TunnelLab.program, "healthz"]) == "alive\n")
+        let rights = try String(contentsOfFile: "/proc/\(try uplinkPID(lab))/status", encoding: .utf8)
+        for line in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "Seccomp:\t2", "Uid:\t65532"] {
+            #expect(rights.contains(line))
+        }
+    }
 
     private func uplinkPID(_ lab: LinkLab) throws -> pid_t {
         let pids = try run("ip", "netns", "pids", lab.uplink.name).split(separator: "\n").compactMap { pid_t($0) }

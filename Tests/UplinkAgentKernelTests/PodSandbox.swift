@@ -11,6 +11,8 @@ final class PodSandbox: Sendable {
     let process: Process
     private let folder: String
     private let name: String
+    /// Whom the template names: probes run as the container does.
+    private let user: String
 
     /// Devices that containerd and CRI-O let every container use, as runc (`AllowedDevices` of its specconv) does.
     enum Devices {
@@ -33,6 +35,8 @@ final class PodSandbox: Sendable {
         for file in [program, "/usr/bin/wireguard-go"] { try Self.copy(file, to: "\(folder)/rootfs") }
         try run("cp", try shippedWireGuardGo(), "\(folder)/rootfs/usr/bin/wireguard-go")
         let template = try Self.part(of: objects.workload().first { $0.resource == .statefulSets }?.value, "spec", "template")
+        let context = template["spec"]?["containers"]?.items?.first?["securityContext"]
+        user = "\(context?["runAsUser"]?.integer ?? 0):\(context?["runAsGroup"]?.integer ?? 0)"
         let pod = Pod(
             template: template, name: objects.names.pod(ordinal: ordinal).name, program: program, network: namespace.name,
             volumes: volumes.merging(["wireguard": "\(folder)/empty"]) { $1 }, devices: devices)
@@ -53,7 +57,7 @@ final class PodSandbox: Sendable {
         return try run(
             [
                 "unshare", "--mount", "sh", "-c", script, "crun", "--root", "\(folder)/state", "--cgroup-manager", "cgroupfs",
-                "exec", name,
+                "exec", "--user", user, name,
             ]
                 + command)
     }

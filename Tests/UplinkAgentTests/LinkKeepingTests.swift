@@ -29,13 +29,15 @@ import Testing
         #expect(demand.ways.map(\.kind) == [.webSocket, .tls])
         #expect(demand.ways.map { "\($0.carrier)" } == ["WebSocket ws://203.0.113.10:443", "TLS 203.0.113.10:443"])
         #expect(demand.key == (try LinkPrivateKey(of: key)))
-        #expect(try part([.tls]).links == part([.tls], [try sampleForward("web", .tcp, 80)]).links, "forwards are not its business")
+        #expect(
+            try part([.tls]).links == part([.tls], [try sampleForward("web", .tcp, 80)]).links, "forwards are not its business")
         #expect(try part([.tls]).links != part([.tls], connections: 3).links)
     }
 
     @Test(arguments: [
         ("wss://edge.example", "wss://edge.example:443", "/secret"), ("ws://edge.example/", "ws://edge.example:80", "/secret"),
-        ("wss://edge.example:8443/a/b?c", "wss://edge.example:8443", "/a/b?c"), ("WSS://[2001:db8::1]:444", "wss://[2001:db8::1]:444", "/secret"),
+        ("wss://edge.example:8443/a/b?c", "wss://edge.example:8443", "/a/b?c"),
+        ("WSS://[2001:db8::1]:444", "wss://[2001:db8::1]:444", "/secret"),
         ("ws://[2001:db8::1]", "ws://[2001:db8::1]:80", "/secret"),
     ])
     func aURLGoesBeforeTheVPS(url: String, place: String, path: String) throws {
@@ -47,7 +49,9 @@ import Testing
         #expect(edge.path == path)
     }
 
-    @Test(arguments: ["", "http://a.example", "wss://", "wss://a.example:0", "wss://a b", "wss://user@a.example", "wss:/a.example"])
+    @Test(arguments: [
+        "", "http://a.example", "wss://", "wss://a.example:0", "wss://a b", "wss://user@a.example", "wss:/a.example",
+    ])
     func whatIsNoURLIsRefused(url: String) throws {
         let error = #expect(throws: UplinkError.self) { try part([.webSocket], url: url) }
         #expect(error?.description.contains("content.link.url") == true)
@@ -104,7 +108,7 @@ import Testing
         var bench = try KeeperBench()
         _ = bench.turn(.filesChanged, at: 0)
         bench.reading = bench.linksAlone
-        #expect(bench.turn(.filesChanged, at: 5).hasPrefix("read, linking(2), applied"))
+        #expect(bench.turn(.filesChanged, at: 5).hasPrefix("read known, linking(2), applied"))
         #expect(bench.turn(.tick, at: 6) == "leave")
         #expect(bench.keeper.mayHaveTunnel)
         bench.isLinked = true
@@ -114,7 +118,7 @@ import Testing
         // And back.
         bench.reading = bench.first
         let words = bench.turn(.filesChanged, at: 9)
-        #expect(words.hasPrefix("read, linking(0), look up relay.example, settle, applied"), "\(words)")
+        #expect(words.hasPrefix("read known, linking(0), settle, applied"), "\(words)")
     }
 
     /// A pod without privileges that is told of WireGuard carries by links until it is replaced.
@@ -189,7 +193,7 @@ import Testing
         #expect(text.contains("\ntidegate_uplink_links{carrier=\"WebSocket\"} 2\n"))
         #expect(text.contains("\ntidegate_uplink_link_streams 3\n"))
         #expect(text.contains("\ntidegate_uplink_links_established_total 9\n"))
-        #expect(!Metrics.text(of: condition([.wireGuard]), now).contains("link"))
+        #expect(!Metrics.text(of: condition([.wireGuard]), now).contains("uplink_link"))
     }
 }
 

@@ -23,6 +23,19 @@ import UplinkWorkload
         #expect(objects.compactMap(\.value).map(\.json) == expected)
     }
 
+    @Test func linksAloneGiveARestrictedPod() throws {
+        var node = try sample("1-one-port.yaml")
+        let before = try UplinkObjects(of: node, settings).template()
+        node.spec.tunnel.carriers = [.tls]
+        node.spec.uplink.proxySecret = "proxy"
+        let template = try UplinkObjects(of: node, settings).template()
+        #expect(template["spec"]?.value.json == (try golden("links.yaml")).first?.value.json)
+        // Beside WireGuard links change nothing of the pod.
+        node.spec.tunnel.carriers = [.tls, .wireGuard]
+        node.spec.uplink.proxySecret = nil
+        #expect(try UplinkObjects(of: node, settings).template() == before)
+    }
+
     /// RFC 7386, but that lists are merged item by item.
     private func merged(_ value: FieldValue?, _ patch: FieldValue) -> FieldValue {
         switch (value, patch) {

@@ -41,16 +41,7 @@ struct UplinkPodTemplate {
     private var podSpec: [String: FieldValue] {
         var result: [String: FieldValue] = [
             "containers": [.object(container)],
-            "volumes": ([
-                // Everybody may read it: it holds no secret.
-                ["name": "config", "configMap": ["name": .string(names.configMap.name), "defaultMode": 0o444]],
-                // root's alone, and the container is root: no fsGroup, which would let the group read too. Where it is not root, the
-                // files are its group's.
-                [
-                    "name": "keys",
-                    "secret": ["secretName": .string(names.keysSecret.name), "defaultMode": hasWireGuard ? 0o400 : 0o440],
-                ],
-            ] as FieldValue).with(hasWireGuard ? [["name": "wireguard", "emptyDir": [:]]] : []),
+            "volumes": .array(volumes),
             "terminationGracePeriodSeconds": .integer(drain + Self.timeToEnd),
             "affinity": spec.uplink.affinity ?? antiAffinity,
             "nodeSelector": texts(Self.platform.merging(spec.uplink.nodeSelector) { $1 }),
@@ -64,6 +55,26 @@ struct UplinkPodTemplate {
     }
 
     private var hasWireGuard: Bool { spec.tunnel.carriers.contains(.wireGuard) }
+
+    private var volumes: [FieldValue] {
+        // root's alone, and the container is root: no fsGroup, which would let the group read too. Where it is not root, the files are
+        // its group's.
+        let keysMode: FieldValue = hasWireGuard ? 0o400 : 0o440
+        let shared: [FieldValue] = [
+            // Everybody may read it: it holds no secret.
+            ["name": "config", "configMap": ["name": .string(names.configMap.name), "defaultMode": 0o444]],
+            ["name": "keys", "secret": ["secretName": .string(names.keysSecret.name), "defaultMode": keysMode]],
+        ]
+        return hasWireGuard ? shared + [["name": "wireguard", "emptyDir": [:]]] : shared
+    }
+
+    private var mounts: [FieldValue] {
+        let shared: [FieldValue] = [
+            ["name": "config", "mountPath": .string(Self.configFolder), "readOnly": true],
+            ["name": "keys", "mountPath": .string(Self.keysFolder), "readOnly": true],
+        ]
+        return hasWireGuard ? shared + [["name": "wireguard", "mountPath": .string(Self.socketFolder)]] : shared
+    }
 
     private var podSecurityContext: [String: FieldValue] {
         var result: [String: FieldValue] = ["seccompProfile": ["type": "RuntimeDefault"]]
@@ -118,10 +129,7 @@ struct UplinkPodTemplate {
                 "exec": ["command": [.string(Self.program), "healthz"]],
                 "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6,
             ],
-            "volumeMounts": ([
-                ["name": "config", "mountPath": .string(Self.configFolder), "readOnly": true],
-                ["name": "keys", "mountPath": .string(Self.keysFolder), "readOnly": true],
-            ] as FieldValue).with(hasWireGuard ? [["name": "wireguard", "mountPath": .string(Self.socketFolder)]] : []),
+            "volumeMounts": .array(mounts),
             "securityContext": securityContext,
             // What a crash leaves on standard error shows in `kubectl describe`.
             "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -180,12 +188,5 @@ struct UplinkPodTemplate {
     private var drain: Int64 {
         let check = spec.edge.healthCheck
         return max(Self.leastDrain, wholeSeconds(check.interval.nanoseconds / 10 * 11 + check.timeout.nanoseconds) + 5)
-    }
-}
-
-extension FieldValue {
-    /// A list with more at its end.
-    fileprivate func with(_ more: [FieldValue]) -> FieldValue {
-        if case .array(let items) = self { .array(items + more) } else { self }
     }
 }

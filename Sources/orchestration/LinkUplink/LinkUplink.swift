@@ -87,6 +87,9 @@ public final class LinkUplink: Sendable {
         func drain() { eventLoop.execute { connection.value.drain() } }
     }
 
+    /// From a link's coming up to the goodbye on the one that it follows: the edge listens where the new one lives only once it knows it.
+    private static let overlap = TimeAmount.seconds(1)
+
     private let configuration: Configuration
     private let dialer: LinkDialer
     private let group: any EventLoopGroup
@@ -213,7 +216,7 @@ public final class LinkUplink: Sendable {
                     metadata: [
                         "former": "\(configuration.carriers[link.carrier])", "carrier": "\(configuration.carriers[next.carrier])",
                     ])
-                link.drain()
+                link.eventLoop.scheduleTask(in: Self.overlap) { link.connection.value.drain() }
             }
         }
     }

@@ -53,7 +53,8 @@ public actor LocalUplinks {
                     + "start standalone with --uplinks files, and run the uplink of \(node) elsewhere from \(files.folder)")
         }
         if !mayMakeTunnels, carriers.contains(.wireGuard) {
-            let problem = "WireGuard is among spec.tunnel.carriers of EdgeNode \(node), and the uplink on this host may not make its interface"
+            let problem =
+                "WireGuard is among spec.tunnel.carriers of EdgeNode \(node), and the uplink on this host may not make its interface"
             let advice = "run tidegate as root, or let links alone carry: TLS, WebSocket"
             guard carriers.contains(where: \.isLink) else { throw LocalUplinkError("\(problem): \(advice)") }
             if running == nil { logger.warning("\(problem); the links alone carry", metadata: ["advice": "\(advice)"]) }

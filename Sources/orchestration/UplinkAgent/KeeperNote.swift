@@ -71,7 +71,8 @@ extension UplinkCondition {
             trackedConnections = status.tracking.flows
             trackedConnectionsLimit = status.tracking.limit
             self.crowding = crowding
-        case .linking, .changed, .renewing, .notRenewed, .narrowPath, .widened, .notWidened, .obstacle, .removed, .notRemoved: break
+        case .linking, .changed, .renewing, .notRenewed, .narrowPath, .widened, .notWidened, .obstacle, .removed, .notRemoved:
+            break
         }
     }
 }

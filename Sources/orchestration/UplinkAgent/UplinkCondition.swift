@@ -64,7 +64,12 @@ struct UplinkCondition: Sendable {
     func handshakeAge(now: Int64) -> Duration? { lastHandshake.map { .seconds(max(0, now - $0)) } }
 
     /// What holds it up, for a `LivenessAnswer`; nil for nothing.
-    var complaint: String? { (problem ?? relayProblem)?.description }
+    var complaint: String? {
+        if let problem = problem ?? relayProblem { return problem.description }
+        guard !links.isUp else { return nil }
+        let troubles = ways.compactMap { way in links.troubles[way].map { (way, $0) } }
+        return troubles.isEmpty ? nil : Self.words(troubles)
+    }
 
     /// Why this uplink is not ready; nil when it is: the document is in force, and one way is up.
     func reasonAgainst(_ now: Moment) -> String? {

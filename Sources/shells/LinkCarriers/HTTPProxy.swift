@@ -88,7 +88,8 @@ public struct HTTPProxy: Sendable, Equatable, CustomStringConvertible {
         guard isSecure else { return nil }
         do {
             let name: String? = if case .name(let name) = host { name } else { nil }
-            return try NIOSSLClientHandler(context: NIOSSLContext(configuration: .makeClientConfiguration()), serverHostname: name)
+            return try NIOSSLClientHandler(
+                context: NIOSSLContext(configuration: .makeClientConfiguration()), serverHostname: name)
         } catch {
             throw LinkCarrierError(.proxy(description), cause: "\(error)")
         }

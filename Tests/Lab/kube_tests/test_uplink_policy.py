@@ -15,6 +15,7 @@ from kube import cel, helm
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "deploy/helm/tunnel"
 GOLDEN = ROOT / "Tests/UplinkWorkloadTests/Goldens/1-one-port.yaml"
+LINKS = ROOT / "Tests/UplinkWorkloadTests/Goldens/links.yaml"
 
 
 def policy(values: Optional[dict[str, Any]] = None) -> dict[str, Any]:
@@ -57,6 +58,20 @@ class UplinkPolicy(unittest.TestCase):
     def test_uplinks_pass(self) -> None:
         self.assertEqual(refusal(self.spec, self.set), "")
         self.assertEqual(refusal(self.spec, self.set, self.set), "")
+
+    def test_uplinks_with_links_alone_pass(self) -> None:
+        new = copy.deepcopy(self.set)
+        new["spec"]["template"]["spec"] = yaml.safe_load(LINKS.read_text())
+        self.assertEqual(refusal(self.spec, new), "")
+        self.assertEqual(refusal(self.spec, new, self.set), "")
+
+    def test_the_environment_has_one_secret(self) -> None:
+        for source, name in (
+                ({"secretKeyRef": {"name": "others", "key": "token"}}, "TOKEN"), ({"secretKeyRef": {"name": "o", "key": "token"}}, "HTTPS_PROXY"),
+                ({"configMapKeyRef": {"name": "o", "key": "k"}}, "HTTPS_PROXY")):
+            with self.subTest(source=source, name=name):
+                new = self.changed("containers.0.env", [{"name": name, "valueFrom": source}])
+                self.assertIn("its proxy", refusal(self.spec, new))
 
     def test_what_would_reach_the_node_does_not(self) -> None:
         container = copy.deepcopy(self.set["spec"]["template"]["spec"]["containers"][0])

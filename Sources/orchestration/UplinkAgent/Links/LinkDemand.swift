@@ -45,7 +45,8 @@ struct LinkDemand: Equatable, Sendable {
         if kind == .tls { return .tls(host: link.host, port: link.port, serverName: link.hostname) }
         if let url = link.url {
             guard let edge = WebSocketEdge(url: url, path: link.path) else {
-                throw .documentInvalid(path: "", reason: "content.link.url: want ws://HOST or wss://HOST, with :PORT and /PATH or without")
+                throw .documentInvalid(
+                    path: "", reason: "content.link.url: want ws://HOST or wss://HOST, with :PORT and /PATH or without")
             }
             return .webSocket(edge)
         }

@@ -113,8 +113,10 @@ private final class RunningLinks: Sendable {
 
     /// They take no new streams, and end with those that they have.
     func drain() {
-        uplink.drain()
         Task {
+            // The edge may not listen yet where those live that follow.
+            try? await Task.sleep(for: .seconds(1))
+            uplink.drain()
             await task.value
             over.store(true, ordering: .releasing)
         }

@@ -30,9 +30,12 @@ enum Metrics {
         if !ways.isEmpty || condition.links.established > 0 {
             let links = condition.links
             gauge(
-                "links", by: "carrier", "Links that are up.", ways.map { Sample(links.up[$0, default: 0], labels: [$0.rawValue]) })
+                "links", by: "carrier", "Links that are up.", ways.map { Sample(links.up[$0, default: 0], labels: [$0.rawValue]) }
+            )
             gauge("link_streams", "Connections and UDP sessions within links.", Sample(links.streams))
-            counter("links_established_total", "Links that came up: what is more than are kept up were dialed anew.", links.established)
+            counter(
+                "links_established_total", "Links that came up: what is more than are kept up were dialed anew.",
+                links.established)
             counter("link_received_bytes_total", "Bytes received by links.", links.receivedBytes)
             counter("link_sent_bytes_total", "Bytes sent by links.", links.sentBytes)
         }

@@ -142,7 +142,9 @@ struct StatusServers: Service {
         if door != .kubelet, extraAddresses.contains(where: \.isAny) {
             bootstrap = bootstrap.serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)
         }
-        return (try await bootstrap.bind(host: Self.host(of: slot.address), port: Int(slot.port.number)).get(), listener)
+        // By no name: a look-up finds no `::` where no interface has an address of IPv6.
+        let address = try SocketAddress(ipAddress: Self.host(of: slot.address), port: Int(slot.port.number))
+        return (try await bootstrap.bind(to: address).get(), listener)
     }
 
     /// 0.0.0.0 stands for every address, of IPv6 too where the host has that: a kubelet asks a pod at its first address, of
