@@ -12,6 +12,8 @@ final class TunnelLab: Sendable {
     let folder: String
     private let relayKey: WireGuardPublicKey
     private let uplinkKey: WireGuardPublicKey
+    /// Of the uplink.
+    let privateKey: WireGuardPrivateKey
 
     static let firstTarget = "10.96.0.1"
     static let secondTarget = "10.96.0.2"
@@ -29,6 +31,7 @@ final class TunnelLab: Sendable {
         let keys = [try WireGuardPrivateKey.generate(), try WireGuardPrivateKey.generate()]
         relayKey = try keys[0].publicKey()
         uplinkKey = try keys[1].publicKey()
+        privateKey = keys[1]
         for (key, name) in zip(keys, ["relay.key", "priv-0"]) {
             let created = FileManager.default.createFile(
                 atPath: "\(folder)/\(name)", contents: Data(key.base64File()), attributes: [.posixPermissions: 0o600])
@@ -69,7 +72,9 @@ final class TunnelLab: Sendable {
     }
 
     @discardableResult
-    func write(_ forwards: [Forward], ordinal: Int = 0, host: String = "198.18.0.1") throws -> UplinkDocument {
+    func write(_ forwards: [Forward], ordinal: Int = 0, host: String = "198.18.0.1", link: UplinkLink? = nil) throws
+        -> UplinkDocument
+    {
         let content = UplinkContent(
             relay: UplinkRelay(
                 publicKey: relayKey, host: try HostAddress(parsing: host), port: try Port(51821),
@@ -78,7 +83,7 @@ final class TunnelLab: Sendable {
             replicas: [
                 UplinkReplica(ordinal: ordinal, address: try IPv4Address(parsing: Self.uplinkAddress), publicKey: uplinkKey)
             ],
-            forwards: forwards)
+            forwards: forwards, link: link)
         let document = UplinkDocument(
             owner: Owner(installation: "lab", namespace: "default", name: "edge"), hash: try content.digest(), content: content)
         try replaceDocument(DocumentJSON.encode(document))
