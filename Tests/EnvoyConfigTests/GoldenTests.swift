@@ -32,7 +32,8 @@ import Testing
         } else {
             let secrets = configuration.secrets
             let clusters =
-                configuration.bindings.map { configuration.cluster($0, isCapped: false).text } + configuration.linkClusters.map(\.text)
+                configuration.bindings.map { configuration.cluster($0, isCapped: false).text }
+                + configuration.linkClusters.map(\.text)
             parts.append("\"listeners\":\(list(configuration.listeners.dropFirst().map(text)))")
             parts.append("\"clusters\":\(list(clusters))")
             parts.append("\"probes\":\(configuration.probes.text.dropLast())")

@@ -2,9 +2,11 @@ import NetworkTypes
 import Testing
 
 @Suite struct ByteSearchTests {
-    @Test(arguments: [
-        ("", "a", nil), ("a", "", nil), ("abc", "abc", 0), ("abcabc", "bc", 1), ("aaab", "aab", 1), ("ab", "abc", nil), ("xab", "b", 2),
-    ] as [(String, String, Int?)])
+    @Test(
+        arguments: [
+            ("", "a", nil), ("a", "", nil), ("abc", "abc", 0), ("abcabc", "bc", 1), ("aaab", "aab", 1), ("ab", "abc", nil),
+            ("xab", "b", 2),
+        ] as [(String, String, Int?)])
     func findsWhereWordsFirstStand(text: String, words: String, place: Int?) {
         let expected = place.map { $0..<$0 + words.utf8.count }
         #expect(Array(text.utf8).range(of: words.utf8) == expected)

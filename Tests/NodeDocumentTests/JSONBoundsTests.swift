@@ -9,8 +9,10 @@ import Testing
     }
 
     @Test(arguments: [
-        (String(repeating: " ", count: 101), "101 bytes"), ("[1,2,3,4,5,6,7,8,9]", "more than 8 values"), ("[[[[]]]]", "4 levels"),
-        (#"["01234567891"]"#, "a text of more than 10 bytes"), (String(repeating: "1", count: 41), "a number of more than 40 digits"),
+        (String(repeating: " ", count: 101), "101 bytes"), ("[1,2,3,4,5,6,7,8,9]", "more than 8 values"),
+        ("[[[[]]]]", "4 levels"),
+        (#"["01234567891"]"#, "a text of more than 10 bytes"),
+        (String(repeating: "1", count: 41), "a number of more than 40 digits"),
     ])
     func namesWhatIsTooMuch(json: String, excess: String) {
         #expect(bounds.excess(in: Array(json.utf8)) == excess)

@@ -140,7 +140,10 @@ import Testing
     static let absences: [(Service.Absence, ServiceResolution, String)] = [
         (.headless, .clusterIP, "is headless: it has no cluster IP; set target.service.resolve: Endpoints"),
         (.external("a_b"), .clusterIP, "is of type ExternalName (a_b), which has no endpoints"),
-        (.external("nas.lan"), .endpoints, "is of type ExternalName (nas.lan), which has no endpoints; leave target.service.resolve out"),
+        (
+            .external("nas.lan"), .endpoints,
+            "is of type ExternalName (nas.lan), which has no endpoints; leave target.service.resolve out"
+        ),
         (.onlyIPv6, .clusterIP, "has cluster IPs of IPv6 alone, and the tunnel is IPv4"),
         (.notGiven, .clusterIP, "has no spec.clusterIP: a cluster gives it one, and a manifest from git lacks it"),
         (.headless, .endpoints, "the endpoints of Service default/app are not at hand: only a cluster knows them"),

@@ -15,7 +15,8 @@ import Testing
         let connection = try await server.connect()
         func namespaces() -> Set<String> {
             let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
-            return Set(threads.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/task/\($0)/ns/net") })
+            return Set(
+                threads.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/task/\($0)/ns/net") })
         }
         // The thread that made the socket is about to end.
         for _ in 0..<50 where namespaces().count > 1 { try await Task.sleep(for: .milliseconds(20)) }

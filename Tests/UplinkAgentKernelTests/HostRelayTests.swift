@@ -30,7 +30,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("metadata.example", "link-local"), ("own.example", "the VPS itself"), ("loop.example", "loopback"), ("six.example", "loopback"),
+        ("metadata.example", "link-local"), ("own.example", "the VPS itself"), ("loop.example", "loopback"),
+        ("six.example", "loopback"),
         ("none.example", "Name or service not known"),
     ])
     func whatNoTargetMayBeIsNoneByAnyName(name: String, words: String) async throws {

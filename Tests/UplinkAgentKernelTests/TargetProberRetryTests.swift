@@ -24,7 +24,8 @@ import Testing
         let late = try #require(store.now.probeTargets(of: forwards[1]).first)
         store.update { $0.forwards = forwards }
         let prober = TargetProber(
-            store: store, group: group, dialer: HostDialer(resolver: HostResolver(threads: .singleton)), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            store: store, group: group, dialer: HostDialer(resolver: HostResolver(threads: .singleton)),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await prober.run() }
             store.wakeProber()

@@ -23,7 +23,8 @@ import Testing
         ]
         store.update { $0.forwards = forwards }
         let prober = TargetProber(
-            store: store, group: group, dialer: HostDialer(resolver: HostResolver(threads: .singleton)), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            store: store, group: group, dialer: HostDialer(resolver: HostResolver(threads: .singleton)),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await prober.run() }
             store.wakeProber()

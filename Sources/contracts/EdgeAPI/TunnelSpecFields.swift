@@ -62,8 +62,11 @@ extension LinkSpec {
         self.init()
         guard let fields = field.mapping() else { return }
         listenPort = fields["listenPort"].port() ?? listenPort
-        hostname = fields["hostname"].string("a lower-case DNS name such as link.example.com") { isServerName($0) && !$0.hasPrefix("*") }
-        path = fields["path"].string("a path of letters, digits, -, _, . and / that begins with /, such as /link", where: isLinkPath)
+        hostname = fields["hostname"].string("a lower-case DNS name such as link.example.com") {
+            isServerName($0) && !$0.hasPrefix("*")
+        }
+        path = fields["path"].string(
+            "a path of letters, digits, -, _, . and / that begins with /, such as /link", where: isLinkPath)
         url = fields["url"].string("a URL such as wss://www.example.com/link", where: isLinkURL)
         connections = fields["connections"].integer(1...8, unit: "links") ?? connections
         fields.finish()
@@ -76,7 +79,8 @@ func isLinkPath(_ text: String) -> Bool {
     let isPlain = text.utf8.allSatisfy {
         (0x61...0x7A).contains($0) || (0x41...0x5A).contains($0) || (0x2D...0x39).contains($0) || $0 == 0x5F
     }
-    return isPlain && !text.split(separator: "/", omittingEmptySubsequences: false).dropFirst().contains { ["", ".", ".."].contains($0) }
+    return isPlain
+        && !text.split(separator: "/", omittingEmptySubsequences: false).dropFirst().contains { ["", ".", ".."].contains($0) }
 }
 
 /// Whether `text` is `ws://` or `wss://`, a host, a port where it is not the scheme's, and a path.

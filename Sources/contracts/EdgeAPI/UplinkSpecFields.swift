@@ -22,7 +22,8 @@ extension UplinkSpec {
         affinity = fields["affinity"].mappingValue(most: Self.mostValues)
         tolerations = Self.tolerations(fields["tolerations"])
         if let reference = fields["proxySecretRef"].mapping() {
-            proxySecret = reference["name"].required("the Secret with HTTPS_PROXY").string("a Secret's name, a DNS name", where: isDNSName)
+            proxySecret = reference["name"].required("the Secret with HTTPS_PROXY").string(
+                "a Secret's name, a DNS name", where: isDNSName)
             reference.finish()
         }
         fields.finish()

@@ -69,7 +69,8 @@ extension RelayEnvoy {
         if let links { names[links, default: []] += [] }
         let ports = names.keys.sorted { ($0.port, $0.protocol) < ($1.port, $1.protocol) }
         let bridges = bridge == .off ? [] : [EnvoyListener(bridgeAt: address)]
-        return bridges + ports.map { EnvoyListener($0.protocol, $0.port, bindings: (names[$0] ?? []).sorted(), takesLinks: $0 == links) }
+        return bridges
+            + ports.map { EnvoyListener($0.protocol, $0.port, bindings: (names[$0] ?? []).sorted(), takesLinks: $0 == links) }
     }
 }
 

@@ -2,7 +2,9 @@ public import NetworkTypes
 
 extension Forward {
     /// `BINDING TCP|UDP TUNNELPORT TARGET TARGETPORT`, with the host for the target where there is one: half as long as the object, for documents that must be short.
-    public var line: String { "\(binding) \(`protocol`.rawValue) \(tunnelPort) \(host?.description ?? "\(target)") \(targetPort)" }
+    public var line: String {
+        "\(binding) \(`protocol`.rawValue) \(tunnelPort) \(host?.description ?? "\(target)") \(targetPort)"
+    }
 
     /// - Throws: `InvalidValue` that names the part at fault.
     public init(line: String) throws(InvalidValue) {

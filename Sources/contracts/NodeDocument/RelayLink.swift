@@ -16,7 +16,8 @@ public struct RelayLink: Hashable, Codable, Sendable {
     public var program: String?
 
     public init(
-        carriers: [TunnelCarrier], listenPort: Port, hostname: String, path: String, uplinks: [LinkedUplink], program: String? = nil
+        carriers: [TunnelCarrier], listenPort: Port, hostname: String, path: String, uplinks: [LinkedUplink],
+        program: String? = nil
     ) {
         self.carriers = carriers
         self.listenPort = listenPort

@@ -59,7 +59,8 @@ public struct TargetPolicy: Hashable, Sendable {
     /// - Parameter edge: the VPS.
     public func obstacle(to host: HostAddress, _ transport: TransportProtocol, _ port: Port, edge: HostAddress?) -> String? {
         if host == edge {
-            return "\(host) is the VPS itself, which would send to itself what comes to it, for ever; name a host behind the tunnel"
+            return
+                "\(host) is the VPS itself, which would send to itself what comes to it, for ever; name a host behind the tunnel"
         }
         switch host {
         case .ip(.v4(let address)): return obstacle(to: address, transport, port, network: nil, edge: edge?.ipv4)
@@ -73,7 +74,9 @@ public struct TargetPolicy: Hashable, Sendable {
     private func obstacle(to address: IPv6Address, _ transport: TransportProtocol, _ port: Port) -> String? {
         if let inner = address.embedded { return obstacle(to: inner, transport, port, network: nil, edge: nil) }
         if !address.isHosts { return "\(address) is loopback, link-local, multicast or reserved; name a host" }
-        if transport == .tcp && Self.uplinkPorts.contains(port) { return "TCP port \(port) is the uplinks' own; name another port" }
+        if transport == .tcp && Self.uplinkPorts.contains(port) {
+            return "TCP port \(port) is the uplinks' own; name another port"
+        }
         // The lists are of IPv4 networks: who keeps some away, or lets some through alone, has not thought of this one.
         if !allowed.isEmpty { return "\(address) is IPv6, and the operator allows networks of IPv4 alone (--allow-target-cidrs)" }
         if !denied.isEmpty { return "\(address) is IPv6, and the operator's --deny-target-cidrs cannot judge it" }

@@ -40,7 +40,9 @@ extension EnvoyConfiguration {
         host.standingFiles = standingFiles(on: host)
         guard host.standingFiles > host.reservedFiles else { return (self, host, []) }
         // The bridge is Tidegate's own eye on Envoy, and without links nothing else carries.
-        func rank(_ listener: EnvoyListener) -> Int { listener.isBridge || listener.takesLinks ? 0 : served.contains(listener.name) ? 1 : 2 }
+        func rank(_ listener: EnvoyListener) -> Int {
+            listener.isBridge || listener.takesLinks ? 0 : served.contains(listener.name) ? 1 : 2
+        }
         var room = host.reservedFiles - EnvoyHost.otherFiles - bridgeFiles - 3
         var kept: Set<String> = []
         for level in 0...2 {

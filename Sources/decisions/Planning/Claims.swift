@@ -37,7 +37,8 @@ struct Claims {
             if binding.tls == nil {
                 return Exclusion(
                     binding: id, reason: .portConflict,
-                    message: "TCP listenPort \(link.port) is the links' (spec.tunnel.link.listenPort), which only bindings with TLS can "
+                    message:
+                        "TCP listenPort \(link.port) is the links' (spec.tunnel.link.listenPort), which only bindings with TLS can "
                         + "share; choose another for one of them")
             }
             if let name = binding.tls?.hostnames.first(where: { covers($0, link.hostname) }) {

@@ -16,7 +16,8 @@ extension PlanInput {
             }
         }
         return RelayLink(
-            carriers: tunnel.carriers, listenPort: tunnel.link.listenPort, hostname: linkHostname, path: linkPath, uplinks: uplinks,
+            carriers: tunnel.carriers, listenPort: tunnel.link.listenPort, hostname: linkHostname, path: linkPath,
+            uplinks: uplinks,
             program: linkProgram)
     }
 

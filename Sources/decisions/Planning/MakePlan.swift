@@ -213,7 +213,8 @@ private struct Planner {
                     Exclusion(
                         binding: entry.id, reason: .portConflict,
                         message:
-                            "more than 40,000 bindings have a port in the tunnel of their own on this EdgeNode; move some to another"))
+                            "more than 40,000 bindings have a port in the tunnel of their own on this EdgeNode; move some to another"
+                    ))
                 continue
             }
             let placed = Placed(entry, tunnelPort: port)

@@ -8,9 +8,11 @@ extension Collection<UInt8> where Index == Int {
     public func range(of words: some Collection<UInt8>) -> Range<Int>? {
         let wanted = Array(words)
         guard !wanted.isEmpty else { return nil }
-        let offset = withContiguousStorageIfAvailable { place(of: wanted, in: $0) } ?? Array(self).withUnsafeBufferPointer {
-            place(of: wanted, in: $0)
-        }
+        let offset =
+            withContiguousStorageIfAvailable { place(of: wanted, in: $0) }
+            ?? Array(self).withUnsafeBufferPointer {
+                place(of: wanted, in: $0)
+            }
         return offset.map { startIndex + $0..<startIndex + $0 + wanted.count }
     }
 

@@ -123,7 +123,9 @@ final class UplinkWriter: Sendable {
         let names = knownNames(of: node)
         let former = Dictionary(
             (node.status?.uplinks ?? []).map { ($0.name, $0.publicKey) }, uniquingKeysWith: { first, _ in first })
-        let changed = keys.filter { former[names.pod(ordinal: $0.key).name].map { [key = $0.value.publicKey] in $0 != key } ?? false }
+        let changed = keys.filter {
+            former[names.pod(ordinal: $0.key).name].map { [key = $0.value.publicKey] in $0 != key } ?? false
+        }
         known.withLock { $0[names.edgeNode, default: Known()].owed.keys.merge(changed.mapValues(\.publicKey)) { $1 } }
         await wakePods(of: names)
     }

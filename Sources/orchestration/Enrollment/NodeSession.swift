@@ -116,7 +116,8 @@ public actor NodeSession {
         guard let wait = pushes.wait(now: .now) else { return }
         throw EnrollmentError(
             reason: reason,
-            message: "\(host): the VPS lacks \(what) again and again, and what is pushed does not stay or never arrives whole: see its disk "
+            message:
+                "\(host): the VPS lacks \(what) again and again, and what is pushed does not stay or never arrives whole: see its disk "
                 + "(df, mount), its line, and whether something there removes files of Tidegate; the next push may be in "
                 + "\(wait.components.seconds / 60 + 1) min", followUp: .retry)
     }

@@ -146,7 +146,8 @@ public struct EdgeNodeReconciler: Sendable {
             let planned = try await planning.run(for: name.namespace) { () throws(DocumentError) in
                 let plan = makePlan(input)
                 let status = input.node.status
-                let uplinks = plan.uplinkContent(relayKey: status?.relayPublicKey, linkPin: status?.linkPin.flatMap { SHA256Digest($0) })
+                let uplinks = plan.uplinkContent(
+                    relayKey: status?.relayPublicKey, linkPin: status?.linkPin.flatMap { SHA256Digest($0) })
                 return Planned(
                     plan: plan, relayHash: try plan.relay.digest(), uplinks: uplinks, uplinkHash: try uplinks?.digest())
             }

@@ -66,7 +66,8 @@ public struct StreamTarget: Sendable {
     }
 
     /// To the first that takes a connection. Nothing is read before somebody asks for it.
-    private func connect(_ addresses: ArraySlice<IPAddress>, _ port: Port, on loop: any EventLoop) -> EventLoopFuture<any Channel> {
+    private func connect(_ addresses: ArraySlice<IPAddress>, _ port: Port, on loop: any EventLoop) -> EventLoopFuture<any Channel>
+    {
         guard let first = addresses.first else { return loop.makeFailedFuture(ChannelError.unknownLocalAddress) }
         return ClientBootstrap(group: loop).connectTimeout(connectTimeout).forStreams()
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)

@@ -67,14 +67,17 @@ private func reply(_ bytes: [UInt8], isAtEnd: Bool) -> HTTPReply? {
     require(answer.report.count <= answer.output.count, "a report is in the output")
     _ = answer.isLine("tidegate-absent")
     requirePrintable(answer.ending)
-    let login = NodeLogin(host: required("an address") { () throws(InvalidValue) in try HostAddress(parsing: "192.0.2.1") }, user: "root")
+    let login = NodeLogin(
+        host: required("an address") { () throws(InvalidValue) in try HostAddress(parsing: "192.0.2.1") }, user: "root")
     let trouble = LoginTrouble(login: login, result: result).error
     requirePrintable(trouble.message)
     require(trouble.message.count < 2000, "a sentence has an end")
     for elevation in [Elevation.none, .sudo] {
         do throws(EnrollmentError) { try elevation.check(answer, login: login) } catch { requirePrintable(error.message) }
     }
-    do throws(EnrollmentError) { _ = try ElevationProbe.elevation(answer, login: login) } catch { requirePrintable(error.message) }
+    do throws(EnrollmentError) { _ = try ElevationProbe.elevation(answer, login: login) } catch {
+        requirePrintable(error.message)
+    }
 }
 
 /// A `kubernetes.io/tls` Secret: the chain, then 0xFF and the key.

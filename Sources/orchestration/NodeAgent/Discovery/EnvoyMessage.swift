@@ -141,7 +141,13 @@ private let udpSocket = EnvoyMessage("config.core.v3.UdpSocketConfig", [("max_rx
 
 private let loadAssignment = EnvoyMessage(
     "config.endpoint.v3.ClusterLoadAssignment", [("cluster_name", 1, .string)],
-    lists: [("endpoints", 2, .message(EnvoyMessage("config.endpoint.v3.LocalityLbEndpoints", [], lists: [("lb_endpoints", 2, .message(lbEndpoint))])))])
+    lists: [
+        (
+            "endpoints", 2,
+            .message(
+                EnvoyMessage("config.endpoint.v3.LocalityLbEndpoints", [], lists: [("lb_endpoints", 2, .message(lbEndpoint))]))
+        )
+    ])
 
 private let lbEndpoint = EnvoyMessage(
     "config.endpoint.v3.LbEndpoint",

@@ -27,7 +27,9 @@ struct EnvoyWord: Hashable, Codable, Sendable {
 
     /// - Returns: what the Envoy that serves said; nil when that is not known, and it is to be asked itself.
     static func ofServing(_ paths: HostPaths) -> Entry? {
-        guard let pid = EnvoyRun.read(paths)?.serving?.pid, let bytes = try? readFile(paths.envoyWord, limit: JSONBounds.ofEnvoysUser.bytes) else {
+        guard let pid = EnvoyRun.read(paths)?.serving?.pid,
+            let bytes = try? readFile(paths.envoyWord, limit: JSONBounds.ofEnvoysUser.bytes)
+        else {
             return nil
         }
         return (try? DocumentJSON.decode(EnvoyWord.self, from: bytes, within: .ofEnvoysUser))?.envoys.first { $0.pid == pid }

@@ -17,7 +17,8 @@ struct HostDialer: Sendable {
     }
 
     private func attempt(
-        _ addresses: ArraySlice<IPAddress>, _ port: Port, on loop: any EventLoop, _ bootstrap: @escaping @Sendable () -> ClientBootstrap
+        _ addresses: ArraySlice<IPAddress>, _ port: Port, on loop: any EventLoop,
+        _ bootstrap: @escaping @Sendable () -> ClientBootstrap
     ) -> EventLoopFuture<any Channel> {
         guard let first = addresses.first else {
             return loop.makeFailedFuture(HostResolver.Failure(description: "no address"))

@@ -64,7 +64,8 @@ final class HostRelay: Sendable {
     /// IP_FREEBIND of linux/in.h: the tunnel may not have its address yet.
     private static let freeBind = ChannelOptions.Types.SocketOption(level: .ip, name: .init(rawValue: 15))
 
-    private func listen(at address: IPv4Address, _ transport: TransportProtocol, _ host: RelayedHost) async throws -> any Channel {
+    private func listen(at address: IPv4Address, _ transport: TransportProtocol, _ host: RelayedHost) async throws -> any Channel
+    {
         let place = try SocketAddress(ipAddress: "\(address)", port: 0)
         let (group, dialer, budget, logger) = (group, dialer, budget, logger)
         switch transport {

@@ -114,7 +114,8 @@ extension UplinkContent {
         guard let host = forward.host else { return nil }
         return RelayedHost(
             host: host, port: forward.targetPort, transport: forward.protocol,
-            policy: TargetPolicy(denied: deniedTargets ?? [], allowed: allowedTargets ?? []), network: hasWireGuard ? network : nil,
+            policy: TargetPolicy(denied: deniedTargets ?? [], allowed: allowedTargets ?? []),
+            network: hasWireGuard ? network : nil,
             edge: relay.host)
     }
 

@@ -96,7 +96,8 @@ final class HostSessions: ChannelInboundHandler {
                 session.early = []
                 far.flush()
             case .failure(let error):
-                sessions.logger.debug("a host takes no datagrams", metadata: ["host": "\(sessions.host.host)", "reason": "\(error)"])
+                sessions.logger.debug(
+                    "a host takes no datagrams", metadata: ["host": "\(sessions.host.host)", "reason": "\(error)"])
                 if sessions.sessions[source] === session { sessions.end(source) }
             }
         }
