@@ -97,14 +97,15 @@ public final class LinkRelay: Sendable {
     }
 
     private func bind(_ address: SocketAddress, _ door: Door, _ isBehindEnvoy: Bool) async throws -> any Channel {
-        try await ServerBootstrap(group: group)
+        let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            // So that a new process of the same user opens its doors before this one closes its own.
-            .serverChannelOption(TunnelPorts.reusePort, value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try self.receive(channel, door, isBehindEnvoy) }
             }
+        // So that a new process of the same user opens its doors before this one closes its own; a unix socket knows none of it.
+        let isIP = address.pathname == nil
+        return try await (isIP ? bootstrap.serverChannelOption(TunnelPorts.reusePort, value: 1) : bootstrap)
             .bind(to: address).get()
     }
 
