@@ -80,7 +80,7 @@ test-churn: build       ## twenty minutes of random changes and kills under load
 
 # It builds what it runs and no more, in a folder of its own: no controller for a cluster, no optimizer.
 DEMO := .build-demo
-demo:                   ## two YAML files to real traffic through a real VPS
+demo:                   ## two YAML files to real traffic through a real VPS (CARRIER=TLS or WebSocket for links)
 	@echo "setup"
 	@Tests/Lab/setup --demo
 	@echo "build"
@@ -88,7 +88,7 @@ demo:                   ## two YAML files to real traffic through a real VPS
 		swift build --disable-default-traits --static-swift-stdlib --scratch-path $(DEMO) --product $$product; done
 	@deploy/agent/bundle --quick $(DEMO)
 	@install -m 0755 "$$(deploy/agent/wireguard-go)" $(DEMO)/debug/wireguard-go
-	@TIDEGATE_BIN=$(DEMO)/debug TIDEGATE_AGENT_BUNDLE=$(DEMO)/dist/edge-agent-x86_64.tar.gz $(PYTHON) Tests/Lab/demo.py
+	@CARRIER=$(CARRIER) TIDEGATE_BIN=$(DEMO)/debug TIDEGATE_AGENT_BUNDLE=$(DEMO)/dist/edge-agent-x86_64.tar.gz $(PYTHON) Tests/Lab/demo.py
 
 fuzz: setup             ## every parser that reads what others wrote, each for SECONDS (600); TARGETS= for some of them
 	@echo "fuzz"
