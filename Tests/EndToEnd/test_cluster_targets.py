@@ -69,7 +69,9 @@ class TargetTests(ClusterTest):
                     "spec": {"type": "ExternalName", "externalName": "nas.lan", "ports": [{"port": 443}]}}
         self.publish(external, headless("bare"),
                      m.port_binding("odd", "edge", binding("outside", 7320, "outside", 443), binding("bare", 7321, "bare", 80)))
-        told = self.stage.wait_binding("odd", "outside", ready=False, reason="TargetNotFound")
-        self.assertIn("is of type ExternalName (nas.lan)", told["message"])
+        # No name server of the lab knows it: the uplink says so.
+        told = self.stage.wait_binding("odd", "outside", ready=False, reason="TargetUnreachable")
+        self.assertIn("nas.lan cannot be looked up", told["message"])
+        self.assertEqual(told["target"], "nas.lan:443")
         told = self.stage.wait_binding("odd", "bare", ready=False, reason="TargetNotFound")
         self.assertIn("set target.service.resolve: Endpoints", told["message"])

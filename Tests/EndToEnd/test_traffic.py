@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from lab.network import BACKEND, CLIENT, CLIENT6, SECOND_CLIENT, VPS, VPS6
+from lab.network import BACKEND, CLIENT, CLIENT6, HOSTS, SECOND_CLIENT, VPS, VPS6
 from product import manifests as m
 from product import traffic
 from stage import EndToEnd
@@ -27,6 +27,8 @@ class TrafficTests(EndToEnd):
                 m.tcp("echo", 7100, BACKEND, 7000),
                 m.tcp("proxy-v1", 7101, BACKEND, 7010, proxyProtocol=True),
                 m.tcp("proxy-v2", 7102, BACKEND, 7010, proxyProtocol=True, proxyProtocolVersion="V2"),
+                m.tcp("named", 7103, HOSTS[BACKEND], 7010, proxyProtocol=True),
+                m.udp("named-datagrams", 7203, HOSTS[BACKEND], 7000, maxDatagramBytes=9000),
                 m.udp("datagrams", 7200, BACKEND, 7000),
                 m.udp("large-datagrams", 7201, BACKEND, 7000, maxDatagramBytes=9000),
                 m.tcp("name-one", 7443, BACKEND, 7443, tls=m.passthrough("one.example.test")),
@@ -70,6 +72,16 @@ class TrafficTests(EndToEnd):
         with self.lab.client.connect(address, port, source=source) as connection:
             seen = traffic.ask(connection)["proxy"]
             self.assertEqual(seen, {"version": version, "address": source, "port": connection.getsockname()[1]})
+
+    def test_a_target_by_name(self) -> None:
+        self._assert_proxied(7103, 1, VPS, CLIENT)
+        with self.lab.client.connect(VPS, 7103) as connection:
+            connection.sendall(b"last words\n")
+            connection.shutdown(1)
+            self.assertEqual(traffic.line(connection), b"last words\n")
+        with traffic.Datagrams(self.lab.client, VPS, 7203) as session:
+            session.echo(1)
+            session.echo(9000)
 
     def test_2000_connections_at_once(self) -> None:
         held = traffic.hold(self.lab.client, VPS, 7100, 2000)
