@@ -104,7 +104,7 @@ private func bindingVerdict(
     func verdict(_ reason: BindingStatus.Reason, _ message: String) -> BindingVerdict {
         BindingVerdict(reason: reason, message: message, target: target)
     }
-    if planned.targets.isEmpty {
+    if planned.targets.isEmpty, planned.host == nil {
         return verdict(
             .targetUnreachable,
             "its Service has no ready endpoint with that port; see whether its pods run and are ready: kubectl get endpointslices"

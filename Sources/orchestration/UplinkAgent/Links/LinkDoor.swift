@@ -30,11 +30,40 @@ final class LinkDoor: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     let shared = listener.value ?? StatusListener(settings)
                     listener.value = shared
-                    try channel.pipeline.syncOperations.addHandler(Admission(shared))
+                    try channel.pipeline.syncOperations.addHandlers([GentleClose(), Admission(shared)])
                 }
             }
             .withConnectedSocket(ends[0])
             .whenFailure { _ in }
         return ends[1]
+    }
+}
+
+/// Makes a close an end of what is written, until the other side has ended too. A unix socket that is closed is hung up for both directions, and
+/// who has not read the answer by then loses it: a TCP connection's end would still wait behind it.
+private final class GentleClose: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+
+    private static let patience = TimeAmount.seconds(10)
+
+    private var isClosing = false
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        guard mode == .all, !isClosing else { return context.close(mode: mode, promise: promise) }
+        isClosing = true
+        context.close(mode: .output, promise: promise)
+        let channel = context.channel
+        context.eventLoop.scheduleTask(in: Self.patience) { channel.close(promise: nil) }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if isClosing, case .inputClosed? = event as? ChannelEvent { return context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    /// The other side has all that it wanted.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if isClosing { context.close(promise: nil) } else { context.fireErrorCaught(error) }
     }
 }
