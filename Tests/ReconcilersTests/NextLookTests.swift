@@ -8,6 +8,11 @@ import Testing
         looks.map { NextLook.after(wait, looks: $0).components.seconds }
     }
 
+    @Test func waysToFallBackOnAreLookedAtMoreOften() {
+        #expect(NextLook.after(nil, looks: 0, hasWays: true) == .seconds(20))
+        #expect(NextLook.after(.uplinks, looks: 0, hasWays: true) == .seconds(1))
+    }
+
     @Test func looksAgainSoonAndThenLessOften() {
         #expect(seconds(nil, [0, 100]) == [180, 180])
         #expect(seconds(.uplinks, [0, 1, 29, 30, 100_000]) == [1, 1, 1, 10, 10])

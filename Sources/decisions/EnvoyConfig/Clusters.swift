@@ -52,7 +52,7 @@ private func attemptTimeout(_ whole: GoDuration) -> GoDuration {
 /// Takes out an uplink by which two connections in a row failed, until the prober has told, which takes it 4.5 s. It comes back at the
 /// first look after the base time, so after four to eight seconds: no verdict of the prober ends an ejection, and it must not keep an
 /// uplink out for long that is back. With two seconds it came back half a second too early. Each look costs each cluster a timer, so
-/// they are as seldom as the base time lets them be. Where there is but one uplink, the runtime switches it off (`EnvoyConfiguration.limits`):
+/// they are as seldom as the base time lets them be. Where there is but one way to one uplink, the runtime switches it off (`EnvoyConfiguration.limits`):
 /// it could only refuse what the uplink may take again.
 private let outlierDetection: JSON = [
     "base_ejection_time": "4s",

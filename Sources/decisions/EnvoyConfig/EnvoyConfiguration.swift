@@ -82,7 +82,7 @@ public struct EnvoyConfiguration: Sendable {
     public func bootstrap(on host: EnvoyHost?) -> JSON { renderBootstrap(on: host) }
 
     /// By ordinal and priority.
-    private var ways: [ProbedUplink] {
+    var ways: [ProbedUplink] {
         let hasBoth = link?.hasWireGuard == true
         var ways: [ProbedUplink] = []
         if link?.hasWireGuard ?? true {

@@ -88,7 +88,7 @@ extension EnvoyConfiguration {
             }
         }
         // In percent; Envoy's `outlier_detection_impl.h` has the key.
-        if relay.peers.count == 1 { limit("outlier_detection.enforcing_consecutive_local_origin_failure", 0) }
+        if ways.count == 1 { limit("outlier_detection.enforcing_consecutive_local_origin_failure", 0) }
         return [
             "resources": [
                 [

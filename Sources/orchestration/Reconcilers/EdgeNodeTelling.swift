@@ -3,6 +3,7 @@ import Enrollment
 import FoundationEssentials
 import Logging
 import NodeDocument
+import Planning
 
 // What a reconcile says of its outcome: status, events, and when it is tried again.
 extension EdgeNodeReconciler {
@@ -84,7 +85,8 @@ extension EdgeNodeReconciler {
     func followUp(_ outcome: inout NodeOutcome, of name: ObjectName) -> ReconcileOutcome {
         guard var failure = outcome.failure else {
             _ = outcomes.waits(for: nil, of: name)
-            return .done(requeueAfter: NextLook.after(outcome.wait, looks: outcome.unsettledLooks))
+            return .done(requeueAfter: NextLook.after(
+                    outcome.wait, looks: outcome.unsettledLooks, hasWays: (outcome.plan.relay.link?.carriers.count ?? 1) > 1))
         }
         let next = followUp(&failure, of: name)
         outcome.failure = failure

@@ -8,10 +8,14 @@ enum NextLook {
         case targets
     }
 
+    /// Where uplinks have a way to fall back on: that they took it shows nowhere else, for all of them stay ready.
+    static let atWays: Duration = .seconds(20)
+
     /// - Parameter looks: how often in a row the same was waited for before this time.
-    static func after(_ wait: Wait?, looks: Int) -> Duration {
+    /// - Parameter hasWays: whether uplinks have several.
+    static func after(_ wait: Wait?, looks: Int, hasWays: Bool = false) -> Duration {
         switch wait {
-        case nil: EdgeNodeReconciler.resync
+        case nil: hasWays ? atWays : EdgeNodeReconciler.resync
         case _ where looks >= EdgeNodeReconciler.quickLooks: EdgeNodeReconciler.slowSettling
         case .uplinks: EdgeNodeReconciler.settling
         // A target may be gone for days; one that is only a little late is there within seconds. Its uplink takes a second to find it.
