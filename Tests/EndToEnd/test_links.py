@@ -16,28 +16,27 @@ import test_traffic
 _ENROLLMENT = 120
 
 
-def linked(carriers: list[str], **link) -> Stage:
+def linked(carriers: list[str], *, ordinary: bool = False, **link) -> Stage:
     stage = fresh()
     stage.standalone.write_node(tunnel={"carriers": carriers, "link": link})
-    stage.standalone.start()
+    stage.standalone.start(ordinary=ordinary)
     stage.standalone.wait("EdgeNode", "edge", within=_ENROLLMENT)
     return stage
 
 
 class ByTLS(test_traffic.TrafficTests):
+    """Controller and uplink are of an ordinary user."""
+
     @classmethod
     def make_stage(cls) -> Stage:
-        return linked(["TLS"])
+        return linked(["TLS"], ordinary=True)
 
     def test_no_uplink_has_privileges(self) -> None:
-        self._assert_unprivileged()
-
-    def _assert_unprivileged(self) -> None:
-        found = self.lab.home.run(["sh", "-c", "pgrep -f 'uplink.*run|uplink --' || pgrep -x uplink"]).split()
-        self.assertTrue(found)
-        for pid in found:
-            status = self.lab.home.run(["cat", f"/proc/{pid}/status"])
-            self.assertIn("CapEff:\t0000000000000000", status)
+        found = self.lab.home.run(["pgrep", "-x", "uplink"]).split()
+        self.assertEqual(len(found), 1)
+        status = self.lab.home.run(["cat", f"/proc/{found[0]}/status"])
+        for line in ("CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Uid:\t65534\t65534"):
+            self.assertIn(line, status)
         self.assertNotIn("wg-uplink", self.lab.home.run(["ip", "-o", "link"]))
 
     def test_the_status_names_the_carrier(self) -> None:

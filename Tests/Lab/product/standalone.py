@@ -47,6 +47,7 @@ class Standalone:
         fresh = self.manifests / f".{file}.new"
         fresh.touch(mode=0o600)
         fresh.write_bytes(text if isinstance(text, bytes) else text.encode())
+        os.chown(fresh, self.manifests.stat().st_uid, -1)
         os.replace(fresh, self.manifests / file)
 
     def remove(self, file: str) -> None:
@@ -59,12 +60,19 @@ class Standalone:
 
     # The process
 
-    def start(self, *options: str, log_level: str = "debug", clock: Path | None = None) -> "Standalone":
-        """`clock`: a file with the seconds by which the controller's clock of day is off, such as `+3600`; followed as it changes."""
+    def start(self, *options: str, log_level: str = "debug", clock: Path | None = None, ordinary: bool = False) -> "Standalone":
+        """`clock`: a file with the seconds by which the controller's clock of day is off, such as `+3600`; followed as it changes.
+        `ordinary`: as a user without any right."""
         if self.process is not None and self.process.poll() is None:
             raise RuntimeError("it runs already")
         argv = [self.programs.tidegate, "standalone", "--manifests", str(self.manifests), "--state", str(self.state),
                 "--agent-bundle", str(self.programs.agent_bundle), *envoy_options(), "--uplinks", self.uplinks, *options]
+        if ordinary:
+            run(["chown", "-R", "65534:65534", str(self.folder)])
+            for folder in (self.lab.folder, self.lab.folder.parent):
+                folder.chmod(0o711)
+            argv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--bounding-set=-all",
+                    "--inh-caps=-all", *argv]
         with open(self.log, "ab") as log:
             self.process = self.lab.home.start(argv, log=log, env={"LOG_FORMAT": "text", "LOG_LEVEL": log_level} | faked(clock))
         return self
