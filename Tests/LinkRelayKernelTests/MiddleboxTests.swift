@@ -38,11 +38,12 @@ import Testing
         try await rig.running(uplink) { rig in
             _ = try await rig.connect(target.port)
             var (asked, lost) = (0, 0)
-            var failed: [Duration] = []
+            var failed: [String] = []
             let clock = ContinuousClock.now
             while ContinuousClock.now - clock < .seconds(50) {
                 asked += 1
-                if await !isServed(rig, target.port) { failed.append(ContinuousClock.now - clock) }
+                let asking = ContinuousClock.now
+                if await !isServed(rig, target.port) { failed.append("at \(asking - clock) for \(ContinuousClock.now - asking)") }
                 if uplink.status.allSatisfy({ $0.index == nil }) { lost += 1 }
                 try await Task.sleep(for: .milliseconds(20))
             }

@@ -65,11 +65,19 @@ public final class LinkUplink: Sendable {
         var status: [LinkStatus]
         /// By carrier.
         var lifetimes: [LinkLifetimes]
+        /// Of slots that wait for the end of a link, or for the time to renew it, by the link's number.
+        var waiting: [Int: EventLoopPromise<Waking>] = [:]
         /// Of links that are gone, and how many came up.
         var totals = Totals()
         var isReady = true
         var word: [UInt8] = []
         var isDraining = false
+    }
+
+    private enum Waking: Sendable {
+        case came, timePassed
+        /// What is known of lifetimes is another.
+        case ruleChanged
     }
 
     private struct Link: Sendable {
@@ -122,7 +130,7 @@ public final class LinkUplink: Sendable {
             }
         }
         // Those that made place end with their streams.
-        for link in state.withLock({ Array($0.links.values) }) { _ = await happens(link.ended, of: link) }
+        for link in state.withLock({ Array($0.links.values) }) { while await wake(by: link.ended, of: link) != .came {} }
     }
 
     public var status: [LinkStatus] { state.withLock(\.status) }
@@ -192,12 +200,15 @@ public final class LinkUplink: Sendable {
             }
             let lifetime = state.withLock { $0.lifetimes[link.carrier].steady }
             let renewal = state.withLock(\.isDraining) ? nil : plan.renewal(lifetime: lifetime, age: link.age)
-            if await happens(link.left, of: link, within: renewal?.delay) {
+            switch await wake(by: link.left, of: link, within: renewal?.delay) {
+            case .came:
                 if Task.isCancelled { return }
                 plan.ended(after: link.age)
                 current = nil
                 tell(slot, nil, causes)
-            } else if let renewal, !state.withLock(\.isDraining) {
+            case .ruleChanged: break
+            case .timePassed:
+                guard let renewal, !state.withLock(\.isDraining) else { continue }
                 guard let next = await firstUp(of: renewal.carriers, on: eventLoop, &causes) else {
                     plan.returnFailed()
                     tell(slot, link, causes)
@@ -237,14 +248,20 @@ public final class LinkUplink: Sendable {
         return nil
     }
 
-    /// Whether that came; else so many seconds have passed. Where the task is cancelled the link ends.
-    private func happens(_ event: EventLoopFuture<Void>, of link: Link, within seconds: Double? = nil) async -> Bool {
-        let promise = link.eventLoop.makePromise(of: Bool.self)
-        event.whenComplete { _ in promise.succeed(true) }
-        let alarm = seconds.map { link.eventLoop.scheduleTask(in: .nanoseconds(Int64($0 * 1e9))) { promise.succeed(false) } }
-        defer { alarm?.cancel() }
+    /// Waits for that, or for so many seconds, or for another rule. Where the task is cancelled the link ends.
+    private func wake(by event: EventLoopFuture<Void>, of link: Link, within seconds: Double? = nil) async -> Waking {
+        let promise = link.eventLoop.makePromise(of: Waking.self)
+        event.whenComplete { _ in promise.succeed(.came) }
+        state.withLock { $0.waiting[link.number] = promise }
+        let alarm = seconds.map { seconds in
+            link.eventLoop.scheduleTask(in: .nanoseconds(Int64(seconds * 1e9))) { promise.succeed(.timePassed) }
+        }
+        defer {
+            alarm?.cancel()
+            state.withLock { $0.waiting[link.number] = nil }
+        }
         return await withTaskCancellationHandler {
-            (try? await promise.futureResult.get()) ?? true
+            (try? await promise.futureResult.get()) ?? .came
         } onCancel: {
             link.eventLoop.execute { link.connection.value.fail(CancellationError()) }
         }
@@ -327,15 +344,21 @@ public final class LinkUplink: Sendable {
             let age = (ContinuousClock.now - since) / .seconds(1)
             // What is dropped without a word was so before it was noticed.
             let silence = (error as? LinkClosed)?.silence.map { Double($0.nanoseconds) / 1e9 } ?? 0
-            state.withLock { state in
-                guard let number else { return }
+            let waiting = state.withLock { state -> [EventLoopPromise<Waking>] in
+                guard let number else { return [] }
                 state.links[number] = nil
+                // Who waits for this one hears of its end.
+                state.waiting[number] = nil
                 state.totals.bytesIn += link.bytesIn
                 state.totals.bytesOut += link.bytesOut
+                let former = state.lifetimes[index].steady
                 state.lifetimes[index].outlived(age)
-                guard let error, !(error is CancellationError) else { return }
-                state.lifetimes[index].cut(at: age - silence, now: Double(NIODeadline.now().uptimeNanoseconds) / 1e9)
+                if let error, !(error is CancellationError) {
+                    state.lifetimes[index].cut(at: age - silence, now: Double(NIODeadline.now().uptimeNanoseconds) / 1e9)
+                }
+                return state.lifetimes[index].steady == former ? [] : Array(state.waiting.values)
             }
+            for promise in waiting { promise.succeed(.ruleChanged) }
             if number != nil {
                 logger.info(
                     "a link ended",
