@@ -212,7 +212,7 @@ let package = Package(
         program(
             "uplink", path: "uplink",
             [
-                "CLinuxHeaders", "LinkCarriers", "LinkProtocol", "NetworkTypes", "StructuredLogging", "UplinkAgent",
+                "CLinuxHeaders", "LinkCarriers", "LinkProtocol", "NetworkTypes", "StructuredLogging", "Syscalls", "UplinkAgent",
                 argumentParser,
                 logging,
             ]),

@@ -6,6 +6,7 @@ import LinkProtocol
 import Logging
 import NetworkTypes
 import StructuredLogging
+import Syscalls
 import UplinkAgent
 
 @main struct UplinkCommand: AsyncParsableCommand {
@@ -94,6 +95,13 @@ struct RunCommand: AsyncParsableCommand {
         switch proxy {
         case .success(let proxy): settings.proxy = proxy
         case .failure(let problem): logger.error("no proxy is used", metadata: ["reason": "\(problem)"])
+        }
+        if let path = environment["SSL_CERT_FILE"], !path.isEmpty {
+            do throws(SystemFailure) {
+                settings.roots = try Descriptor.contents(of: path, limit: 4 << 20)
+            } catch {
+                logger.error("the system's certificates are believed", metadata: ["SSL_CERT_FILE": "\(path)", "reason": "\(error.reason)"])
+            }
         }
         settings.proxyExceptions = ProxyExceptions(environment["NO_PROXY"] ?? environment["no_proxy"] ?? "")
         try await Uplink.run(settings, searchPath: environment["PATH"] ?? "", logger: logger)

@@ -22,6 +22,8 @@ public struct UplinkSettings: Sendable {
     /// For links.
     public var proxy: HTTPProxy?
     public var proxyExceptions = ProxyExceptions()
+    /// PEM: whom a `wss://` URL's web server is believed by; nil for the system's.
+    public var roots: [UInt8]?
 
     public init(
         documentPath: String, keysPath: String, ordinal: Int, statusAddresses: [IPv4Address] = [],
