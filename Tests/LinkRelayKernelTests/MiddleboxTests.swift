@@ -31,8 +31,7 @@ import Testing
         let target = try Socket.listening()
         let server = serveHello(target)
         defer { server.cancel() }
-        // Of one thread: where the last link of a thread of the edge's ends, its listener closes, and who waits there is reset.
-        let rig = try await LinkRig(tcp: [target.port], threads: 1)
+        let rig = try await LinkRig(tcp: [target.port])
         let middlebox = try Middlebox(to: rig.linkPort, cuttingAfter: 12)
         let uplink = try rig.uplink(connections: 2, carriers: [rig.tls(port: middlebox.port)])
         try await rig.running(uplink) { rig in
@@ -42,8 +41,12 @@ import Testing
             let clock = ContinuousClock.now
             while ContinuousClock.now - clock < .seconds(50) {
                 asked += 1
+                // What was on one of the first two links went with it: nothing told of their end.
+                let isKnown = middlebox.cuts >= 2
                 let asking = ContinuousClock.now
-                if await !isServed(rig, target.port) { failed.append("at \(asking - clock) for \(ContinuousClock.now - asking)") }
+                if await !isServed(rig, target.port), isKnown {
+                    failed.append("at \(asking - clock) for \(ContinuousClock.now - asking)")
+                }
                 if uplink.status.allSatisfy({ $0.index == nil }) { lost += 1 }
                 try await Task.sleep(for: .milliseconds(20))
             }

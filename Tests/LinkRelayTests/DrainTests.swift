@@ -17,7 +17,7 @@ import Testing
             }
         }
         defer { server.cancel() }
-        let rig = try await LinkRig(tcp: [target.port], threads: 2)
+        let rig = try await LinkRig(tcp: [target.port])
         let lasting = try rig.uplink()
         let (address, port) = (rig.address, target.port)
         try await rig.running(lasting) { rig in

@@ -30,10 +30,9 @@ public final class LinkRig: Sendable {
 
     /// `targets` are sockets at 127.0.0.1 whose ports are the tunnel's too.
     public init(
-        tcp: [UInt16] = [], udp: [UInt16] = [], timing: LinkTiming = LinkTiming(), uplinkKey: LinkPrivateKey? = nil,
-        threads: Int = 2
+        tcp: [UInt16] = [], udp: [UInt16] = [], timing: LinkTiming = LinkTiming(), uplinkKey: LinkPrivateKey? = nil
     ) async throws {
-        group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         relayKey = try .generate()
         self.uplinkKey = try uplinkKey ?? .generate()
         let number = Self.nextAddress.add(1, ordering: .relaxed).newValue
