@@ -134,6 +134,27 @@ import Testing
         }
     }
 
+    @Test func `New connections go by the link that answers, seconds after another's network is gone`() async throws {
+        let target = try Socket.listening()
+        let rig = try await LinkRig(tcp: [target.port])
+        let network = try PlayedProxy(answer: "HTTP/1.1 200 OK\r\n\r\n", to: rig.linkPort)
+        let cut = try rig.uplink(proxy: network.proxy(credentials: "a:b"))
+        let other = try rig.uplink()
+        try await rig.running(cut) { rig in
+            let task = Task { await other.run() }
+            defer { task.cancel() }
+            #expect(await comes { await rig.relay.status.first?.links.count == 2 })
+            network.hold()
+            try await Task.sleep(for: .milliseconds(3500))
+            for _ in 0..<40 {
+                let client = try await rig.connect(target.port)
+                let server = try await blocking { try target.accepted() }
+                try client.send([1])
+                try await expectNext(on: server, .bytes([1]))
+            }
+        }
+    }
+
     @Test(arguments: [1, 3]) func `Many bytes arrive as they were, both ways at a time`(connections: Int) async throws {
         let target = try Socket.listening()
         try await through(target, connections: connections) { rig in

@@ -232,6 +232,10 @@ public final class LinkRelay: Sendable {
             }
         }
         events.goodbye = { [self] _ in removed(number, uplink) }
+        events.doubted = { [self] _, isDoubted in
+            state.withLock { $0.served[uplink]?.links.doubt(number, isDoubted) }
+            settle(uplink)
+        }
         events.closed = { [self] _, error in
             state.withLock { _ = $0.open.remove(number) }
             removed(number, uplink)

@@ -14,21 +14,39 @@ final class UplinkLinks: Sendable {
     }
 
     private let links = Mutex<[Link]>([])
+    /// Of those that do not answer just now.
+    private let doubted = Mutex<Set<Int>>([])
 
     func add(_ link: Link) { links.withLock { $0.append(link) } }
 
-    func remove(_ number: Int) { links.withLock { $0.removeAll { $0.number == number } } }
+    func remove(_ number: Int) {
+        links.withLock { $0.removeAll { $0.number == number } }
+        doubt(number, false)
+    }
+
+    func doubt(_ number: Int, _ isDoubted: Bool) {
+        doubted.withLock { if isDoubted { $0.insert(number) } else { $0.remove(number) } }
+    }
+
+    /// Those that answer; all where none does.
+    private var trusted: [Link] {
+        let doubted = doubted.withLock(\.self)
+        let all = all
+        if doubted.isEmpty { return all }
+        let trusted = all.filter { !doubted.contains($0.number) }
+        return trusted.isEmpty ? all : trusted
+    }
 
     var all: [Link] { links.withLock(\.self) }
 
-    /// Where links are.
+    /// Where links are that answer.
     var eventLoops: [any EventLoop] {
-        all.map(\.eventLoop).reduce(into: []) { loops, loop in if !loops.contains(where: { $0 === loop }) { loops.append(loop) } }
+        trusted.map(\.eventLoop).reduce(into: []) { loops, loop in if !loops.contains(where: { $0 === loop }) { loops.append(loop) } }
     }
 
     /// One on that event loop, where it can be used at once: the one with the fewest streams that takes another.
     func best(on eventLoop: any EventLoop) -> LinkConnection? {
-        all.filter { $0.eventLoop === eventLoop }.map(\.connection.value).filter(\.mayOpen)
+        trusted.filter { $0.eventLoop === eventLoop }.map(\.connection.value).filter(\.mayOpen)
             .min { $0.openStreams < $1.openStreams }
     }
 }

@@ -63,6 +63,8 @@ public struct NodeOutcome: Sendable {
         if plan.relay.wireGuard.peers.contains(where: { $0.ordinal >= node.spec.uplink.replicas }) { return .uplinks }
         let areUp = report.peers.allSatisfy {
             $0.uplink?.ready == true && $0.uplink?.hash == uplinkHash && objection(to: $0.ordinal) == nil
+                // One that has just linked tells by which way only a moment later.
+                && (plan.relay.link == nil || $0.uplink?.carriers?.isEmpty == false)
         }
         guard areUp, !report.listeners.contains(where: { $0.state.isPassing }), report.starved.isEmpty else { return .uplinks }
         return report.peers.contains { $0.uplink?.targets.contains { $0.reachable == false } == true } ? .targets : nil

@@ -4,9 +4,11 @@ public import NIOCore
 /// When and how much, on every link.
 public struct LinkTiming: Sendable {
     /// Between two pings.
-    public var ping = TimeAmount.seconds(10)
+    public var ping = TimeAmount.seconds(2)
+    /// After so long without a byte, though a ping was sent, new streams go by another link where there is one.
+    public var doubt = TimeAmount.milliseconds(1200)
     /// Without a byte from the peer for so long the link is dead.
-    public var silence = TimeAmount.seconds(25)
+    public var silence = TimeAmount.seconds(15)
     /// From the handshake to the peer's hello.
     public var hello = TimeAmount.seconds(10)
     /// What streams that are open at a goodbye are given to end.
@@ -51,6 +53,15 @@ extension LinkConnection {
             pingSent = (word, .now())
             pumpSoon()
         }
+        guard !isDoubted, let context else { return }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: timing.doubt) { bound.value.doubtIfSilent() }
+    }
+
+    private func doubtIfSilent() {
+        guard context != nil, !isDoubted, NIODeadline.now() - lastHeard >= timing.doubt else { return }
+        isDoubted = true
+        events.doubted(self, true)
     }
 
     // MARK: control

@@ -19,6 +19,8 @@ public final class LinkConnection: ChannelInboundHandler {
         public var message: (LinkConnection, ControlMessage) -> Void = { _, _ in }
         /// The peer takes no new streams.
         public var goodbye: (LinkConnection) -> Void = { _ in }
+        /// The peer does not answer, and may be gone; or it does again.
+        public var doubted: (LinkConnection, Bool) -> Void = { _, _ in }
         /// The link is over; nil where it ended as it should.
         public var closed: (LinkConnection, (any Error)?) -> Void = { _, _ in }
 
@@ -46,6 +48,7 @@ public final class LinkConnection: ChannelInboundHandler {
 
     // Signs of life.
     var lastHeard = NIODeadline.now()
+    var isDoubted = false
     var pingSent: (word: UInt32, at: NIODeadline)?
     var liveness: RepeatedTask?
     /// The time from a ping to its answer, the last one's; nil before the first.
@@ -86,6 +89,10 @@ public final class LinkConnection: ChannelInboundHandler {
         let buffer = unwrapInboundIn(data)
         bytesIn += buffer.readableBytes
         lastHeard = .now()
+        if isDoubted {
+            isDoubted = false
+            events.doubted(self, false)
+        }
         isReading = true
         var offset = 0
         do {
