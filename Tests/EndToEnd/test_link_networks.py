@@ -206,7 +206,7 @@ async def pump(a, b):
     except OSError: pass
 async def one(r, w):
     fr, fw = await asyncio.open_connection("{VPS}", 443)
-    try: await asyncio.wait_for(asyncio.gather(pump(r, fw), pump(fr, w)), 15)
+    try: await asyncio.wait_for(asyncio.gather(pump(r, fw), pump(fr, w)), 8)
     except (asyncio.TimeoutError, OSError): pass
     for x in (w, fw): x.transport.abort()
 async def main():
@@ -217,7 +217,7 @@ asyncio.run(main())
         self.standalone.write_node(
             tunnel={"carriers": ["WebSocket"], "link": {"url": f"ws://{UPLINKS[1]}:8081/link", "path": "/link", "connections": 2}})
         eventually(self.assert_traffic, within=60)
-        time.sleep(50)
+        time.sleep(28)
         with SteadyLoad(self.lab.client, VPS, 7100) as load:
-            time.sleep(45)
+            time.sleep(20)
         self.assertEqual(load.failures, [])

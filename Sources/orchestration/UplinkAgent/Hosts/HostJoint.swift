@@ -20,12 +20,37 @@ final class HostJoint: ChannelInboundHandler {
     private var waits = false
     /// What came before there was another side: whoever ends at once has all read that the kernel holds of him, unasked.
     private var early: [ByteBuffer] = []
+    private var whenActive: ((HostJoint) -> Void)?
 
-    static func join(_ a: HostJoint, _ b: HostJoint) { (a.partner, b.partner) = (b, a) }
+    /// - Parameter whenActive: comes once, when the channel of this end may be written to. An accepted one is not while it is set up, and the
+    ///   kernel may have connected to a near host by then.
+    init(whenActive: ((HostJoint) -> Void)? = nil) { self.whenActive = whenActive }
+
+    /// Makes a connected channel of this loop the other side, or closes it if this one is gone.
+    func join(_ channel: any Channel) {
+        guard context != nil, !isOver else { return channel.close(promise: nil) }
+        let other = HostJoint()
+        do {
+            try channel.pipeline.syncOperations.addHandler(other)
+        } catch {
+            channel.close(promise: nil)
+            return abort()
+        }
+        (partner, other.partner) = (other, self)
+        begin()
+        other.begin()
+    }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
-    func begin() {
+    func channelActive(context: ChannelHandlerContext) {
+        context.fireChannelActive()
+        let action = whenActive
+        whenActive = nil
+        action?(self)
+    }
+
+    private func begin() {
         for buffer in early { partner?.write(buffer) }
         early = []
         partner?.context?.flush()

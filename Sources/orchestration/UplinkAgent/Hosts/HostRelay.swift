@@ -101,36 +101,24 @@ final class HostRelay: Sendable {
         _ channel: any Channel, to host: RelayedHost, _ dialer: HostDialer, _ logger: Logger
     ) -> EventLoopFuture<Void> {
         let loop = channel.eventLoop
-        let near = NIOLoopBound(HostJoint(), eventLoop: loop)
-        do {
-            try channel.pipeline.syncOperations.addHandler(near.value)
-        } catch {
-            return loop.makeFailedFuture(error)
+        return loop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(
+                HostJoint { near in
+                    dialer.connect(to: host, on: loop) {
+                        ClientBootstrap(group: loop)
+                            .channelOption(.autoRead, value: false)
+                            .channelOption(.allowRemoteHalfClosure, value: true)
+                            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+                    }.assumeIsolated().whenComplete { result in
+                        switch result {
+                        case .success(let far): near.join(far)
+                        case .failure(let error):
+                            logger.debug(
+                                "a host takes no connection", metadata: ["host": "\(host.host)", "reason": "\(error)"])
+                            near.abort()
+                        }
+                    }
+                })
         }
-        dialer.connect(to: host, on: loop) {
-            ClientBootstrap(group: loop)
-                .channelOption(.autoRead, value: false)
-                .channelOption(.allowRemoteHalfClosure, value: true)
-                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-        }.whenComplete { result in
-            switch result {
-            case .success(let far):
-                guard channel.isActive else { return far.close(promise: nil) }
-                let other = HostJoint()
-                HostJoint.join(near.value, other)
-                do {
-                    try far.pipeline.syncOperations.addHandler(other)
-                    near.value.begin()
-                    other.begin()
-                } catch {
-                    far.close(promise: nil)
-                    channel.close(promise: nil)
-                }
-            case .failure(let error):
-                logger.debug("a host takes no connection", metadata: ["host": "\(host.host)", "reason": "\(error)"])
-                near.value.abort()
-            }
-        }
-        return loop.makeSucceededVoidFuture()
     }
 }
