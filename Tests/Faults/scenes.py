@@ -257,6 +257,14 @@ class KernelUplink(ThreeUplinks):
         self.start_uplink(self.victim)
 
 
+class Linked(ThreeUplinks):
+    """As ThreeUplinks, but the uplinks come by links of TLS alone."""
+
+    def __init__(self, made: stages.Stage):
+        super().__init__(made)
+        self.spec["tunnel"] = {"carriers": ["TLS"]}
+
+
 class KernelRelay(ThreeUplinks):
     """As ThreeUplinks, but the VPS is a machine in QEMU, and the relay that of its own kernel. Fewer requests: its Envoy is slow."""
 
@@ -368,7 +376,7 @@ class EndToEndTests:
 # Clusters for one fault each.
 _SPENT: dict[str, dict] = {"few files": {"files": 4096}, "elsewhere": {"uplinks": "edges"}}
 # Those that are kept from fault to fault.
-_THREE: dict[str, type[ThreeUplinks]] = {"three": ThreeUplinks, "kernel uplink": KernelUplink, "kernel relay": KernelRelay}
+_THREE: dict[str, type[ThreeUplinks]] = {"three": ThreeUplinks, "kernel uplink": KernelUplink, "kernel relay": KernelRelay, "linked": Linked}
 
 
 class Scenes:

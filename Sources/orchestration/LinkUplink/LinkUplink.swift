@@ -65,6 +65,9 @@ public final class LinkUplink: Sendable {
         var status: [LinkStatus]
         /// By carrier.
         var lifetimes: [LinkLifetimes]
+        /// Carriers whose last link fell silent, or did not come about: the next one is tried with small packets, for a path may drop large
+        /// ones and tell nobody. Where that is no better either, the one after it as at first.
+        var narrow: Set<Int> = []
         /// Of slots that wait for the end of a link, or for the time to renew it, by the link's number.
         var waiting: [Int: EventLoopPromise<Waking>] = [:]
         /// Of links that are gone, and how many came up.
@@ -276,6 +279,7 @@ public final class LinkUplink: Sendable {
             return link
         } catch {
             if Task.isCancelled { return nil }
+            state.withLock { if $0.narrow.remove(index) == nil { $0.narrow.insert(index) } }
             let cause = "\(carrier): \(error)"
             if causes[index] != cause {
                 logger.warning("no link", metadata: ["carrier": "\(carrier)", "cause": "\(error)"])
@@ -293,7 +297,8 @@ public final class LinkUplink: Sendable {
         let channelPlace = NIOLoopBoundBox<(any Channel)?>.makeEmptyBox(valueType: (any Channel).self, eventLoop: eventLoop)
         let place = carrier.address
         let proxy = configuration.exceptions.cover(place.host, place.port) ? nil : configuration.proxy
-        let dialed = dialer.dial(carrier, through: proxy, on: eventLoop) { [self] channel in
+        let isNarrow = state.withLock { $0.narrow.contains(index) }
+        let dialed = dialer.dial(carrier, through: proxy, isNarrow: isNarrow, on: eventLoop) { [self] channel in
             channelPlace.value = channel
             let link = LinkConnection(
                 .dialer, hello: .init(build: configuration.build, instance: configuration.instance), limits: configuration.limits,
@@ -351,6 +356,7 @@ public final class LinkUplink: Sendable {
                 state.waiting[number] = nil
                 state.totals.bytesIn += link.bytesIn
                 state.totals.bytesOut += link.bytesOut
+                if silence > 0 { state.narrow.insert(index) }
                 let former = state.lifetimes[index].steady
                 state.lifetimes[index].outlived(age)
                 if let error, !(error is CancellationError) {
