@@ -125,6 +125,7 @@ let package = Package(
 
         // kernel words
         module("kernel/NFTables", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),
+        module("kernel/HostFirewall", ["CLinuxHeaders", "NFTables", "NetlinkMessages", "NetworkTypes"]),
         module("kernel/RouteNetlink", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),
         module("kernel/WireGuardNetlink", ["CLibsodium", "CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
 
@@ -143,8 +144,8 @@ let package = Package(
         module(
             "orchestration/HostNetwork",
             [
-                "CLinuxHeaders", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium", "Syscalls",
-                "WireGuardNetlink",
+                "CLinuxHeaders", "HostFirewall", "NFTables", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink",
+                "Sodium", "Syscalls", "WireGuardNetlink",
             ]),
         module(
             "orchestration/LinkRelay",
@@ -166,8 +167,8 @@ let package = Package(
         module(
             "orchestration/NodeAgent",
             [
-                "CLinuxHeaders", "EnvoyConfig", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NFTables", "NodeDocument",
-                "RouteNetlink", "Sodium", "Syscalls", "WireGuardNetlink",
+                "CLinuxHeaders", "EnvoyConfig", "HostFirewall", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NFTables",
+                "NodeDocument", "RouteNetlink", "Sodium", "Syscalls", "WireGuardNetlink",
                 logging,
             ]),
         module(
@@ -251,6 +252,7 @@ let package = Package(
         tests(
             "InformersTests",
             ["EdgeAPI", "Informers", "KubernetesAPI", "NetworkTypes", "Sodium", logging, serviceLifecycle]),
+        tests("HostFirewallTests", ["CLinuxHeaders", "HostFirewall", "NFTables", "NetworkTypes"]),
         tests("HostNetworkTests", ["HostNetwork", "NetworkTypes", "TestFiles"]),
         tests("KubernetesAPITests", ["EdgeAPI", "KubernetesAPI"], exclude: ["Recorded"]),
         tests(
@@ -265,7 +267,7 @@ let package = Package(
                 "TestLinks", nioCore,
             ]),
         tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium", "TestFiles"], exclude: ["Corpus"]),
-        tests("NFTablesTests", ["NFTables", "NetlinkMessages", "NetworkTypes"]),
+        tests("NFTablesTests", ["CLinuxHeaders", "NFTables", "NetlinkMessages", "NetworkTypes"]),
         tests("NetlinkMessagesTests", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
         tests("NetworkTypesTests", ["Fixtures", "NetworkTypes"]),
         tests(
@@ -330,6 +332,7 @@ let package = Package(
                 "LinkCarriers", "LinkProtocol", "LinkRelay", "LinkStreams", "LinkUplink", "NetworkTypes", "TestLinks", nioCore,
                 nioPosix,
             ], exclude: ["Peers"]),
+        tests("HostFirewallKernelTests", ["HostFirewall", "HostNetwork", "NetworkTypes", "TestNetwork"]),
         tests("NFTablesKernelTests", ["HostNetwork", "NFTables", "Netlink", "NetworkTypes", "TestNetwork"]),
         tests(
             "NodeAgentKernelTests",
@@ -369,8 +372,8 @@ if isFuzzing {
         .executableTarget(
             name: "fuzz",
             dependencies: [
-                "CLibFuzzer", "CLinuxHeaders", "Certificates", "EdgeAPI", "Enrollment", "EnvoyConfig", "Fixtures", "HostNetwork",
-                "Informers",
+                "CLibFuzzer", "CLinuxHeaders", "Certificates", "EdgeAPI", "Enrollment", "EnvoyConfig", "Fixtures", "HostFirewall",
+                "HostNetwork", "Informers",
                 "KubernetesAPI", "KubernetesClient", "LinkProtocol", "ManifestStore", "NFTables", "Netlink", "NetlinkMessages",
                 "NetworkTypes",
                 "NodeAgent", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "RouteNetlink", "SSH", "Sodium",

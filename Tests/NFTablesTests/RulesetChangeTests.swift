@@ -69,16 +69,16 @@ private func ruleset(_ forwards: Forwards, _ spreads: Spreads = [:]) throws -> U
         let endpoints = try (1...3).map { try target("10.244.0.\($0)", 8080) }
         let two = try ruleset([:], [key: Array(endpoints[..<2])])
         let three = try ruleset([:], [key: endpoints])
-        let change = try RulesetChange(from: try state(of: two), to: three)
+        let change = RulesetChange(from: try state(of: two), to: three)
         #expect(change.kind == .update(added: [], changed: [key], removed: []))
         #expect(change.messages.allSatisfy { $0.description.hasSuffix("in map endpoints of table ip tidegate") })
-        #expect(try RulesetChange(from: try state(of: three), to: three).kind == .none)
+        #expect(RulesetChange(from: try state(of: three), to: three).kind == .none)
         #expect(
             try RulesetChange(from: try state(of: three), to: ruleset([:])).kind
                 == .update(added: [], changed: [], removed: [key]))
         // One that is left alone is a forward like any other.
         let one = try ruleset([key: endpoints[0]])
-        #expect(try RulesetChange(from: try state(of: two), to: one).kind == .update(added: [key], changed: [], removed: [key]))
+        #expect(RulesetChange(from: try state(of: two), to: one).kind == .update(added: [key], changed: [], removed: [key]))
         let slots = SpreadMap.elements([key: endpoints])
         #expect(endpoints.map { endpoint in slots.values.count { $0 == endpoint } } == [22, 21, 21])
     }
@@ -87,7 +87,7 @@ private func ruleset(_ forwards: Forwards, _ spreads: Spreads = [:]) throws -> U
         let wanted = try ruleset([:])
         var present = try state(of: wanted)
         present.rules.removeLast()
-        let change = try RulesetChange(from: present, to: wanted)
+        let change = RulesetChange(from: present, to: wanted)
         #expect(change.kind == .rebuild(reason: "the rules of chain input"))
         #expect(change.messages.first?.description == "NFT_MSG_DELTABLE of table ip tidegate")
         #expect(change.kind.concernsUDP)
@@ -109,8 +109,8 @@ private func ruleset(_ forwards: Forwards, _ spreads: Spreads = [:]) throws -> U
     }
 
     /// The kernel's answers about a table that is as wanted: its messages are the answers' bytes.
-    private func replies(to wanted: UplinkRuleset) throws -> [NetlinkReply] {
-        try RulesetChange(from: RulesetState(), to: wanted).messages.map {
+    private func replies(to wanted: UplinkRuleset) -> [NetlinkReply] {
+        RulesetChange(from: RulesetState(), to: wanted).messages.map {
             NetlinkReply.fake(type: $0.type, body: $0.header + $0.attributes.bytes)
         }
     }

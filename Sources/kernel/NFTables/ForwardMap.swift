@@ -71,18 +71,26 @@ enum ForwardMap {
     static func element(_ attribute: ParsedAttribute) throws(MalformedNetlink) -> (ForwardKey, ForwardTarget)? {
         let parts = try attribute.nested()
         guard let key = try value(parts[NetlinkAttributeType(NFTA_SET_ELEM_KEY)]),
-            let target = try value(parts[NetlinkAttributeType(NFTA_SET_ELEM_DATA)]),
-            let transport = key.first.flatMap(transport), let port = port(key.dropFirst(4)),
-            let address = IPv4Address(bytes: target.prefix(4)), let targetPort = self.port(target.dropFirst(4))
+            let forward = forward(key), let target = try target(parts)
         else { return nil }
-        return (ForwardKey(transport, port), ForwardTarget(address, targetPort))
+        return (forward, target)
+    }
+
+    /// From the first two parts of a key.
+    static func forward(_ key: ArraySlice<UInt8>) -> ForwardKey? {
+        guard let transport = key.first.flatMap(transport), let port = port(key.dropFirst(4)) else { return nil }
+        return ForwardKey(transport, port)
+    }
+
+    static func target(_ element: ParsedAttributes) throws(MalformedNetlink) -> ForwardTarget? {
+        guard let value = try value(element[NetlinkAttributeType(NFTA_SET_ELEM_DATA)]),
+            let address = IPv4Address(bytes: value.prefix(4)), let port = port(value.dropFirst(4))
+        else { return nil }
+        return ForwardTarget(address, port)
     }
 
     static func value(_ attribute: ParsedAttribute?, length: UInt32 = length) throws(MalformedNetlink) -> ArraySlice<UInt8>? {
-        guard let value = try attribute?.nested()[NetlinkAttributeType(NFTA_DATA_VALUE)]?.payload, value.count == Int(length)
-        else {
-            return nil
-        }
-        return value
+        let value = try attribute?.nested()[NetlinkAttributeType(NFTA_DATA_VALUE)]?.payload
+        return value?.count == Int(length) ? value : nil
     }
 }

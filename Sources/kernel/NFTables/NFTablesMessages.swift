@@ -1,21 +1,28 @@
-import CLinuxHeaders
-import NetlinkMessages
+public import CLinuxHeaders
+public import NetlinkMessages
 
-/// The nf_tables messages we send (linux/netfilter/nf_tables.h), about the table `ip tidegate` unless another of ours is named.
-enum NFTablesMessages {
+/// The nf_tables messages we send (linux/netfilter/nf_tables.h), about the table `ip tidegate` unless another is named.
+public enum NFTablesMessages {
     /// The header every nfnetlink message has.
     static func header(family: UInt8, resource: UInt16 = 0) -> [UInt8] {
         [family, UInt8(NFNETLINK_V0), UInt8(resource >> 8), UInt8(truncatingIfNeeded: resource)]
+    }
+
+    /// - Parameter family: of the tables it is about; 0 for all.
+    public static func message(
+        _ type: nf_tables_msg_types, flags: NetlinkFlags = [], family: UInt8, _ description: String,
+        _ build: (inout NetlinkAttributes) -> Void = { _ in }
+    ) -> NetlinkMessage {
+        NetlinkMessage(
+            type: UInt16(NFNL_SUBSYS_NFTABLES) << 8 | UInt16(type.rawValue), flags: flags, header: header(family: family),
+            attributes: NetlinkAttributes(build), description: description)
     }
 
     static func message(
         _ type: nf_tables_msg_types, flags: NetlinkFlags = [], _ description: String, table: String = UplinkRuleset.table,
         _ build: (inout NetlinkAttributes) -> Void
     ) -> NetlinkMessage {
-        NetlinkMessage(
-            type: UInt16(NFNL_SUBSYS_NFTABLES) << 8 | UInt16(type.rawValue), flags: flags,
-            header: header(family: UInt8(NFPROTO_IPV4)), attributes: NetlinkAttributes(build),
-            description: "\(description) of table ip \(table)")
+        message(type, flags: flags, family: UInt8(NFPROTO_IPV4), "\(description) of table ip \(table)", build)
     }
 
     /// The messages as one transaction, which the kernel does as a whole or not at all.
@@ -85,23 +92,18 @@ enum NFTablesMessages {
     }
 
     static func createMaps() -> [NetlinkMessage] {
-        [
-            createMap(ForwardMap.name, keyType: ForwardMap.keyType, keyLength: ForwardMap.length, number: 1),
-            createMap(SpreadMap.name, keyType: SpreadMap.keyType, keyLength: SpreadMap.keyLength, number: 2),
-        ]
-    }
-
-    private static func createMap(_ name: String, keyType: UInt32, keyLength: UInt32, number: UInt32) -> NetlinkMessage {
-        message(NFT_MSG_NEWSET, flags: [.create], "NFT_MSG_NEWSET \(name)") {
-            $0.put(NetlinkAttributeType(NFTA_SET_TABLE), string: UplinkRuleset.table)
-            $0.put(NetlinkAttributeType(NFTA_SET_NAME), string: name)
-            $0.put(NetlinkAttributeType(NFTA_SET_FLAGS), u32BigEndian: NFT_SET_MAP.rawValue)
-            $0.put(NetlinkAttributeType(NFTA_SET_KEY_TYPE), u32BigEndian: keyType)
-            $0.put(NetlinkAttributeType(NFTA_SET_KEY_LEN), u32BigEndian: keyLength)
-            $0.put(NetlinkAttributeType(NFTA_SET_DATA_TYPE), u32BigEndian: ForwardMap.valueType)
-            $0.put(NetlinkAttributeType(NFTA_SET_DATA_LEN), u32BigEndian: ForwardMap.length)
-            // The kernel wants a number; it is used only where a name is not enough.
-            $0.put(NetlinkAttributeType(NFTA_SET_ID), u32BigEndian: number)
+        zip(RulesetState.FoundMap.ours, UInt32(1)...).map { map, number in
+            message(NFT_MSG_NEWSET, flags: [.create], "NFT_MSG_NEWSET \(map.name)") {
+                $0.put(NetlinkAttributeType(NFTA_SET_TABLE), string: UplinkRuleset.table)
+                $0.put(NetlinkAttributeType(NFTA_SET_NAME), string: map.name)
+                $0.put(NetlinkAttributeType(NFTA_SET_FLAGS), u32BigEndian: map.flags)
+                $0.put(NetlinkAttributeType(NFTA_SET_KEY_TYPE), u32BigEndian: map.keyType)
+                $0.put(NetlinkAttributeType(NFTA_SET_KEY_LEN), u32BigEndian: map.keyLength)
+                $0.put(NetlinkAttributeType(NFTA_SET_DATA_TYPE), u32BigEndian: ForwardMap.valueType)
+                $0.put(NetlinkAttributeType(NFTA_SET_DATA_LEN), u32BigEndian: map.valueLength)
+                // The kernel wants a number; it is used only where a name is not enough.
+                $0.put(NetlinkAttributeType(NFTA_SET_ID), u32BigEndian: number)
+            }
         }
     }
 

@@ -51,29 +51,25 @@ public struct RelayRuleset: Hashable, Sendable {
                 rules: [
                     Rule(
                         comment: "into the tunnel by Envoy and root alone",
-                        expressions: Self.to(network) + Self.notBy([0, envoyUser]) + [.verdict(NF_DROP)])
+                        expressions: Self.to(network) + Self.notBy([0, envoyUser]) + [.verdict(.drop)])
                 ] + linkRules),
             Chain(
                 name: "forward", type: "filter", hook: NF_INET_FORWARD.rawValue, priority: 0, policy: NF_ACCEPT,
                 rules: [
                     Rule(
                         comment: "no container or neighbour sends into the tunnel",
-                        expressions: [.meta(NFT_META_OIFNAME), .compare(.equal, nameBytes), .verdict(NF_DROP)]),
+                        expressions: NFTablesExpression.interface(NFT_META_OIFNAME, .equal, interface) + [.verdict(.drop)]),
                     Rule(
                         comment: "no uplink sends through this host",
-                        expressions: [.meta(NFT_META_IIFNAME), .compare(.equal, nameBytes), .verdict(NF_DROP)]),
+                        expressions: NFTablesExpression.interface(NFT_META_IIFNAME, .equal, interface) + [.verdict(.drop)]),
                 ]),
             Chain(
                 name: "input", type: "filter", hook: NF_INET_LOCAL_IN.rawValue, priority: 0, policy: NF_ACCEPT,
                 rules: [
                     Rule(
                         comment: "the tunnel address is reached through the tunnel only",
-                        expressions: [
-                            .meta(NFT_META_IIFNAME), .compare(.notEqual, nameBytes),
-                            .meta(NFT_META_IIFNAME), .compare(.notEqual, Self.bytes(of: "lo")),
-                            .payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4), .compare(.equal, address.bytes),
-                            .verdict(NF_DROP),
-                        ])
+                        expressions: NFTablesExpression.interface(NFT_META_IIFNAME, .notEqual, interface) + Self.notFromThisHost
+                            + [.destination, .compare(.equal, address.bytes), .verdict(.drop)])
                 ] + linkGuards),
         ]
     }
@@ -83,7 +79,7 @@ public struct RelayRuleset: Hashable, Sendable {
         return [
             Rule(
                 comment: "into links by Envoy, the link program and root alone",
-                expressions: Self.to(links.network) + Self.notBy([0, envoyUser, links.user]) + [.verdict(NF_DROP)])
+                expressions: Self.to(links.network) + Self.notBy([0, envoyUser, links.user]) + [.verdict(.drop)])
         ]
     }
 
@@ -93,8 +89,7 @@ public struct RelayRuleset: Hashable, Sendable {
         return [
             Rule(
                 comment: "into links from this host alone",
-                expressions: [.meta(NFT_META_IIFNAME), .compare(.notEqual, Self.bytes(of: "lo"))] + Self.to(links.network)
-                    + [.verdict(NF_DROP)])
+                expressions: Self.notFromThisHost + Self.to(links.network) + [.verdict(.drop)])
         ]
     }
 
@@ -102,31 +97,21 @@ public struct RelayRuleset: Hashable, Sendable {
         users.flatMap { [.meta(NFT_META_SKUID), .compare(.notEqual, NFTablesExpression.hostOrder($0))] }
     }
 
-    private var nameBytes: [UInt8] { Self.bytes(of: interface) }
+    private static var notFromThisHost: [NFTablesExpression] { NFTablesExpression.interface(NFT_META_IIFNAME, .notEqual, "lo") }
 
-    /// A name in nf_tables fills `IFNAMSIZ` bytes.
-    private static func bytes(of interface: String) -> [UInt8] {
-        let name = Array(interface.utf8.prefix(Int(IFNAMSIZ) - 1))
-        return name + [UInt8](repeating: 0, count: Int(IFNAMSIZ) - name.count)
-    }
-
-    /// The destination stands at byte 16 of the IPv4 header (RFC 791, section 3.1).
     private static func to(_ network: CIDR) -> [NFTablesExpression] {
         let mask = network.prefixLength == 0 ? 0 : ~UInt32(0) << UInt32(32 - network.prefixLength)
-        return [
-            .payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4), .mask(IPv4Address(number: mask).bytes),
-            .compare(.equal, network.address.bytes),
-        ]
+        return [.destination, .mask(IPv4Address(number: mask).bytes), .compare(.equal, network.address.bytes)]
     }
 }
 
 extension RelayRuleset {
     /// What of the table is not as wanted: nil when all is, `""` when there is none.
-    public func difference(from present: RulesetState) throws(MalformedNetlink) -> String? {
+    public func difference(from present: RulesetState) -> String? {
         guard let flags = present.tableFlags else { return "" }
         if flags != 0 { return "the table's flags" }
         if !present.maps.isEmpty { return "the sets" }
-        return try RulesetChange.difference(present, chains)
+        return RulesetChange.difference(present, chains)
     }
 
     /// The transaction that puts the table in place.

@@ -18,13 +18,13 @@ public struct RulesetChange: Sendable {
     /// In order, for one transaction; empty for `.none`.
     public let messages: [NetlinkMessage]
 
-    public init(from present: RulesetState, to wanted: UplinkRuleset) throws(MalformedNetlink) {
+    public init(from present: RulesetState, to wanted: UplinkRuleset) {
         guard present.tableFlags != nil else {
             kind = .create
             messages = Self.creation(of: wanted)
             return
         }
-        if let reason = try Self.difference(present, wanted) {
+        if let reason = Self.difference(present, wanted) {
             kind = .rebuild(reason: reason)
             messages = [NFTablesMessages.deleteTable()] + Self.creation(of: wanted)
             return
@@ -73,23 +73,16 @@ public struct RulesetChange: Sendable {
     }
 
     /// What of the table, elements aside, is not as wanted; nil when all is.
-    private static func difference(_ present: RulesetState, _ wanted: UplinkRuleset) throws(MalformedNetlink) -> String? {
+    private static func difference(_ present: RulesetState, _ wanted: UplinkRuleset) -> String? {
         if present.tableFlags != 0 { return "the table's flags" }
-        let maps: Set = [
-            RulesetState.FoundMap(
-                name: ForwardMap.name, flags: NFT_SET_MAP.rawValue, keyType: ForwardMap.keyType, keyLength: ForwardMap.length,
-                valueLength: ForwardMap.length),
-            RulesetState.FoundMap(
-                name: SpreadMap.name, flags: NFT_SET_MAP.rawValue, keyType: SpreadMap.keyType, keyLength: SpreadMap.keyLength,
-                valueLength: ForwardMap.length),
-        ]
-        if present.maps.count != maps.count || Set(present.maps) != maps { return "the sets" }
+        let maps = RulesetState.FoundMap.ours
+        if present.maps.count != maps.count || Set(present.maps) != Set(maps) { return "the sets" }
         if present.foreignElements > 0 { return "elements of maps \(ForwardMap.name) and \(SpreadMap.name)" }
-        return try difference(present, wanted.chains)
+        return difference(present, wanted.chains)
     }
 
     /// What of the chains and their rules is not as wanted; nil when all is.
-    static func difference(_ present: RulesetState, _ chains: [Chain]) throws(MalformedNetlink) -> String? {
+    static func difference(_ present: RulesetState, _ chains: [Chain]) -> String? {
         if present.chains.map(\.name).sorted() != chains.map(\.name).sorted() { return "the chains" }
         for chain in chains {
             let expected = RulesetState.FoundChain(
@@ -97,11 +90,8 @@ public struct RulesetChange: Sendable {
             if !present.chains.contains(expected) { return "chain \(chain.name)" }
             let rules = present.rules.filter { $0.chain == chain.name }
             if rules.count != chain.rules.count { return "the rules of chain \(chain.name)" }
-            for (found, rule) in zip(rules, chain.rules) {
-                if found.expressions.count != rule.expressions.count { return "rule \"\(rule.comment)\" of chain \(chain.name)" }
-                for (element, expression) in zip(found.expressions, rule.expressions) where try !expression.matches(element) {
-                    return "rule \"\(rule.comment)\" of chain \(chain.name)"
-                }
+            for (found, rule) in zip(rules, chain.rules) where found.expressions != rule.expressions {
+                return "rule \"\(rule.comment)\" of chain \(chain.name)"
             }
         }
         return nil

@@ -26,7 +26,7 @@ public struct RulesetState: Sendable {
 
     struct FoundRule: Sendable {
         let chain: String
-        let expressions: [ParsedAttribute]
+        let expressions: [NFTablesExpression]
     }
 
     struct FoundMap: Hashable, Sendable {
@@ -35,6 +35,11 @@ public struct RulesetState: Sendable {
         let keyType: UInt32
         let keyLength: UInt32
         let valueLength: UInt32
+
+        static let ours = [
+            (ForwardMap.name, ForwardMap.keyType, ForwardMap.length), (SpreadMap.name, SpreadMap.keyType, SpreadMap.keyLength),
+        ]
+        .map { Self(name: $0, flags: NFT_SET_MAP.rawValue, keyType: $1, keyLength: $2, valueLength: ForwardMap.length) }
     }
 
     /// No table.
@@ -61,11 +66,8 @@ public struct RulesetState: Sendable {
                     policy: try found[NetlinkAttributeType(NFTA_CHAIN_POLICY)].map(Self.signed)))
         }
         for found in try Self.ours(rules, NetlinkAttributeType(NFTA_RULE_TABLE), name) {
-            let expressions = try found[NetlinkAttributeType(NFTA_RULE_EXPRESSIONS)]?.nested()
-            self.rules.append(
-                FoundRule(
-                    chain: found[NetlinkAttributeType(NFTA_RULE_CHAIN)]?.string ?? "",
-                    expressions: expressions.map(Array.init) ?? []))
+            let chain = found[NetlinkAttributeType(NFTA_RULE_CHAIN)]?.string ?? ""
+            self.rules.append(FoundRule(chain: chain, expressions: try NFTablesExpression.list(inRule: found)))
         }
         for found in try Self.ours(maps, NetlinkAttributeType(NFTA_SET_TABLE), name) {
             self.maps.append(

@@ -41,12 +41,10 @@ enum SpreadMap {
     static func element(_ attribute: ParsedAttribute) throws(MalformedNetlink) -> (Key, ForwardTarget)? {
         let parts = try attribute.nested()
         guard let key = try ForwardMap.value(parts[NetlinkAttributeType(NFTA_SET_ELEM_KEY)], length: keyLength),
-            let target = try ForwardMap.value(parts[NetlinkAttributeType(NFTA_SET_ELEM_DATA)]),
-            let transport = key.first.flatMap(ForwardMap.transport), let port = ForwardMap.port(key.dropFirst(4)),
-            let address = IPv4Address(bytes: target.prefix(4)), let targetPort = ForwardMap.port(target.dropFirst(4))
+            let forward = ForwardMap.forward(key), let target = try ForwardMap.target(parts)
         else { return nil }
         let masked = key.dropFirst(8).prefix(2).reduce(UInt16(0)) { $0 << 8 | UInt16($1) }
         guard masked.isMultiple(of: 2), masked >> 1 < slots else { return nil }
-        return (Key(forward: ForwardKey(transport, port), slot: masked >> 1), ForwardTarget(address, targetPort))
+        return (Key(forward: forward, slot: masked >> 1), target)
     }
 }

@@ -85,7 +85,7 @@ extension UplinkRuleset {
                 Rule(
                     comment: "UDP answers may be fragmented",
                     expressions: notFromTunnel + isUDP + [
-                        .connection(NFT_CT_DST_IP, original: true), .compare(.equal, address.bytes),
+                        .connection(NFT_CT_DST_IP, of: .original), .compare(.equal, address.bytes),
                     ] + NFTablesExpression.allowFragments)
             ])
     }
@@ -110,9 +110,9 @@ extension UplinkRuleset {
                     .mask(SpreadMap.mask, in: .firstFromEighthByte),
                     .lookup(in: SpreadMap.name), .destinationNAT(port: .firstFromFourthByte),
                 ]),
-            Rule(comment: "readiness", expressions: fromTunnel + toTunnelAddress + toReadiness + [.verdict(NF_ACCEPT)]),
-            Rule(comment: "ping", expressions: fromTunnel + toTunnelAddress + isICMP + [.verdict(NF_ACCEPT)]),
-            Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(NF_DROP)]),
+            Rule(comment: "readiness", expressions: fromTunnel + toTunnelAddress + toReadiness + [.verdict(.accept)]),
+            Rule(comment: "ping", expressions: fromTunnel + toTunnelAddress + isICMP + [.verdict(.accept)]),
+            Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(.drop)]),
         ]
         switch bridge {
         case .off: break
@@ -132,9 +132,8 @@ extension UplinkRuleset {
             rules: [
                 Rule(
                     comment: "to the targets",
-                    expressions: [
-                        .meta(NFT_META_OIFNAME), .compare(.notEqual, interfaceBytes), .connection(NFT_CT_DST_IP, original: true),
-                        .compare(.equal, address.bytes), .masquerade,
+                    expressions: NFTablesExpression.interface(NFT_META_OIFNAME, .notEqual, interface) + [
+                        .connection(NFT_CT_DST_IP, of: .original), .compare(.equal, address.bytes), .masquerade,
                     ]),
                 Rule(comment: "to the bridge", expressions: toTunnel + isDestinationNATed + [.masquerade]),
             ])
@@ -148,10 +147,10 @@ extension UplinkRuleset {
                 Rule(comment: "MSS of the path", expressions: fromTunnel + isSYN + NFTablesExpression.clampMSS),
                 Rule(comment: "MSS of the path", expressions: toTunnel + isSYN + NFTablesExpression.clampMSS),
             ] + neverTargets + [
-                Rule(comment: "bindings", expressions: fromTunnel + isDestinationNATed + [.verdict(NF_ACCEPT)]),
-                Rule(comment: "replies and the bridge", expressions: toTunnel + isDestinationNATed + [.verdict(NF_ACCEPT)]),
-                Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(NF_DROP)]),
-                Rule(comment: "nothing else to the relay", expressions: toTunnel + [.verdict(NF_DROP)]),
+                Rule(comment: "bindings", expressions: fromTunnel + isDestinationNATed + [.verdict(.accept)]),
+                Rule(comment: "replies and the bridge", expressions: toTunnel + isDestinationNATed + [.verdict(.accept)]),
+                Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(.drop)]),
+                Rule(comment: "nothing else to the relay", expressions: toTunnel + [.verdict(.drop)]),
             ])
     }
 
@@ -162,13 +161,12 @@ extension UplinkRuleset {
             ("link-local", [169, 254, 0, 0], [0xFF, 0xFF, 0, 0]), ("loopback", [127, 0, 0, 0], [0xFF, 0, 0, 0]),
             ("multicast, reserved", [224, 0, 0, 0], [0xE0, 0, 0, 0]),
         ]
-        return [Rule(comment: "never a target: the tunnel", expressions: fromTunnel + toTunnel + [.verdict(NF_DROP)])]
+        return [Rule(comment: "never a target: the tunnel", expressions: fromTunnel + toTunnel + [.verdict(.drop)])]
             + networks.map { name, network, mask in
                 Rule(
                     comment: "never a target: \(name)",
                     expressions: fromTunnel + [
-                        .payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4), .mask(mask), .compare(.equal, network),
-                        .verdict(NF_DROP),
+                        .destination, .mask(mask), .compare(.equal, network), .verdict(.drop),
                     ])
             }
     }
@@ -183,19 +181,19 @@ extension UplinkRuleset {
             rules: [
                 Rule(
                     comment: "never a target: readiness",
-                    expressions: fromTunnel + isDestinationNATed + toReadiness + [.verdict(NF_DROP)]),
+                    expressions: fromTunnel + isDestinationNATed + toReadiness + [.verdict(.drop)]),
                 Rule(
                     comment: "never a target: the bridge",
-                    expressions: fromTunnel + isDestinationNATed + isTCP(to: .envoyBridge) + [.verdict(NF_DROP)]),
-                Rule(comment: "bindings to this host", expressions: fromTunnel + isDestinationNATed + [.verdict(NF_ACCEPT)]),
-                Rule(comment: "answers", expressions: fromTunnel + isReply + [.verdict(NF_ACCEPT)]),
-                Rule(comment: "readiness", expressions: fromTunnel + toReadiness + [.verdict(NF_ACCEPT)]),
-                Rule(comment: "ping", expressions: fromTunnel + isICMP + [.verdict(NF_ACCEPT)]),
-                Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(NF_DROP)]),
+                    expressions: fromTunnel + isDestinationNATed + isTCP(to: .envoyBridge) + [.verdict(.drop)]),
+                Rule(comment: "bindings to this host", expressions: fromTunnel + isDestinationNATed + [.verdict(.accept)]),
+                Rule(comment: "answers", expressions: fromTunnel + isReply + [.verdict(.accept)]),
+                Rule(comment: "readiness", expressions: fromTunnel + toReadiness + [.verdict(.accept)]),
+                Rule(comment: "ping", expressions: fromTunnel + isICMP + [.verdict(.accept)]),
+                Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(.drop)]),
                 // Linux would take packets for any of its addresses on any interface.
                 Rule(
                     comment: "the tunnel address is reached through the tunnel only",
-                    expressions: notFromTunnel + notFromThisHost + toTunnelAddress + [.verdict(NF_DROP)]),
+                    expressions: notFromTunnel + notFromThisHost + toTunnelAddress + [.verdict(.drop)]),
             ])
     }
 
@@ -210,26 +208,16 @@ extension UplinkRuleset {
 
     // MARK: Conditions
 
-    /// A name in nf_tables fills `IFNAMSIZ` bytes.
-    private func nameBytes(_ interface: String) -> [UInt8] {
-        let name = Array(interface.utf8.prefix(Int(IFNAMSIZ) - 1))
-        return name + [UInt8](repeating: 0, count: Int(IFNAMSIZ) - name.count)
-    }
-
-    private var interfaceBytes: [UInt8] { nameBytes(interface) }
-    private var fromTunnel: [NFTablesExpression] { [.meta(NFT_META_IIFNAME), .compare(.equal, interfaceBytes)] }
-    private var notFromTunnel: [NFTablesExpression] { [.meta(NFT_META_IIFNAME), .compare(.notEqual, interfaceBytes)] }
-    private var notFromThisHost: [NFTablesExpression] { [.meta(NFT_META_IIFNAME), .compare(.notEqual, nameBytes("lo"))] }
-    private var toTunnel: [NFTablesExpression] { [.meta(NFT_META_OIFNAME), .compare(.equal, interfaceBytes)] }
+    private var fromTunnel: [NFTablesExpression] { NFTablesExpression.interface(NFT_META_IIFNAME, .equal, interface) }
+    private var notFromTunnel: [NFTablesExpression] { NFTablesExpression.interface(NFT_META_IIFNAME, .notEqual, interface) }
+    private var notFromThisHost: [NFTablesExpression] { NFTablesExpression.interface(NFT_META_IIFNAME, .notEqual, "lo") }
+    private var toTunnel: [NFTablesExpression] { NFTablesExpression.interface(NFT_META_OIFNAME, .equal, interface) }
     private var toTunnelAddress: [NFTablesExpression] { isFor(address) }
     private var toReadiness: [NFTablesExpression] { isTCP(to: .uplinkReadiness) }
     private var isUDP: [NFTablesExpression] { [.meta(NFT_META_L4PROTO), .compare(.equal, [UInt8(IPPROTO_UDP)])] }
     private var isICMP: [NFTablesExpression] { [.meta(NFT_META_L4PROTO), .compare(.equal, [UInt8(IPPROTO_ICMP)])] }
 
-    /// The destination stands at byte 16 of the IPv4 header (RFC 791, section 3.1).
-    private func isFor(_ address: IPv4Address) -> [NFTablesExpression] {
-        [.payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4), .compare(.equal, address.bytes)]
-    }
+    private func isFor(_ address: IPv4Address) -> [NFTablesExpression] { [.destination, .compare(.equal, address.bytes)] }
 
     private func isTCP(to port: Port) -> [NFTablesExpression] {
         [

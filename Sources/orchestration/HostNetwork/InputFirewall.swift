@@ -1,4 +1,4 @@
-public import NFTables
+public import HostFirewall
 import Netlink
 import NetlinkMessages
 
@@ -18,25 +18,23 @@ public enum InputFirewall {
         _ socket: NetlinkSocket, _ packets: [InboundPacket]
     ) throws(NetlinkError) -> [InboundPacket: InputDrop] {
         let chains = try socket.dump(HostRuleset.chainsQuery)
-        do throws(MalformedNetlink) {
-            guard try HostRuleset.hasInputChains(chains) else { return [:] }
-        } catch {
-            throw NetlinkError(request: "\(HostRuleset.chainsQuery)", cause: .malformed(error))
-        }
+        let hooks = try reading(HostRuleset.chainsQuery) { () throws(MalformedNetlink) in try HostRuleset(chains: chains) }
+        guard hooks.hasInputChains else { return [:] }
         let rules = try socket.dump(HostRuleset.rulesQuery)
         let sets = try socket.dump(HostRuleset.setsQuery)
-        do throws(MalformedNetlink) {
-            var elements: [NetlinkReply] = []
-            for query in try HostRuleset.elementQueries(sets: sets) {
-                // A set that is gone meanwhile has none.
-                do throws(NetlinkError) { elements += try socket.dump(query) } catch {}
-            }
-            let ruleset = try HostRuleset(chains: chains, rules: rules, sets: sets, elements: elements)
-            var drops: [InboundPacket: InputDrop] = [:]
-            for packet in packets { drops[packet] = try ruleset.drop(of: packet) }
-            return drops
-        } catch {
-            throw NetlinkError(request: "\(HostRuleset.rulesQuery)", cause: .malformed(error))
+        let queries = try reading(HostRuleset.setsQuery) { () throws(MalformedNetlink) in
+            try HostRuleset.elementQueries(sets: sets)
         }
+        var elements: [NetlinkReply] = []
+        for query in queries {
+            // A set that is gone meanwhile has none.
+            do throws(NetlinkError) { elements += try socket.dump(query) } catch {}
+        }
+        let ruleset = try reading(HostRuleset.rulesQuery) { () throws(MalformedNetlink) in
+            try HostRuleset(chains: chains, rules: rules, sets: sets, elements: elements)
+        }
+        var drops: [InboundPacket: InputDrop] = [:]
+        for packet in packets { drops[packet] = ruleset.drop(of: packet) }
+        return drops
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import HostFirewall
 public import NFTables
 import Netlink
 import NetlinkMessages
@@ -18,9 +19,6 @@ public final class NATTable {
         var generation: UInt32
         var state: RulesetState
     }
-
-    /// How often a transaction is planned anew because somebody else changed rules meanwhile.
-    private static let attempts = 10
 
     public init() throws(HostNetworkError) { socket = try openSocket(.netfilter) }
 
@@ -51,14 +49,12 @@ public final class NATTable {
         try inOurTerms { () throws(NetlinkError) in try present().state.forwardsNothingElse }
     }
 
-    /// Chains of others that drop forwarded packets they do not know, as `TABLE CHAIN`: see `RulesetQueries`.
+    /// Chains of others that drop forwarded packets they do not know, as `TABLE CHAIN`: see `HostRuleset`.
     public func foreignForwardDrops() throws(HostNetworkError) -> [String] {
         try inOurTerms { () throws(NetlinkError) in
-            var replies: [NetlinkReply] = []
-            for query in RulesetQueries.everyChain { replies += try socket.dump(query) }
-            return try reading(RulesetQueries.chains) { () throws(MalformedNetlink) in
-                try RulesetQueries.foreignForwardDrops(in: replies)
-            }
+            let replies = try socket.dump(HostRuleset.chainsQuery)
+            let ruleset = try reading(HostRuleset.chainsQuery) { () throws(MalformedNetlink) in try HostRuleset(chains: replies) }
+            return ruleset.forwardDrops(besides: UplinkRuleset.table)
         }
     }
 
@@ -69,7 +65,7 @@ public final class NATTable {
         let isGone = try inOurTerms { () throws(NetlinkError) in
             try retrying { () throws(NetlinkError) in
                 let generation = try socket.rulesGeneration()
-                guard try !socket.table(RulesetQueries.table).isEmpty else { return false }
+                guard try !socket.table(RulesetQueries.table()).isEmpty else { return false }
                 try socket.transact(RulesetChange.removal(generation: generation))
                 return true
             }
@@ -82,9 +78,7 @@ public final class NATTable {
     private func change(to wanted: UplinkRuleset) throws(NetlinkError) -> RulesetChange.Kind {
         try retrying { () throws(NetlinkError) in
             let present = try self.present()
-            let change = try reading(RulesetQueries.rules) { () throws(MalformedNetlink) in
-                try RulesetChange(from: present.state, to: wanted)
-            }
+            let change = RulesetChange(from: present.state, to: wanted)
             known = present
             if change.kind == .none { return .none }
             known = nil
@@ -97,31 +91,20 @@ public final class NATTable {
         }
     }
 
-    /// Tries again when the rules changed between the reading and the writing.
-    private func retrying<Result>(_ body: () throws(NetlinkError) -> Result) throws(NetlinkError) -> Result {
-        var attempt = 1
-        while true {
-            do throws(NetlinkError) {
-                return try body()
-            } catch  where attempt < Self.attempts && [restartNeeded, ENOENT, EINTR].contains(error.errno) {
-                known = nil
-                attempt += 1
-            }
-        }
-    }
-
     private func present() throws(NetlinkError) -> Known {
         let generation = try socket.rulesGeneration()
         if let known, known.generation == generation { return known }
-        let table = try socket.table(RulesetQueries.table)
+        let table = try socket.table(RulesetQueries.table())
         if table.isEmpty { return Known(generation: generation, state: RulesetState()) }
-        let chains = try socket.dump(RulesetQueries.chains)
-        let rules = try socket.dump(RulesetQueries.rules)
-        let maps = try socket.dump(RulesetQueries.maps)
-        let haveMaps = try reading(RulesetQueries.maps) { () throws(MalformedNetlink) in try RulesetState.mapsAreThere(in: maps) }
+        let chains = try socket.dump(RulesetQueries.chains())
+        let rules = try socket.dump(RulesetQueries.rules())
+        let maps = try socket.dump(RulesetQueries.maps())
+        let haveMaps = try reading(RulesetQueries.maps()) { () throws(MalformedNetlink) in
+            try RulesetState.mapsAreThere(in: maps)
+        }
         var elements: [NetlinkReply] = []
         for query in haveMaps ? RulesetQueries.elements : [] { elements += try socket.dump(query) }
-        let state = try reading(RulesetQueries.rules) { () throws(MalformedNetlink) in
+        let state = try reading(RulesetQueries.rules()) { () throws(MalformedNetlink) in
             try RulesetState(table: table, chains: chains, rules: rules, maps: maps, elements: elements)
         }
         return Known(generation: generation, state: state)
@@ -150,6 +133,3 @@ private func inOurTerms<Result>(_ body: () throws(NetlinkError) -> Result) throw
         throw .netlink(error)
     }
 }
-
-/// ERESTART, which the kernel answers to a transaction for another generation; linux/errno.h has it, glibc's headers do not.
-let restartNeeded: Int32 = 85

@@ -24,6 +24,16 @@ extension NetlinkSocket {
     }
 }
 
+/// Plans a transaction anew, ten times at most, when the rules changed between the reading and the writing.
+func retrying<Result>(_ body: () throws(NetlinkError) -> Result) throws(NetlinkError) -> Result {
+    // ERESTART, which the kernel answers to a transaction for another generation; linux/errno.h has it, glibc's headers do not.
+    let restartNeeded: Int32 = 85
+    for _ in 1..<10 {
+        do throws(NetlinkError) { return try body() } catch  where [restartNeeded, ENOENT, EINTR].contains(error.errno) {}
+    }
+    return try body()
+}
+
 /// Names the request whose answer cannot be read.
 func reading<Result>(
     _ query: NetlinkMessage, _ body: () throws(MalformedNetlink) -> Result

@@ -1,5 +1,6 @@
 import CLinuxHeaders
 import Fixtures
+import HostFirewall
 import NetlinkMessages
 import NetworkTypes
 import RouteNetlink
@@ -126,7 +127,13 @@ private func decode(_ replies: [NetlinkReply]) {
     for flow in attempt({ () throws(MalformedNetlink) in try TrackedFlow.flows(in: replies) }) ?? [] {
         requireEncodes([flow.deletion])
     }
-    _ = attempt { () throws(MalformedNetlink) in try RulesetQueries.foreignForwardDrops(in: replies) }
+    let host = attempt { () throws(MalformedNetlink) in
+        try HostRuleset(chains: replies, rules: replies, sets: replies, elements: replies)
+    }
+    if let host {
+        _ = host.forwardDrops(besides: UplinkRuleset.table)
+        if let drop = host.drop(of: packet) { require(drop.remedy.contains("443"), "the remedy is for the port") }
+    }
     _ = attempt { () throws(MalformedNetlink) in try RulesetQueries.generation(in: replies) }
     _ = attempt { () throws(MalformedNetlink) in try RulesetState.mapsAreThere(in: replies) }
     let state = attempt { () throws(MalformedNetlink) in
@@ -134,12 +141,12 @@ private func decode(_ replies: [NetlinkReply]) {
     }
     // Without a table the change is always the same.
     guard let state, state.tableFlags != nil else { return }
-    let change = attempt { () throws(MalformedNetlink) in try RulesetChange(from: state, to: ruleset) }
-    if let change {
-        if change.kind == .none { require(state.forwards == ruleset.forwards, "nothing to do means equal") }
-        requireEncodes(change.transaction(generation: 1))
-    }
+    let change = RulesetChange(from: state, to: ruleset)
+    if change.kind == .none { require(state.forwards == ruleset.forwards, "nothing to do means equal") }
+    requireEncodes(change.transaction(generation: 1))
 }
+
+private let packet = required("a port") { InboundPacket(.v4, .tcp, try Port(443)) }
 
 private let ruleset = required("a ruleset") {
     UplinkRuleset(

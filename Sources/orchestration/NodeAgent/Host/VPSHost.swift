@@ -1,6 +1,7 @@
 import CLinuxHeaders
 import EnvoyConfig
 import Glibc
+import HostFirewall
 import HostNetwork
 public import Logging
 import NFTables

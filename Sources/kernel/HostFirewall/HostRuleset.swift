@@ -1,4 +1,5 @@
 import CLinuxHeaders
+import NFTables
 public import NetlinkMessages
 
 /// All tables of the network namespace, whosever they are, as far as they say what comes in.
@@ -15,13 +16,7 @@ public struct HostRuleset: Sendable {
         var hook: UInt32?
         /// Of a chain on a hook: whether a packet that no rule decides on is dropped.
         var drops = false
-        var rules: [[Expression]] = []
-    }
-
-    struct Expression: Sendable {
-        var name: String
-        /// Nil for one that has none.
-        var data: ParsedAttributes?
+        var rules: [[NFTablesExpression]] = []
     }
 
     struct NamedSet: Sendable {
@@ -49,9 +44,7 @@ public struct HostRuleset: Sendable {
     public static let setsQuery = query(NFT_MSG_GETSET, "NFT_MSG_GETSET of every table")
 
     private static func query(_ type: nf_tables_msg_types, _ description: String) -> NetlinkMessage {
-        NetlinkMessage(
-            type: UInt16(NFNL_SUBSYS_NFTABLES) << 8 | UInt16(type.rawValue), flags: [],
-            header: NFTablesMessages.header(family: UInt8(AF_UNSPEC)), description: description)
+        NFTablesMessages.message(type, family: UInt8(AF_UNSPEC), description)
     }
 
     /// Dumps of the elements of each set that ports, protocols or states may stand in.
@@ -64,13 +57,10 @@ public struct HostRuleset: Sendable {
                 let name = found[NetlinkAttributeType(NFTA_SET_NAME)]?.string
             else { continue }
             queries.append(
-                NetlinkMessage(
-                    type: UInt16(NFNL_SUBSYS_NFTABLES) << 8 | UInt16(NFT_MSG_GETSETELEM.rawValue), flags: [],
-                    header: NFTablesMessages.header(family: family),
-                    attributes: NetlinkAttributes {
-                        $0.put(NetlinkAttributeType(NFTA_SET_ELEM_LIST_TABLE), string: table)
-                        $0.put(NetlinkAttributeType(NFTA_SET_ELEM_LIST_SET), string: name)
-                    }, description: "NFT_MSG_GETSETELEM of \(table) \(name)"))
+                NFTablesMessages.message(NFT_MSG_GETSETELEM, family: family, "NFT_MSG_GETSETELEM of \(table) \(name)") {
+                    $0.put(NetlinkAttributeType(NFTA_SET_ELEM_LIST_TABLE), string: table)
+                    $0.put(NetlinkAttributeType(NFTA_SET_ELEM_LIST_SET), string: name)
+                })
         }
         return queries
     }
@@ -84,15 +74,22 @@ public struct HostRuleset: Sendable {
     }
 
     /// Whether some chain decides on what comes in; without one there is nothing more to read.
-    public static func hasInputChains(_ chains: [NetlinkReply]) throws(MalformedNetlink) -> Bool {
-        try HostRuleset(chains: chains, rules: [], sets: [], elements: []).chains.values.contains { table in
-            table.values.contains { $0.hook == NF_INET_LOCAL_IN.rawValue }
-        }
+    public var hasInputChains: Bool {
+        chains.values.contains { $0.values.contains { $0.hook == NF_INET_LOCAL_IN.rawValue } }
+    }
+
+    /// The chains that drop forwarded IPv4 packets which none of their rules accepts, such as Docker's `filter FORWARD`, as
+    /// `TABLE CHAIN`: an accepting rule of ours, whose table is another, cannot undo that.
+    public func forwardDrops(besides ours: String) -> [String] {
+        let families: Set = [UInt8(NFPROTO_IPV4), UInt8(NFPROTO_INET)]
+        return chains.filter { families.contains($0.key.family) && $0.key.name != ours }.flatMap { table, chains in
+            chains.values.filter { $0.hook == NF_INET_FORWARD.rawValue && $0.drops }.map { "\(table.name) \($0.name)" }
+        }.sorted()
     }
 
     /// From the answers to the queries above.
     public init(
-        chains: [NetlinkReply], rules: [NetlinkReply], sets: [NetlinkReply], elements: [NetlinkReply]
+        chains: [NetlinkReply], rules: [NetlinkReply] = [], sets: [NetlinkReply] = [], elements: [NetlinkReply] = []
     ) throws(MalformedNetlink) {
         for reply in chains {
             let (table, found) = try Self.read(reply, NetlinkAttributeType(NFTA_CHAIN_TABLE))
@@ -105,18 +102,8 @@ public struct HostRuleset: Sendable {
         }
         for reply in rules {
             let (table, found) = try Self.read(reply, NetlinkAttributeType(NFTA_RULE_TABLE))
-            var expressions: [Expression] = []
-            if let list = try found[NetlinkAttributeType(NFTA_RULE_EXPRESSIONS)]?.nested() {
-                for element in list {
-                    let parts = try element.nested()
-                    expressions.append(
-                        Expression(
-                            name: parts[NetlinkAttributeType(NFTA_EXPR_NAME)]?.string ?? "",
-                            data: try parts[NetlinkAttributeType(NFTA_EXPR_DATA)]?.nested()))
-                }
-            }
             let name = found[NetlinkAttributeType(NFTA_RULE_CHAIN)]?.string ?? ""
-            self.chains[table]?[name]?.rules.append(expressions)
+            self.chains[table]?[name]?.rules.append(try NFTablesExpression.list(inRule: found))
         }
         for reply in sets {
             let (table, found) = try Self.read(reply, NetlinkAttributeType(NFTA_SET_TABLE))
@@ -146,41 +133,5 @@ public struct HostRuleset: Sendable {
         return Element(
             key: key.map { Array($0.payload) } ?? [], endsInterval: flags & NFT_SET_ELEM_INTERVAL_END.rawValue != 0,
             isCatchAll: flags & NFT_SET_ELEM_CATCHALL.rawValue != 0, verdict: try verdict.flatMap(RuleVerdict.init))
-    }
-}
-
-/// Where a rule sends a packet.
-enum RuleVerdict: Hashable, Sendable {
-    case accept
-    case drop
-    /// The next rule of the same chain.
-    case goOn
-    /// The chain, and back.
-    case jump(String)
-    /// The chain, and not back.
-    case goTo(String)
-    /// Back to where the chain was jumped to from.
-    case back
-    /// Another program decides.
-    case unclear
-
-    /// From a nest that holds `NFTA_DATA_VERDICT`.
-    /// - Returns: nil when it holds a value instead.
-    init?(_ data: ParsedAttributes) throws(MalformedNetlink) {
-        guard let verdict = try data[NetlinkAttributeType(NFTA_DATA_VERDICT)]?.nested(),
-            let code = try verdict[NetlinkAttributeType(NFTA_VERDICT_CODE)]?.u32BigEndian()
-        else { return nil }
-        let chain = verdict[NetlinkAttributeType(NFTA_VERDICT_CHAIN)]?.string ?? ""
-        // `enum nft_verdicts`, and the verdicts of linux/netfilter.h.
-        switch Int32(bitPattern: code) {
-        case NFT_CONTINUE.rawValue: self = .goOn
-        case NFT_BREAK.rawValue: self = .goOn
-        case NFT_JUMP.rawValue: self = .jump(chain)
-        case NFT_GOTO.rawValue: self = .goTo(chain)
-        case NFT_RETURN.rawValue: self = .back
-        case Int32(NF_ACCEPT): self = .accept
-        case Int32(NF_DROP): self = .drop
-        default: self = .unclear
-        }
     }
 }

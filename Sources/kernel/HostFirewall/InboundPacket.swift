@@ -1,4 +1,5 @@
 import CLinuxHeaders
+import NFTables
 public import NetworkTypes
 
 /// The first packet of a client somewhere on the internet to a port of this host: what a firewall's rules are asked about.
@@ -43,27 +44,28 @@ extension InboundPacket {
     static let newState: UInt32 = 1 << 3
 
     /// What `meta` loads.
-    func meta(_ key: UInt32) -> PacketValue {
+    func meta(_ key: nft_meta_keys) -> PacketValue {
         switch key {
-        case NFT_META_L4PROTO.rawValue: .known([protocolNumber])
-        case NFT_META_NFPROTO.rawValue: .known([UInt8(family == .v4 ? NFPROTO_IPV4 : NFPROTO_IPV6)])
-        case NFT_META_PROTOCOL.rawValue: .known(family == .v4 ? [0x08, 0x00] : [0x86, 0xDD])
-        case NFT_META_IIFNAME.rawValue, NFT_META_IIF.rawValue: .wire
-        case NFT_META_PKTTYPE.rawValue: .known([0])
+        case NFT_META_L4PROTO: .known([protocolNumber])
+        case NFT_META_NFPROTO: .known([UInt8(family == .v4 ? NFPROTO_IPV4 : NFPROTO_IPV6)])
+        case NFT_META_PROTOCOL: .known(family == .v4 ? [0x08, 0x00] : [0x86, 0xDD])
+        case NFT_META_IIFNAME, NFT_META_IIF: .wire
+        case NFT_META_PKTTYPE: .known([0])
         default: .unknown
         }
     }
 
     /// What `payload` loads.
-    func payload(base: UInt32, offset: UInt32, length: UInt32) -> PacketValue {
-        let end = offset + length
+    func payload(base: nft_payload_bases, offset: UInt32, length: UInt32) -> PacketValue {
+        // The kernel's are small; what is not must not overflow.
+        let end = min(offset, 1 << 16) + min(length, 1 << 16)
         switch base {
-        case NFT_PAYLOAD_TRANSPORT_HEADER.rawValue:
+        case NFT_PAYLOAD_TRANSPORT_HEADER:
             // Both protocols begin with the two ports.
             if offset == 2, length == 2 { return .known([UInt8(port.number >> 8), UInt8(truncatingIfNeeded: port.number)]) }
             // With the client's port before it, as nft joins two comparisons.
             return offset == 0 && (length == 2 || length == 4) ? .somebody : .unknown
-        case NFT_PAYLOAD_NETWORK_HEADER.rawValue:
+        case NFT_PAYLOAD_NETWORK_HEADER:
             // RFC 791, section 3.1, and RFC 8200, section 3.
             let source: Range<UInt32> = family == .v4 ? 12..<16 : 8..<24
             // The destination's address follows, and nft joins two comparisons.
@@ -75,11 +77,11 @@ extension InboundPacket {
     }
 
     /// What `ct` loads.
-    func connection(_ key: UInt32) -> PacketValue {
+    func connection(_ key: nft_ct_keys) -> PacketValue {
         switch key {
-        case NFT_CT_STATE.rawValue: .known(NFTablesExpression.hostOrder(Self.newState))
-        case NFT_CT_STATUS.rawValue: .known([0, 0, 0, 0])
-        case NFT_CT_DIRECTION.rawValue: .known([0])
+        case NFT_CT_STATE: .known(NFTablesExpression.hostOrder(Self.newState))
+        case NFT_CT_STATUS: .known([0, 0, 0, 0])
+        case NFT_CT_DIRECTION: .known([0])
         default: .unknown
         }
     }

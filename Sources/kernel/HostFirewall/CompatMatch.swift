@@ -1,15 +1,9 @@
 import CLinuxHeaders
-import NetlinkMessages
 import NetworkTypes
 
 /// Matches of iptables that `iptables-nft` (ufw too) hands to the kernel as they were; the layouts are those of
 /// linux/netfilter/xt_*.h.
 enum CompatMatch {
-    /// `enum nft_match_attributes` of linux/netfilter/nf_tables_compat.h; targets have the same.
-    static let name = NetlinkAttributeType(1)
-    static let revision = NetlinkAttributeType(2)
-    static let information = NetlinkAttributeType(3)
-
     /// Whether the match named holds for the packet; nil where that cannot be known.
     static func holds(_ name: String, revision: UInt32, _ bytes: [UInt8], for packet: InboundPacket) -> Bool? {
         switch (name, revision) {

@@ -1,5 +1,5 @@
 import CLinuxHeaders
-public import NetlinkMessages
+import NFTables
 import NetworkTypes
 
 /// A chain of the host's firewall that drops what comes to a port.
@@ -15,13 +15,13 @@ public struct InputDrop: Hashable, Sendable {
 extension HostRuleset {
     /// The first chain on the hook `input` that drops the packet for certain; nil where none does, or where it depends on what
     /// cannot be known here, such as a limit or another program.
-    public func drop(of packet: InboundPacket) throws(MalformedNetlink) -> InputDrop? {
+    public func drop(of packet: InboundPacket) -> InputDrop? {
         let tables = chains.keys.filter { packet.meets($0.family) }.sorted { ($0.family, $0.name) < ($1.family, $1.name) }
         for table in tables {
             let hooked = (chains[table] ?? [:]).values.filter { $0.hook == NF_INET_LOCAL_IN.rawValue }
             for chain in hooked.sorted(by: { $0.name < $1.name }) {
                 var walk = RuleWalk(ruleset: self, table: table, packet: packet)
-                var ends = try walk.ends(of: chain.name, depth: 0)
+                var ends = walk.ends(of: chain.name, depth: 0)
                 if ends.remove(.undecided) != nil { ends.insert(chain.drops ? .dropped : .accepted) }
                 if ends == .dropped { return InputDrop(packet, table, chain: chain.name, isUFW: isUFW(table)) }
             }
@@ -79,22 +79,22 @@ private struct RuleWalk {
     /// The kernel's NFT_JUMP_STACK_SIZE.
     private static let deepest = 16
 
-    mutating func ends(of chain: String, depth: Int) throws(MalformedNetlink) -> ChainEnds {
+    mutating func ends(of chain: String, depth: Int) -> ChainEnds {
         if let ends = known[chain] { return ends }
         guard depth <= Self.deepest, let rules = ruleset.chains[table]?[chain]?.rules else { return .any }
         var ends: ChainEnds = []
         for rule in rules {
-            let (verdict, isCertain) = try decide(rule)
+            let (verdict, isCertain) = decide(rule)
             var next: ChainEnds
             switch verdict {
             case .goOn: continue
             case .accept: next = .accepted
             case .drop: next = .dropped
             case .back: next = .undecided
-            case .unclear: next = .any
-            case .goTo(let other): next = try self.ends(of: other, depth: depth + 1)
+            case .other, nil: next = .any
+            case .goTo(let other): next = self.ends(of: other, depth: depth + 1)
             case .jump(let other):
-                next = try self.ends(of: other, depth: depth + 1)
+                next = self.ends(of: other, depth: depth + 1)
                 // Those that come back go on here.
                 let comesBack = next.remove(.undecided) != nil
                 ends.formUnion(next)
@@ -115,12 +115,12 @@ private struct RuleWalk {
         return ends
     }
 
-    /// - Returns: where the rule sends the packet, and whether it does so for certain.
-    private func decide(_ rule: [HostRuleset.Expression]) throws(MalformedNetlink) -> (RuleVerdict, isCertain: Bool) {
+    /// - Returns: where the rule sends the packet (nil where another program decides), and whether it does so for certain.
+    private func decide(_ rule: [NFTablesExpression]) -> (RuleVerdict?, isCertain: Bool) {
         var machine = RuleMachine(packet: packet, sets: ruleset.sets[table] ?? [:])
         var isCertain = true
         for expression in rule {
-            switch try machine.run(expression) {
+            switch machine.run(expression) {
             case .goesOn: break
             case .fails: return (.goOn, true)
             case .mayFail: isCertain = false

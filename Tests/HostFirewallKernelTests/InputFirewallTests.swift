@@ -1,5 +1,5 @@
+import HostFirewall
 import HostNetwork
-import NFTables
 import NetworkTypes
 import TestNetwork
 import Testing
