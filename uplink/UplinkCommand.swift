@@ -100,7 +100,8 @@ struct RunCommand: AsyncParsableCommand {
             do throws(SystemFailure) {
                 settings.roots = try Descriptor.contents(of: path, limit: 4 << 20)
             } catch {
-                logger.error("the system's certificates are believed", metadata: ["SSL_CERT_FILE": "\(path)", "reason": "\(error.reason)"])
+                logger.error(
+                    "the system's certificates are believed", metadata: ["SSL_CERT_FILE": "\(path)", "reason": "\(error.reason)"])
             }
         }
         settings.proxyExceptions = ProxyExceptions(environment["NO_PROXY"] ?? environment["no_proxy"] ?? "")

@@ -41,7 +41,9 @@ final class UplinkLinks: Sendable {
 
     /// Where links are that answer.
     var eventLoops: [any EventLoop] {
-        trusted.map(\.eventLoop).reduce(into: []) { loops, loop in if !loops.contains(where: { $0 === loop }) { loops.append(loop) } }
+        trusted.map(\.eventLoop).reduce(into: []) { loops, loop in
+            if !loops.contains(where: { $0 === loop }) { loops.append(loop) }
+        }
     }
 
     /// One on that event loop, where it can be used at once: the one with the fewest streams that takes another.

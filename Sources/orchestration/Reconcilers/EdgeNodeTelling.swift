@@ -85,7 +85,8 @@ extension EdgeNodeReconciler {
     func followUp(_ outcome: inout NodeOutcome, of name: ObjectName) -> ReconcileOutcome {
         guard var failure = outcome.failure else {
             _ = outcomes.waits(for: nil, of: name)
-            return .done(requeueAfter: NextLook.after(
+            return .done(
+                requeueAfter: NextLook.after(
                     outcome.wait, looks: outcome.unsettledLooks, hasWays: (outcome.plan.relay.link?.carriers.count ?? 1) > 1))
         }
         let next = followUp(&failure, of: name)

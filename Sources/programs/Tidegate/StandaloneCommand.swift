@@ -91,7 +91,9 @@ struct StandaloneCommand: AsyncParsableCommand {
     private func localUplinks(environment: [String: String], logger: Logger) throws -> LocalUplinks {
         let program = try uplinkProgram ?? beside("uplink")
         try mustAllow(X_OK, "--uplink-program", program)
-        let inherited = ["LOG_FORMAT", "LOG_LEVEL", "SSL_CERT_FILE"].compactMap { name in environment[name].map { "\(name)=\($0)" } }
+        let inherited = ["LOG_FORMAT", "LOG_LEVEL", "SSL_CERT_FILE"].compactMap { name in
+            environment[name].map { "\(name)=\($0)" }
+        }
         return LocalUplinks(
             program: program, arguments: ["--status-address", "127.0.0.1"] + (wireguardGo.map { ["--wireguard-go", $0] } ?? []),
             environment: inherited + ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], logger: logger)

@@ -58,7 +58,9 @@ public struct LinkDialer: Sendable {
         let (host, port) = proxy.map { ($0.host, $0.port) } ?? address
         return ClientBootstrap(group: eventLoop)
             .connectTimeout(timeout)
-            .channelInitializer { channel in channel.eventLoop.makeCompletedFuture { try LinkSocket.setUp(channel, isNarrow: isNarrow) } }
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try LinkSocket.setUp(channel, isNarrow: isNarrow) }
+            }
             .connect(host: host.description, port: Int(port.number))
             .flatMapErrorThrowing { throw LinkCarrierError(.connecting(to: "\(host.bracketed):\(port)"), cause: "\($0)") }
             .flatMap { channel in

@@ -68,7 +68,8 @@ private func reply(_ bytes: [UInt8], isAtEnd: Bool) -> HTTPReply? {
     _ = answer.isLine("tidegate-absent")
     requirePrintable(answer.ending)
     let login = NodeLogin(
-        host: required("an address") { () throws(InvalidValue) in try HostAddress(parsing: "192.0.2.1") }, user: "root", sudoPassword: nil)
+        host: required("an address") { () throws(InvalidValue) in try HostAddress(parsing: "192.0.2.1") }, user: "root",
+        sudoPassword: nil)
     let trouble = LoginTrouble(login: login, result: result).error
     requirePrintable(trouble.message)
     require(trouble.message.count < 2000, "a sentence has an end")
