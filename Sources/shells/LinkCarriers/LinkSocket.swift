@@ -19,13 +19,14 @@ public enum LinkSocket {
     ]
 
     /// Bytes of a segment on a narrow path: with its headers less than 1,280, which every link of IPv6 carries (RFC 8200, section 5).
-    private static let narrowSegment: CInt = 1_200
+    private static let narrowSegment = 1_200
 
     /// Sets up the channel of a socket that was accepted or is about to be connected.
     /// - Parameter isNarrow: before it is connected, it keeps the segments of both sides short.
     public static func setUp(_ channel: any Channel, isNarrow: Bool = false) throws {
         guard let set = channel.syncOptions else { return }
-        if isNarrow { try set.setOption(.init(level: .tcp, name: .init(rawValue: TCP_MAXSEG)), value: narrowSegment) }
+        let segment = ChannelOptions.Types.SocketOption(level: .tcp, name: NIOBSDSocket.Option(rawValue: TCP_MAXSEG))
+        if isNarrow { try set.setOption(segment, value: narrowSegment) }
         // A unix socket, from sshd or Envoy, knows none of these.
         if channel.localAddress?.pathname == nil {
             for (option, value) in options { try set.setOption(option, value: value) }
