@@ -110,8 +110,11 @@ class Kubectl(WithServer):
         self.assertTrue(goldens)
         self.kubectl("create", "ns", "tunnel", "--save-config")
         for golden in goldens:
-            # Documents that are no whole objects are notes on what differs.
-            whole = [one for one in yaml.safe_load_all(golden.read_text()) if one and "metadata" in one]
+            documents = [one for one in yaml.safe_load_all(golden.read_text()) if one]
+            # Those that are no whole objects are notes on what differs, but for the spec of a pod.
+            whole = [one for one in documents if "metadata" in one]
+            whole += [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": golden.stem, "namespace": "tunnel"}, "spec": one}
+                      for one in documents if "containers" in one]
             text = yaml.safe_dump_all(whole)
             versions = []
             for _ in range(2):
