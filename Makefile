@@ -8,7 +8,7 @@ LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
 SLIM := -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker -z -Xlinker pack-relative-relocs
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
-.PHONY: help setup bundle build images install lint manifests test test-unit test-kube test-kernel test-e2e test-faults test-churn demo fuzz bench lab-up lab-down lab-shell clean
+.PHONY: help setup bundle build programs images install lint manifests test test-unit test-kube test-kernel test-e2e test-faults test-churn demo fuzz bench lab-up lab-down lab-shell clean
 
 help:                   ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,9 +63,16 @@ test-kernel: setup bundle  ## as root: real sockets and namespaces, one after th
 	@echo "the same over SSH with the libssh2 of Debian 13"
 	@LD_LIBRARY_PATH=$$(Tests/Lab/libssh2 trixie) swift test --skip-build --no-parallel --filter SSHKernelTests
 
+# What the end-to-end tests drive is built as the unit tests are, without the optimizer, which takes 18 minutes; TIDEGATE_BIN= for other programs.
+programs: bundle        ## debug builds of tidegate and uplink, and the agent's bundle
+	@echo "programs"
+	@for product in tidegate uplink; do swift build --static-swift-stdlib --product $$product; done
+	@install -m 0755 "$$(deploy/agent/wireguard-go)" .build/debug/wireguard-go
+
 # `test` too: a prerequisite is made once, with the variables of whoever asked first.
 test test-e2e test-faults: KERNEL_WIREGUARD := 1
-test-e2e: build         ## the whole path, in the lab: Tests/EndToEnd/run NAME for some of it
+test-e2e: export TIDEGATE_BIN ?= $(CURDIR)/.build/debug
+test-e2e: programs      ## the whole path, in the lab: Tests/EndToEnd/run NAME for some of it
 	@echo "end-to-end tests"
 	@cd Tests/Lab && $(PYTHON) -m unittest discover --start-directory cluster_tests --top-level-directory .
 	@$(PYTHON) Tests/EndToEnd/run
