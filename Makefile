@@ -63,15 +63,16 @@ test-kernel: setup bundle  ## as root: real sockets and namespaces, one after th
 	@echo "the same over SSH with the libssh2 of Debian 13"
 	@LD_LIBRARY_PATH=$$(Tests/Lab/libssh2 trixie) swift test --skip-build --no-parallel --filter SSHKernelTests
 
-# What the end-to-end tests drive is built as the unit tests are, without the optimizer, which takes 18 minutes; TIDEGATE_BIN= for other programs.
+# What the end-to-end tests drive: without the optimizer, which takes 18 minutes, in a folder of its own. TIDEGATE_BIN= for other programs.
+LAB_BUILD := .build-lab
 programs: bundle        ## debug builds of tidegate and uplink, and the agent's bundle
 	@echo "programs"
-	@for product in tidegate uplink; do swift build --static-swift-stdlib --product $$product; done
-	@install -m 0755 "$$(deploy/agent/wireguard-go)" .build/debug/wireguard-go
+	@for product in tidegate uplink; do swift build --static-swift-stdlib --scratch-path $(LAB_BUILD) --product $$product; done
+	@install -m 0755 "$$(deploy/agent/wireguard-go)" $(LAB_BUILD)/debug/wireguard-go
 
 # `test` too: a prerequisite is made once, with the variables of whoever asked first.
 test test-e2e test-faults: KERNEL_WIREGUARD := 1
-test-e2e: export TIDEGATE_BIN ?= $(CURDIR)/.build/debug
+test-e2e: export TIDEGATE_BIN ?= $(CURDIR)/$(LAB_BUILD)/debug
 test-e2e: programs      ## the whole path, in the lab: Tests/EndToEnd/run NAME for some of it
 	@echo "end-to-end tests"
 	@cd Tests/Lab && $(PYTHON) -m unittest discover --start-directory cluster_tests --top-level-directory .
