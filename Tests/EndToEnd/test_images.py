@@ -93,7 +93,7 @@ class ImageTests(unittest.TestCase):
     def test_what_they_look_for_is_there(self) -> None:
         # The controller's default --agent-dir, and what it trusts.
         agent = self.roots["controller"] / "opt/tidegate"
-        self.assertEqual(sorted(os.listdir(agent)), ["edge-agent-x86_64.build", "edge-agent-x86_64.tar.gz"])
+        self.assertEqual(sorted(os.listdir(agent)), ["edge-agent-x86_64.build", "edge-agent-x86_64.tar.gz", "edge-link-x86_64"])
         self.assertEqual((agent / "edge-agent-x86_64.tar.gz").read_bytes(), programs().agent_bundle.read_bytes())
         self.assertIn("BEGIN CERTIFICATE", (self.roots["controller"] / "etc/ssl/certs/ca-certificates.crt").read_text())
         # The mount points of the pod template.
