@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from fault_uplinks import _LOST, routed_around
+from fault_uplinks import _LOST, cut_network, freeze, routed_around
 from lab.commands import run
 from lab.network import UPLINKS, VPS
 from product import traffic
@@ -37,14 +37,12 @@ def uplink_killed(scene: Linked) -> Seen:
 
 @fault("linked uplink's network cut", LINKS, injected="the network link of one of 3 such uplinks goes down for 15 s", expected=_LOST, stage="linked")
 def network_cut(scene: Linked) -> Seen:
-    def set_link(state: str) -> None:
-        scene.lab.nat.configure([f"link set {scene.victim_host.role} {state}"])
-    return routed_around(scene, lambda: set_link("down"), lambda: set_link("up"))
+    return cut_network(scene)
 
 
 @fault("linked uplink's node frozen", LINKS, injected="SIGSTOP to one of 3 such uplinks, SIGCONT after 15 s", expected=_LOST, stage="linked")
 def frozen(scene: Linked) -> Seen:
-    return routed_around(scene, lambda: scene.signal_victim(signal.SIGSTOP), lambda: scene.signal_victim(signal.SIGCONT))
+    return freeze(scene)
 
 
 @fault("VPS rebooted, uplinks linked", LINKS, injected="an orderly reboot", expected="traffic is back by itself after the boot, without the controller",

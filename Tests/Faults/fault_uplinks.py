@@ -45,6 +45,16 @@ def routed_around(scene: ThreeUplinks, break_it, mend_it, *, stay: float = 15, w
                 len(lost), load.requests)
 
 
+def cut_network(scene: ThreeUplinks) -> Seen:
+    def set_link(state: str) -> None:
+        scene.lab.nat.configure([f"link set {scene.victim_host.role} {state}"])
+    return routed_around(scene, lambda: set_link("down"), lambda: set_link("up"))
+
+
+def freeze(scene: ThreeUplinks) -> Seen:
+    return routed_around(scene, lambda: scene.signal_victim(signal.SIGSTOP), lambda: scene.signal_victim(signal.SIGCONT))
+
+
 @fault("uplink killed", GROUP, injected="SIGKILL to one of 3 uplinks and its wireguard-go, as when a pod dies; started again after 15 s",
        expected=_LOST, stage="three", quick=True)
 def killed(scene: ThreeUplinks) -> Seen:
@@ -103,14 +113,12 @@ def process_killed(scene: ThreeUplinks) -> Seen:
 
 @fault("uplink's link cut", GROUP, injected="the network link of one of 3 uplinks goes down for 15 s", expected=_LOST, stage="three", quick=True)
 def link_cut(scene: ThreeUplinks) -> Seen:
-    def set_link(state: str) -> None:
-        scene.lab.nat.configure([f"link set {scene.victim_host.role} {state}"])
-    return routed_around(scene, lambda: set_link("down"), lambda: set_link("up"))
+    return cut_network(scene)
 
 
 @fault("uplink's node frozen", GROUP, injected="SIGSTOP to one of 3 uplinks and its wireguard-go, SIGCONT after 15 s", expected=_LOST, stage="three")
 def frozen(scene: ThreeUplinks) -> Seen:
-    return routed_around(scene, lambda: scene.signal_victim(signal.SIGSTOP), lambda: scene.signal_victim(signal.SIGCONT))
+    return freeze(scene)
 
 
 @fault("uplink's wireguard-go killed", GROUP, injected="SIGKILL to the wireguard-go of one of 3 uplinks", expected=_LOST, stage="three")

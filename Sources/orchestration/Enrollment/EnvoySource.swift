@@ -28,7 +28,12 @@ public enum EnvoySource: Hashable, Sendable {
             self = .url(url, sha256)
             return
         }
-        let (length, digest) = try digestFile(text)
+        let (length, digest): (Int, SHA256Digest)
+        do throws(SystemFailure) {
+            (length, digest) = try digestOfFile(text)
+        } catch {
+            throw InvalidValue(expected: "--envoy-source", given: text, reason: "cannot be read: \(error.reason)")
+        }
         if let sha256, sha256 != digest {
             throw InvalidValue(
                 expected: "--envoy-source", given: text, reason: "its SHA-256 is \(digest), but --envoy-sha256 says \(sha256)")
@@ -50,18 +55,4 @@ public enum EnvoySource: Hashable, Sendable {
         case .file(_, _, let digest): EnvoyRelease(version: version, sha256: digest, url: nil)
         }
     }
-}
-
-private func digestFile(_ path: String) throws(InvalidValue) -> (Int, SHA256Digest) {
-    var hash = SHA256()
-    var length = 0
-    do throws(SystemFailure) {
-        try Descriptor.open(path, O_RDONLY).readBlocks { block in
-            hash.update(block)
-            length += block.count
-        }
-    } catch {
-        throw InvalidValue(expected: "--envoy-source", given: path, reason: "cannot be read: \(error.reason)")
-    }
-    return (length, hash.finish())
 }

@@ -1,4 +1,3 @@
-import Glibc
 import NetworkTypes
 import Sodium
 import Syscalls
@@ -15,20 +14,13 @@ public struct LinkProgram: Sendable {
     /// - Returns: nil where there is no such file.
     /// - Throws: `InvalidValue` that names the file.
     init?(path: String) throws(InvalidValue) {
-        var hash = SHA256()
-        var length = 0
         do throws(SystemFailure) {
-            try Descriptor.open(path, O_RDONLY).readBlocks { block in
-                hash.update(block)
-                length += block.count
-            }
+            (length, sha256) = try digestOfFile(path)
         } catch {
             if error.isMissing { return nil }
             throw InvalidValue(expected: "link program", given: path, reason: "cannot be read: \(error.reason)")
         }
         self.path = path
-        self.length = length
-        sha256 = hash.finish()
         build = String(sha256.description.prefix(16))
     }
 }
