@@ -106,9 +106,7 @@ enum Incoming {
     /// Copies exactly `length` bytes from `source` to a new file, and brings them to the disk.
     /// - Throws: `AgentError` of kind `envoyInstall` when fewer come.
     static func receive(_ source: Descriptor, to path: String, length: Int) throws(AgentError) -> SHA256Digest {
-        let target = try attempting("writing \(path)") { () throws(SystemFailure) in
-            try Descriptor.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
-        }
+        let target = try newFile(path)
         var hash = SHA256()
         var buffer = [UInt8](repeating: 0, count: 1 << 20)
         var rest = length
@@ -126,5 +124,11 @@ enum Incoming {
         }
         try attempting("writing \(path) to the disk") { () throws(SystemFailure) in try target.sync() }
         return hash.finish()
+    }
+
+    static func newFile(_ path: String) throws(AgentError) -> Descriptor {
+        try attempting("writing \(path)") { () throws(SystemFailure) in
+            try Descriptor.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
+        }
     }
 }

@@ -100,10 +100,4 @@ extension Incoming {
             return try Descriptor.open(path, O_RDONLY).read(into: &start) == 2 && start == [0x1F, 0x8B]
         }
     }
-
-    private static func newFile(_ path: String) throws(AgentError) -> Descriptor {
-        try attempting("writing \(path)") { () throws(SystemFailure) in
-            try Descriptor.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
-        }
-    }
 }

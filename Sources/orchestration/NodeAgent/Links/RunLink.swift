@@ -23,12 +23,7 @@ public struct RunLink {
 
     /// Until SIGTERM.
     public mutating func run() throws(AgentError) {
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for signal in [SIGHUP, SIGTERM, SIGINT, SIGCHLD] { sigaddset(&signals, signal) }
-        sigprocmask(SIG_BLOCK, &signals, nil)
-        // Ignored ones are not delivered, blocked or not.
-        signal(SIGHUP, SIG_DFL)
+        var signals = AwaitedSignals([SIGHUP, SIGTERM, SIGINT, SIGCHLD])
         if getuid() == 0 {
             try confine()
         } else if let folder = getenv("CREDENTIALS_DIRECTORY").map({ String(cString: $0) }) {
@@ -40,8 +35,7 @@ public struct RunLink {
         forbidDumps()
         if perform(.tick) { return }
         while true {
-            var wait = timespec(tv_sec: 0, tv_nsec: 500_000_000)
-            switch sigtimedwait(&signals, nil, &wait) {
+            switch signals.next(within: 500) {
             case SIGHUP: if perform(.restartAsked) { return }
             case SIGTERM, SIGINT: if perform(.stopAsked) { return }
             default: break
@@ -69,7 +63,7 @@ public struct RunLink {
     private mutating func perform(_ event: LinkSupervisor.Event) -> Bool {
         var events = [event]
         while !events.isEmpty {
-            for action in supervisor.handle(events.removeFirst(), now: now()) {
+            for action in supervisor.handle(events.removeFirst(), now: monotonicMilliseconds()) {
                 switch action {
                 case .start: events.append(start())
                 case .terminate(let pid): kill(pid, SIGTERM)
@@ -99,11 +93,5 @@ public struct RunLink {
     private static var inherited: [String] {
         let names: [String] = ["LOG_FORMAT", "LOG_LEVEL"]
         return names.compactMap { name in getenv(name).map { "\(name)=\(String(cString: $0))" } }
-    }
-
-    private func now() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
     }
 }

@@ -69,12 +69,12 @@ public struct RunProber {
             throw AgentError(
                 .system, "there is no \(UplinkProbes.fileName) in this folder: it is to be run by edge-agent run-envoy")
         }
-        watch = UplinkWatch(probes, now: milliseconds())
+        watch = UplinkWatch(probes, now: monotonicMilliseconds())
         listeners = (try listen(EnvoyPath.discoverySocket), try listen(EnvoyPath.resourceSocket))
         folderWatch = try? Descriptor("inotify_init1") { inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC)) }
         if let folderWatch { inotify_add_watch(folderWatch.number, ".", UInt32(IN_MOVED_TO)) }
         while true {
-            let now = milliseconds()
+            let now = monotonicMilliseconds()
             try look(now)
             perform(watch.handle(.tick, now: now))
             tell()
@@ -225,7 +225,7 @@ public struct RunProber {
 
     private mutating func wait(until moment: Int64) {
         let asked = exchanges.filter { $0.value.exchange.result == nil }.map { (id: $0.key, exchange: $0.value.exchange) }
-        for id in exchanges.keys where exchanges[id]?.exchange.result != nil { finish(id, milliseconds()) }
+        for id in exchanges.keys where exchanges[id]?.exchange.result != nil { finish(id, monotonicMilliseconds()) }
         let isFull = envoys.count >= Self.envoyLimit
         var entries = [isFull ? nil : listeners?.endpoints, isFull ? nil : listeners?.resources, folderWatch].map {
             pollfd(fd: $0?.number ?? -1, events: Int16(POLLIN), revents: 0)
@@ -233,7 +233,7 @@ public struct RunProber {
         let others = entries.count
         entries += envoys.map { pollfd(fd: $0.descriptor, events: $0.awaited, revents: 0) }
         entries += asked.map { pollfd(fd: $0.exchange.descriptor, events: $0.exchange.awaited, revents: 0) }
-        let deadline = ContinuousClock.now + .milliseconds(max(0, moment - milliseconds()))
+        let deadline = ContinuousClock.now + .milliseconds(max(0, moment - monotonicMilliseconds()))
         guard (try? poll(&entries, until: deadline)) == true else { return }
         for (index, entry) in entries.dropFirst(others).prefix(envoys.count).enumerated() where entry.revents != 0 {
             isEnvoyWordDue = true
@@ -243,7 +243,7 @@ public struct RunProber {
         }
         for ((id, exchange), entry) in zip(asked, entries.dropFirst(others + envoys.count)) where entry.revents != 0 {
             exchange.advance()
-            finish(id, milliseconds())
+            finish(id, monotonicMilliseconds())
         }
         if entries[0].revents != 0 { accept(listeners?.endpoints, .endpoints(EndpointStream())) }
         if entries[1].revents != 0 { accept(listeners?.resources, .resources(ResourceStream())) }
@@ -268,10 +268,4 @@ private func listen(_ path: String) throws(AgentError) -> Descriptor {
         try listener.listen(backlog: 8)
     }
     return listener
-}
-
-private func milliseconds() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
 }

@@ -25,10 +25,7 @@ public struct Keeper {
             try Descriptor.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
         }
         guard flock(file.number, LOCK_EX | LOCK_NB) == 0 else { throw AgentError(.busy, "\(unit.rawValue) has a keeper already") }
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for signal in [SIGTERM, SIGINT, SIGCHLD] { sigaddset(&signals, signal) }
-        sigprocmask(SIG_BLOCK, &signals, nil)
+        var signals = AwaitedSignals([SIGTERM, SIGINT, SIGCHLD])
         forbidDumps()
         var child: pid_t?
         var isStopping: Deadline?
@@ -38,8 +35,7 @@ public struct Keeper {
                 child = start()
                 write(child, to: file)
             }
-            var wait = timespec(tv_sec: 1, tv_nsec: 0)
-            let signal = sigtimedwait(&signals, nil, &wait)
+            let signal = signals.next(within: 1000)
             if signal == SIGTERM || signal == SIGINT, let child {
                 isStopping = isStopping ?? Deadline(milliseconds: unit.stopMilliseconds)
                 kill(child, SIGTERM)

@@ -31,12 +31,7 @@ public struct RunEnvoy {
 
     /// Until SIGTERM.
     public mutating func run() throws(AgentError) {
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for signal in [SIGHUP, SIGTERM, SIGINT, SIGCHLD] { sigaddset(&signals, signal) }
-        sigprocmask(SIG_BLOCK, &signals, nil)
-        // Ignored ones are not delivered, blocked or not.
-        signal(SIGHUP, SIG_DFL)
+        var signals = AwaitedSignals([SIGHUP, SIGTERM, SIGINT, SIGCHLD])
         if getuid() == 0 { try Confinement.envoy(host).enter() }
         forbidDumps()
         defer { endProber() }
@@ -51,9 +46,7 @@ public struct RunEnvoy {
         }
         while true {
             let interval = supervisor.isBusy ? Self.busyInterval : Self.quietInterval
-            var wait = timespec(tv_sec: Int(interval / 1000), tv_nsec: Int(interval % 1000) * 1_000_000)
-            let signal = sigtimedwait(&signals, nil, &wait)
-            switch signal {
+            switch signals.next(within: interval) {
             case SIGHUP:
                 becomeNewBuild()
                 try restart()
@@ -108,7 +101,7 @@ public struct RunEnvoy {
         var events = [event]
         var isOver = false
         while !events.isEmpty {
-            for action in supervisor.handle(events.removeFirst(), now: now()) {
+            for action in supervisor.handle(events.removeFirst(), now: monotonicMilliseconds()) {
                 switch action {
                 case .start(let start): events.append(self.start(start))
                 case .terminate(let pid): kill(pid, SIGTERM)
@@ -136,8 +129,8 @@ public struct RunEnvoy {
 
     /// Starts what tells Envoy of its uplinks, and again when it ended.
     private mutating func keepProber() {
-        guard prober == nil, now() >= proberDue else { return }
-        proberDue = now() + Self.proberPause
+        guard prober == nil, monotonicMilliseconds() >= proberDue else { return }
+        proberDue = monotonicMilliseconds() + Self.proberPause
         do throws(AgentError) {
             prober = try Command(host.paths.agent, ["probe-uplinks"], folder: host.paths.envoyView).start()
         } catch {
@@ -228,7 +221,7 @@ public struct RunEnvoy {
     private func sharedMemory(_ base: Int) -> String { host.paths.sharedMemory + "/envoy_shared_memory_\(base)0" }
 
     private func freshBase() throws(AgentError) -> Int {
-        var base = Int(now()) % 90_000_000 + 1
+        var base = Int(monotonicMilliseconds()) % 90_000_000 + 1
         while try statusOf(sharedMemory(base)) != nil { base += 1 }
         return base
     }
@@ -251,12 +244,6 @@ public struct RunEnvoy {
     }
 
     // MARK: this process
-
-    private func now() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-    }
 
     private func decodeInheritance(_ text: String) throws(AgentError) -> EnvoySupervisor {
         do throws(DocumentError) {
