@@ -25,6 +25,26 @@ public func fileKind(at path: String, followingLinks: Bool = false) throws(Syste
     try fileStatus(at: path, followingLinks: followingLinks).map { FileKind($0) }
 }
 
+/// Tells one content of a file that is replaced as a whole from the next without reading it.
+public struct FileStamp: Equatable, Sendable {
+    private let inode: UInt64
+    private let seconds: Int
+    private let nanoseconds: Int
+
+    public init(_ status: stat) {
+        inode = UInt64(status.st_ino)
+        seconds = Int(status.st_mtim.tv_sec)
+        nanoseconds = Int(status.st_mtim.tv_nsec)
+    }
+}
+
+/// Whether a file was written in the last so many seconds; the clock of day may have stepped back by one since.
+public func wasWritten(_ status: stat, within seconds: Int64) -> Bool {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    return (-1...seconds).contains(Int64(now.tv_sec) - Int64(status.st_mtim.tv_sec))
+}
+
 /// The status of `path` itself, or of what a link there leads to.
 /// - Returns: nil when there is nothing.
 public func fileStatus(at path: String, followingLinks: Bool = false) throws(SystemFailure) -> stat? {

@@ -1,4 +1,3 @@
-import Glibc
 public import NetworkTypes
 public import NodeDocument
 public import Sodium

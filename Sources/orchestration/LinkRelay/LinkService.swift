@@ -112,9 +112,9 @@ public struct LinkService: Sendable {
                 look.finish()
             }
             // The first look is at what was there before anything was watched.
-            var known: FileMark?
+            var known: FileStamp?
             for await _ in looks {
-                let mark = FileMark(file)
+                let mark = (try? fileStatus(at: file)).map(FileStamp.init)
                 guard mark != known else { continue }
                 known = mark
                 await take(relay, served)
@@ -167,21 +167,6 @@ public struct LinkService: Sendable {
             }
             try? await Task.sleep(for: Self.interval)
         }
-    }
-}
-
-/// What tells a file from the one that was there before.
-private struct FileMark: Equatable {
-    private let inode: UInt64
-    private let seconds: Int
-    private let nanoseconds: Int
-
-    /// Nil where there is none.
-    init?(_ path: String) {
-        guard let status = try? fileStatus(at: path) else { return nil }
-        inode = UInt64(status.st_ino)
-        seconds = status.st_mtim.tv_sec
-        nanoseconds = status.st_mtim.tv_nsec
     }
 }
 

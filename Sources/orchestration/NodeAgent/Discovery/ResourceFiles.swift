@@ -1,20 +1,6 @@
 import CLinuxHeaders
 import Glibc
-
-/// Tells one content of a file from the next without reading it.
-struct FileStamp: Equatable {
-    private var inode: UInt64
-    private var seconds: Int
-    private var nanoseconds: Int
-
-    /// Nil when there is no such file.
-    init?(_ path: String) throws(AgentError) {
-        guard let status = try statusOf(path) else { return nil }
-        inode = UInt64(status.st_ino)
-        seconds = Int(status.st_mtim.tv_sec)
-        nanoseconds = Int(status.st_mtim.tv_nsec)
-    }
-}
+import Syscalls
 
 /// The clusters and listeners in Envoy's folder, which is the working directory.
 struct ResourceFiles {
@@ -32,7 +18,7 @@ struct ResourceFiles {
         var complaints: [String] = []
         for path in [EnvoyLayout.clusters, EnvoyLayout.listeners] {
             do throws(AgentError) {
-                guard let stamp = try FileStamp(path), stamp != stamps[path] else { continue }
+                guard let stamp = try statusOf(path).map(FileStamp.init), stamp != stamps[path] else { continue }
                 stamps[path] = stamp
                 guard let bytes = try readFile(path, limit: Self.limit) else { continue }
                 do throws(MalformedMessage) {

@@ -111,10 +111,7 @@ extension LinkStatusFile {
         guard let file = try? Descriptor.open(paths.linkStatus, O_RDONLY | O_NOFOLLOW), let status = try? file.status(),
             isRegularFile(status), status.st_size <= bounds.bytes
         else { return nil }
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        guard (-1...lifetime).contains(Int64(now.tv_sec) - Int64(status.st_mtim.tv_sec)),
-            let bytes = try? file.readAll(limit: bounds.bytes)
+        guard wasWritten(status, within: lifetime), let bytes = try? file.readAll(limit: bounds.bytes)
         else { return nil }
         return try? DocumentJSON.decode(LinkStatusFile.self, from: bytes, within: bounds)
     }

@@ -87,7 +87,7 @@ public struct RunProber {
     // MARK: the probes' file
 
     private mutating func readProbes() throws(AgentError) -> UplinkProbes? {
-        guard let stamp = try FileStamp(UplinkProbes.fileName), stamp != probesStatus else { return nil }
+        guard let stamp = try statusOf(UplinkProbes.fileName).map(FileStamp.init), stamp != probesStatus else { return nil }
         guard let bytes = try readFile(UplinkProbes.fileName, limit: Self.probesLimit) else { return nil }
         probesStatus = stamp
         do throws(DocumentError) {
@@ -116,7 +116,7 @@ public struct RunProber {
     }
 
     private mutating func readRun() {
-        guard let stamp = try? FileStamp(Self.envoyRun), stamp != runStatus else { return }
+        guard let stamp = try? statusOf(Self.envoyRun).map(FileStamp.init), stamp != runStatus else { return }
         runStatus = stamp
         supervised = EnvoyRun.read(Self.envoyRun)
     }

@@ -43,7 +43,7 @@ struct UplinkWord: Hashable, Codable, Sendable {
 
     private static func read(_ path: String) -> UplinkWord? {
         guard let file = try? Descriptor.open(path, O_RDONLY | O_NOFOLLOW), let status = try? file.status(),
-            isRegularFile(status), status.st_size <= bounds.bytes, isFresh(status),
+            isRegularFile(status), status.st_size <= bounds.bytes, wasWritten(status, within: lifetime),
             let bytes = try? file.readAll(limit: bounds.bytes)
         else { return nil }
         return try? DocumentJSON.decode(UplinkWord.self, from: bytes, within: bounds)
@@ -52,16 +52,10 @@ struct UplinkWord: Hashable, Codable, Sendable {
     /// What tells a word from the next without reading it: nil when there is none, or it is old.
     static func stamp(_ paths: HostPaths) -> [UInt64]? {
         let stamps = [paths.uplinkBrief, paths.uplinkWord].compactMap { path -> UInt64? in
-            guard let status = (try? statusOf(path)) ?? nil, isFresh(status) else { return nil }
+            guard let status = (try? statusOf(path)) ?? nil, wasWritten(status, within: lifetime) else { return nil }
             return UInt64(status.st_ino)
         }
         return stamps.isEmpty ? nil : stamps
-    }
-
-    private static func isFresh(_ status: stat) -> Bool {
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        return (-1...lifetime).contains(Int64(now.tv_sec) - Int64(status.st_mtim.tv_sec))
     }
 }
 
