@@ -10,7 +10,8 @@ import Testing
         Task {
             while !Task.isCancelled {
                 let client = try await blocking { try listener.accepted() }
-                try await blocking {
+                // Whose link was cut meanwhile takes nothing; the others are served all the same.
+                try? await blocking {
                     try client.send(Array("hello".utf8))
                     client.endSending()
                 }
