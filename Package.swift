@@ -105,7 +105,7 @@ let package = Package(
 
         // shells
         module("shells/FileWatching", ["Syscalls"]),
-        module("shells/Informers", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", logging, serviceLifecycle]),
+        module("shells/Informers", ["EdgeAPI", "KubernetesAPI", logging, serviceLifecycle]),
         module("shells/ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium", "Syscalls"]),
         module(
             "shells/KubernetesClient",
@@ -118,7 +118,7 @@ let package = Package(
             ]),
         module(
             "shells/LinkCarriers",
-            ["CLibsodium", "LinkProtocol", "NetworkTypes", "Sodium", nioCore, nioHTTP1, nioPosix, nioSSL, nioTLS, nioWebSocket]),
+            ["LinkProtocol", "NetworkTypes", "Sodium", nioCore, nioHTTP1, nioPosix, nioSSL, nioTLS, nioWebSocket]),
         module("shells/LinkStreams", ["LinkProtocol", "NetworkTypes", nioCore, nioPosix]),
         module("shells/Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium", "Syscalls"]),
         module("shells/SSH", ["CLibssh2", "NetworkTypes", "Sodium", "Syscalls"]),
@@ -131,7 +131,7 @@ let package = Package(
 
         // decisions
         module("decisions/EnvoyConfig", ["NetworkTypes", "NodeDocument", "Sodium"]),
-        module("decisions/Planning", ["EdgeAPI", "NetworkTypes", "NodeDocument"]),
+        module("decisions/Planning", ["EdgeAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
         module(
             "decisions/Certificates",
             [
@@ -237,7 +237,7 @@ let package = Package(
         tests(
             "ControllerTests",
             [
-                "CLinuxHeaders", "Controller", "EdgeAPI", "Enrollment", "Fixtures", "Informers", "KubernetesAPI",
+                "CLinuxHeaders", "Controller", "EdgeAPI", "Enrollment", "Fixtures", "KubernetesAPI",
                 "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "UplinkWorkload",
                 crypto, httpTypes, logging, nioCore, nioPosix, nioSSL, serviceLifecycle, swiftASN1, x509,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
@@ -251,7 +251,7 @@ let package = Package(
         tests("FileWatchingTests", ["FileWatching", "TestFiles"]),
         tests(
             "InformersTests",
-            ["EdgeAPI", "Informers", "KubernetesAPI", "NetworkTypes", "Sodium", logging, serviceLifecycle]),
+            ["EdgeAPI", "Informers", "KubernetesAPI", logging, serviceLifecycle]),
         tests("HostFirewallTests", ["CLinuxHeaders", "HostFirewall", "NFTables", "NetworkTypes"]),
         tests("HostNetworkTests", ["HostNetwork", "NetworkTypes", "TestFiles"]),
         tests("KubernetesAPITests", ["EdgeAPI", "KubernetesAPI"], exclude: ["Recorded"]),
@@ -263,8 +263,8 @@ let package = Package(
         tests(
             "LinkRelayTests",
             [
-                "LinkCarriers", "LinkProtocol", "LinkRelay", "LinkUplink", "NetworkTypes", "NodeDocument", "Sodium", "TestFiles",
-                "TestLinks", nioCore,
+                "LinkCarriers", "LinkProtocol", "LinkRelay", "LinkStreams", "LinkUplink", "NetworkTypes", "NodeDocument",
+                "Sodium", "TestFiles", "TestLinks", nioCore,
             ]),
         tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium", "TestFiles"], exclude: ["Corpus"]),
         tests("NFTablesTests", ["CLinuxHeaders", "NFTables", "NetlinkMessages", "NetworkTypes"]),
@@ -305,24 +305,22 @@ let package = Package(
             ]),
         tests(
             "UplinkWorkloadTests",
-            ["EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "NodeDocument", "Sodium", "UplinkWorkload"],
+            ["EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium", "UplinkWorkload"],
             exclude: ["Goldens"]),
 
         // tests that need root: each in namespaces of its own
         support("TestNetwork", ["CLinuxHeaders"]),
-        tests(
-            "EnrollmentKernelTests", ["Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestNetwork"]),
+        tests("EnrollmentKernelTests", ["Enrollment", "Sodium", "TestNetwork"]),
         tests(
             "EnvoyConfigKernelTests",
             [
-                "EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeAgent", "NodeDocument", "Planning", "Sodium",
-                "edge-agent",
+                "EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeAgent", "NodeDocument", "Planning", "edge-agent",
             ],
             exclude: ["Driver"]),
         tests(
             "HostNetworkKernelTests",
             [
-                "CLinuxHeaders", "HostNetwork", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium",
+                "HostNetwork", "Netlink", "NetlinkMessages", "NetworkTypes", "RouteNetlink", "Sodium",
                 "TestNetwork",
                 "WireGuardNetlink",
             ]),
@@ -333,7 +331,7 @@ let package = Package(
                 nioPosix,
             ], exclude: ["Peers"]),
         tests("HostFirewallKernelTests", ["HostFirewall", "HostNetwork", "NetworkTypes", "TestNetwork"]),
-        tests("NFTablesKernelTests", ["HostNetwork", "NFTables", "Netlink", "NetworkTypes", "TestNetwork"]),
+        tests("NFTablesKernelTests", ["HostNetwork", "NFTables", "NetworkTypes", "TestNetwork"]),
         tests(
             "NodeAgentKernelTests",
             [
