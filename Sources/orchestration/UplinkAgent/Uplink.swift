@@ -30,12 +30,11 @@ public enum Uplink {
             wireguardGo: settings.wireguardGo.map { [WireGuardGo.Program($0)] } ?? wireguardPrograms(path: searchPath))
         // Names of targets wait for no other name.
         let nameThreads = NIOThreadPool(numberOfThreads: 4)
-        nameThreads.start()
         let resolver = HostResolver(threads: nameThreads)
-        let hostGroup = MultiThreadedEventLoopGroup(numberOfThreads: min(System.coreCount, 4))
+        let carrying = CarryingThreads()
         let keeper = RunKeeper(
             settings: settings, store: store, host: namespace.host,
-            hosts: HostRelay(group: hostGroup, resolver: resolver, logger: logger), threads: threads, events: events,
+            hosts: HostRelay(threads: carrying, resolver: resolver, logger: logger), threads: threads, events: events,
             logger: logger)
         let watcher = ConfigWatcher(
             paths: [settings.documentPath, settings.keyPath], store: store, events: events, logger: logger)
@@ -45,7 +44,8 @@ public enum Uplink {
             responder: responder, store: store, extraAddresses: settings.statusAddresses, probeAddresses: settings.probeAddresses,
             group: group, othersGroup: othersGroup, logger: logger)
         let links = LinkKeeper(
-            store: store, settings: settings, door: LinkDoor(responder, group: group), resolver: resolver, logger: logger)
+            store: store, settings: settings, door: LinkDoor(responder, group: group), resolver: resolver, threads: carrying,
+            logger: logger)
         let health = HealthSocket(store: store, group: group, logger: logger)
         let drain = Drain(store: store, duration: settings.drain, logger: logger)
         // They end one by one from the last to the first: tunnel and links stay until everything else is done.
@@ -57,7 +57,7 @@ public enum Uplink {
         try await threads.shutdownGracefully()
         try await pageThreads.shutdownGracefully()
         try await nameThreads.shutdownGracefully()
-        try await hostGroup.shutdownGracefully()
+        try await carrying.end()
         try await othersGroup.shutdownGracefully()
         try await group.shutdownGracefully()
     }

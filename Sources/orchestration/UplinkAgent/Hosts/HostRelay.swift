@@ -24,14 +24,14 @@ final class HostRelay: Sendable {
         var port: Port
     }
 
-    private let group: any EventLoopGroup
+    private let threads: CarryingThreads
     private let dialer: HostDialer
     private let budget = HostBudget(most: HostRelay.mostConnections)
     private let logger: Logger
     private let listeners = Mutex<(address: IPv4Address?, [ForwardKey: Listener])>((nil, [:]))
 
-    init(group: any EventLoopGroup, resolver: HostResolver, logger: Logger) {
-        self.group = group
+    init(threads: CarryingThreads, resolver: HostResolver, logger: Logger) {
+        self.threads = threads
         self.logger = logger
         dialer = HostDialer(resolver: resolver)
     }
@@ -67,7 +67,7 @@ final class HostRelay: Sendable {
     private func listen(at address: IPv4Address, _ transport: TransportProtocol, _ host: RelayedHost) async throws -> any Channel
     {
         let place = try SocketAddress(ipAddress: "\(address)", port: 0)
-        let (group, dialer, budget, logger) = (group, dialer, budget, logger)
+        let (group, dialer, budget, logger) = (threads.eventLoops, dialer, budget, logger)
         switch transport {
         case .tcp:
             return try await ServerBootstrap(group: group)

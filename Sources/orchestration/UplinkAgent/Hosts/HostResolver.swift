@@ -74,6 +74,8 @@ final class HostResolver: Sendable {
         if let answer {
             promise.completeWith(answer.mapError { $0 as any Error })
         } else if isFirst {
+            // Nothing where they run already: an uplink whose targets have no names has no such threads.
+            threads.start()
             threads.submit { [self] state in
                 guard case .active = state else { return tell(name, .failure(Failure(description: "the uplink ends"))) }
                 do throws(LookUpFailure) {

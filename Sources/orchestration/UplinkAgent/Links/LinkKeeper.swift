@@ -17,16 +17,14 @@ struct LinkKeeper: Service {
     let settings: UplinkSettings
     let door: LinkDoor
     let resolver: HostResolver
+    let threads: CarryingThreads
     let logger: Logger
 
     /// Between looks at the links, while all are up and while some are not.
     private static let pace = Duration.seconds(1)
     private static let quickPace = Duration.milliseconds(200)
-    /// Threads for links: more than processors would only take turns.
-    private static let mostThreads = 4
 
     func run() async throws {
-        var group: MultiThreadedEventLoopGroup?
         var links = Links()
         var alarm: Scheduled<Void>?
         let instance = UInt64.random(in: 0...(.max))
@@ -34,9 +32,7 @@ struct LinkKeeper: Service {
             let demand = store.links.demand
             if demand != (links.coming ?? links.serving)?.demand {
                 if let demand {
-                    let threads = group ?? MultiThreadedEventLoopGroup(numberOfThreads: min(System.coreCount, Self.mostThreads))
-                    group = threads
-                    links.come(start(demand, instance, on: threads))
+                    links.come(start(demand, instance, on: threads.eventLoops))
                 } else if store.now.isTunnelUp(.now) {
                     links.leave()
                 }
@@ -53,10 +49,9 @@ struct LinkKeeper: Service {
             guard links.isBusy else { continue }
             let wait = links.isComplete ? Self.pace : Self.quickPace
             let table = store.links
-            alarm = group?.next().scheduleTask(in: TimeAmount(wait)) { table.wake() }
+            alarm = threads.eventLoops.next().scheduleTask(in: TimeAmount(wait)) { table.wake() }
         }
         await links.end()
-        try await group?.shutdownGracefully()
     }
 
     private func start(_ demand: LinkDemand, _ instance: UInt64, on group: any EventLoopGroup) -> RunningLinks? {
