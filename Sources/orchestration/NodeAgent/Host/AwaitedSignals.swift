@@ -1,3 +1,4 @@
+import CLinuxHeaders
 import Glibc
 
 /// The signals that a process of one thread waits for instead of being interrupted by them.
