@@ -1,3 +1,4 @@
+import CLinuxHeaders
 public import Glibc
 
 /// What a path leads to.

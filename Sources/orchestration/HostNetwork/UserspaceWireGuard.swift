@@ -1,3 +1,4 @@
+import CLinuxHeaders
 import Glibc
 import NetlinkMessages
 import NetworkTypes

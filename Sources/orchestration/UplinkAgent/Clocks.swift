@@ -1,3 +1,4 @@
+import CLinuxHeaders
 import Glibc
 
 /// A point in time by both of the clocks that are needed.
