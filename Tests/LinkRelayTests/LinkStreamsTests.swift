@@ -3,6 +3,8 @@ import LinkRelay
 import LinkStreams
 import LinkUplink
 import NIOCore
+import NetworkTypes
+import Sodium
 import TestLinks
 import Testing
 
@@ -145,14 +147,41 @@ import Testing
             defer { task.cancel() }
             #expect(await comes { await rig.relay.status.first?.links.count == 2 })
             network.hold()
-            // A ping is due within 2 s, and 1.2 s without its answer are a doubt; the rest is for a busy machine. The link ends after 15 s.
-            try await Task.sleep(for: .seconds(7))
+            // A ping is due within 1 s, and 1.2 s without its answer are a doubt; the rest is for a busy machine. The link ends after 15 s.
+            try await Task.sleep(for: .seconds(6))
             for _ in 0..<40 {
                 let client = try await rig.connect(target.port)
                 let server = try await blocking { try target.accepted() }
                 try client.send([1])
                 try await expectNext(on: server, .bytes([1]))
             }
+        }
+    }
+
+    @Test func `An uplink whose network is gone refuses connections while another answers, and takes them when it is the last`()
+        async throws
+    {
+        let target = try Socket.listening()
+        let rig = try await LinkRig(tcp: [target.port])
+        let otherKey = try LinkPrivateKey.generate()
+        let otherAddress = "127.99.\(getpid() / 250 % 250).\(1 + getpid() % 250)"
+        var service = rig.service
+        service.uplinks.append(RelayUplink(pin: otherKey.pin, address: try IPv4Address(parsing: otherAddress)))
+        rig.relay.update(service)
+        let network = try PlayedProxy(answer: "HTTP/1.1 200 OK\r\n\r\n", to: rig.linkPort)
+        let cut = try rig.uplink(proxy: network.proxy(credentials: "a:b"))
+        let other = try rig.uplink(key: otherKey)
+        try await rig.running(cut) { rig in
+            let task = Task { await other.run() }
+            #expect(await comes { await rig.relay.status.filter(\.isReady).count == 2 })
+            network.hold()
+            let address = rig.address
+            #expect(await comes { await isRefused(address, target.port) })
+            #expect(await !isRefused(otherAddress, target.port))
+            task.cancel()
+            await task.value
+            // Nobody else is left, and the link may be slow and no more: it lives for 15 s.
+            #expect(await comes { await !isRefused(address, target.port) })
         }
     }
 

@@ -15,7 +15,9 @@ extension LinkRelay {
     func settle(_ uplink: RelayUplink, isLater: Bool = false) {
         let change = state.withLock { state -> Change? in
             guard var served = state.served[uplink] else { return nil }
-            let wanted = state.isDraining ? [:] : TunnelPorts.places(state.service, on: served.links.eventLoops)
+            let refusesTCP = !served.links.isAnswering && state.served.values.contains { $0.isReady && $0.links.isAnswering }
+            let wanted =
+                state.isDraining ? [:] : TunnelPorts.places(state.service, on: served.links.eventLoops, refusesTCP: refusesTCP)
             let unwanted = served.listeners.filter { wanted[$0.key] == nil }
             for place in unwanted.keys { served.listeners[place] = nil }
             served.refused = isLater ? [:] : served.refused.filter { wanted[$0.key] != nil }
@@ -32,6 +34,13 @@ extension LinkRelay {
             TunnelPorts.listen(place, at: uplink.address, links: change.links, on: eventLoop)
                 .whenComplete { [self] result in bound(place, uplink, result) }
         }
+    }
+
+    /// After a change of its links, or of whether it is ready: those whose links are silent take no connections while another may.
+    func settle(changed uplink: RelayUplink) {
+        settle(uplink)
+        let silent = state.withLock { state in state.served.filter { $0.key != uplink && !$0.value.links.isAnswering }.keys }
+        for other in silent { settle(other) }
     }
 
     private func bound(_ place: TunnelPorts.Place, _ uplink: RelayUplink, _ result: Result<any Channel, any Error>) {

@@ -230,11 +230,12 @@ public final class LinkRelay: Sendable {
                 case .hello: break
                 }
             }
+            if case .ready = message { settle(changed: uplink) }
         }
         events.goodbye = { [self] _ in removed(number, uplink) }
         events.doubted = { [self] _, isDoubted in
             state.withLock { $0.served[uplink]?.links.doubt(number, isDoubted) }
-            settle(uplink)
+            settle(changed: uplink)
         }
         events.closed = { [self] _, error in
             state.withLock { _ = $0.open.remove(number) }
@@ -269,12 +270,12 @@ public final class LinkRelay: Sendable {
         logger.info(
             "a link is up",
             metadata: ["uplink": "\(uplink.address)", "from": "\(source ?? "unknown")", "build": "\(hello.build)"])
-        settle(uplink)
+        settle(changed: uplink)
     }
 
     private func removed(_ number: Int, _ uplink: RelayUplink) {
         state.withLock { $0.served[uplink]?.links.remove(number) }
-        settle(uplink)
+        settle(changed: uplink)
     }
 }
 

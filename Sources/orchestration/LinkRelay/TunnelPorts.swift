@@ -19,10 +19,15 @@ enum TunnelPorts {
     }
 
     /// Where to listen, and on which event loop, for links on these.
-    static func places(_ service: RelayService, on eventLoops: [any EventLoop]) -> [Place: any EventLoop] {
+    /// - Parameter refusesTCP: whether connections are to go elsewhere. Datagrams come to where they came before.
+    static func places(
+        _ service: RelayService, on eventLoops: [any EventLoop], refusesTCP: Bool = false
+    ) -> [Place: any EventLoop] {
         var places: [Place: any EventLoop] = [:]
         for loop in eventLoops {
-            for port in service.tcpPorts { places[Place(kind: .tcp, port: port, eventLoop: ObjectIdentifier(loop))] = loop }
+            for port in refusesTCP ? [] : service.tcpPorts {
+                places[Place(kind: .tcp, port: port, eventLoop: ObjectIdentifier(loop))] = loop
+            }
             for port in service.udpPorts { places[Place(kind: .udp, port: port, eventLoop: ObjectIdentifier(loop))] = loop }
         }
         return places

@@ -28,18 +28,22 @@ final class UplinkLinks: Sendable {
         doubted.withLock { if isDoubted { $0.insert(number) } else { $0.remove(number) } }
     }
 
+    private var answering: [Link] {
+        let doubted = doubted.withLock(\.self)
+        return doubted.isEmpty ? all : all.filter { !doubted.contains($0.number) }
+    }
+
     /// Those that answer; all where none does.
     private var trusted: [Link] {
-        let doubted = doubted.withLock(\.self)
-        let all = all
-        if doubted.isEmpty { return all }
-        let trusted = all.filter { !doubted.contains($0.number) }
-        return trusted.isEmpty ? all : trusted
+        let answering = answering
+        return answering.isEmpty ? all : answering
     }
 
     var all: [Link] { links.withLock(\.self) }
 
-    /// Where links are that answer.
+    var isAnswering: Bool { !answering.isEmpty }
+
+    /// Where links are that answer, or any where none does.
     var eventLoops: [any EventLoop] {
         trusted.map(\.eventLoop).reduce(into: []) { loops, loop in
             if !loops.contains(where: { $0 === loop }) { loops.append(loop) }

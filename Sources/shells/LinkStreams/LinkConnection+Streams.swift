@@ -4,8 +4,9 @@ public import NIOCore
 /// When and how much, on every link.
 public struct LinkTiming: Sendable {
     /// Between two pings.
-    public var ping = TimeAmount.seconds(2)
-    /// After so long without a byte, though a ping was sent, new streams go by another link where there is one.
+    public var ping = TimeAmount.seconds(1)
+    /// After so long without a byte, though a ping was sent, new streams go by another link or uplink where there is one. On a slow way
+    /// it takes `doubtRoundTrips` of the last ping's time.
     public var doubt = TimeAmount.milliseconds(1200)
     /// Without a byte from the peer for so long the link is dead.
     public var silence = TimeAmount.seconds(15)
@@ -13,6 +14,9 @@ public struct LinkTiming: Sendable {
     public var hello = TimeAmount.seconds(10)
     /// What streams that are open at a goodbye are given to end.
     public var drain = TimeAmount.seconds(600)
+
+    /// A ping waits behind what was written before it, so that a full link's time varies much.
+    static let doubtRoundTrips: Int64 = 4
 
     /// Bytes of payload that are written before the socket is asked for more room.
     static let burst = 128 << 10
@@ -55,11 +59,12 @@ extension LinkConnection {
         }
         guard !isDoubted, let context else { return }
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.eventLoop.scheduleTask(in: timing.doubt) { bound.value.doubtIfSilent() }
+        let patience = max(timing.doubt, .nanoseconds((roundTrip?.nanoseconds ?? 0) * LinkTiming.doubtRoundTrips))
+        context.eventLoop.scheduleTask(in: patience) { bound.value.doubtIfSilent(for: patience) }
     }
 
-    private func doubtIfSilent() {
-        guard context != nil, !isDoubted, NIODeadline.now() - lastHeard >= timing.doubt else { return }
+    private func doubtIfSilent(for patience: TimeAmount) {
+        guard context != nil, !isDoubted, NIODeadline.now() - lastHeard >= patience else { return }
         isDoubted = true
         events.doubted(self, true)
     }
