@@ -1,4 +1,3 @@
-import CLinuxHeaders
 public import Glibc
 
 /// What a path leads to.
