@@ -59,8 +59,12 @@ import Testing
         // A manifest has no uid.
         other.node.metadata.uid = ""
         let three = try #require(makePlan(other).relay.link)
-        other.linkPins[0] = SHA256.digest(of: "another key")
+        other.linkSecret = "another installation"
         #expect(makePlan(other).relay.link?.path != three.path)
+        // A key that is rotated moves nothing.
+        let four = makePlan(other).relay.link?.path
+        other.linkPins[0] = SHA256.digest(of: "another key")
+        #expect(makePlan(other).relay.link?.path == four)
     }
 
     /// On the VPS the link program listens at the tunnel ports, where Envoy has the listen ports.

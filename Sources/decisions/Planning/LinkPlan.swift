@@ -35,9 +35,9 @@ extension PlanInput {
 
     private var linkPath: String { node.spec.tunnel.link.path ?? "/\(token("path", 32))" }
 
-    /// Hexadecimal digits that only who may read the EdgeNode can tell: a manifest has no uid, but its uplink has a key.
+    /// Hexadecimal digits that only who may read the EdgeNode can tell. No key is in them: another key shall not move the links' door.
     private func token(_ purpose: String, _ count: Int) -> String {
-        let secret = node.metadata.uid.isEmpty ? linkPins[0]?.description ?? "" : node.metadata.uid
+        let secret = node.metadata.uid.isEmpty ? linkSecret : node.metadata.uid
         let digest = SHA256.digest(of: "tidegate link \(purpose) \(secret)")
         return String(digest.description.prefix(count))
     }

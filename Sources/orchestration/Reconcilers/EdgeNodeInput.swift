@@ -16,6 +16,7 @@ extension EdgeNodeReconciler {
             node: node, portBindings: portBindings, services: [:], certificates: [:],
             uplinkKeys: uplinks.mapValues(\.publicKey), envoyRelease: sessions.envoyRelease)
         input.linkPins = uplinks.mapValues(\.linkPin)
+        input.linkSecret = "\(writer.installation) \(node.metadata.objectName)"
         input.linkProgram = sessions.linkProgram
         input.targets = targets
         let now = Date()
