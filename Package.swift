@@ -213,9 +213,8 @@ let package = Package(
         program(
             "uplink", path: "uplink",
             [
-                "CLinuxHeaders", "LinkCarriers", "LinkProtocol", "NetworkTypes", "StructuredLogging", "Syscalls", "UplinkAgent",
-                argumentParser,
-                logging,
+                "CLinuxHeaders", "LinkCarriers", "LinkProtocol", "NetworkTypes", "NodeDocument", "Sodium", "StructuredLogging",
+                "Syscalls", "UplinkAgent", argumentParser, logging,
             ]),
 
         // tests that need nothing
@@ -298,9 +297,8 @@ let package = Package(
         tests(
             "UplinkAgentTests",
             [
-                "HostNetwork", "LinkCarriers", "LinkProtocol", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument",
-                "Sodium", "TestFiles", "UplinkAgent",
-                "UplinkWorkload", "WireGuardNetlink",
+                "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkUplink", "NFTables", "NetlinkMessages", "NetworkTypes",
+                "NodeDocument", "Sodium", "Syscalls", "TestFiles", "UplinkAgent", "UplinkWorkload", "WireGuardNetlink",
                 logging, nioCore, nioHTTP1, nioPosix,
             ]),
         tests(

@@ -7,6 +7,10 @@ public enum ControlMessage: Equatable, Sendable {
     case ready(Bool)
     /// What the uplink tells about itself: bytes whose meaning is not the link's.
     case status([UInt8])
+    /// The uplink asks for what the edge has to hand over, each time that this is another: it has what has this digest, 32 bytes, or nothing.
+    case want([UInt8])
+    /// Some of what the edge hands over, in order.
+    case part(HandedPart)
 
     public struct Hello: Equatable, Sendable {
         /// Which build speaks: 64 printable bytes of ASCII at most, for people.
@@ -24,10 +28,10 @@ public enum ControlMessage: Equatable, Sendable {
         static let longestBuild = 64
     }
 
-    /// Bytes of a status at most.
+    /// Bytes of a status, and of any message's body, at most.
     public static let longestStatus = 4096
 
-    /// Nil for a status that is too long.
+    /// Nil for what is too long.
     public var bytes: [UInt8]? {
         switch self {
         case .hello(let hello):
@@ -36,6 +40,8 @@ public enum ControlMessage: Equatable, Sendable {
             return Self.framed(1, body + hello.build.utf8)
         case .ready(let isReady): return Self.framed(2, [isReady ? 1 : 0])
         case .status(let status): return status.count <= Self.longestStatus ? Self.framed(3, status) : nil
+        case .want(let digest): return digest.count <= Self.longestStatus ? Self.framed(4, digest) : nil
+        case .part(let part): return part.bytes.count <= HandedPart.longest ? Self.framed(5, part.body) : nil
         }
     }
 
@@ -54,6 +60,8 @@ public enum ControlMessage: Equatable, Sendable {
             guard let first = body.first, first <= 1 else { throw .controlMessage("readiness that is neither yes nor no") }
             self = .ready(first == 1)
         case 3: self = .status(Array(body))
+        case 4: self = .want(Array(body))
+        case 5: self = .part(try HandedPart(body: body))
         default: return nil
         }
     }

@@ -3,6 +3,8 @@ public import NetworkTypes
 /// What the link program serves: written by the agent, in a folder that the program reads.
 public struct LinkServiceFile: Hashable, Codable, Sendable {
     public static let fileName = "link.json"
+    /// Beside it, where there is something to hand to uplinks: the sealed bytes.
+    public static let handedName = "handed"
     /// 253 uplinks and 20,000 ports.
     public static let bounds = JSONBounds(bytes: 1 << 20, values: 50_000)
 

@@ -14,6 +14,8 @@ public struct RelayLink: Hashable, Codable, Sendable {
     public var uplinks: [LinkedUplink]
     /// The build of the link program; nil where no host is told.
     public var program: String?
+    /// What the link program hands those uplinks that ask for it (`HandedDocument`), sealed, base64; nil for nothing.
+    public var handed: String?
 
     public init(
         carriers: [TunnelCarrier], listenPort: Port, hostname: String, path: String, uplinks: [LinkedUplink],

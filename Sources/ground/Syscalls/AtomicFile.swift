@@ -48,6 +48,21 @@ public func syncParent(of path: String) throws(SystemFailure) {
     }
 }
 
+/// Makes a folder that only its owner may enter, and those above it that are missing; one that is there is left as it is.
+public func makeFolder(at path: String) throws(SystemFailure) {
+    guard !path.utf8.contains(0) else { throw SystemFailure("mkdir", EINVAL) }
+    do throws(SystemFailure) {
+        try calling("mkdir") { mkdir(path, 0o700) }
+    } catch {
+        let parent = folderPart(of: path)
+        if error.code == EEXIST { return }
+        guard error.code == ENOENT, parent != path else { throw error }
+        try makeFolder(at: parent)
+        try calling("mkdir") { mkdir(path, 0o700) }
+    }
+    try syncParent(of: path)
+}
+
 /// The folder of a path: `.` for a bare name.
 public func folderPart(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }

@@ -37,6 +37,21 @@ public final class LinkRelay: Sendable {
         /// Links that are up, those with a goodbye too, by number.
         var open: Set<Int> = []
         var isDraining = false
+        var handed: Handed?
+        /// Uplinks' links that ask for what is handed over, by number, and the digest of what they have.
+        var wanting: [Int: Wanting] = [:]
+    }
+
+    /// What is handed to whoever asks.
+    struct Handed {
+        let digest: [UInt8]
+        let messages: ByteBuffer
+    }
+
+    struct Wanting {
+        let eventLoop: any EventLoop
+        let connection: NIOLoopBound<LinkConnection>
+        var digest: [UInt8]
     }
 
     private let tls: PinnedTLS
@@ -160,6 +175,31 @@ public final class LinkRelay: Sendable {
         }
     }
 
+    /// From now on uplinks that ask for it are told this; nil for nothing.
+    public func hand(_ bytes: [UInt8]?) {
+        let handed = bytes.map {
+            Handed(digest: SHA256.digest(of: $0).bytes, messages: ByteBuffer(bytes: HandedPart.messages(of: $0)))
+        }
+        let wanting = state.withLock { state in
+            state.handed = handed
+            return state.wanting
+        }
+        for (number, one) in wanting { one.eventLoop.execute { self.handOver(number, one.connection.value) } }
+    }
+
+    /// On the link's event loop. Who has not read the last asks again in vain.
+    private func handOver(_ number: Int, _ link: LinkConnection) {
+        guard link.unsaid == 0 else { return }
+        let messages = state.withLock { state -> ByteBuffer? in
+            guard let handed = state.handed, let digest = state.wanting[number]?.digest, digest != handed.digest else {
+                return nil
+            }
+            state.wanting[number]?.digest = handed.digest
+            return handed.messages
+        }
+        if let messages { link.say(framed: messages) }
+    }
+
     // MARK: links
 
     private func receive(_ channel: any Channel, _ door: Door, _ isBehindEnvoy: Bool) throws {
@@ -222,13 +262,20 @@ public final class LinkRelay: Sendable {
         events.established = { [self] link, hello in
             established(link, hello, number, uplink, channel.eventLoop, source)
         }
-        events.message = { [self] _, message in
+        events.message = { [self] link, message in
             state.withLock { state in
                 switch message {
                 case .ready(let isReady): state.served[uplink]?.isReady = isReady
                 case .status(let word): state.served[uplink]?.word = word
-                case .hello: break
+                case .hello, .want, .part: break
                 }
+            }
+            if case .want(let digest) = message {
+                let bound = NIOLoopBound(link, eventLoop: channel.eventLoop)
+                state.withLock {
+                    $0.wanting[number] = Wanting(eventLoop: channel.eventLoop, connection: bound, digest: digest)
+                }
+                handOver(number, link)
             }
             if case .ready = message { settle(changed: uplink) }
         }
@@ -238,7 +285,10 @@ public final class LinkRelay: Sendable {
             settle(changed: uplink)
         }
         events.closed = { [self] _, error in
-            state.withLock { _ = $0.open.remove(number) }
+            state.withLock { state in
+                state.open.remove(number)
+                state.wanting[number] = nil
+            }
             removed(number, uplink)
             logger.info(
                 "a link ended",

@@ -13,6 +13,8 @@ import Syscalls
 /// The link program: serves what `link.json` of a folder says, follows its changes, and tells in `links.json` of another what it has.
 public struct LinkService: Sendable {
     private let file: String
+    /// What uplinks are handed; there may be none.
+    private let handed: String
     private let status: String
     private let build: String
     private let key: LinkPrivateKey
@@ -22,6 +24,9 @@ public struct LinkService: Sendable {
 
     /// What the agent writes, and what it reads (`LinkServiceFile` and `LinkStatusFile` of NodeDocument).
     private static let fileName = "link.json"
+    private static let handedName = "handed"
+    /// Bytes (`HandedDocument.longest`).
+    private static let longestHanded = 24 << 20
     private static let statusName = "links.json"
     /// 127.88.0.1, where Envoy hands links on (`LinkedUplink.door`).
     public static let door = IPv4Address(number: 0x7F58_0001)
@@ -38,6 +43,7 @@ public struct LinkService: Sendable {
         folder: String, statusFolder: String, build: String, key: LinkPrivateKey, door: IPv4Address = door, logger: Logger
     ) {
         file = "\(folder)/\(Self.fileName)"
+        handed = "\(folder)/\(Self.handedName)"
         status = "\(statusFolder)/\(Self.statusName)"
         self.build = build
         self.key = key
@@ -98,7 +104,7 @@ public struct LinkService: Sendable {
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
                 do {
-                    for try await _ in FileWatch(paths: [file], quiet: .milliseconds(10)) { look.yield() }
+                    for try await _ in FileWatch(paths: [file, handed], quiet: .milliseconds(10)) { look.yield() }
                 } catch {
                     logger.warning("changes are seen a second late", metadata: ["cause": "\(error)"])
                 }
@@ -113,7 +119,13 @@ public struct LinkService: Sendable {
             }
             // The first look is at what was there before anything was watched.
             var known: FileStamp?
+            var knownHanded: FileStamp?
             for await _ in looks {
+                let handedMark = (try? fileStatus(at: handed)).map(FileStamp.init)
+                if handedMark != knownHanded {
+                    knownHanded = handedMark
+                    relay.hand(try? Descriptor.contents(of: handed, limit: Self.longestHanded))
+                }
                 let mark = (try? fileStatus(at: file)).map(FileStamp.init)
                 guard mark != known else { continue }
                 known = mark

@@ -25,11 +25,28 @@ public final class LinkUplink: Sendable {
         public var instance: UInt64 = 0
         public var limits = LinkLimits()
         public var timing = LinkTiming()
+        /// Where the edge is asked for what it hands over; nil asks for nothing.
+        public var inbox: Inbox?
 
         public init(key: LinkPrivateKey, pin: SHA256Digest, carriers: [LinkCarrier]) {
             self.key = key
             self.pin = pin
             self.carriers = carriers
+        }
+    }
+
+    /// Who takes what the edge hands over. Both are called on event loops and must not wait.
+    public struct Inbox: Sendable {
+        /// Bytes at a time.
+        public var most: Int
+        /// The SHA-256 of what was taken last; empty before there is any.
+        public var digest: @Sendable () -> [UInt8]
+        public var take: @Sendable ([UInt8]) -> Void
+
+        public init(most: Int, digest: @escaping @Sendable () -> [UInt8], take: @escaping @Sendable ([UInt8]) -> Void) {
+            self.most = most
+            self.digest = digest
+            self.take = take
         }
     }
 
@@ -75,6 +92,8 @@ public final class LinkUplink: Sendable {
         var isReady = true
         var word: [UInt8] = []
         var isDraining = false
+        /// The link by which the edge is asked for what it hands over.
+        var asking: Int?
     }
 
     private enum Waking: Sendable {
@@ -183,6 +202,18 @@ public final class LinkUplink: Sendable {
         for link in state.withLock({ Array($0.links.values) }) {
             link.eventLoop.execute { link.connection.value.say(message) }
         }
+    }
+
+    /// Asks by one link, and by another when that has ended.
+    private func askForMore() {
+        guard let inbox = configuration.inbox else { return }
+        let chosen = state.withLock { state -> Link? in
+            guard state.asking == nil, let link = state.links.values.max(by: { $0.number < $1.number }) else { return nil }
+            state.asking = link.number
+            return link
+        }
+        guard let chosen else { return }
+        chosen.eventLoop.execute { chosen.connection.value.say(.want(inbox.digest())) }
     }
 
     // MARK: one link after another
@@ -341,7 +372,19 @@ public final class LinkUplink: Sendable {
             link.say(.ready(isReady))
             if !word.isEmpty { link.say(.status(word)) }
             if isDraining { link.drain() }
+            askForMore()
             established.succeed(known)
+        }
+        if let inbox = configuration.inbox {
+            var assembly = HandedAssembly(most: inbox.most)
+            events.message = { link, message in
+                guard case .part(let part) = message else { return }
+                do throws(LinkProtocolError) {
+                    if let whole = try assembly.take(part) { inbox.take(whole) }
+                } catch {
+                    link.fail(error)
+                }
+            }
         }
         events.accept = { [target] _, header in target(header) }
         events.goodbye = { _ in left.succeed() }
@@ -354,6 +397,7 @@ public final class LinkUplink: Sendable {
                 state.links[number] = nil
                 // Who waits for this one hears of its end.
                 state.waiting[number] = nil
+                if state.asking == number { state.asking = nil }
                 state.totals.bytesIn += link.bytesIn
                 state.totals.bytesOut += link.bytesOut
                 if silence > 0 { state.narrow.insert(index) }
@@ -366,6 +410,7 @@ public final class LinkUplink: Sendable {
             }
             for promise in waiting { promise.succeed(.ruleChanged) }
             if number != nil {
+                askForMore()
                 logger.info(
                     "a link ended",
                     metadata: [

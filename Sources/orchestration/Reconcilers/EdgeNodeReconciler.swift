@@ -77,7 +77,8 @@ public struct EdgeNodeReconciler: Sendable {
         let name = node.metadata.objectName
         var input = try await planInput(node)
         input.lostCertificates = lost
-        let planned = try await self.plan(input)
+        var planned = try await self.plan(input)
+        try await handOver(&planned, of: node)
         let plan = planned.plan
         // The uplinks first, where the relay's key is known: they must forward a new port before Envoy sends its traffic there.
         if let content = planned.uplinks { try await publish(content, planned.uplinkHash, of: node) }
@@ -156,6 +157,19 @@ public struct EdgeNodeReconciler: Sendable {
             throw StoreError("the plan of EdgeNode \(name) cannot be written: \(error)")
         }
         throw StoreError("the reconcile of EdgeNode \(name) was stopped")
+    }
+
+    /// Where uplinks elsewhere joined, the VPS gets what it hands them.
+    private func handOver(_ planned: inout Planned, of node: EdgeNode) async throws(StoreError) {
+        guard planned.plan.relay.link != nil, let content = planned.uplinks, let hash = planned.uplinkHash else { return }
+        let document = UplinkDocument(owner: owner(of: node), hash: hash, content: content)
+        guard let handed = try await store.handOver(document, of: node) else { return }
+        planned.plan.relay.link?.handed = handed
+        do throws(DocumentError) {
+            planned.relayHash = try planned.plan.relay.digest()
+        } catch {
+            throw StoreError("the plan of EdgeNode \(node.metadata.objectName) cannot be written: \(error)")
+        }
     }
 
     private func apply(

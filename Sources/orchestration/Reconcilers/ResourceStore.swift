@@ -27,6 +27,8 @@ public protocol ResourceStore: Sendable {
     func uplinkKeys(of node: EdgeNode) async throws(StoreError) -> [Int: UplinkIdentity]
     /// Gives the uplinks their document; nothing happens when they have it.
     func publish(_ document: UplinkDocument, for node: EdgeNode) async throws(StoreError)
+    /// The document as uplinks elsewhere are handed it by the VPS, sealed, base64; nil where none joined.
+    func handOver(_ document: UplinkDocument, of node: EdgeNode) async throws(StoreError) -> String?
     /// Which uplink is held up by what, in its own words, from this side of the tunnel; nil for nothing, and where none answers here.
     func uplinkComplaint(of node: EdgeNode) async -> String?
     /// What the uplinks are called, but for `-` and the ordinal.
@@ -47,6 +49,7 @@ public protocol ResourceStore: Sendable {
 }
 
 extension ResourceStore {
+    public func handOver(_ document: UplinkDocument, of node: EdgeNode) async throws(StoreError) -> String? { nil }
     public func uplinkComplaint(of node: EdgeNode) async -> String? { nil }
     public func uplinkName(of node: EdgeNode) -> String { plainUplinkName(of: node) }
 }

@@ -13,6 +13,8 @@ public struct StandaloneController: ServiceLifecycle.Service {
     static let concurrency = 5
     /// How often the local uplink is looked after.
     static let uplinkCheck: Duration = .seconds(3)
+    /// How soon an uplink that joined is known.
+    static let joinCheck: Duration = .milliseconds(500)
 
     private let path: String
     private let store: StandaloneStore
@@ -48,6 +50,7 @@ public struct StandaloneController: ServiceLifecycle.Service {
                 group.addTask { await follow() }
                 group.addTask { await followLosses() }
                 group.addTask { await lookAfterUplinks() }
+                group.addTask { await followJoins() }
                 group.addTask { await queue.run { await reconcile($0) } }
                 group.addTask { await statuses.run { await bindings.reconcile($0) } }
             }
@@ -107,6 +110,15 @@ public struct StandaloneController: ServiceLifecycle.Service {
 
     private func followLosses() async {
         for await name in sessions.losses { queue.add(name, after: NodeSessions.graceAfterLoss) }
+    }
+
+    private func followJoins() async {
+        var known = store.joinStamps
+        while (try? await Task.sleep(for: Self.joinCheck)) != nil {
+            let now = store.joinStamps
+            for (name, stamp) in now where known[name] != stamp { queue.add(name) }
+            known = now
+        }
     }
 
     private func lookAfterUplinks() async {

@@ -8,6 +8,7 @@ public import NodeDocument
 public import Reconcilers
 public import Sodium
 import Synchronization
+import Syscalls
 
 /// A folder of manifests and a state folder as a `ResourceStore`, for people without a cluster.
 ///
@@ -183,6 +184,22 @@ public final class StandaloneStore: ResourceStore {
         } catch {
             throw StoreError(error.description)
         }
+    }
+
+    public func handOver(_ document: UplinkDocument, of node: EdgeNode) async throws(StoreError) -> String? {
+        let name = node.metadata.objectName
+        return try await onDisk { folder in
+            let desk = folder.joinDesk
+            guard try !desk.joined(name).isEmpty, let key = try desk.handoverKey() else { return nil }
+            let sequence = try folder.handoverSequence(of: name, hash: document.hash)
+            return encodeBase64(try key.seal(try DocumentJSON.encode(HandedDocument(sequence: sequence, document: document))))
+        }
+    }
+
+    /// Of each node that was enrolled, what changes when an uplink elsewhere joins.
+    var joinStamps: [ObjectName: FileStamp] {
+        let desk = folder.joinDesk
+        return state.withLock { Array($0.enrolled.keys) }.reduce(into: [:]) { $0[$1] = desk.stamp(of: $1) }
     }
 
     /// As the uplink's environment has it, `NAME=value` each; of the Secret's other keys nothing.

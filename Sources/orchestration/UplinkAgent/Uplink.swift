@@ -43,15 +43,19 @@ public enum Uplink {
         let servers = StatusServers(
             responder: responder, store: store, extraAddresses: settings.statusAddresses, probeAddresses: settings.probeAddresses,
             group: group, othersGroup: othersGroup, logger: logger)
+        let handed = settings.joined.map {
+            HandedDocuments($0, documentPath: settings.documentPath, threads: threads, logger: logger)
+        }
         let links = LinkKeeper(
             store: store, settings: settings, door: LinkDoor(responder, group: group), resolver: resolver, threads: carrying,
-            logger: logger)
+            inbox: handed?.inbox, logger: logger)
         let health = HealthSocket(store: store, group: group, logger: logger)
         let drain = Drain(store: store, duration: settings.drain, logger: logger)
         // They end one by one from the last to the first: tunnel and links stay until everything else is done.
         var configuration = ServiceGroupConfiguration(
             services: [health, keeper, links, watcher, prober, servers, drain], gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger)
+        if let handed { configuration.services.append(.init(service: handed)) }
         configuration.maximumGracefulShutdownDuration = settings.drain.duration + timeToEnd
         try await ServiceGroup(configuration: configuration).run()
         try await threads.shutdownGracefully()

@@ -1,6 +1,8 @@
 public import LinkCarriers
 public import LinkProtocol
 public import NetworkTypes
+public import NodeDocument
+public import Sodium
 
 /// How an uplink is started.
 public struct UplinkSettings: Sendable {
@@ -22,8 +24,25 @@ public struct UplinkSettings: Sendable {
     /// For links.
     public var proxy: HTTPProxy?
     public var proxyExceptions = ProxyExceptions()
+    /// Nil where the controller writes the document, and not the VPS hands it over.
+    public var joined: Joined?
     /// PEM: whom a `wss://` URL's web server is believed by; nil for the system's.
     public var roots: [UInt8]?
+
+    /// What an uplink elsewhere takes from the VPS.
+    public struct Joined: Sendable {
+        public var opener: HandoverOpener
+        /// Whose documents.
+        public var owner: Owner
+        /// Where the last one is kept, sealed.
+        public var path: String
+
+        public init(opener: HandoverOpener, owner: Owner, path: String) {
+            self.opener = opener
+            self.owner = owner
+            self.path = path
+        }
+    }
 
     public init(
         documentPath: String, keysPath: String, ordinal: Int, statusAddresses: [IPv4Address] = [],

@@ -13,7 +13,7 @@ struct Tidegate: AsyncParsableCommand {
 
     private static var subcommands: [any ParsableCommand.Type] {
         let common: [any ParsableCommand.Type] = [
-            StandaloneCommand.self, StatusCommand.self, RenderCommand.self, ValidateCommand.self,
+            StandaloneCommand.self, StatusCommand.self, JoinCommand.self, RenderCommand.self, ValidateCommand.self,
         ]
         #if Kubernetes
         return [ControllerCommand.self] + common

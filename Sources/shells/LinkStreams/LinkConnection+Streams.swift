@@ -77,6 +77,14 @@ extension LinkConnection {
         send(ByteBuffer(bytes: bytes), on: controlStream)
     }
 
+    /// Says messages that are put together already, in a buffer that other links may say too.
+    public func say(framed messages: ByteBuffer) {
+        if let controlStream { send(messages, on: controlStream) }
+    }
+
+    /// Bytes of what was said that have not left yet.
+    public var unsaid: Int { controlStream.map { waiting(on: $0) } ?? 0 }
+
     func heard(_ message: ControlMessage) {
         if case .hello(let hello) = message {
             guard peer == nil else { return }

@@ -45,22 +45,8 @@ enum AtomicFile {
     }
 
     /// Makes a folder that only its owner may enter, and those above it that are missing.
-    static func makeFolder(_ path: String) throws(FileFailure) { try makeFolder(path, withParents: true) }
-
-    private static func makeFolder(_ path: String, withParents: Bool) throws(FileFailure) {
-        guard !path.utf8.contains(0) else { throw FileFailure("make folder", path, code: EINVAL) }
-        do throws(SystemFailure) {
-            try calling("mkdir") { mkdir(path, 0o700) }
-        } catch {
-            let parent = folderPart(of: path)
-            if error.code == EEXIST { return }
-            guard error.code == ENOENT, parent != path, withParents else {
-                throw FileFailure("make folder", path, code: error.code)
-            }
-            try makeFolder(parent)
-            return try makeFolder(path, withParents: false)
-        }
-        try syncFolder(of: path)
+    static func makeFolder(_ path: String) throws(FileFailure) {
+        try onFile(path, "make folder") { () throws(SystemFailure) in try Syscalls.makeFolder(at: path) }
     }
 
     private static func syncFolder(of path: String) throws(FileFailure) {

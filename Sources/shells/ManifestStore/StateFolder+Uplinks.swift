@@ -61,7 +61,7 @@ extension StateFolder {
         try removeTree(Self.uplinkFolder(node))
     }
 
-    private static func uplinkFolder(_ node: ObjectName) -> String { "uplinks/\(node.namespace)-\(node.name)" }
+    static func uplinkFolder(_ node: ObjectName) -> String { "uplinks/\(node.namespace)-\(node.name)" }
 
     private func uplinkOwner(_ node: ObjectName) throws(StateError) -> String? {
         try Self.read("\(path)/\(Self.uplinkFolder(node))/owner").map { String(decoding: $0, as: UTF8.self) }

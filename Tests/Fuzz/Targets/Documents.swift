@@ -16,6 +16,10 @@ import Sodium
 /// What the controller sends: to the agent on its standard input, to the uplinks in a ConfigMap.
 @Sendable func fuzzDocuments(_ input: [UInt8]) {
     if let document = try? DocumentFile.parse(input, path: "document.json") { requireSame(document) }
+    if let facts = try? DocumentJSON.decode(JoinToken.Facts.self, from: input) { requireSame(facts) }
+    if let handed = try? DocumentJSON.decode(HandedDocument.self, from: input) { requireSame(handed) }
+    var token = input
+    _ = try? JoinToken(consuming: &token)
     if let request = try? DocumentJSON.decode(TeardownRequest.self, from: input) { requireSame(request) }
     if let header = try? DocumentJSON.decode(EnvoyInstallHeader.self, from: input) { requireSame(header) }
     if let state = try? DocumentJSON.decode(HostState.self, from: input) { requireSame(state) }

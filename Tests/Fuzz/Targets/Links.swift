@@ -92,6 +92,7 @@ private func datagrams(_ input: [UInt8], _ size: Int) -> [String] {
 
 private func controlMessages(_ input: [UInt8], _ size: Int) -> [String] {
     var reader = ControlReader()
+    var assembly = HandedAssembly(most: 10_000)
     var found: [String] = []
     for piece in pieces(input, size) {
         var offset = 0
@@ -100,6 +101,9 @@ private func controlMessages(_ input: [UInt8], _ size: Int) -> [String] {
                 if case .hello(let hello) = message { requirePrintable(hello.build) }
                 require(message.bytes != nil, "what was read can be written")
                 found.append("\(message)")
+                guard case .part(let part) = message, let whole = try assembly.take(part) else { continue }
+                require(whole.count <= 10_000, "no more is put together than may be")
+                found.append("\(whole)")
             }
         } catch {
             return found + ["\(error)"]

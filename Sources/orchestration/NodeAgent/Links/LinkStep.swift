@@ -43,7 +43,18 @@ struct LinkStep {
         if try ensureFile(file, try jsonLine(service), Access(mode: 0o640, group: account.group)) {
             changes.append("what the link program serves written")
         }
+        if try hand(link.handed, account) { changes.append("what uplinks are handed written") }
         return changes
+    }
+
+    /// - Returns: whether it was another.
+    private func hand(_ handed: String?, _ account: EnvoyAccount) throws(AgentError) -> Bool {
+        let file = "\(paths.linkFiles)/\(LinkServiceFile.handedName)"
+        guard let handed else { return try removeFile(file) }
+        guard let bytes = decodeBase64(handed), bytes.count <= HandedDocument.longest else {
+            throw AgentError(.badDocument, "links: what uplinks are handed is no base64, or too long")
+        }
+        return try ensureFile(file, bytes, Access(mode: 0o640, group: account.group))
     }
 
     /// Starts the program, or has it handed over, where what runs is not what should.

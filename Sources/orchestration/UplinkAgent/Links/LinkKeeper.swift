@@ -18,6 +18,8 @@ struct LinkKeeper: Service {
     let door: LinkDoor
     let resolver: HostResolver
     let threads: CarryingThreads
+    /// Who takes what the edge hands over, where this uplink joined.
+    let inbox: LinkUplink.Inbox?
     let logger: Logger
 
     /// Between looks at the links, while all are up and while some are not.
@@ -62,6 +64,7 @@ struct LinkKeeper: Service {
         configuration.connections = demand.connections
         configuration.build = "uplink"
         configuration.instance = instance
+        configuration.inbox = inbox
         let (table, door, resolver) = (store.links, door, resolver)
         do throws(LinkCarrierError) {
             let uplink = try LinkUplink(configuration, group: group, logger: logger) { header in

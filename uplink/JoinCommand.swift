@@ -1,0 +1,150 @@
+import ArgumentParser
+import Glibc
+import NetworkTypes
+import NodeDocument
+import Sodium
+import Syscalls
+import UplinkAgent
+
+struct JoinCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "join",
+        abstract: "Runs an uplink that is not on the controller's host: `tidegate join-command` prints the line.",
+        discussion: """
+            The first time with a token, and from its folder after that, without one. The uplink is told its bindings by a link, so nothing is \
+            copied again. A token of `-` is read from standard input, where no list of processes shows it.
+            """)
+
+    @Argument(help: "The token, or -. Left out, the folder has one.")
+    var token: String?
+
+    @Option(
+        help: """
+            The uplink's own folder, which only its owner may enter. Default: STATE_DIRECTORY, /var/lib/tidegate-uplink for root, \
+            ~/.local/state/tidegate-uplink for others.
+            """)
+    var state: String?
+
+    @OptionGroup var options: RunOptions
+
+    func run() async throws {
+        let start = RunStart()
+        let folder = try JoinFolder(path: try state ?? Self.defaultFolder(start.environment))
+        if let token {
+            var text = token == "-" ? try Self.standardInput() : Array(token.utf8)
+            try folder.take(try Self.parsed(&text, "the token"))
+        }
+        let token = try folder.token()
+        var settings = options.settings(document: folder.document, keys: folder.keys, ordinal: token.ordinal)
+        settings.joined = UplinkSettings.Joined(opener: token.opener, owner: token.facts.document.owner, path: folder.handed)
+        try await start.run(settings)
+        withExtendedLifetime(folder) {}
+    }
+
+    /// A token among the arguments is overwritten, where whoever lists processes would find it.
+    static func hideToken() {
+        guard CommandLine.argc > 2 else { return }
+        for index in 1..<Int(CommandLine.argc) {
+            guard let text = CommandLine.unsafeArgv[index], strncmp(text, "tidegate-join-", 14) == 0 else { continue }
+            memset(text, 0x2A, strlen(text))
+        }
+    }
+
+    private static func standardInput() throws -> [UInt8] {
+        do throws(SystemFailure) {
+            return try Descriptor(borrowing: STDIN_FILENO).readAll(limit: JoinToken.longest)
+        } catch {
+            throw ValidationError("standard input holds no token: \(error.code == EFBIG ? "it is far too long" : error.reason)")
+        }
+    }
+
+    fileprivate static func parsed(_ text: inout [UInt8], _ source: String) throws -> JoinToken {
+        do throws(InvalidValue) {
+            return try JoinToken(consuming: &text)
+        } catch {
+            throw ValidationError("\(source) cannot be used: \(error.reason). `tidegate join-command --renew` prints another.")
+        }
+    }
+
+    private static func defaultFolder(_ environment: [String: String]) throws -> String {
+        // systemd.exec(5): the first of a list.
+        if let folder = environment["STATE_DIRECTORY"]?.split(separator: ":").first { return String(folder) }
+        if geteuid() == 0 { return "/var/lib/tidegate-uplink" }
+        if let folder = environment["XDG_STATE_HOME"], folder.hasPrefix("/") { return "\(folder)/tidegate-uplink" }
+        if let home = environment["HOME"], home.hasPrefix("/") { return "\(home)/.local/state/tidegate-uplink" }
+        throw ValidationError("--state: name a folder; neither STATE_DIRECTORY nor HOME does.")
+    }
+}
+
+/// What an uplink that joined keeps: its token, and the key and documents that a running uplink reads.
+private struct JoinFolder {
+    private let path: String
+    private let lock: Descriptor
+
+    var keys: String { "\(path)/keys" }
+    var document: String { "\(path)/config/\(UplinkDocument.fileName)" }
+    var handed: String { "\(path)/config/handed" }
+    private var tokenFile: String { "\(path)/token" }
+
+    /// Makes it where it is missing; one process at a time has it.
+    init(path: String) throws {
+        self.path = path
+        do throws(SystemFailure) {
+            for folder in [path, "\(path)/keys", "\(path)/config"] { try makeFolder(at: folder) }
+            try calling("chmod") { chmod(path, 0o700) }
+            lock = try Descriptor.open("\(path)/lock", O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+            try calling("flock") { flock(lock.number, LOCK_EX | LOCK_NB) }
+        } catch {
+            guard error.call == "flock" else { throw ValidationError("--state \(path): \(error)") }
+            throw ValidationError("\(path): another uplink runs from this folder; give this one its own (--state)")
+        }
+    }
+
+    func token() throws -> JoinToken {
+        var text: [UInt8]
+        do throws(SystemFailure) {
+            text = try Descriptor.contents(of: tokenFile, limit: JoinToken.longest, O_NOFOLLOW)
+        } catch {
+            throw ValidationError(
+                "\(path) has no token\(error.isMissing ? "" : " that can be read: \(error.reason)"); "
+                    + "give the one that `tidegate join-command` prints")
+        }
+        return try JoinCommand.parsed(&text, tokenFile)
+    }
+
+    /// Keeps a token, the key in it, and, before anything was handed over, the document without forwards.
+    func take(_ token: JoinToken) throws {
+        if (try? fileStatus(at: tokenFile)) ?? nil != nil {
+            let former = try self.token()
+            guard former.facts.document.owner == token.facts.document.owner, former.ordinal == token.ordinal else {
+                throw ValidationError(
+                    "\(path) belongs to uplink \(former.ordinal) of EdgeNode \(former.facts.document.owner); "
+                        + "give this one another folder (--state)")
+            }
+        }
+        var key = token.key.base64File()
+        defer { zero(&key) }
+        try write(key, to: "\(keys)/priv-\(token.ordinal)")
+        // What was handed over before is newer than the token, unless the VPS was set up anew.
+        let isHanded = (try? fileStatus(at: handed)) ?? nil != nil
+        if !isHanded || !isForRelay(of: token) { try write(try DocumentJSON.encode(token.facts.document), to: document) }
+        var text = try token.text()
+        defer { zero(&text) }
+        try write(text, to: tokenFile)
+    }
+
+    private func isForRelay(of token: JoinToken) -> Bool {
+        guard let bytes = try? Descriptor.contents(of: document, limit: HandedDocument.longest),
+            let present = try? DocumentJSON.decode(UplinkDocument.self, from: bytes)
+        else { return false }
+        return present.content.link == token.facts.document.content.link
+    }
+
+    private func write(_ bytes: [UInt8], to file: String) throws {
+        do throws(SystemFailure) {
+            try replaceFile(file, with: bytes, mode: 0o600, through: file + ".new")
+        } catch {
+            throw ValidationError("\(file) cannot be written: \(error)")
+        }
+    }
+}
