@@ -120,6 +120,14 @@ let package = Package(
             "shells/LinkCarriers",
             ["LinkProtocol", "NetworkTypes", "Sodium", nioCore, nioHTTP1, nioPosix, nioSSL, nioTLS, nioWebSocket]),
         module("shells/LinkStreams", ["LinkProtocol", "NetworkTypes", nioCore, nioPosix]),
+        module(
+            "shells/Serving",
+            [
+                "FileWatching", "PrometheusMetrics", "Syscalls", crypto, httpTypes, hummingbirdCore, logging, nioCore, nioPosix,
+                nioSSL, nioTLS, serviceLifecycle, swiftASN1, x509,
+                .product(name: "HummingbirdHTTP2", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+            ]),
         module("shells/Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium", "Syscalls"]),
         module("shells/SSH", ["CLibssh2", "NetworkTypes", "Sodium", "Syscalls"]),
 
@@ -187,14 +195,9 @@ let package = Package(
         module(
             "orchestration/Controller",
             [
-                "Certificates", "CLinuxHeaders", "EdgeAPI", "Enrollment", "FileWatching", "Informers", "KubernetesAPI",
-                "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "SSH", "Syscalls",
-                "UplinkWorkload",
-                asyncHTTPClient, crypto, httpTypes, hummingbirdCore, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
-                serviceLifecycle, swiftASN1, x509,
-                .product(name: "HummingbirdHTTP2", package: "hummingbird"),
-                .product(name: "HummingbirdTLS", package: "hummingbird"),
-                .product(name: "NIOTLS", package: "swift-nio"),
+                "Certificates", "CLinuxHeaders", "EdgeAPI", "Enrollment", "Informers", "KubernetesAPI", "NetworkTypes",
+                "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Serving", "Sodium", "UplinkWorkload",
+                asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
             ]),
 
         // executables
@@ -203,8 +206,9 @@ let package = Package(
             [
                 "Certificates", "CLinuxHeaders", inCluster("Controller"), "EdgeAPI", "Enrollment", "EnvoyConfig",
                 inCluster("KubernetesAPI"), inCluster("KubernetesClient"), "ManifestStore", "NetworkTypes", "NodeDocument",
-                "Planning", inCluster("PrometheusMetrics"), "Reconcilers", "Sodium", "Standalone", "StructuredLogging",
-                "Syscalls", inCluster("UplinkWorkload"), argumentParser, logging, serviceLifecycle, unixSignals,
+                "Planning", inCluster("PrometheusMetrics"), "Reconcilers", inCluster("Serving"), "Sodium", "Standalone",
+                "StructuredLogging", "Syscalls", inCluster("UplinkWorkload"), argumentParser, logging, serviceLifecycle,
+                unixSignals,
             ]),
         program("edge-agent", path: "edge-agent", ["NodeAgent", "NodeDocument", "StructuredLogging", logging]),
         program(
@@ -238,8 +242,7 @@ let package = Package(
             [
                 "CLinuxHeaders", "Controller", "EdgeAPI", "Enrollment", "Fixtures", "KubernetesAPI",
                 "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "UplinkWorkload",
-                crypto, httpTypes, logging, nioCore, nioPosix, nioSSL, serviceLifecycle, swiftASN1, x509,
-                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+                logging, nioCore, nioPosix,
             ]),
         tests("EdgeAPITests", ["EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
         tests(
@@ -286,6 +289,13 @@ let package = Package(
         tests("PrometheusMetricsTests", ["PrometheusMetrics"]),
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
         tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium"]),
+        tests(
+            "ServingTests",
+            [
+                "PrometheusMetrics", "Serving", crypto, httpTypes, logging, nioCore, nioPosix, nioSSL, serviceLifecycle,
+                swiftASN1, x509,
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ]),
         tests("SodiumTests", ["NetworkTypes", "Sodium"]),
         tests(
             "StandaloneTests",

@@ -1,5 +1,6 @@
 import EdgeAPI
 public import KubernetesAPI
+public import Serving
 
 extension APIServer {
     /// Asks who a token is (TokenReview), and whether they may `get` the nonresource URL `/metrics` (SubjectAccessReview).

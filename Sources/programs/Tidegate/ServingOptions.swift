@@ -4,6 +4,7 @@ import Controller
 import KubernetesAPI
 import Logging
 import PrometheusMetrics
+import Serving
 import ServiceLifecycle
 
 /// What the controller serves: probes and metrics.

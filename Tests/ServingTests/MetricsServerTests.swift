@@ -3,7 +3,7 @@ import PrometheusMetrics
 import Synchronization
 import Testing
 
-@testable import Controller
+@testable import Serving
 
 /// An API server to which Prometheus may read and bob may not; what ghost may it cannot tell.
 final class Reviewer: Sendable {

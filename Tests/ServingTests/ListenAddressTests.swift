@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Controller
+@testable import Serving
 
 @Suite struct ListenAddressTests {
     @Test(arguments: [

@@ -5,7 +5,7 @@ import ServiceLifecycle
 import ServiceLifecycleTestKit
 import Testing
 
-@testable import Controller
+@testable import Serving
 
 let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 

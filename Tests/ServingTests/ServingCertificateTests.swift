@@ -4,7 +4,7 @@ import NIOSSL
 import PrometheusMetrics
 import Testing
 
-@testable import Controller
+@testable import Serving
 
 /// Tells what is logged.
 private struct Listener: LogHandler {

@@ -1,7 +1,7 @@
 import NIOPosix
 import Testing
 
-@testable import Controller
+@testable import Serving
 
 @Suite struct HealthServerTests {
     @Test func theKubeletsProbesAreAnswered() async throws {

@@ -3,7 +3,7 @@ import HTTPTypes
 import Synchronization
 import Testing
 
-@testable import Controller
+@testable import Serving
 
 @Suite struct DecisionCacheTests {
     private let start = ContinuousClock.now

@@ -6,7 +6,7 @@ import ServiceLifecycle
 import ServiceLifecycleTestKit
 import Testing
 
-@testable import Controller
+@testable import Serving
 
 extension HTTPListener: Service {}
 

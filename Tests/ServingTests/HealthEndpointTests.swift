@@ -2,7 +2,7 @@ import HTTPTypes
 import Synchronization
 import Testing
 
-@testable import Controller
+@testable import Serving
 
 @Suite struct HealthEndpointTests {
     private func answer(_ path: String, _ checks: [HealthCheck]) throws -> HTTPAnswer? {
