@@ -125,19 +125,20 @@ private struct JoinFolder {
         var key = token.key.base64File()
         defer { zero(&key) }
         try write(key, to: "\(keys)/priv-\(token.ordinal)")
-        // What was handed over before is newer than the token, unless the VPS was set up anew.
+        // What was handed over before is newer than the token, unless that has another key or edge.
         let isHanded = (try? fileStatus(at: handed)) ?? nil != nil
-        if !isHanded || !isForRelay(of: token) { try write(try DocumentJSON.encode(token.facts.document), to: document) }
+        if !isHanded || !isDocument(for: token) { try write(try DocumentJSON.encode(token.facts.document), to: document) }
         var text = try token.text()
         defer { zero(&text) }
         try write(text, to: tokenFile)
     }
 
-    private func isForRelay(of token: JoinToken) -> Bool {
+    private func isDocument(for token: JoinToken) -> Bool {
         guard let bytes = try? Descriptor.contents(of: document, limit: HandedDocument.longest),
             let present = try? DocumentJSON.decode(UplinkDocument.self, from: bytes)
         else { return false }
-        return present.content.link == token.facts.document.content.link
+        let content = token.facts.document.content
+        return present.content.link == content.link && content.replicas.allSatisfy(present.content.replicas.contains)
     }
 
     private func write(_ bytes: [UInt8], to file: String) throws {

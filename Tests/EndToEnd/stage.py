@@ -72,7 +72,8 @@ def keep_evidence(folder: Path, text: str) -> None:
     except (CommandFailed, RuntimeError, OSError) as error:
         (folder / "vps-journal.txt").write_text(f"not to be had: {error}")
     if (_current.standalone.state / "status").exists():
-        shutil.copytree(_current.standalone.state / "status", folder / "status")
+        # A file that is being written goes while it is copied.
+        shutil.copytree(_current.standalone.state / "status", folder / "status", ignore=shutil.ignore_patterns(".*"))
 
 
 class EndToEnd(unittest.TestCase):
