@@ -90,6 +90,7 @@ let package = Package(
             name: "CLibyaml", path: "Sources/ground/CLibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CZlib", path: "Sources/ground/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLinuxHeaders", path: "Sources/ground/CLinuxHeaders", providers: [.apt(["linux-libc-dev"])]),
+        module("ground/Timing"),
         module("ground/NetworkTypes", ["CLinuxHeaders"]),
         module("ground/Syscalls", ["CLinuxHeaders", "NetworkTypes"]),
         module("ground/Sodium", ["CLibsodium", "NetworkTypes"]),
@@ -99,18 +100,20 @@ let package = Package(
 
         // contracts
         module("contracts/EdgeAPI", ["NetworkTypes", "Sodium"]),
-        module("contracts/KubernetesAPI", ["EdgeAPI", "NetworkTypes"]),
+        module("contracts/KubernetesAPI", ["EdgeAPI", "NetworkTypes", "Timing"]),
         module("contracts/NodeDocument", ["NetworkTypes", "Sodium"]),
         module("contracts/LinkProtocol", ["NetworkTypes"]),
 
         // shells
         module("shells/FileWatching", ["Syscalls"]),
-        module("shells/Informers", ["EdgeAPI", "KubernetesAPI", logging, serviceLifecycle]),
+        module("shells/Informers", ["EdgeAPI", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
+        module("shells/LeaseElection", ["EdgeAPI", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
+        module("shells/EventRecording", ["EdgeAPI", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
         module("shells/ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium", "Syscalls"]),
         module(
             "shells/KubernetesClient",
             [
-                "EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium", "Syscalls",
+                "EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium", "Syscalls", "Timing",
                 logging, nioCore, nioPosix, nioSSL,
                 asyncHTTPClient,
                 nioHTTP1,
@@ -123,7 +126,8 @@ let package = Package(
         module(
             "shells/Serving",
             [
-                "FileWatching", "PrometheusMetrics", "Syscalls", crypto, httpTypes, hummingbirdCore, logging, nioCore, nioPosix,
+                "FileWatching", "PrometheusMetrics", "Syscalls", "Timing", crypto, httpTypes, hummingbirdCore, logging, nioCore,
+                nioPosix,
                 nioSSL, nioTLS, serviceLifecycle, swiftASN1, x509,
                 .product(name: "HummingbirdHTTP2", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
@@ -184,7 +188,10 @@ let package = Package(
             ["CZlib", "EdgeAPI", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "Syscalls", logging]),
         module(
             "orchestration/Reconcilers",
-            ["Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "SSH", "Sodium", heap, logging]),
+            [
+                "Certificates", "EdgeAPI", "Enrollment", "NetworkTypes", "NodeDocument", "Planning", "SSH", "Sodium", "Timing",
+                heap, logging,
+            ]),
         module(
             "orchestration/Standalone",
             [
@@ -195,8 +202,9 @@ let package = Package(
         module(
             "orchestration/Controller",
             [
-                "Certificates", "CLinuxHeaders", "EdgeAPI", "Enrollment", "Informers", "KubernetesAPI", "NetworkTypes",
-                "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Serving", "Sodium", "UplinkWorkload",
+                "Certificates", "CLinuxHeaders", "EdgeAPI", "Enrollment", "EventRecording", "Informers", "KubernetesAPI",
+                "LeaseElection", "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Serving",
+                "Sodium", "UplinkWorkload",
                 asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
             ]),
 
@@ -253,7 +261,7 @@ let package = Package(
         tests("FileWatchingTests", ["FileWatching", "TestFiles"]),
         tests(
             "InformersTests",
-            ["EdgeAPI", "Informers", "KubernetesAPI", logging, serviceLifecycle]),
+            ["EdgeAPI", "EventRecording", "Informers", "KubernetesAPI", "LeaseElection", "Timing", logging, serviceLifecycle]),
         tests("HostFirewallTests", ["CLinuxHeaders", "HostFirewall", "NFTables", "NetworkTypes"]),
         tests("HostNetworkTests", ["HostNetwork", "NetworkTypes", "TestFiles"]),
         tests("KubernetesAPITests", ["EdgeAPI", "KubernetesAPI"], exclude: ["Recorded"]),
@@ -379,7 +387,7 @@ if isFuzzing {
             name: "fuzz",
             dependencies: [
                 "CLibFuzzer", "CLinuxHeaders", "Certificates", "EdgeAPI", "Enrollment", "EnvoyConfig", "Fixtures", "HostFirewall",
-                "HostNetwork", "Informers",
+                "HostNetwork", "LeaseElection",
                 "KubernetesAPI", "KubernetesClient", "LinkProtocol", "ManifestStore", "NFTables", "Netlink", "NetlinkMessages",
                 "NetworkTypes",
                 "NodeAgent", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "RouteNetlink", "SSH", "Sodium",

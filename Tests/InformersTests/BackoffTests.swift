@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Informers
+@testable import Timing
 
 @Suite struct BackoffTests {
     private let start = ContinuousClock.now

@@ -1,7 +1,7 @@
 import KubernetesAPI
 import Testing
 
-@testable import Informers
+@testable import LeaseElection
 
 /// Candidates that are stopped at any moment, with requests and answers that are late or lost: never do two lead at once, and
 /// every term has an epoch above all before it.

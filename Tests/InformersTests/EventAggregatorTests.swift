@@ -2,7 +2,7 @@ import EdgeAPI
 import KubernetesAPI
 import Testing
 
-@testable import Informers
+@testable import EventRecording
 
 @Suite struct EventAggregatorTests {
     private static let start = ContinuousClock.now

@@ -2,7 +2,8 @@ import EdgeAPI
 import KubernetesAPI
 import Testing
 
-@testable import Informers
+@testable import EventRecording
+@testable import Timing
 
 @Suite(.timeLimit(.minutes(5))) struct EventRecorderTests {
     private struct Bench {

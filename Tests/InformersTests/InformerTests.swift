@@ -3,6 +3,8 @@ import KubernetesAPI
 import Testing
 
 @testable import Informers
+@testable import LeaseElection
+@testable import Timing
 
 @Suite(.timeLimit(.minutes(5))) struct InformerTests {
     /// An informer of things, its server and its clock.

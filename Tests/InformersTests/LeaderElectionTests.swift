@@ -3,7 +3,8 @@ import KubernetesAPI
 import Synchronization
 import Testing
 
-@testable import Informers
+@testable import LeaseElection
+@testable import Timing
 
 @Suite(.timeLimit(.minutes(5))) struct LeaderElectionTests {
     private static let name = thingName("tidegate")

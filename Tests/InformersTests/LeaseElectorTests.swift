@@ -1,7 +1,7 @@
 import KubernetesAPI
 import Testing
 
-@testable import Informers
+@testable import LeaseElection
 
 @Suite struct LeaseElectorTests {
     private let start = ContinuousClock.now

@@ -2,7 +2,7 @@ import EdgeAPI
 import KubernetesAPI
 import Testing
 
-@testable import Informers
+@testable import LeaseElection
 
 @Suite struct LeaseTests {
     @Test func readsTheRecordedForm() throws {

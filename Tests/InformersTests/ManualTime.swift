@@ -1,5 +1,6 @@
-import Informers
+import KubernetesAPI
 import Synchronization
+import Timing
 
 /// A clock that stands still until the test moves it.
 final class ManualTime: Sendable {
@@ -23,9 +24,9 @@ final class ManualTime: Sendable {
     func source(random: Double = 0) -> TimeSource {
         TimeSource(
             now: { self.now },
-            date: {
+            microseconds: {
                 let passed = self.now - self.start
-                return MicroTime(microseconds: 1_795_254_602_000_000 + Int64(passed / .microseconds(1)))
+                return 1_795_254_602_000_000 + Int64(passed / .microseconds(1))
             },
             sleep: { await self.sleep(until: $0) },
             random: { random })

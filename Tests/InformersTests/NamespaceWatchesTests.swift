@@ -3,6 +3,7 @@ import KubernetesAPI
 import Testing
 
 @testable import Informers
+@testable import Timing
 
 @Suite(.timeLimit(.minutes(5))) struct NamespaceWatchesTests {
     private struct Bench {

@@ -4,7 +4,10 @@ import ServiceLifecycle
 import Synchronization
 import Testing
 
+@testable import EventRecording
 @testable import Informers
+@testable import LeaseElection
+@testable import Timing
 
 @Suite(.timeLimit(.minutes(5))) struct ShutdownTests {
     private struct Part: ServiceLifecycle.Service {

@@ -4,6 +4,7 @@ import Synchronization
 import Testing
 
 @testable import Informers
+@testable import Timing
 
 @Suite(.timeLimit(.minutes(5))) struct WatchSetTests {
     private struct Bench {

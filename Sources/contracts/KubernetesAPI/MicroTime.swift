@@ -1,3 +1,5 @@
+public import Timing
+
 /// A date as Leases and Events hold it (meta/v1 MicroTime): RFC 3339 with exactly six digits of fraction, in UTC.
 public struct MicroTime: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// After 1970-01-01T00:00:00Z; negative before.
@@ -64,4 +66,8 @@ private func floorDivided(_ number: Int64, by divisor: Int64) -> Int64 {
 private func padded(_ number: Int64, _ width: Int) -> String {
     let digits = String(number)
     return String(repeating: "0", count: max(0, width - digits.count)) + digits
+}
+
+extension TimeSource {
+    public func microTime() -> MicroTime { MicroTime(microseconds: microseconds()) }
 }

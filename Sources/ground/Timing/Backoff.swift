@@ -1,5 +1,5 @@
 /// How long to wait after the next failure: longer each time, each time another length, anew after a good while without one.
-struct Backoff: Sendable {
+public struct Backoff: Sendable {
     // client-go's reflector: 800 ms, doubled, up to twice as long by chance, forgotten after 2 minutes. It goes up to 30 s;
     // here a server that is back is followed again within 20.
     static let first: Duration = .milliseconds(800)
@@ -12,10 +12,12 @@ struct Backoff: Sendable {
     private var last: ContinuousClock.Instant?
     private var forgivenAt: ContinuousClock.Instant?
 
+    public init() {}
+
     /// - Parameters:
     ///   - random: from 0 to 1.
     ///   - retryAfter: seconds that the server asked for; nil when it did not.
-    mutating func next(now: ContinuousClock.Instant, random: Double, retryAfter: Int?) -> Duration {
+    public mutating func next(now: ContinuousClock.Instant, random: Double, retryAfter: Int?) -> Duration {
         if let last, now - last > Self.forgottenAfter { step = Self.first }
         last = now
         let own = step * (1 + random)
@@ -26,7 +28,7 @@ struct Backoff: Sendable {
     }
 
     /// The server answered as it should.
-    mutating func succeeded(now: ContinuousClock.Instant) {
+    public mutating func succeeded(now: ContinuousClock.Instant) {
         if let forgivenAt, now - forgivenAt < Self.forgivenEvery { return }
         guard step != Self.first else { return }
         forgivenAt = now

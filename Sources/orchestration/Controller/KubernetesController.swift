@@ -1,7 +1,9 @@
 public import EdgeAPI
 import Enrollment
+import EventRecording
 import Informers
 public import KubernetesAPI
+import LeaseElection
 public import Logging
 import NetworkTypes
 public import NodeDocument

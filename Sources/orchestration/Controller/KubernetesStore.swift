@@ -1,5 +1,6 @@
 import EdgeAPI
 import Enrollment
+import EventRecording
 import FoundationEssentials
 import Informers
 import KubernetesAPI

@@ -2,6 +2,7 @@ import EdgeAPI
 import Enrollment
 import Informers
 import KubernetesAPI
+import LeaseElection
 import Logging
 import Reconcilers
 import Synchronization

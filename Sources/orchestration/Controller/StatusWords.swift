@@ -1,4 +1,5 @@
 import EdgeAPI
+import EventRecording
 import Informers
 import KubernetesAPI
 import Reconcilers

@@ -1,6 +1,7 @@
 import EdgeAPI
 import Enrollment
 import NodeDocument
+import Timing
 
 // What is asked of a VPS, and what its refusals mean.
 extension EdgeNodeReconciler {
@@ -9,25 +10,13 @@ extension EdgeNodeReconciler {
         to node: EdgeNode, until deadline: ContinuousClock.Instant,
         _ ask: @escaping @Sendable () async throws(EnrollmentError) -> Answer
     ) async throws(NodeFailure) -> Answer {
-        let (result, isLate) = await withTaskGroup(of: Result<Answer, EnrollmentError>?.self) { group in
-            group.addTask {
-                do throws(EnrollmentError) { return .success(try await ask()) } catch { return .failure(error) }
-            }
-            group.addTask {
-                try? await Task.sleep(until: deadline, clock: .continuous)
-                return nil
-            }
-            var (result, isLate) = (Result<Answer, EnrollmentError>?.none, false)
-            for await ended in group {
-                if let ended { result = ended } else { isLate = result == nil && ContinuousClock.now >= deadline }
-                group.cancelAll()
-            }
-            return (result, isLate)
+        let result = await withTimeLimit(until: deadline) { () -> Result<Answer, EnrollmentError> in
+            do throws(EnrollmentError) { return .success(try await ask()) } catch { return .failure(error) }
         }
         switch result {
         case .success(let answer)?: return answer
-        case .failure(let error)? where !isLate: throw await risingAbove(error, of: node)
-        case .failure?, nil:
+        case .failure(let error)?: throw await risingAbove(error, of: node)
+        case nil:
             throw NodeFailure(
                 reason: "DeadlineExceeded",
                 message:

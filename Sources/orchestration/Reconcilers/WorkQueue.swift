@@ -1,4 +1,5 @@
 import Synchronization
+import Timing
 
 /// What a queue tells of its work, for metrics.
 public struct WorkQueueObserver: Sendable {
@@ -18,14 +19,9 @@ public struct WorkQueueObserver: Sendable {
 
 /// Hands keys to a handler, several at a time, with the promises that `Schedule` and `FairShares` write down.
 public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
-    private struct State {
-        var schedule: Schedule<Key>
-        /// Set when something was added since the runner last looked.
-        var isChanged = false
-        var waiter: CheckedContinuation<Void, Never>?
-    }
-
-    private let state: Mutex<State>
+    private let schedule: Mutex<Schedule<Key>>
+    /// Something was added or ended since the runner last looked.
+    private let news = Wakeup()
     private let clock = ContinuousClock()
     private let share: @Sendable (Key) -> WorkShare
     private let observer: WorkQueueObserver?
@@ -39,7 +35,7 @@ public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
     ) {
         self.share = share
         self.observer = observer
-        state = Mutex(State(schedule: Schedule(concurrency: concurrency, shares: shares)))
+        schedule = Mutex(Schedule(concurrency: concurrency, shares: shares))
     }
 
     /// Plans `key`, at once unless told otherwise.
@@ -52,7 +48,7 @@ public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
     /// Keys that are due and wait for a worker.
     public var depth: Int {
         let now = clock.now
-        return state.withLock { $0.schedule.depth(at: now) }
+        return schedule.withLock { $0.depth(at: now) }
     }
 
     /// Works until the task is cancelled, and then until the running handlers are done.
@@ -60,7 +56,7 @@ public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
         await withDiscardingTaskGroup { group in
             while !Task.isCancelled {
                 let now = clock.now
-                switch state.withLock({ $0.schedule.next(now: now) }) {
+                switch schedule.withLock({ $0.next(now: now) }) {
                 case .start(let key, let waited):
                     let finished = observer?.began(waited)
                     group.addTask {
@@ -69,56 +65,14 @@ public final class WorkQueue<Key: Hashable & Comparable & Sendable>: Sendable {
                         finished?(outcome)
                         self.change { $0.finish(key, outcome: outcome, now: end) }
                     }
-                case .wait(let deadline): await waitForChange(until: deadline)
+                case .wait(let deadline): await news.wait(until: deadline)
                 }
             }
         }
     }
 
     private func change<Result: Sendable>(_ body: (inout Schedule<Key>) -> Result) -> Result {
-        let (result, waiter) = state.withLock { state in
-            let result = body(&state.schedule)
-            state.isChanged = true
-            return (result, state.waiter.take())
-        }
-        waiter?.resume()
-        return result
-    }
-
-    private func wake() {
-        let waiter = state.withLock { state in
-            state.isChanged = true
-            return state.waiter.take()
-        }
-        waiter?.resume()
-    }
-
-    private func waitForChange(until deadline: ContinuousClock.Instant?) async {
-        await withTaskGroup { group in
-            if let deadline {
-                group.addTask {
-                    // A cancelled sleep wakes nobody: the wait it belonged to is over.
-                    guard (try? await Task.sleep(until: deadline, clock: .continuous)) != nil else { return }
-                    self.wake()
-                }
-            }
-            await withTaskCancellationHandler {
-                await withCheckedContinuation { continuation in
-                    let isReady = state.withLock { state in
-                        if state.isChanged || Task.isCancelled {
-                            state.isChanged = false
-                            return true
-                        }
-                        state.waiter = continuation
-                        return false
-                    }
-                    if isReady { continuation.resume() }
-                }
-            } onCancel: {
-                wake()
-            }
-            state.withLock { $0.isChanged = false }
-            group.cancelAll()
-        }
+        defer { news.signal() }
+        return schedule.withLock { body(&$0) }
     }
 }

@@ -3,6 +3,7 @@ public import KubernetesAPI
 public import Logging
 public import ServiceLifecycle
 import Synchronization
+public import Timing
 
 /// Writes Events in the background. What cannot be written is dropped: nothing ever waits for an Event.
 ///
@@ -33,7 +34,7 @@ public final class EventRecorder: ServiceLifecycle.Service {
     }
 
     public func record(_ draft: EventDraft) {
-        let (now, date) = (time.now(), time.date())
+        let (now, date) = (time.now(), time.microTime())
         aggregator.withLock { $0.tell(draft, now: now, date: date) }
         wakeup.signal()
     }
@@ -117,7 +118,7 @@ public final class EventRecorder: ServiceLifecycle.Service {
             if outcome == .failed { retry = Retry(seconds: error.status?.retryAfter) }
             if outcome == .refused { tellOnce(error, of: record) }
         }
-        let (now, date) = (time.now(), time.date())
+        let (now, date) = (time.now(), time.microTime())
         aggregator.withLock { $0.finish(record, outcome, now: now, date: date) }
         return retry
     }

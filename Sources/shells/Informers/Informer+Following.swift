@@ -2,6 +2,7 @@ import EdgeAPI
 import KubernetesAPI
 import Logging
 import Synchronization
+import Timing
 
 // The shell around the reflector: sends what it asks for, feeds it what comes back.
 extension Informer {

@@ -2,6 +2,7 @@ import EdgeAPI
 import KubernetesAPI
 import Logging
 import Synchronization
+import Timing
 
 // Keeping only some names of what a watch tells. A name that becomes wanted late is read once, beside the watch.
 extension Informer {

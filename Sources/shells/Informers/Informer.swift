@@ -3,6 +3,7 @@ public import KubernetesAPI
 public import Logging
 public import ServiceLifecycle
 import Synchronization
+public import Timing
 
 /// Keeps the objects of one kind at hand, in step with the API server.
 ///

@@ -2,6 +2,7 @@ public import EdgeAPI
 public import KubernetesAPI
 public import Logging
 import Synchronization
+public import Timing
 
 /// Follows the objects of one kind and label in chosen namespaces, a set that changes over time: one watch each.
 ///

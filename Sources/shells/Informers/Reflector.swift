@@ -1,5 +1,6 @@
 import EdgeAPI
 import KubernetesAPI
+import Timing
 
 /// What an informer asks the API server next, and when: a pure machine that is fed with what came back.
 ///

@@ -3,6 +3,7 @@ public import KubernetesAPI
 public import Logging
 public import ServiceLifecycle
 import Synchronization
+public import Timing
 
 /// Keeps chosen objects of one kind at hand: those whose names are wanted, a set that changes over time. So are Secrets and
 /// Services followed that other objects refer to, without a look at all the others.

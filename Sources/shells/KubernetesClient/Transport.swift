@@ -5,6 +5,7 @@ import NIOHTTP1
 import NIOSSL
 import NetworkTypes
 import Sodium
+import Timing
 
 /// Requests to HTTP and back.
 struct Transport: Sendable {
@@ -105,7 +106,7 @@ struct Transport: Sendable {
             method: request.method, host: access.server.authority, code: nil, error: nil, duration: .zero)
         let exchange: Exchange<Answer>
         do {
-            exchange = try await timeLimited(options.requestTimeout) {
+            let answered = try await withTimeLimit(options.requestTimeout) { () -> Exchange<Answer> in
                 let deadline = NIODeadline.now() + .nanoseconds(options.requestTimeout.nanoseconds)
                 let response = try await client.execute(outgoing, deadline: deadline)
                 return switch response.status.code {
@@ -114,6 +115,8 @@ struct Transport: Sendable {
                 default: Exchange(response, .failure(.status(try await status(response))))
                 }
             }
+            guard let answered else { throw HTTPClientError.deadlineExceeded }
+            exchange = answered
         } catch {
             var failure = TransportErrors(access: access, options: options).failure(error)
             if case .unreachable(let cause) = failure.error, isUntrusted(error) {
@@ -198,21 +201,4 @@ private struct Exchange<Answer: Sendable>: Sendable {
 /// Seconds; a date is not read, and no API server sends one.
 private func seconds(ofRetryAfter headers: HTTPHeaders) -> Int? {
     headers.first(name: "Retry-After").flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil }
-}
-
-/// Runs `body` for so long at most.
-/// - Throws: `HTTPClientError.deadlineExceeded` when that is over.
-private func timeLimited<Value: Sendable>(
-    _ limit: Duration, _ body: @escaping @Sendable () async throws -> Value
-) async throws -> Value {
-    try await withThrowingTaskGroup(of: Value.self) { group in
-        group.addTask { try await body() }
-        group.addTask {
-            try await Task.sleep(for: limit)
-            throw HTTPClientError.deadlineExceeded
-        }
-        defer { group.cancelAll() }
-        guard let value = try await group.next() else { throw CancellationError() }
-        return value
-    }
 }

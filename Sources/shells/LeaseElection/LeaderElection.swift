@@ -4,6 +4,7 @@ public import KubernetesAPI
 public import Logging
 import ServiceLifecycle
 import Synchronization
+public import Timing
 
 /// Elects one leader among the processes that use the same Lease, by client-go's rules and with its Lease: 15 s, 10 s, 2 s.
 ///
@@ -168,13 +169,13 @@ public final class LeaderElection: Sendable {
 
     /// One try to acquire or renew. Returns the last failure.
     @discardableResult func attempt(renews: Bool) async -> APIError? {
-        let (now, date) = (time.now(), time.date())
+        let (now, date) = (time.now(), time.microTime())
         var step = elector.withLock { $0.begin(renews: renews, now: now, date: date) }
         var failure: APIError?
         while step != .rest {
             do throws(APIError) {
                 let lease = try await send(step)
-                let (now, date) = (time.now(), time.date())
+                let (now, date) = (time.now(), time.microTime())
                 step = try elector.withLock { elector throws(APIError) in
                     if case .read = step { return elector.read(lease, now: now, date: date) }
                     guard let lease else { throw .malformed("no Lease in the answer to a write of one") }

@@ -2,6 +2,7 @@ public import EdgeAPI
 public import KubernetesAPI
 public import Logging
 import Synchronization
+public import Timing
 
 /// One term of leading; ask it before each thing that only the leader may do. A later term of the same process is another.
 public struct Leadership: Sendable {
@@ -68,7 +69,7 @@ extension LeaderElection {
         var lease = elector.withLock { $0.lastSeen }
         do throws(LeadershipError) {
             for _ in 0..<Self.mostConflicts {
-                let (now, date) = (time.now(), time.date())
+                let (now, date) = (time.now(), time.microTime())
                 guard let last = lease, let record = elector.withLock({ $0.release(last, now: now, date: date) }) else { return }
                 if case .lease = try await use(.write(record, onlyAt: last.resourceVersion)) {
                     elector.withLock { $0.end() }

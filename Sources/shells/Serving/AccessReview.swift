@@ -2,6 +2,7 @@ import Crypto
 import HTTPTypes
 import Logging
 import Synchronization
+import Timing
 
 /// What the API server says of a bearer token.
 public enum AccessDecision: Hashable, Sendable {
@@ -138,16 +139,9 @@ final class AccessGate: Sendable {
     }
 
     private func answer(to token: String, within timeout: Duration) async throws -> AccessDecision {
-        try await withThrowingTaskGroup(of: AccessDecision?.self) { [review] tasks in
-            tasks.addTask { try await review(token) }
-            tasks.addTask {
-                try await Task.sleep(for: timeout)
-                return nil
-            }
-            defer { tasks.cancelAll() }
-            guard let first = try await tasks.next(), let decision = first else { throw ReviewTimedOut(after: timeout) }
-            return decision
-        }
+        let decision = try await withTimeLimit(timeout) { [review] in try await review(token) }
+        guard let decision else { throw ReviewTimedOut(after: timeout) }
+        return decision
     }
 
     private struct ReviewTimedOut: Error, CustomStringConvertible {

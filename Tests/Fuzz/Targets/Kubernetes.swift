@@ -1,5 +1,5 @@
 import EdgeAPI
-import Informers
+import LeaseElection
 import KubernetesAPI
 import Sodium
 

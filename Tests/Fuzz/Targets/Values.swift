@@ -1,4 +1,4 @@
-import Informers
+import KubernetesAPI
 import NetlinkMessages
 import NetworkTypes
 
