@@ -43,7 +43,7 @@ final class TestServer: Sendable {
 
     /// Waits until it has said something of this name.
     func hasSaid(_ name: String) async throws -> FieldNode {
-        let end = ContinuousClock.now + .seconds(60)
+        let end = ContinuousClock.now + .seconds(240)
         while ContinuousClock.now < end {
             if let line = said.first(where: { $0[name] != nil }) { return line }
             try await Task.sleep(for: .milliseconds(10))
