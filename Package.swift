@@ -97,23 +97,25 @@ let package = Package(
         module("ground/PrometheusMetrics", ["Syscalls"]),
         module("ground/StructuredLogging", [logging]),
         module("ground/NetlinkMessages", ["CLinuxHeaders", "NetworkTypes", "Sodium"]),
+        module("ground/Documents", ["NetworkTypes"]),
+        module("ground/YAML", ["CLibyaml", "Documents"]),
 
         // contracts
-        module("contracts/EdgeAPI", ["NetworkTypes", "Sodium"]),
-        module("contracts/KubernetesAPI", ["EdgeAPI", "NetworkTypes", "Timing"]),
+        module("contracts/EdgeAPI", ["Documents", "NetworkTypes", "Sodium"]),
+        module("contracts/KubernetesAPI", ["Documents", "EdgeAPI", "NetworkTypes", "Timing"]),
         module("contracts/NodeDocument", ["NetworkTypes", "Sodium"]),
         module("contracts/LinkProtocol", ["NetworkTypes"]),
 
         // shells
         module("shells/FileWatching", ["Syscalls"]),
-        module("shells/Informers", ["EdgeAPI", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
-        module("shells/LeaseElection", ["EdgeAPI", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
-        module("shells/EventRecording", ["EdgeAPI", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
-        module("shells/ManifestStore", ["CLibyaml", "EdgeAPI", "NetworkTypes", "Sodium", "Syscalls"]),
+        module("shells/Informers", ["Documents", "EdgeAPI", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
+        module("shells/LeaseElection", ["Documents", "EdgeAPI", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
+        module("shells/EventRecording", ["Documents", "EdgeAPI", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
+        module("shells/ManifestStore", ["Documents", "EdgeAPI", "NetworkTypes", "Sodium", "Syscalls", "YAML"]),
         module(
             "shells/KubernetesClient",
             [
-                "EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium", "Syscalls", "Timing",
+                "Documents", "EdgeAPI", "KubernetesAPI", "NetworkTypes", "Sodium", "Syscalls", "Timing", "YAML",
                 logging, nioCore, nioPosix, nioSSL,
                 asyncHTTPClient,
                 nioHTTP1,
@@ -150,7 +152,7 @@ let package = Package(
                 "EdgeAPI", "NetworkTypes", "NodeDocument", "Planning", "Sodium",
                 crypto, cryptoExtras, swiftASN1, x509,
             ]),
-        module("decisions/UplinkWorkload", ["EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
+        module("decisions/UplinkWorkload", ["Documents", "EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
 
         // orchestration
         module(
@@ -195,16 +197,17 @@ let package = Package(
         module(
             "orchestration/Standalone",
             [
-                "EdgeAPI", "Enrollment", "FileWatching", "ManifestStore", "NetworkTypes", "NodeDocument", "Reconcilers", "Sodium",
+                "Documents", "EdgeAPI", "Enrollment", "FileWatching", "ManifestStore", "NetworkTypes", "NodeDocument",
+                "Reconcilers", "Sodium",
                 "Syscalls", logging, serviceLifecycle,
             ]),
 
         module(
             "orchestration/Controller",
             [
-                "Certificates", "CLinuxHeaders", "EdgeAPI", "Enrollment", "EventRecording", "Informers", "KubernetesAPI",
-                "LeaseElection", "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "SSH", "Serving",
-                "Sodium", "UplinkWorkload",
+                "Certificates", "CLinuxHeaders", "Documents", "EdgeAPI", "Enrollment", "EventRecording", "Informers",
+                "KubernetesAPI", "LeaseElection", "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers",
+                "SSH", "Serving", "Sodium", "UplinkWorkload",
                 asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
             ]),
 
@@ -212,7 +215,7 @@ let package = Package(
         program(
             "tidegate", path: "Sources/programs/Tidegate",
             [
-                "Certificates", "CLinuxHeaders", inCluster("Controller"), "EdgeAPI", "Enrollment", "EnvoyConfig",
+                "Certificates", "CLinuxHeaders", inCluster("Controller"), "Documents", "EdgeAPI", "Enrollment", "EnvoyConfig",
                 inCluster("KubernetesAPI"), inCluster("KubernetesClient"), "ManifestStore", "NetworkTypes", "NodeDocument",
                 "Planning", inCluster("PrometheusMetrics"), "Reconcilers", inCluster("Serving"), "Sodium", "Standalone",
                 "StructuredLogging", "Syscalls", inCluster("UplinkWorkload"), argumentParser, logging, serviceLifecycle,
@@ -240,19 +243,23 @@ let package = Package(
                 nioPosix,
             ]),
         support("TestCertificates", ["EdgeAPI", "Sodium", crypto, swiftASN1, x509]),
+        tests("DocumentsTests", ["Documents"]),
+        tests("YAMLTests", ["Documents", "YAML"]),
         tests("CasesTests", ["TestFiles", "tidegate"], exclude: ["Corpus"]),
-        tests("CRDTests", ["EdgeAPI", "Fixtures", "ManifestStore", "NetworkTypes", "Planning"], exclude: ["Corpus"]),
+        tests(
+            "CRDTests", ["Documents", "EdgeAPI", "Fixtures", "ManifestStore", "NetworkTypes", "Planning", "YAML"],
+            exclude: ["Corpus"]),
         tests(
             "CertificatesTests",
             ["Certificates", "EdgeAPI", "NodeDocument", "Planning", "Sodium", "TestCertificates", crypto, cryptoExtras, x509]),
         tests(
             "ControllerTests",
             [
-                "CLinuxHeaders", "Controller", "EdgeAPI", "Enrollment", "Fixtures", "KubernetesAPI",
+                "CLinuxHeaders", "Controller", "Documents", "EdgeAPI", "Enrollment", "Fixtures", "KubernetesAPI",
                 "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "UplinkWorkload",
                 logging, nioCore, nioPosix,
             ]),
-        tests("EdgeAPITests", ["EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
+        tests("EdgeAPITests", ["Documents", "EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
         tests(
             "EnrollmentTests",
             ["EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestFiles", logging]),
@@ -261,13 +268,17 @@ let package = Package(
         tests("FileWatchingTests", ["FileWatching", "TestFiles"]),
         tests(
             "InformersTests",
-            ["EdgeAPI", "EventRecording", "Informers", "KubernetesAPI", "LeaseElection", "Timing", logging, serviceLifecycle]),
+            [
+                "Documents", "EdgeAPI", "EventRecording", "Informers", "KubernetesAPI", "LeaseElection", "Timing", logging,
+                serviceLifecycle,
+            ]),
         tests("HostFirewallTests", ["CLinuxHeaders", "HostFirewall", "NFTables", "NetworkTypes"]),
         tests("HostNetworkTests", ["HostNetwork", "NetworkTypes", "TestFiles"]),
-        tests("KubernetesAPITests", ["EdgeAPI", "KubernetesAPI"], exclude: ["Recorded"]),
+        tests("KubernetesAPITests", ["Documents", "EdgeAPI", "KubernetesAPI"], exclude: ["Recorded"]),
         tests(
             "KubernetesClientTests",
-            ["CLinuxHeaders", "EdgeAPI", "KubernetesAPI", "KubernetesClient", "Sodium", "TestFiles", logging], exclude: ["Server"]
+            ["CLinuxHeaders", "Documents", "EdgeAPI", "KubernetesAPI", "KubernetesClient", "Sodium", "TestFiles", logging],
+            exclude: ["Server"]
         ),
         tests("LinkProtocolTests", ["LinkProtocol", "NetworkTypes"]),
         tests(
@@ -276,7 +287,9 @@ let package = Package(
                 "LinkCarriers", "LinkProtocol", "LinkRelay", "LinkStreams", "LinkUplink", "NetworkTypes", "NodeDocument",
                 "Sodium", "TestFiles", "TestLinks", nioCore,
             ]),
-        tests("ManifestStoreTests", ["EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium", "TestFiles"], exclude: ["Corpus"]),
+        tests(
+            "ManifestStoreTests", ["Documents", "EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium", "TestFiles", "YAML"],
+            exclude: ["Corpus"]),
         tests("NFTablesTests", ["CLinuxHeaders", "NFTables", "NetlinkMessages", "NetworkTypes"]),
         tests("NetlinkMessagesTests", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
         tests("NetworkTypesTests", ["Fixtures", "NetworkTypes"]),
@@ -321,7 +334,7 @@ let package = Package(
             ]),
         tests(
             "UplinkWorkloadTests",
-            ["EdgeAPI", "KubernetesAPI", "ManifestStore", "NetworkTypes", "Sodium", "UplinkWorkload"],
+            ["Documents", "EdgeAPI", "KubernetesAPI", "NetworkTypes", "Sodium", "UplinkWorkload", "YAML"],
             exclude: ["Goldens"]),
 
         // tests that need root: each in namespaces of its own
@@ -330,7 +343,8 @@ let package = Package(
         tests(
             "EnvoyConfigKernelTests",
             [
-                "EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeAgent", "NodeDocument", "Planning", "edge-agent",
+                "Documents", "EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeAgent", "NodeDocument", "Planning",
+                "edge-agent",
             ],
             exclude: ["Driver"]),
         tests(
@@ -359,7 +373,8 @@ let package = Package(
         tests(
             "UplinkAgentKernelTests",
             [
-                "EdgeAPI", "KubernetesAPI", "LinkRelay", "NetworkTypes", "NodeDocument", "Sodium", "Syscalls", "TestLinks",
+                "Documents", "EdgeAPI", "KubernetesAPI", "LinkRelay", "NetworkTypes", "NodeDocument", "Sodium", "Syscalls",
+                "TestLinks",
                 "TestNetwork", "UplinkAgent", "UplinkWorkload", "uplink", logging, nioCore, nioPosix,
             ], exclude: ["Proxy"]),
         tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium", "Syscalls"]),
@@ -386,12 +401,13 @@ if isFuzzing {
         .executableTarget(
             name: "fuzz",
             dependencies: [
-                "CLibFuzzer", "CLinuxHeaders", "Certificates", "EdgeAPI", "Enrollment", "EnvoyConfig", "Fixtures", "HostFirewall",
+                "CLibFuzzer", "CLinuxHeaders", "Certificates", "Documents", "EdgeAPI", "Enrollment", "EnvoyConfig", "Fixtures",
+                "HostFirewall",
                 "HostNetwork", "LeaseElection",
-                "KubernetesAPI", "KubernetesClient", "LinkProtocol", "ManifestStore", "NFTables", "Netlink", "NetlinkMessages",
+                "KubernetesAPI", "KubernetesClient", "LinkProtocol", "ManifestStore", "NFTables", "NetlinkMessages",
                 "NetworkTypes",
-                "NodeAgent", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "RouteNetlink", "SSH", "Sodium",
-                "UplinkAgent", "WireGuardNetlink", logging,
+                "NodeAgent", "NodeDocument", "Planning", "Reconcilers", "RouteNetlink", "SSH", "Sodium",
+                "UplinkAgent", "WireGuardNetlink", "YAML", logging,
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: strict, linkerSettings: [.unsafeFlags(fuzzer + ["-use-ld=lld"])]),
     ]

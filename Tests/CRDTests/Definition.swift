@@ -1,6 +1,6 @@
-import EdgeAPI
-import ManifestStore
+import Documents
 import Testing
+import YAML
 
 /// A CustomResourceDefinition of crds/.
 struct Definition {

@@ -1,3 +1,4 @@
+import Documents
 import EdgeAPI
 import Glibc
 import Testing

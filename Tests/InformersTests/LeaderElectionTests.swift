@@ -1,4 +1,4 @@
-import EdgeAPI
+import Documents
 import KubernetesAPI
 import Synchronization
 import Testing

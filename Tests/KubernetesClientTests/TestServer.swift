@@ -1,4 +1,4 @@
-import EdgeAPI
+import Documents
 import FoundationEssentials
 import Glibc
 import KubernetesAPI

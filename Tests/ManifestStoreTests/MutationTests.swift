@@ -1,8 +1,10 @@
+import Documents
 import EdgeAPI
 import Glibc
 import ManifestStore
 import TestFiles
 import Testing
+import YAML
 
 /// A generator that gives the same numbers in every run (SplitMix64).
 private struct Repeatable: RandomNumberGenerator {

@@ -1,11 +1,12 @@
+import Documents
 import EdgeAPI
 import Foundation
 import KubernetesAPI
-import ManifestStore
 import NetworkTypes
 import Sodium
 import Testing
 import UplinkWorkload
+import YAML
 
 let settings = UplinkPodSettings(image: "ghcr.io/achetronic/tunnel/uplink:latest")
 

@@ -1,3 +1,4 @@
+public import Documents
 public import NetworkTypes
 public import Sodium
 

@@ -1,3 +1,4 @@
+public import Documents
 public import NetworkTypes
 
 /// One VPS and the tunnel from it into the private network.

@@ -1,3 +1,4 @@
+public import Documents
 import NetworkTypes
 
 /// An object that Tidegate reads from a manifest.

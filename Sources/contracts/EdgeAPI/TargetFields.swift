@@ -1,3 +1,4 @@
+import Documents
 import NetworkTypes
 
 extension Target {
@@ -163,4 +164,8 @@ extension TLSOptions {
             "hostnames": hostnames.isEmpty ? nil : .array(hostnames.map { .string($0) }),
         ])
     }
+}
+
+extension GoDuration {
+    static func milliseconds(_ count: Int64) -> GoDuration { GoDuration(nanoseconds: count * 1_000_000) }
 }

@@ -1,4 +1,4 @@
-public import EdgeAPI
+public import Documents
 
 /// The API server could not be asked, or said no.
 public enum APIError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -1,3 +1,4 @@
+public import Documents
 public import EdgeAPI
 
 /// Which objects of a collection are meant.

@@ -1,4 +1,4 @@
-public import EdgeAPI
+public import Documents
 import NetworkTypes
 
 /// One event of a watch.

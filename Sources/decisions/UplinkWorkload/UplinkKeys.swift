@@ -1,4 +1,5 @@
-public import EdgeAPI
+public import Documents
+import EdgeAPI
 import KubernetesAPI
 import NetworkTypes
 public import Sodium

@@ -1,3 +1,4 @@
+public import Documents
 public import EdgeAPI
 public import KubernetesAPI
 public import NetworkTypes

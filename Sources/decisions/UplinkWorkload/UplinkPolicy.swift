@@ -1,3 +1,4 @@
+import Documents
 public import EdgeAPI
 
 /// What an EdgeNode may ask of its uplinks' pods, which run beside other tenants' in a namespace with privileges.

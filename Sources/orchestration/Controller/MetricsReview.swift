@@ -1,4 +1,4 @@
-import EdgeAPI
+import Documents
 public import KubernetesAPI
 public import Serving
 

@@ -1,4 +1,4 @@
-import EdgeAPI
+import Documents
 import NetworkTypes
 import Sodium
 import UplinkWorkload

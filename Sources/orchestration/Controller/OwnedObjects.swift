@@ -1,3 +1,4 @@
+import Documents
 import EdgeAPI
 import Informers
 import KubernetesAPI

@@ -1,3 +1,4 @@
+import Documents
 public import EdgeAPI
 public import KubernetesAPI
 

@@ -1,7 +1,7 @@
 import EdgeAPI
 import KubernetesAPI
-import ManifestStore
 import NetworkTypes
+import YAML
 
 /// One kubeconfig, or several merged (kubernetes.io: "Organizing Cluster Access Using kubeconfig Files").
 ///

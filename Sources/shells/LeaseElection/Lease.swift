@@ -1,4 +1,5 @@
-public import EdgeAPI
+public import Documents
+import EdgeAPI
 public import KubernetesAPI
 
 /// The parts of a coordination.k8s.io/v1 Lease that leader election reads and writes.

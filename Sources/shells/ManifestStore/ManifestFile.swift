@@ -1,7 +1,9 @@
+public import Documents
 public import EdgeAPI
 import Glibc
 import NetworkTypes
 import Syscalls
+import YAML
 
 /// One thing wrong in a file of manifests.
 public struct ManifestProblem: Hashable, Sendable, CustomStringConvertible {

@@ -1,3 +1,4 @@
+import Documents
 public import EdgeAPI
 
 /// What is needed to reach a VPS once more after its manifest is gone.

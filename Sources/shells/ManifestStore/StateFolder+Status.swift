@@ -1,4 +1,6 @@
+import Documents
 public import EdgeAPI
+import YAML
 
 /// The statuses a controller last wrote, as `tidegate status` shows them.
 public struct WrittenStatuses: Sendable {

@@ -1,13 +1,14 @@
+import Documents
 import EdgeAPI
 import EnvoyConfig
 import Fixtures
 import FoundationEssentials
 import Glibc
-import ManifestStore
 import NetworkTypes
 import NodeDocument
 import Planning
 import Sodium
+import YAML
 
 @testable import NodeAgent
 @testable import Reconcilers

@@ -1,5 +1,6 @@
+import Documents
 import EdgeAPI
-import ManifestStore
+import YAML
 
 /// The JSON reader, and the writer by its side.
 @Sendable func fuzzJSON(_ input: [UInt8]) {

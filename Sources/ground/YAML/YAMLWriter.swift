@@ -1,4 +1,4 @@
-public import EdgeAPI
+public import Documents
 
 extension FieldValue {
     /// YAML as `kubectl get -o yaml` lays it out: keys sorted, lists at their key's indentation. Equal values give equal bytes.

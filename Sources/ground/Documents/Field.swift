@@ -1,18 +1,18 @@
-import NetworkTypes
+public import NetworkTypes
 
 /// One field while it is decoded: its value if there is one, and where to report what is wrong with it.
 ///
 /// The readers return nil for a field that is absent or null, and for one that is wrong, which they report.
-struct Field {
+public struct Field {
     /// Nil when absent or null, which mean the same in Kubernetes.
-    let node: FieldNode?
-    let path: FieldPath
-    let position: TextPosition?
-    let log: ProblemLog
+    public let node: FieldNode?
+    public let path: FieldPath
+    public let position: TextPosition?
+    public let log: ProblemLog
     /// Never repeat the value in a message.
-    let isSecret: Bool
+    public let isSecret: Bool
 
-    init(_ node: FieldNode?, path: FieldPath, position: TextPosition?, log: ProblemLog, isSecret: Bool) {
+    public init(_ node: FieldNode?, path: FieldPath, position: TextPosition?, log: ProblemLog, isSecret: Bool) {
         self.node = if case .null? = node?.content { nil } else { node }
         self.path = path
         self.position = node?.position ?? position
@@ -20,22 +20,22 @@ struct Field {
         self.isSecret = isSecret
     }
 
-    init(document node: FieldNode, path: FieldPath = .root, log: ProblemLog, isSecret: Bool = false) {
+    public init(document node: FieldNode, path: FieldPath = .root, log: ProblemLog, isSecret: Bool = false) {
         self.init(node, path: path, position: nil, log: log, isSecret: isSecret)
     }
 
-    var isPresent: Bool { node != nil }
+    public var isPresent: Bool { node != nil }
 
-    func fail(_ message: String) { log.add(message, path: path, position: position) }
+    public func fail(_ message: String) { log.add(message, path: path, position: position) }
 
     /// Reports a field that must be there and is not.
     /// - Parameter purpose: what the field is for, such as "the public port".
-    func required(_ purpose: String) -> Field {
+    public func required(_ purpose: String) -> Field {
         if node == nil { fail("is required: \(purpose)") }
         return self
     }
 
-    func mismatch(_ expected: String) {
+    public func mismatch(_ expected: String) {
         fail("expected \(expected), given \(node.map(given) ?? "nothing")")
     }
 
@@ -63,7 +63,7 @@ struct Field {
     // MARK: Scalars
 
     /// - Parameter expected: what the text should be, such as `a DNS label`.
-    func string(_ expected: String = "a text") -> String? {
+    public func string(_ expected: String = "a text") -> String? {
         guard let node else { return nil }
         guard case .string(let text) = node.content else {
             mismatch(expected)
@@ -73,7 +73,7 @@ struct Field {
     }
 
     /// A text that fits `rule`.
-    func string(_ expected: String, where rule: (String) -> Bool) -> String? {
+    public func string(_ expected: String, where rule: (String) -> Bool) -> String? {
         guard let text = string(expected) else { return nil }
         guard rule(text) else {
             mismatch(expected)
@@ -82,7 +82,7 @@ struct Field {
         return text
     }
 
-    func bool() -> Bool? {
+    public func bool() -> Bool? {
         guard let node else { return nil }
         guard case .bool(let value) = node.content else {
             fail("expected true or false, given \(plainGiven(node))")
@@ -92,7 +92,7 @@ struct Field {
     }
 
     /// - Parameter unit: what is counted, such as `bytes`.
-    func integer(_ range: ClosedRange<Int64>, unit: String = "") -> Int? {
+    public func integer(_ range: ClosedRange<Int64>, unit: String = "") -> Int? {
         guard let node else { return nil }
         let expected = "a whole number\(unit.isEmpty ? "" : " of \(unit)") from \(range.lowerBound) to \(range.upperBound)"
         guard case .integer(let value) = node.content, range.contains(value), let number = Int(exactly: value) else {
@@ -112,13 +112,13 @@ struct Field {
         }
     }
 
-    func port() -> Port? {
+    public func port() -> Port? {
         guard let number = integer(1...65535) else { return nil }
         return try? Port(number)
     }
 
     /// A Go duration within `range`; `zeroMeaning` says what `0s` stands for where it is allowed too.
-    func duration(_ range: ClosedRange<GoDuration>, zeroMeaning: String? = nil) -> GoDuration? {
+    public func duration(_ range: ClosedRange<GoDuration>, zeroMeaning: String? = nil) -> GoDuration? {
         guard let node else { return nil }
         guard case .string(let text) = node.content else {
             fail("expected a duration such as 30s, 1h30m or 500ms, given \(plainGiven(node)): a unit is missing")
@@ -136,7 +136,7 @@ struct Field {
     }
 
     /// A text that parses as `Value`.
-    func parsed<Value: StringValue>(_ type: Value.Type, _ expected: String) -> Value? {
+    public func parsed<Value: StringValue>(_ type: Value.Type, _ expected: String) -> Value? {
         guard let text = string(expected) else { return nil }
         do throws(InvalidValue) {
             return try Value(parsing: text)
@@ -147,7 +147,7 @@ struct Field {
     }
 
     /// One of a few texts.
-    func choice<Value>(_ values: [(name: String, value: Value)]) -> Value? {
+    public func choice<Value>(_ values: [(name: String, value: Value)]) -> Value? {
         let expected = "one of " + values.map(\.name).joined(separator: ", ")
         guard let text = string(expected) else { return nil }
         if let match = values.first(where: { $0.name == text }) { return match.value }
@@ -155,8 +155,4 @@ struct Field {
         fail("expected \(expected), given \"\(printable(text))\"\(hint)")
         return nil
     }
-}
-
-extension GoDuration {
-    static func milliseconds(_ count: Int64) -> GoDuration { GoDuration(nanoseconds: count * 1_000_000) }
 }

@@ -1,6 +1,6 @@
 /// The known name that `given` was probably meant to be.
 /// - Returns: nil when none is near.
-func nearestName(to given: String, among known: some Collection<String>) -> String? {
+public func nearestName(to given: String, among known: some Collection<String>) -> String? {
     let wanted = Array(given.lowercased().utf8.prefix(64))
     let limit = max(1, wanted.count / 3)
     return known.sorted()

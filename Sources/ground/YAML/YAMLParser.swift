@@ -1,5 +1,5 @@
 import CLibyaml
-import EdgeAPI
+import Documents
 
 /// Owns one libyaml parser and the text it reads, and hands its events out as values.
 final class YAMLParser {

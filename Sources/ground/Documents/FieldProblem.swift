@@ -57,13 +57,13 @@ public enum UnknownFields: Sendable {
 }
 
 /// Where a field is, built while decoding goes down and written out only for a problem.
-indirect enum FieldPath {
+public indirect enum FieldPath {
     case root
     case field(FieldPath, String)
     case key(FieldPath, String)
     case index(FieldPath, Int)
 
-    var text: String {
+    public var text: String {
         switch self {
         case .root: ""
         case .field(.root, let name): name
@@ -75,19 +75,19 @@ indirect enum FieldPath {
 }
 
 /// Collects the problems of one object while it is decoded.
-final class ProblemLog {
+public final class ProblemLog {
     /// More of one object help nobody, and a hostile one could have very many.
     private static let most = 100
 
     private var found: [FieldProblem] = []
-    private(set) var hasErrors = false
-    let unknownFields: UnknownFields
+    public private(set) var hasErrors = false
+    public let unknownFields: UnknownFields
     /// Known once `metadata` is read; names the object in all its problems, earlier ones too.
-    var object = ""
+    public var object = ""
 
-    init(unknownFields: UnknownFields) { self.unknownFields = unknownFields }
+    public init(unknownFields: UnknownFields) { self.unknownFields = unknownFields }
 
-    var problems: [FieldProblem] {
+    public var problems: [FieldProblem] {
         found.map { problem in
             var problem = problem
             problem.object = object
@@ -96,9 +96,9 @@ final class ProblemLog {
     }
 
     /// Whether what is added from now on is not told: a search for words of advice would be in vain.
-    var isFull: Bool { found.count > Self.most }
+    public var isFull: Bool { found.count > Self.most }
 
-    func add(_ message: String, path: FieldPath, position: TextPosition?, severity: FieldProblem.Severity = .error) {
+    public func add(_ message: String, path: FieldPath, position: TextPosition?, severity: FieldProblem.Severity = .error) {
         if severity == .error { hasErrors = true }
         guard found.count <= Self.most else { return }
         if found.count == Self.most {
@@ -110,7 +110,7 @@ final class ProblemLog {
     }
 
     /// `value`, unless an error was found on the way to it.
-    func decoded<Value>(_ value: Value?) -> Decoded<Value> {
+    public func decoded<Value>(_ value: Value?) -> Decoded<Value> {
         Decoded(value: hasErrors ? nil : value, problems: problems)
     }
 }

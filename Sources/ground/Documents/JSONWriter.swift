@@ -33,15 +33,15 @@ extension FieldValue {
     }
 
     /// An object of the fields that are there.
-    static func fields(_ fields: [String: FieldValue?]) -> FieldValue { .object(fields.compactMapValues { $0 }) }
+    public static func fields(_ fields: [String: FieldValue?]) -> FieldValue { .object(fields.compactMapValues { $0 }) }
 
     /// Nil for an empty mapping, which is then left out.
-    static func texts(_ texts: [String: String]) -> FieldValue? {
+    public static func texts(_ texts: [String: String]) -> FieldValue? {
         texts.isEmpty ? nil : .object(texts.mapValues { .string($0) })
     }
 
-    static func integer(_ value: Int) -> FieldValue { .integer(Int64(value)) }
-    static func text(_ value: some CustomStringConvertible) -> FieldValue { .string(value.description) }
+    public static func integer(_ value: Int) -> FieldValue { .integer(Int64(value)) }
+    public static func text(_ value: some CustomStringConvertible) -> FieldValue { .string(value.description) }
 }
 
 /// `text` as a JSON string, which is also a YAML double-quoted scalar (RFC 8259, section 7); NUL becomes U+FFFD.

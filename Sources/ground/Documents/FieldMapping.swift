@@ -1,8 +1,8 @@
 import NetworkTypes
 
 /// A mapping while it is decoded. It remembers which fields were asked for: all others are unknown ones.
-final class FieldMapping {
-    let field: Field
+public final class FieldMapping {
+    public let field: Field
     private var values: [String: FieldNode] = [:]
     private let entries: [FieldEntry]
     private var known: Set<String> = []
@@ -18,10 +18,10 @@ final class FieldMapping {
     }
 
     /// The field of that name, which is from now on a known one.
-    subscript(name: String) -> Field { child(name, isSecret: field.isSecret) }
+    public subscript(name: String) -> Field { child(name, isSecret: field.isSecret) }
 
     /// The same, for one whose value may be shown though the mapping's others may not.
-    func shown(_ name: String) -> Field { child(name, isSecret: false) }
+    public func shown(_ name: String) -> Field { child(name, isSecret: false) }
 
     private func child(_ name: String, isSecret: Bool) -> Field {
         known.insert(name)
@@ -30,10 +30,10 @@ final class FieldMapping {
     }
 
     /// Marks fields as known that are not read.
-    func pass(_ names: String...) { known.formUnion(names) }
+    public func pass(_ names: String...) { known.formUnion(names) }
 
     /// Reports the fields that nobody asked for.
-    func finish() {
+    public func finish() {
         guard field.log.unknownFields == .refused else { return }
         let known = self.known.sorted()
         for entry in entries where !self.known.contains(entry.key) {
@@ -51,7 +51,7 @@ final class FieldMapping {
 }
 
 extension Field {
-    func mapping(_ expected: String = "a mapping") -> FieldMapping? {
+    public func mapping(_ expected: String = "a mapping") -> FieldMapping? {
         guard let node else { return nil }
         guard case .mapping(let entries) = node.content else {
             fail("expected \(expected), given \(shortGiven(node))")
@@ -60,7 +60,7 @@ extension Field {
         return FieldMapping(self, entries: entries)
     }
 
-    func sequence(_ expected: String = "a list") -> [Field]? {
+    public func sequence(_ expected: String = "a list") -> [Field]? {
         guard let node else { return nil }
         guard case .sequence(let nodes) = node.content else {
             fail("expected \(expected), given \(shortGiven(node))")
@@ -75,7 +75,7 @@ extension Field {
     }
 
     /// The first field of that name in a mapping; for a look before the mapping is read.
-    func peek(_ name: String) -> Field {
+    public func peek(_ name: String) -> Field {
         var value: FieldNode?
         if case .mapping(let entries)? = node?.content { value = entries.first { $0.key == name }?.value }
         return Field(value, path: .field(path, name), position: position, log: log, isSecret: isSecret)
@@ -92,7 +92,7 @@ extension Field {
     }
 
     /// The entries of a mapping from names to values, each as a field.
-    func entries(_ expected: String) -> [(key: String, field: Field)]? {
+    public func entries(_ expected: String) -> [(key: String, field: Field)]? {
         guard let node else { return nil }
         guard case .mapping(let entries) = node.content else {
             fail("expected \(expected), given \(shortGiven(node))")
@@ -108,7 +108,7 @@ extension Field {
     }
 
     /// A mapping from texts to texts, as labels are.
-    func strings(_ check: (_ key: String, _ value: String) -> String?) -> [String: String]? {
+    public func strings(_ check: (_ key: String, _ value: String) -> String?) -> [String: String]? {
         guard let entries = entries("a mapping of texts") else { return nil }
         var result: [String: String] = [:]
         for (key, field) in entries {
@@ -127,7 +127,7 @@ extension Field {
 
     /// A mapping as it is, for parts of core/v1 that are passed on.
     /// - Parameter most: values in it, those of what is in it too.
-    func mappingValue(most: Int) -> FieldValue? {
+    public func mappingValue(most: Int) -> FieldValue? {
         guard let node else { return nil }
         guard case .mapping = node.content else {
             fail("expected a mapping, given \(shortGiven(node))")
@@ -141,7 +141,7 @@ extension Field {
     }
 
     /// The value as it is.
-    func value() -> FieldValue? {
+    public func value() -> FieldValue? {
         guard let node else { return nil }
         switch node.content {
         case .null: return .null

@@ -1,4 +1,4 @@
-import EdgeAPI
+import Documents
 import Testing
 
 private func parse(_ text: String) throws(SyntaxProblem) -> FieldNode { try FieldNode(json: Array(text.utf8)) }

@@ -1,5 +1,3 @@
-public import EdgeAPI
-
 /// Reading what the API server wrote: absent, null and of another type all give nil.
 extension FieldNode {
     public subscript(name: String) -> FieldNode? {

@@ -1,6 +1,6 @@
-import EdgeAPI
-import ManifestStore
+import Documents
 import Testing
+import YAML
 
 @Suite struct YAMLWriterTests {
     @Test func laidOutAsKubectlDoes() {

@@ -1,4 +1,4 @@
-public import EdgeAPI
+public import Documents
 
 /// Reads a YAML text into its documents, within `SyntaxLimits`; `problem` says why it ended early, if it did.
 ///

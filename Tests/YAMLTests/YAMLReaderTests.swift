@@ -1,6 +1,6 @@
-import EdgeAPI
-import ManifestStore
+import Documents
 import Testing
+import YAML
 
 private func read(_ text: String) -> (documents: [FieldNode], problem: SyntaxProblem?) { readYAML(Array(text.utf8)) }
 
