@@ -144,7 +144,7 @@ let package = Package(
         module("kernel/WireGuardNetlink", ["CLibsodium", "CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
 
         // decisions
-        module("decisions/EnvoyConfig", ["NetworkTypes", "NodeDocument", "Sodium"]),
+        module("decisions/EnvoyConfig", ["Documents", "NetworkTypes", "NodeDocument", "Sodium"]),
         module("decisions/Planning", ["EdgeAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
         module(
             "decisions/Certificates",
@@ -181,7 +181,8 @@ let package = Package(
         module(
             "orchestration/NodeAgent",
             [
-                "CLinuxHeaders", "EnvoyConfig", "HostFirewall", "HostNetwork", "NetlinkMessages", "NetworkTypes", "NFTables",
+                "CLinuxHeaders", "Documents", "EnvoyConfig", "HostFirewall", "HostNetwork", "NetlinkMessages", "NetworkTypes",
+                "NFTables",
                 "NodeDocument", "RouteNetlink", "Sodium", "Syscalls", "WireGuardNetlink",
                 logging,
             ]),
@@ -264,7 +265,7 @@ let package = Package(
             "EnrollmentTests",
             ["EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestFiles", logging]),
         tests(
-            "EnvoyConfigTests", ["EnvoyConfig", "NetworkTypes", "NodeDocument", "Sodium"], exclude: ["Goldens"]),
+            "EnvoyConfigTests", ["Documents", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Sodium"], exclude: ["Goldens"]),
         tests("FileWatchingTests", ["FileWatching", "TestFiles"]),
         tests(
             "InformersTests",
@@ -296,7 +297,8 @@ let package = Package(
         tests(
             "NodeAgentTests",
             [
-                "CLinuxHeaders", "EnvoyConfig", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument", "RouteNetlink",
+                "CLinuxHeaders", "Documents", "EnvoyConfig", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument",
+                "RouteNetlink",
                 "Sodium", "Syscalls", "TestFiles", "WireGuardNetlink", logging,
             ]),
         tests("NodeDocumentTests", ["Fixtures", "NetworkTypes", "NodeDocument", "Sodium"]),

@@ -13,13 +13,13 @@ extension FieldValue {
         case .string(let value): self = .string(value)
         case .sequence(let items): self = .array(items.map { FieldValue($0) })
         case .mapping(let entries):
-            self = .object(Dictionary(entries.map { ($0.key, FieldValue($0.value)) }) { first, _ in first })
+            self = .object(FieldMembers(entries.reversed().map { (key: $0.key, value: FieldValue($0.value)) }))
         }
     }
 
     subscript(name: String) -> FieldValue? { entries[name] }
 
-    var entries: [String: FieldValue] { if case .object(let entries) = self { entries } else { [:] } }
+    var entries: FieldMembers { if case .object(let entries) = self { entries } else { [:] } }
     var items: [FieldValue] { if case .array(let items) = self { items } else { [] } }
     var text: String? { if case .string(let text) = self { text } else { nil } }
     var integer: Int64? { if case .integer(let value) = self { value } else { nil } }

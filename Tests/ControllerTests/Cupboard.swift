@@ -94,7 +94,7 @@ final class Cupboard: Sendable {
         case .string(let value): .string(value)
         case .sequence(let values): .array(values.map { value($0) })
         case .mapping(let entries):
-            .object(Dictionary(entries.map { ($0.key, value($0.value)) }, uniquingKeysWith: { first, _ in first }))
+            .object(FieldMembers(entries.reversed().map { (key: $0.key, value: value($0.value)) }))
         }
     }
 

@@ -12,12 +12,12 @@ import Testing
 
 /// What is kept of owned objects and pods, and what it says of our own writes.
 @Suite struct OwnedObjectsTests {
-    private func object(_ fields: [String: FieldValue], metadata: [String: FieldValue] = [:]) -> OwnedObject {
-        let base: [String: FieldValue] = [
+    private func object(_ fields: FieldMembers, metadata: FieldMembers = [:]) -> OwnedObject {
+        let base: FieldMembers = [
             "name": "edge-uplink", "annotations": ["tunnel.achetronic.com/edge-node": "default/edge"],
         ]
         var all = fields
-        all["metadata"] = .object(base.merging(metadata) { $1 })
+        all["metadata"] = .object(base.merging(metadata))
         return OwnedObject(FieldNode(value: .object(all)))
     }
 
@@ -128,7 +128,7 @@ import Testing
 
     @Test func namesWhoWroteLast() {
         func entry(_ manager: String, _ time: String, _ subresource: String? = nil) -> FieldValue {
-            var fields: [String: FieldValue] = ["manager": .string(manager), "time": .string(time)]
+            var fields: FieldMembers = ["manager": .string(manager), "time": .string(time)]
             if let subresource { fields["subresource"] = .string(subresource) }
             return .object(fields)
         }
@@ -142,7 +142,7 @@ import Testing
 
     // MARK: pods
 
-    private func pod(_ status: FieldValue, metadata: [String: FieldValue] = [:]) -> UplinkPods.Pod {
+    private func pod(_ status: FieldValue, metadata: FieldMembers = [:]) -> UplinkPods.Pod {
         UplinkPods.Pod(FieldNode(value: ["metadata": .object(metadata), "status": status]))
     }
 

@@ -310,7 +310,7 @@ import UplinkWorkload
             keys,
             [
                 "metadata": ["name": "edge-uplink-keys", "annotations": ["tunnel.achetronic.com/edge-node": "default/edge"]],
-                "data": .object(data.mapValues { .string($0) }),
+                "data": .texts(data),
             ])
         let again = try await writer.keys(of: node)
         #expect(again.keys == before)

@@ -76,6 +76,15 @@ private func parse(_ text: String) throws(SyntaxProblem) -> FieldNode { try Fiel
         #expect(FieldValue.string("a\u{0}b\u{FFFF}").json == "\"a\\ufffdb\\uffff\"")
     }
 
+    @Test func keysAreSortedAndAbsentMembersLeftOut() {
+        let value: FieldValue = .fields(["b": 1, "a": [true, "x"], "@type": "t", "c": nil, "d": [:]])
+        #expect(value.json == #"{"@type":"t","a":[true,"x"],"b":1,"d":{}}"#)
+    }
+
+    @Test func textCannotLeaveItsString() {
+        #expect(FieldValue.string("\"\\\n\u{0}\u{7F}é").json == "\"\\\"\\\\\\n\\ufffd\\u007fé\"")
+    }
+
     @Test func whatIsWrittenReadsBackTheSame() throws {
         let value = FieldValue.object([
             "y": .null, "z": .bool(true), "n": .integer(1), "d": .number(0.5),

@@ -1,3 +1,4 @@
+import Documents
 import EnvoyConfig
 import Foundation
 import NetworkTypes
@@ -42,7 +43,7 @@ import Testing
             let host = EnvoyHost(hasIPv6: hasIPv6, memoryBytes: 1 << 30)
             let validation = configuration.validationBootstrap(
                 on: host, listeners: configuration.listeners, bindings: configuration.bindings)
-            let refusals = try [validation.text, configuration.bootstrapFile(on: host).contents].map(stage.refusal)
+            let refusals = try [validation.json, configuration.bootstrapFile(on: host).contents].map(stage.refusal)
             #expect(refusals == [nil, nil])
         }
     }
@@ -63,7 +64,7 @@ import Testing
             ("cds", ResourceSet.clusterType, configuration.bindings.map { configuration.cluster($0) }),
             ("lds", ResourceSet.listenerType, configuration.listeners.map { configuration.resource($0, on: Stage.host) }),
         ] {
-            let list = resources.map { "{\"@type\":\"\(type)\",\($0.text.dropFirst())" }.joined(separator: ",")
+            let list = resources.map { "{\"@type\":\"\(type)\",\($0.json.dropFirst())" }.joined(separator: ",")
             try Data("{\"resources\":[\(list)]}".utf8).write(to: stage.root.appending(path: "config/\(name).json"))
         }
         let seen = try Scenario("forms", ["config": configuration], settings: ["backends": Sample.backendPorts], stage: stage)
@@ -93,13 +94,13 @@ import Testing
         var refused: [String] = []
         for binding in configuration.bindings {
             let validation = configuration.validationBootstrap(on: Stage.host, listeners: [], bindings: [binding])
-            if try stage.refusal(of: validation.text) != nil { refused.append(binding.name) }
+            if try stage.refusal(of: validation.json) != nil { refused.append(binding.name) }
         }
         #expect(refused == ["bad", "worse"])
         let left = configuration.listeners.compactMap { $0.without(["bad", "worse"]) }
         let validation = configuration.validationBootstrap(
             on: Stage.host, listeners: left, bindings: configuration.bindings.filter { $0.name == "good" })
-        #expect(try stage.refusal(of: validation.text) == nil)
+        #expect(try stage.refusal(of: validation.json) == nil)
     }
 
     @Test func everyModeCarriesTraffic() throws {

@@ -33,7 +33,7 @@ import Testing
             let host = round.isMultiple(of: 2) ? Stage.host : EnvoyHost(hasIPv6: false, memoryBytes: 1 << 28)
             let validation = configuration.validationBootstrap(
                 on: host, listeners: configuration.listeners, bindings: configuration.bindings)
-            #expect(try stage.refusal(of: validation.text) == nil, "round \(round)")
+            #expect(try stage.refusal(of: validation.json) == nil, "round \(round)")
             #expect(try stage.refusal(of: configuration.bootstrapFile(on: host).contents) == nil, "round \(round)")
         }
         // The generator makes both in plenty.

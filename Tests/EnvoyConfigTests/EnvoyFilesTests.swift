@@ -1,3 +1,4 @@
+import Documents
 import EnvoyConfig
 import Foundation
 import NetworkTypes
@@ -16,7 +17,7 @@ import Testing
     private static func listeners(hasIPv6: Bool) throws -> String {
         let configuration = try configuration()
         let host = EnvoyHost(hasIPv6: hasIPv6, memoryBytes: 1 << 30)
-        return configuration.listeners.map { configuration.resource($0, on: host).text }.joined(separator: "\n")
+        return configuration.listeners.map { configuration.resource($0, on: host).json }.joined(separator: "\n")
     }
 
     private static func occurrences(of address: String, in text: String) -> Int {
@@ -110,7 +111,7 @@ import Testing
         let configuration = EnvoyConfiguration(content)
         for listener in configuration.listeners {
             let mode = #""upstream_connect_mode":"ON_DOWNSTREAM_TLS_HANDSHAKE""#
-            let text = configuration.resource(listener, on: Self.host).text
+            let text = configuration.resource(listener, on: Self.host).json
             #expect(text.contains(mode) == (waits && listener.name == "tcp-443"), "\(listener.name)")
         }
     }
@@ -118,7 +119,7 @@ import Testing
     @Test func theBridgeShowsWhatItMay() throws {
         func bridge(_ access: BridgeAccess) throws -> String? {
             let configuration = EnvoyConfiguration(try Example.content([], bridge: access))
-            return configuration.listeners.first { $0.name == "bridge" }.map { configuration.resource($0, on: Self.host).text }
+            return configuration.listeners.first { $0.name == "bridge" }.map { configuration.resource($0, on: Self.host).json }
         }
         #expect(try bridge(.readOnly)?.contains("config_dump") == true)
         let metrics = try #require(try bridge(.metrics))
@@ -134,7 +135,7 @@ import Testing
         guard case .object(let members) = configuration.resource(listener, on: Self.host),
             case .array(let chains)? = members.first(where: { $0.key == "filter_chains" })?.value
         else { throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "the bridge has no chains")) }
-        let texts = chains.map(\.text)
+        let texts = chains.map(\.json)
         #expect(texts.count == 3 && texts.allSatisfy { $0.contains(#""max_connections":4,"#) })
         for (text, address) in zip(texts, ["10.200.0.2", "10.200.0.9", "10.200.0.1"]) {
             #expect(text.contains(#"{"address_prefix":"\#(address)","prefix_len":32}"#))

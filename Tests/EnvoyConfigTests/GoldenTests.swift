@@ -1,3 +1,4 @@
+import Documents
 import EnvoyConfig
 import Foundation
 import NodeDocument
@@ -23,21 +24,21 @@ import Testing
             else {
                 return ""
             }
-            return JSON.object(members.filter { $0.key != "address" }).text
+            return FieldValue.object(FieldMembers(members.filter { $0.key != "address" })).json
         }
         var parts: [String] = []
         if name == "relay" {
-            parts.append("\"bootstrap\":\(configuration.bootstrap(on: nil).text)")
+            parts.append("\"bootstrap\":\(configuration.bootstrap(on: nil).json)")
             parts.append("\"bridge\":\(configuration.listeners.map(text).first ?? "")")
         } else {
             let secrets = configuration.secrets
             let clusters =
-                configuration.bindings.map { configuration.cluster($0, isCapped: false).text }
-                + configuration.linkClusters.map(\.text)
+                configuration.bindings.map { configuration.cluster($0, isCapped: false).json }
+                + configuration.linkClusters.map(\.json)
             parts.append("\"listeners\":\(list(configuration.listeners.dropFirst().map(text)))")
             parts.append("\"clusters\":\(list(clusters))")
             parts.append("\"probes\":\(configuration.probes.text.dropLast())")
-            parts.append("\"secrets\":\(list(secrets.map(\.resource.text)))")
+            parts.append("\"secrets\":\(list(secrets.map(\.resource.json)))")
             parts.append("\"tlsFiles\":\(list(secrets.flatMap(\.files).map(\.name).sorted().map { "\"\($0)\"" }))")
         }
         return "{\(parts.joined(separator: ","))}"

@@ -1,3 +1,4 @@
+import Documents
 import EnvoyConfig
 import Foundation
 import NetworkTypes
@@ -20,8 +21,8 @@ import Testing
     /// All that Envoy gets.
     private static func texts(_ configuration: EnvoyConfiguration) -> [String] {
         let files = [configuration.bootstrapFile(on: host)] + configuration.files(on: host)
-        return files.map { "\($0.path) \($0.contents)" } + configuration.bindings.map { configuration.cluster($0).text }
-            + configuration.listeners.map { configuration.resource($0, on: host).text }
+        return files.map { "\($0.path) \($0.contents)" } + configuration.bindings.map { configuration.cluster($0).json }
+            + configuration.listeners.map { configuration.resource($0, on: host).json }
     }
 
     @Test(arguments: 0..<20) func everythingReferredToIsThere(seed: UInt64) throws {
@@ -33,8 +34,8 @@ import Testing
         let paths = Set(files.map(\.path))
         #expect(paths.count == files.count)
         let resources =
-            configuration.listeners.map { ($0.name, configuration.resource($0, on: host).text) }
-            + configuration.bindings.map { ($0.name, configuration.cluster($0).text) }
+            configuration.listeners.map { ($0.name, configuration.resource($0, on: host).json) }
+            + configuration.bindings.map { ($0.name, configuration.cluster($0).json) }
         for (name, text) in resources + files.filter({ $0.path.hasSuffix(".json") }).map({ ($0.path, $0.contents) }) {
             let json = try JSONSerialization.jsonObject(with: Data(text.utf8))
             for path in Self.paths(in: json) where path.hasPrefix("./") {

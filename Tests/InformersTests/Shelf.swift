@@ -18,7 +18,7 @@ final class Shelf: Sendable {
     }
 
     private struct State {
-        var objects: [Key: [String: FieldValue]] = [:]
+        var objects: [Key: FieldMembers] = [:]
         var version = 100
         var log: [(version: Int, key: Key, line: String)] = []
         var forgotten = 0
@@ -64,12 +64,12 @@ final class Shelf: Sendable {
 
     // MARK: Objects
 
-    @discardableResult func put(_ plural: String, _ name: ObjectName, _ fields: [String: FieldValue]) -> FieldValue {
+    @discardableResult func put(_ plural: String, _ name: ObjectName, _ fields: FieldMembers) -> FieldValue {
         state.withLock { put(&$0, Key(plural: plural, name: name), fields) }
     }
 
     func put(_ name: String, in namespace: String = "edge", word: String, owner: String? = nil) {
-        var spec: [String: FieldValue] = ["word": .string(word)]
+        var spec: FieldMembers = ["word": .string(word)]
         if let owner { spec["owner"] = .string(owner) }
         put("things", ObjectName(namespace: namespace, name: name), ["spec": .object(spec)])
     }
@@ -92,7 +92,7 @@ final class Shelf: Sendable {
         state.withLock { state in state.objects.keys.filter { $0.plural == plural }.map(\.name).sorted() }
     }
 
-    private func put(_ state: inout State, _ key: Key, _ fields: [String: FieldValue]) -> FieldValue {
+    private func put(_ state: inout State, _ key: Key, _ fields: FieldMembers) -> FieldValue {
         let old = state.objects[key].map { FieldNode(value: .object($0)) }
         state.version += 1
         var object = fields
@@ -105,7 +105,7 @@ final class Shelf: Sendable {
         return .object(object)
     }
 
-    private static func setMetadata(_ object: inout [String: FieldValue], _ name: String, _ value: String) {
+    private static func setMetadata(_ object: inout FieldMembers, _ name: String, _ value: String) {
         guard case .object(var metadata) = object["metadata"] ?? .object([:]) else { return }
         metadata[name] = .string(value)
         object["metadata"] = .object(metadata)
@@ -162,7 +162,7 @@ final class Shelf: Sendable {
                 .sorted { $0.key.name < $1.key.name }.map(\.value)
             let start = ask.next ?? 0
             let end = min(found.count, start + (ask.limit ?? found.count))
-            var metadata: [String: FieldValue] = ["resourceVersion": .string("\(state.version)")]
+            var metadata: FieldMembers = ["resourceVersion": .string("\(state.version)")]
             if end < found.count { metadata["continue"] = .string("\(end)") }
             return .object(["metadata": .object(metadata), "items": .array(found[start..<end].map { .object($0) })])
         case .get:
@@ -227,7 +227,7 @@ final class Shelf: Sendable {
         case .number(let value): .number(value)
         case .string(let value): .string(value)
         case .sequence(let values): .array(values.map { value($0) })
-        case .mapping(let entries): .object(Dictionary(entries.map { ($0.key, value($0.value)) }) { $1 })
+        case .mapping(let entries): .object(FieldMembers(entries.map { (key: $0.key, value: value($0.value)) }))
         }
     }
 

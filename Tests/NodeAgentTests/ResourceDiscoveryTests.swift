@@ -1,3 +1,4 @@
+import Documents
 import Foundation
 import NetworkTypes
 import NodeDocument
@@ -8,21 +9,21 @@ import Testing
 
 /// What our goldens are in the wire format is seen before the real Envoy (`EnvoyConfigKernelTests`).
 @Suite struct EnvoyEncoderTests {
-    private func encode(_ json: JSON, as type: EnvoyMessage = .cluster) throws -> [UInt8] {
+    private func encode(_ json: FieldValue, as type: EnvoyMessage = .cluster) throws -> [UInt8] {
         try EnvoyEncoder.encode(json, as: type)
     }
 
     /// As `protoc` writes it.
     @Test func eachKindOfFieldIsWritten() throws {
         #expect(try encode(["name": "a\"\\\n\u{1}é"]) == [0x0A, 7] + Array("a\"\\\n\u{1}é".utf8))
-        #expect(try encode(["name": "a", "lb_policy": .absent]) == [0x0A, 1, 0x61])
+        #expect(try encode(.fields(["name": "a", "lb_policy": nil])) == [0x0A, 1, 0x61])
         #expect(try encode(["type": "EDS"]) == [0x10, 3])
         #expect(try encode(["connect_timeout": "1.25s"]) == [0x22, 7, 0x08, 1, 0x10, 0x80, 0xE5, 0x9A, 0x77])
         #expect(try encode(["connect_timeout": "0s"]) == [0x22, 0])
         #expect(try encode(["per_connection_buffer_limit_bytes": 300]) == [0x2A, 3, 0x08, 0xAC, 0x02])
         let half: [UInt8] = [0, 0, 0, 0, 0, 0, 0xE0, 0x3F]
         #expect(
-            try encode(["common_lb_config": ["healthy_panic_threshold": ["value": .decimal("0.5")]]])
+            try encode(["common_lb_config": ["healthy_panic_threshold": ["value": .number(0.5)]]])
                 == [0xDA, 0x01, 11, 0x0A, 9, 0x09] + half)
         #expect(
             try encode(["upstream_bind_config": ["socket_options": [["int_value": 0, "level": -1], [:]]]])
@@ -42,16 +43,16 @@ import Testing
             ["per_connection_buffer_limit_bytes": "1"], ["circuit_breakers": ["thresholds": [:]]], ["type": ["EDS"]],
             ["transport_socket": ["typed_config": ["@type": "type.googleapis.com/google.protobuf.Struct"]]],
             ["transport_socket": ["typed_config": ["name": "x"]]], ["transport_socket": ["typed_config": "x"]],
-        ] as [JSON])
-    func whatWeDoNotKnowIsAnError(_ json: JSON) {
+        ] as [FieldValue])
+    func whatWeDoNotKnowIsAnError(_ json: FieldValue) {
         #expect(throws: MalformedMessage.self) { try encode(json) }
     }
 
     /// What `JSONSerialization` read.
-    private func json(_ value: Any) throws -> JSON {
+    private func json(_ value: Any) throws -> FieldValue {
         switch value {
         case let object as [String: Any]:
-            return .object(try object.sorted { $0.key < $1.key }.map { JSON.Member(key: $0.key, value: try json($0.value)) })
+            return .object(FieldMembers(try object.map { (key: $0.key, value: try json($0.value)) }))
         case let array as [Any]: return .array(try array.map(json))
         case let text as String: return .string(text)
         case let number as NSNumber:

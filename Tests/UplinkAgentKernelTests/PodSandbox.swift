@@ -179,7 +179,7 @@ private enum Seccomp {
             "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
             "syscalls": .array(
                 try rules.map { rule in
-                    var fields: [String: FieldValue] = [:]
+                    var fields: FieldMembers = [:]
                     for key in ["names", "action", "args", "errnoRet"] {
                         guard let node = rule[key], node.content != .null else { continue }
                         if key == "args", node.items?.isEmpty == true { continue }
@@ -204,7 +204,7 @@ private enum Seccomp {
         case .string(let text): .string(text)
         case .integer(let number): .integer(number)
         case .sequence(let items): .array(try items.map(value))
-        case .mapping(let entries): .object(Dictionary(try entries.map { ($0.key, try value($0.value)) }) { $1 })
+        case .mapping(let entries): .object(FieldMembers(try entries.map { (key: $0.key, value: try value($0.value)) }))
         default: throw LabFailure(description: "the seccomp profile holds \(node.content)")
         }
     }

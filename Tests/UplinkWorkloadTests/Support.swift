@@ -62,7 +62,7 @@ extension FieldNode {
         case .number(let value): .number(value)
         case .string(let value): .string(value)
         case .sequence(let items): .array(items.map(\.value))
-        case .mapping(let entries): .object(Dictionary(entries.map { ($0.key, $0.value.value) }) { $1 })
+        case .mapping(let entries): .object(FieldMembers(entries.map { (key: $0.key, value: $0.value.value) }))
         }
     }
 

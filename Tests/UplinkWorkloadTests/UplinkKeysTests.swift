@@ -25,9 +25,9 @@ import UplinkWorkload
                 "metadata": [
                     "name": "edge-uplink-keys", "namespace": "tunnel", "uid": "u-1", "resourceVersion": "42",
                     "labels": ["kept": "yes"],
-                    "annotations": .object((annotations ?? names.annotations).mapValues { .string($0) }),
+                    "annotations": .texts(annotations ?? names.annotations),
                 ],
-                "data": .object(data.mapValues { .string($0) }),
+                "data": .texts(data),
             ])
     }
 

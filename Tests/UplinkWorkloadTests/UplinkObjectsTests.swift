@@ -41,7 +41,7 @@ import UplinkWorkload
     private func merged(_ value: FieldValue?, _ patch: FieldValue) -> FieldValue {
         switch (value, patch) {
         case (.object(let fields)?, .object(let changes)):
-            .object(fields.merging(changes.map { ($0, merged(fields[$0], $1)) }) { $1 })
+            .object(fields.merging(FieldMembers(changes.map { (key: $0, value: merged(fields[$0], $1)) })))
         case (.array(let items)?, .array(let changes)): .array(zip(items, changes).map(merged))
         default: patch
         }

@@ -46,7 +46,7 @@ import UplinkWorkload
     }
 
     @Test func tolerationsOfEveryTaintAreRefused() {
-        func tolerates(_ fields: [String: FieldValue]) -> String? { problem { $0.tolerations = [.object(fields)] } }
+        func tolerates(_ fields: FieldMembers) -> String? { problem { $0.tolerations = [.object(fields)] } }
         #expect(tolerates(["key": "dedicated", "operator": "Equal", "value": "edge"]) == nil)
         #expect(tolerates(["key": "node.kubernetes.io/unreachable", "operator": "Exists"]) == nil)
         #expect(tolerates(["operator": "Exists"])?.contains("one of every taint") == true)
@@ -55,7 +55,7 @@ import UplinkWorkload
     }
 
     @Test func resourcesHaveLimits() {
-        func asks(_ field: String, _ amounts: [String: FieldValue]) -> String? {
+        func asks(_ field: String, _ amounts: FieldMembers) -> String? {
             problem { $0.resources = .object([field: .object(amounts)]) }
         }
         #expect(asks("requests", ["cpu": "4", "memory": "4096Mi"]) == nil)

@@ -61,7 +61,7 @@ extension FieldNode {
         case .number(let value): .number(value)
         case .string(let value): .string(value)
         case .sequence(let nodes): .array(nodes.map(\.value))
-        case .mapping(let entries): .object(Dictionary(entries.map { ($0.key, $0.value.value) }) { first, _ in first })
+        case .mapping(let entries): .object(FieldMembers(entries.reversed().map { (key: $0.key, value: $0.value.value) }))
         }
     }
 }

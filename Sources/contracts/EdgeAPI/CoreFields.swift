@@ -72,12 +72,12 @@ extension Secret {
 
     /// The whole Secret as JSON, its values in base64: for the API server or a file that only its owner reads.
     public func secretJSON() -> [UInt8] {
-        let values = data.mapValues { value in FieldValue.string(value.withUnsafeBytes { encodeBase64($0) }) }
+        let values = data.mapValues { value in value.withUnsafeBytes { encodeBase64($0) } }
         let value = FieldValue.fields([
             "apiVersion": .string("v1"),
             "kind": .string(Self.kind),
             "metadata": metadata.fieldValue,
-            "data": .object(values),
+            "data": .texts(values),
         ])
         return Array(value.json.utf8)
     }

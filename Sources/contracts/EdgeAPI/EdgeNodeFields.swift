@@ -61,7 +61,7 @@ extension EdgeNodeSpec {
         .fields([
             "address": .text(address),
             "ssh": .fields([
-                "port": .integer(Int(ssh.port.number)),
+                "port": .port(ssh.port),
                 "user": .string(ssh.user),
                 "connectTimeout": .text(ssh.connectTimeout),
                 "secretRef": ssh.secretRef.fieldValue,

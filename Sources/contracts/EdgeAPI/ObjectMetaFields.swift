@@ -32,8 +32,8 @@ extension ObjectMeta {
             "generation": generation == 0 ? nil : .integer(generation),
             "creationTimestamp": creationTimestamp.isEmpty ? nil : .string(creationTimestamp),
             "deletionTimestamp": deletionTimestamp.map { .string($0) },
-            "labels": .texts(labels),
-            "annotations": .texts(annotations),
+            "labels": labels.isEmpty ? nil : .texts(labels),
+            "annotations": annotations.isEmpty ? nil : .texts(annotations),
             "finalizers": finalizers.isEmpty ? nil : .array(finalizers.map { .string($0) }),
         ])
     }

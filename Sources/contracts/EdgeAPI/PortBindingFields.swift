@@ -114,10 +114,10 @@ extension Binding {
     }
 
     var fieldValue: FieldValue {
-        var fields: [String: FieldValue] = [
+        var fields: FieldMembers = [
             "name": .string(name),
             "protocol": .text(`protocol`),
-            "listenPort": .integer(Int(listenPort.number)),
+            "listenPort": .port(listenPort),
             "target": target.fieldValue,
         ]
         switch transport {

@@ -73,8 +73,8 @@ extension Target {
                 ])
             ])
         case .address(let address, let port):
-            .fields(["address": .text(address), "port": .integer(Int(port.number))])
-        case .host(let host, let port): .fields(["address": .text(host), "port": .integer(Int(port.number))])
+            .fields(["address": .text(address), "port": .port(port)])
+        case .host(let host, let port): .fields(["address": .text(host), "port": .port(port)])
         }
     }
 }
@@ -82,7 +82,7 @@ extension Target {
 extension ServicePortReference {
     fileprivate var fieldValue: FieldValue {
         switch self {
-        case .number(let port): .integer(Int64(port.number))
+        case .number(let port): .port(port)
         case .name(let name): .string(name)
         }
     }

@@ -42,13 +42,13 @@ extension TunnelSpec {
 
     var fieldValue: FieldValue {
         .fields([
-            "listenPort": .integer(Int(listenPort.number)),
+            "listenPort": .port(listenPort),
             "network": .text(network),
             "mtu": .integer(mtu),
             "persistentKeepalive": .integer(persistentKeepalive),
             "carriers": .array(carriers.map { .string($0.rawValue) }),
             "link": .fields([
-                "listenPort": .integer(Int(link.listenPort.number)),
+                "listenPort": .port(link.listenPort),
                 "hostname": link.hostname.map { .string($0) },
                 "path": link.path.map { .string($0) },
                 "url": link.url.map { .string($0) },

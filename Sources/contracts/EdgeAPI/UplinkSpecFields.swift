@@ -42,9 +42,9 @@ extension UplinkSpec {
         .fields([
             "namespace": .string(namespace),
             "replicas": .integer(replicas),
-            "labels": .texts(labels),
-            "annotations": .texts(annotations),
-            "nodeSelector": .texts(nodeSelector),
+            "labels": labels.isEmpty ? nil : .texts(labels),
+            "annotations": annotations.isEmpty ? nil : .texts(annotations),
+            "nodeSelector": nodeSelector.isEmpty ? nil : .texts(nodeSelector),
             "resources": resources,
             "affinity": affinity,
             "tolerations": tolerations.isEmpty ? nil : .array(tolerations),

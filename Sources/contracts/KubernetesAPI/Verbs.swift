@@ -151,10 +151,10 @@ extension APIServer {
     public func delete(
         _ resource: APIResource, _ name: ObjectName, _ preconditions: APIPreconditions = APIPreconditions()
     ) async throws(APIError) {
-        var conditions: [String: FieldValue] = [:]
+        var conditions: FieldMembers = [:]
         if let uid = preconditions.uid { conditions["uid"] = .string(uid) }
         if let version = preconditions.resourceVersion { conditions["resourceVersion"] = .string(version) }
-        var options: [String: FieldValue] = [
+        var options: FieldMembers = [
             "apiVersion": .string("v1"), "kind": .string("DeleteOptions"), "propagationPolicy": .string("Background"),
         ]
         if !conditions.isEmpty { options["preconditions"] = .object(conditions) }

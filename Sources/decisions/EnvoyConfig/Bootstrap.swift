@@ -1,16 +1,18 @@
+import Documents
+
 /// What a running Envoy cannot take over from a file: a change here needs a restart.
 /// - Parameter host: nil leaves out what depends on the host.
-func renderBootstrap(on host: EnvoyHost?) -> JSON {
-    [
+func renderBootstrap(on host: EnvoyHost?) -> FieldValue {
+    .fields([
         "admin": ["address": adminAddress, "ignore_global_conn_limit": true],
         "dynamic_resources": [
             "ads_config": discoverySource("GRPC", EnvoyPath.discoveryCluster),
             "cds_config": resourceSource,
             "lds_config": resourceSource,
         ],
-        "layered_runtime": host == nil ? .absent : limitsSource,
+        "layered_runtime": host == nil ? nil : limitsSource,
         "node": ["cluster": "tidegate", "id": "tidegate-relay"],
-        "overload_manager": host.map(overloadManager) ?? .absent,
+        "overload_manager": host.map(overloadManager),
         // Envoy walks over every counter and histogram each time: each 5 s, its default, costs half of what 5,000 bindings cost at rest.
         "stats_flush_interval": "60s",
         "static_resources": [
@@ -20,17 +22,17 @@ func renderBootstrap(on host: EnvoyHost?) -> JSON {
                 discoveryCluster(EnvoyPath.resourceCluster, EnvoyPath.resourceSocket),
             ]
         ],
-    ]
+    ])
 }
 
 /// No DNS label: a binding of this name would send the public to the admin interface.
 let adminClusterName = "envoy_admin"
 
 /// A Unix socket that root and Envoy's own user alone may open; 384 is mode 0600.
-private let adminAddress: JSON = ["pipe": ["mode": 384, "path": .string(EnvoyPath.adminSocket)]]
+private let adminAddress: FieldValue = ["pipe": ["mode": 384, "path": .string(EnvoyPath.adminSocket)]]
 
 /// Where the bridge sends what it lets through.
-private let adminCluster: JSON = [
+private let adminCluster: FieldValue = [
     "connect_timeout": "1s",
     "load_assignment": [
         "cluster_name": .string(adminClusterName),
@@ -42,7 +44,7 @@ private let adminCluster: JSON = [
 
 /// The prober on the same host hands over the uplinks' health (EDS), the clusters and the listeners. Without it Envoy serves on with what it
 /// knows, so it is asked again soon and for ever.
-private func discoverySource(_ api: String, _ cluster: String) -> JSON {
+private func discoverySource(_ api: String, _ cluster: String) -> FieldValue {
     [
         "api_type": .string(api),
         "grpc_services": [
@@ -60,13 +62,13 @@ private func discoverySource(_ api: String, _ cluster: String) -> JSON {
 
 /// Clusters and listeners, of which Envoy is told what changed alone. An Envoy that has none yet waits for them for ever: it must not take
 /// over from one that serves.
-private let resourceSource: JSON = [
+private let resourceSource: FieldValue = [
     "api_config_source": discoverySource("DELTA_GRPC", EnvoyPath.resourceCluster), "initial_fetch_timeout": "0s",
     "resource_api_version": "V3",
 ]
 
 /// The windows let a word on all of 10,000 bindings through at once. One stream a connection is all that the prober takes.
-private func discoveryCluster(_ name: String, _ socket: String) -> JSON {
+private func discoveryCluster(_ name: String, _ socket: String) -> FieldValue {
     [
         "connect_timeout": "1s",
         "load_assignment": [
@@ -91,8 +93,8 @@ private func discoveryCluster(_ name: String, _ socket: String) -> JSON {
 }
 
 /// New connections are refused when the heap nears its limit. The whole host's share is Envoy's, for its memory is the host's.
-func overloadManager(on host: EnvoyHost) -> JSON {
-    func trigger(_ action: String, at threshold: JSON) -> JSON {
+func overloadManager(on host: EnvoyHost) -> FieldValue {
+    func trigger(_ action: String, at threshold: FieldValue) -> FieldValue {
         [
             "name": "envoy.overload_actions.\(action)",
             "triggers": [["name": "envoy.resource_monitors.fixed_heap", "threshold": ["value": threshold]]],
@@ -100,7 +102,7 @@ func overloadManager(on host: EnvoyHost) -> JSON {
     }
     return [
         "actions": [
-            trigger("shrink_heap", at: .decimal("0.85")), trigger("reject_incoming_connections", at: .decimal("0.95")),
+            trigger("shrink_heap", at: .number(0.85)), trigger("reject_incoming_connections", at: .number(0.95)),
         ],
         "refresh_interval": "0.25s",
         "resource_monitors": [

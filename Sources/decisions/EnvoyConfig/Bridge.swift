@@ -1,3 +1,4 @@
+import Documents
 import NetworkTypes
 import NodeDocument
 
@@ -16,12 +17,12 @@ private let metricPaths = ["/ready", "/stats/prometheus"]
 /// chain, for the limit of each source: whoever holds all of one's connections takes none of another's. What comes from elsewhere finds
 /// no chain, and is closed.
 /// - Parameter sources: the uplinks' tunnel addresses, and the relay's own, by the name of their chain.
-func bridgeListener(_ access: BridgeAccess, sources: [(name: String, address: IPv4Address)]) -> JSON {
+func bridgeListener(_ access: BridgeAccess, sources: [(name: String, address: IPv4Address)]) -> FieldValue {
     let manager = connectionManager(access)
-    let limit = JSON.extended(
+    let limit = FieldValue.extended(
         "envoy.filters.network.connection_limit", "extensions.filters.network.connection_limit.v3.ConnectionLimit",
         ["max_connections": .integer(Limits.bridgeConnectionsOfOne), "stat_prefix": "bridge"])
-    let chains = sources.map { source -> JSON in
+    let chains = sources.map { source -> FieldValue in
         [
             "filter_chain_match": [
                 "source_prefix_ranges": [["address_prefix": .string(source.address.description), "prefix_len": 32]]
@@ -41,21 +42,21 @@ func bridgeListener(_ access: BridgeAccess, sources: [(name: String, address: IP
 }
 
 /// Lets through what may be read, and nothing else.
-private func connectionManager(_ access: BridgeAccess) -> JSON {
+private func connectionManager(_ access: BridgeAccess) -> FieldValue {
     let readablePaths: [String]
     switch access {
     case .off: readablePaths = []
     case .metrics: readablePaths = metricPaths
     case .readOnly: readablePaths = allPaths
     }
-    let get: JSON = ["name": ":method", "string_match": ["exact": "GET"]]
-    let allowed = readablePaths.map { path -> JSON in
+    let get: FieldValue = ["name": ":method", "string_match": ["exact": "GET"]]
+    let allowed = readablePaths.map { path -> FieldValue in
         [
             "match": ["headers": [get], "path": .string(path)],
             "route": ["cluster": .string(adminClusterName), "timeout": "30s"],
         ]
     }
-    let refusal: JSON = [
+    let refusal: FieldValue = [
         "direct_response": [
             "body": ["inline_string": .string("Read only: GET of \(readablePaths.joined(separator: ", ")).\n")], "status": 403,
         ],

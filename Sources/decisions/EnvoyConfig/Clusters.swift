@@ -1,3 +1,4 @@
+import Documents
 import NetworkTypes
 import NodeDocument
 
@@ -6,33 +7,33 @@ import NodeDocument
 /// Its uplinks and their health come from the prober (EDS over ADS): one stream for all bindings, which tells only what changed, and no
 /// change of the cluster, which would end UDP sessions.
 /// - Parameter connections: that it may have at most; nil leaves Envoy's default, 1,024.
-func renderCluster(_ binding: RelayBinding, connections: Int?) -> JSON {
-    var members: [JSON.Member] = []
-    func set(_ key: String, _ value: JSON) { members.append(JSON.Member(key: key, value: value)) }
-    set("name", .string(binding.name))
-    if let connections { set("circuit_breakers", circuitBreakers(connections)) }
-    set("common_lb_config", ["healthy_panic_threshold": ["value": 0]])
-    set("type", "EDS")
-    // Without an answer a new Envoy stays out of the way of the one that serves, and a changed cluster serves as it was.
-    set("eds_cluster_config", ["eds_config": ["ads": [:], "initial_fetch_timeout": "0s", "resource_api_version": "V3"]])
+func renderCluster(_ binding: RelayBinding, connections: Int?) -> FieldValue {
+    var cluster: FieldMembers = [
+        "common_lb_config": ["healthy_panic_threshold": ["value": 0]],
+        // Without an answer a new Envoy stays out of the way of the one that serves, and a changed cluster serves as it was.
+        "eds_cluster_config": ["eds_config": ["ads": [:], "initial_fetch_timeout": "0s", "resource_api_version": "V3"]],
+        "name": .string(binding.name),
+        "type": "EDS",
+    ]
+    cluster["circuit_breakers"] = connections.map(circuitBreakers)
     switch binding.transport {
     case .tcp(let options):
-        set("connect_timeout", .duration(attemptTimeout(options.connectTimeout)))
-        set("lb_policy", "LEAST_REQUEST")
-        set("per_connection_buffer_limit_bytes", .integer(Limits.connectionBuffer))
-        set("outlier_detection", outlierDetection)
-        set("upstream_connection_options", ["tcp_keepalive": .tcpKeepalive])
-        set("upstream_bind_config", ["socket_options": .upstreamSocketOptions])
-        if let version = options.proxyProtocol { set("transport_socket", proxyProtocol(version)) }
+        cluster["connect_timeout"] = .duration(attemptTimeout(options.connectTimeout))
+        cluster["lb_policy"] = "LEAST_REQUEST"
+        cluster["per_connection_buffer_limit_bytes"] = .integer(Limits.connectionBuffer)
+        cluster["outlier_detection"] = outlierDetection
+        cluster["upstream_connection_options"] = ["tcp_keepalive": .tcpKeepalive]
+        cluster["upstream_bind_config"] = ["socket_options": .upstreamSocketOptions]
+        cluster["transport_socket"] = options.proxyProtocol.map(proxyProtocol)
     case .udp:
-        set("connect_timeout", "1s")
-        set("lb_policy", "ROUND_ROBIN")
+        cluster["connect_timeout"] = "1s"
+        cluster["lb_policy"] = "ROUND_ROBIN"
     }
-    return .object(members)
+    return .object(cluster)
 }
 
 /// Envoy's default of 1,024 of each would cap every binding in silence, UDP sessions too.
-private func circuitBreakers(_ most: Int) -> JSON {
+private func circuitBreakers(_ most: Int) -> FieldValue {
     [
         "thresholds": [
             [
@@ -54,7 +55,7 @@ private func attemptTimeout(_ whole: GoDuration) -> GoDuration {
 /// uplink out for long that is back. With two seconds it came back half a second too early. Each look costs each cluster a timer, so
 /// they are as seldom as the base time lets them be. Where there is but one way to one uplink, the runtime switches it off (`EnvoyConfiguration.limits`):
 /// it could only refuse what the uplink may take again.
-private let outlierDetection: JSON = [
+private let outlierDetection: FieldValue = [
     "base_ejection_time": "4s",
     "consecutive_local_origin_failure": .integer(Limits.failuresToEject),
     "enforcing_consecutive_5xx": 0,
@@ -68,7 +69,7 @@ private let outlierDetection: JSON = [
     "split_external_local_origin_errors": true,
 ]
 
-func proxyProtocol(_ version: ProxyProtocolVersion) -> JSON {
+func proxyProtocol(_ version: ProxyProtocolVersion) -> FieldValue {
     .extended(
         "envoy.transport_sockets.upstream_proxy_protocol",
         "extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",

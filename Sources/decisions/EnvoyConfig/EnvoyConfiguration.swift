@@ -1,3 +1,4 @@
+public import Documents
 import NetworkTypes
 public import NodeDocument
 public import Sodium
@@ -42,14 +43,16 @@ public struct EnvoyConfiguration: Sendable {
 
     /// The listener of that port.
     /// - Parameter host: nil leaves out the address, which differs on a host without IPv6.
-    public func resource(_ listener: EnvoyListener, on host: EnvoyHost?) -> JSON {
+    public func resource(_ listener: EnvoyListener, on host: EnvoyHost?) -> FieldValue {
         let json =
             listener.isBridge
             ? bridgeListener(envoy.bridge, sources: bridgeSources)
             : publicListener(
                 listener, listener.bindings.compactMap(binding), links: listener.takesLinks ? link : nil,
                 dualStack: host?.hasIPv6 == true, waitsForHandshakes: envoy.release.waitsForHandshakes)
-        return host.map { json.adding("address", listener.address(on: $0)) } ?? json
+        guard let host, case .object(var members) = json else { return json }
+        members["address"] = listener.address(on: host)
+        return .object(members)
     }
 
     private var bridgeSources: [(name: String, address: IPv4Address)] {
@@ -61,16 +64,16 @@ public struct EnvoyConfiguration: Sendable {
     ///
     /// What the host bears stands in `limits`: a cluster that changes loses its UDP sessions.
     /// - Parameter isCapped: false leaves out how many connections it may have.
-    public func cluster(_ binding: RelayBinding, isCapped: Bool = true) -> JSON {
+    public func cluster(_ binding: RelayBinding, isCapped: Bool = true) -> FieldValue {
         let most = max(envoy.maxConnections * 3 / 4, min(envoy.maxConnections, 64))
         return renderCluster(binding, connections: isCapped ? most : nil)
     }
 
     /// The clusters of all bindings, and of those bindings besides, and the links' own.
-    public func clusters(also gone: [RelayBinding] = []) -> [JSON] { (bindings + gone).map { cluster($0) } + linkClusters }
+    public func clusters(also gone: [RelayBinding] = []) -> [FieldValue] { (bindings + gone).map { cluster($0) } + linkClusters }
 
     /// Where Envoy hands links on, by the way that they take.
-    public var linkClusters: [JSON] { link == nil ? [] : renderLinkClusters() }
+    public var linkClusters: [FieldValue] { link == nil ? [] : renderLinkClusters() }
 
     /// Of all bindings whose TLS ends here, by name.
     public var secrets: [TLSSecret] { bindings.flatMap(secrets) }
@@ -79,7 +82,7 @@ public struct EnvoyConfiguration: Sendable {
 
     /// The bootstrap.
     /// - Parameter host: nil leaves out what depends on the host.
-    public func bootstrap(on host: EnvoyHost?) -> JSON { renderBootstrap(on: host) }
+    public func bootstrap(on host: EnvoyHost?) -> FieldValue { renderBootstrap(on: host) }
 
     /// By ordinal and priority.
     var ways: [ProbedUplink] {
@@ -122,13 +125,13 @@ extension RelayBinding {
 }
 
 extension EnvoyListener {
-    fileprivate func address(on host: EnvoyHost) -> JSON {
+    fileprivate func address(on host: EnvoyHost) -> FieldValue {
         let text = address.map(\.description) ?? (host.hasIPv6 ? "::" : "0.0.0.0")
         return [
-            "socket_address": [
-                "address": .string(text), "ipv4_compat": address == nil && host.hasIPv6 ? true : .absent,
-                "port_value": .number(port.number), "protocol": .string(`protocol`.rawValue),
-            ]
+            "socket_address": .fields([
+                "address": .string(text), "ipv4_compat": address == nil && host.hasIPv6 ? true : nil,
+                "port_value": .port(port), "protocol": .string(`protocol`.rawValue),
+            ])
         ]
     }
 }

@@ -1,3 +1,4 @@
+import Documents
 import NodeDocument
 
 /// A file under Envoy's working directory.
@@ -27,7 +28,7 @@ public struct EnvoyFile: Hashable, Sendable, CustomStringConvertible, CustomRefl
 extension EnvoyConfiguration {
     /// The bootstrap: all that a running Envoy does not take over from a file.
     public func bootstrapFile(on host: EnvoyHost) -> EnvoyFile {
-        EnvoyFile(path: EnvoyPath.bootstrap, kind: .bootstrap, contents: bootstrap(on: host).text)
+        EnvoyFile(path: EnvoyPath.bootstrap, kind: .bootstrap, contents: bootstrap(on: host).json)
     }
 
     /// All other files but those of clusters and listeners, in the order in which to put new ones in place: each before what refers to it.
@@ -40,16 +41,15 @@ extension EnvoyConfiguration {
                 path: "tls/\(file.name)", kind: file.name.hasSuffix(".key") ? .privateKey : .certificate, contents: file.contents)
         }
         for secret in secrets {
-            files.append(EnvoyFile(path: "sds/\(secret.name).json", kind: .secret, contents: response(secret).text))
+            files.append(EnvoyFile(path: "sds/\(secret.name).json", kind: .secret, contents: response(secret).json))
         }
         files.append(EnvoyFile(path: UplinkProbes.fileName, kind: .probes, contents: probes.text))
-        files.append(EnvoyFile(path: EnvoyPath.limits, kind: .limits, contents: limits(on: host).text))
+        files.append(EnvoyFile(path: EnvoyPath.limits, kind: .limits, contents: limits(on: host).json))
         return files
     }
 }
 
 /// A DiscoveryResponse, the form of every file that Envoy watches.
-private func response(_ secret: TLSSecret) -> JSON {
-    guard case .object(let members) = secret.resource else { return .absent }
-    return ["resources": [.typed("extensions.transport_sockets.tls.v3.Secret", .object(members))]]
+private func response(_ secret: TLSSecret) -> FieldValue {
+    ["resources": [.typed("extensions.transport_sockets.tls.v3.Secret", secret.resource)]]
 }

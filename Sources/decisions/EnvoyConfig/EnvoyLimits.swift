@@ -1,3 +1,4 @@
+import Documents
 import NetworkTypes
 import NodeDocument
 
@@ -44,7 +45,7 @@ extension EnvoyHost {
 private let limitsName = "limits"
 
 /// The layer's place, a member of the bootstrap.
-let limitsSource: JSON = [
+let limitsSource: FieldValue = [
     "layers": [
         [
             "name": .string(limitsName),
@@ -64,14 +65,14 @@ extension EnvoyConfiguration {
     var bridgeFiles: Int { envoy.bridge == .off ? 0 : 3 * bridgeConnections }
 
     /// All limits, a DiscoveryResponse. A listener that cannot be served now keeps its part.
-    func limits(on host: EnvoyHost) -> JSON {
+    func limits(on host: EnvoyHost) -> FieldValue {
         let tcp = listeners.lazy.filter { $0.protocol == .tcp && !$0.isBridge }.count
         let udp = listeners.lazy.filter { $0.protocol == .udp }.count
         let most = envoy.maxConnections
         let ofListener = host.connectionsOfOneListener(of: tcp, atMost: most)
         let ofSession = host.sessionsOfOneBinding(of: udp, atMost: most)
-        var limits: [JSON.Member] = []
-        func limit(_ key: String, _ value: Int) { limits.append(JSON.Member(key: key, value: .integer(value))) }
+        var limits: [(key: String, value: FieldValue)] = []
+        func limit(_ key: String, _ value: Int) { limits.append((key: key, value: .integer(value))) }
         // The runtime's key of `tcp_listener_impl.cc`. A monitor of the overload manager would be the newer way, and stands in the bootstrap.
         limit("overload.global_downstream_max_connections", host.connections(atMost: most))
         for listener in listeners {
@@ -92,7 +93,7 @@ extension EnvoyConfiguration {
         return [
             "resources": [
                 [
-                    "@type": "type.googleapis.com/envoy.service.runtime.v3.Runtime", "layer": .object(limits),
+                    "@type": "type.googleapis.com/envoy.service.runtime.v3.Runtime", "layer": .object(FieldMembers(limits)),
                     "name": .string(limitsName),
                 ]
             ]

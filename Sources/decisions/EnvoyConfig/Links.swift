@@ -1,3 +1,4 @@
+import Documents
 import NetworkTypes
 import NodeDocument
 
@@ -13,8 +14,8 @@ extension RelayLink {
 
 /// TLS by the links' own name, and what is no TLS for WebSockets: both beside the bindings of the port, which are told apart by name, or
 /// take all other TLS.
-func linkFilterChains(_ link: RelayLink) -> [JSON] {
-    func chain(_ name: String, _ match: JSON) -> JSON {
+func linkFilterChains(_ link: RelayLink) -> [FieldValue] {
+    func chain(_ name: String, _ match: FieldValue) -> FieldValue {
         [
             "filter_chain_match": match,
             "filters": [
@@ -26,15 +27,15 @@ func linkFilterChains(_ link: RelayLink) -> [JSON] {
             "name": .string(name),
         ]
     }
-    var chains: [JSON] = []
+    var chains: [FieldValue] = []
     if link.takes(.tls) { chains.append(chain(LinkWay.tls, ["server_names": [.string(link.hostname)]])) }
     if link.takes(.webSocket) { chains.append(chain(LinkWay.webSocket, ["transport_protocol": "raw_buffer"])) }
     return chains
 }
 
 /// The link program's doors on this host; a PROXY header tells it where a link comes from.
-func renderLinkClusters() -> [JSON] {
-    func cluster(_ name: String, _ port: Port) -> JSON {
+func renderLinkClusters() -> [FieldValue] {
+    func cluster(_ name: String, _ port: Port) -> FieldValue {
         [
             "connect_timeout": "5s",
             "load_assignment": [

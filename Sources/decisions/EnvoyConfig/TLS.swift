@@ -1,3 +1,4 @@
+public import Documents
 import NetworkTypes
 import NodeDocument
 import Sodium
@@ -7,7 +8,7 @@ public struct TLSSecret: Hashable, Sendable {
     /// The binding's name, or that with `.ca` for the CA of its clients.
     public let name: String
     /// A `Secret` of Envoy, without the `@type` that a DiscoveryResponse wants.
-    public let resource: JSON
+    public let resource: FieldValue
     public let files: [TLSFile]
     let isAuthority: Bool
 }
@@ -29,9 +30,11 @@ private func authorityName(_ binding: RelayBinding) -> String { "\(binding.name)
 func tlsSecrets(_ binding: RelayBinding) -> [TLSSecret] {
     guard let mode = binding.tls?.mode, let material = binding.tls?.material else { return [] }
     var secrets: [TLSSecret] = []
-    func add(_ name: String, _ kind: String, _ value: JSON, _ files: [TLSFile]) {
-        let resource = JSON.object([JSON.Member(key: "name", value: .string(name)), JSON.Member(key: kind, value: value)])
-        secrets.append(TLSSecret(name: name, resource: resource, files: files, isAuthority: kind == "validation_context"))
+    func add(_ name: String, _ kind: String, _ value: FieldValue, _ files: [TLSFile]) {
+        secrets.append(
+            TLSSecret(
+                name: name, resource: ["name": .string(name), kind: value], files: files,
+                isAuthority: kind == "validation_context"))
     }
     switch mode {
     case .passthrough: return []
@@ -59,13 +62,13 @@ func tlsSecrets(_ binding: RelayBinding) -> [TLSSecret] {
 /// Half a SHA-256 names a file well enough.
 private func contentHash(_ text: String) -> String { String(SHA256.digest(of: text).description.prefix(32)) }
 
-/// The TLS end of a filter chain; absent for passthrough.
-func downstreamTLS(_ binding: RelayBinding, _ mode: RelayTLS.Mode) -> JSON {
-    func source(_ name: String) -> JSON { ["name": .string(name), "sds_config": .fileSource(EnvoyPath.secret(name))] }
-    var authority: JSON = .absent
-    var isRequired: JSON = .absent
+/// The TLS end of a filter chain; nil for passthrough.
+func downstreamTLS(_ binding: RelayBinding, _ mode: RelayTLS.Mode) -> FieldValue? {
+    func source(_ name: String) -> FieldValue { ["name": .string(name), "sds_config": .fileSource(EnvoyPath.secret(name))] }
+    var authority: FieldValue?
+    var isRequired: FieldValue?
     switch mode {
-    case .passthrough: return .absent
+    case .passthrough: return nil
     case .offload: break
     case .mutual:
         authority = source(authorityName(binding))
@@ -73,12 +76,12 @@ func downstreamTLS(_ binding: RelayBinding, _ mode: RelayTLS.Mode) -> JSON {
     }
     return .extended(
         "envoy.transport_sockets.tls", "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-        [
-            "common_tls_context": [
+        .fields([
+            "common_tls_context": .fields([
                 "tls_certificate_sds_secret_configs": [source(binding.name)],
                 "tls_params": ["tls_minimum_protocol_version": "TLSv1_2"],
                 "validation_context_sds_secret_config": authority,
-            ],
+            ]),
             "require_client_certificate": isRequired,
-        ])
+        ]))
 }

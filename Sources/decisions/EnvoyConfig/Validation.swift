@@ -1,3 +1,4 @@
+public import Documents
 public import NodeDocument
 
 extension EnvoyConfiguration {
@@ -7,7 +8,7 @@ extension EnvoyConfiguration {
     /// - Parameter bindings: whose clusters to check, and whose secrets to load: Envoy refuses a key that does not fit its certificate.
     public func validationBootstrap(
         on host: EnvoyHost, listeners: some Collection<EnvoyListener>, bindings: some Collection<RelayBinding>
-    ) -> JSON {
+    ) -> FieldValue {
         let secrets = bindings.flatMap(secrets)
         return [
             // Envoy looks whether there is such a source; it does not ask it.
@@ -29,7 +30,7 @@ extension EnvoyConfiguration {
 }
 
 /// The cluster that the source of endpoints names, in the least form that Envoy takes.
-private let discoveryStub: JSON = [
+private let discoveryStub: FieldValue = [
     "connect_timeout": "1s", "name": .string(EnvoyPath.discoveryCluster), "type": "STATIC",
     "typed_extension_protocol_options": [
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": .typed(
@@ -38,9 +39,9 @@ private let discoveryStub: JSON = [
 ]
 
 /// A cluster for the sake of its TLS context, which loads the secret. It is a client's, which demands neither certificate nor CA.
-private func secretCheck(_ secret: TLSSecret) -> JSON {
-    let reference: JSON = ["name": .string(secret.name)]
-    let use: JSON =
+private func secretCheck(_ secret: TLSSecret) -> FieldValue {
+    let reference: FieldValue = ["name": .string(secret.name)]
+    let use: FieldValue =
         secret.isAuthority
         ? ["validation_context_sds_secret_config": reference] : ["tls_certificate_sds_secret_configs": [reference]]
     return [

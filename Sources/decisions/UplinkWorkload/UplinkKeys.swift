@@ -108,14 +108,14 @@ public struct UplinkKeys: Sendable {
     private static func object(_ names: UplinkNames, _ data: [String: String], replacing old: FieldNode? = nil) -> FieldValue {
         var object = names.head(.secrets, names.keysSecret)
         object["type"] = .string(old?["type"]?.text ?? "Opaque")
-        object["data"] = texts(data)
+        object["data"] = .texts(data)
         guard let metadata = old?["metadata"] else { return .object(object) }
         // An update replaces all of an object: what others added to it goes along.
         object["metadata"] = [
             "name": .string(names.keysSecret.name), "namespace": .string(names.keysSecret.namespace),
             "uid": .string(metadata["uid"]?.text ?? ""), "resourceVersion": .string(metadata["resourceVersion"]?.text ?? ""),
-            "labels": texts((metadata["labels"]?.texts ?? [:]).merging(names.labels) { $1 }),
-            "annotations": texts((metadata["annotations"]?.texts ?? [:]).merging(names.annotations) { $1 }),
+            "labels": .texts((metadata["labels"]?.texts ?? [:]).merging(names.labels) { $1 }),
+            "annotations": .texts((metadata["annotations"]?.texts ?? [:]).merging(names.annotations) { $1 }),
         ]
         return .object(object)
     }

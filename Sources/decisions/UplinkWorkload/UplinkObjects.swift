@@ -69,17 +69,17 @@ public struct UplinkObjects: Sendable {
         let head = names.head(
             .configMaps, names.configMap, annotations: [UplinkNames.configHashAnnotation: hash.description])
         let data: FieldValue = .object([UplinkDocument.fileName: .string(String(decoding: document, as: UTF8.self))])
-        return UplinkObject(.configMaps, names.configMap, .object(head.merging(["data": data]) { $1 }))
+        return UplinkObject(.configMaps, names.configMap, .object(head.merging(["data": data])))
     }
 
     /// The merge patch that makes a pod's kubelet look at its ConfigMap and Secret at once, not within its minute.
     public static func podPatch(hash: SHA256Digest) -> FieldValue {
-        ["metadata": ["annotations": texts([UplinkNames.configHashAnnotation: hash.description])]]
+        ["metadata": ["annotations": .texts([UplinkNames.configHashAnnotation: hash.description])]]
     }
 
     /// The same for a new key of the pod's own.
     public static func podPatch(key: WireGuardPublicKey) -> FieldValue {
-        ["metadata": ["annotations": texts([UplinkNames.publicKeyAnnotation: key.description])]]
+        ["metadata": ["annotations": .texts([UplinkNames.publicKeyAnnotation: key.description])]]
     }
 
     /// Gives the pods their names in the DNS, and monitoring the ports to scrape.
@@ -89,15 +89,15 @@ public struct UplinkObjects: Sendable {
             [
                 "spec": [
                     "clusterIP": "None",
-                    "selector": texts(names.selector),
+                    "selector": .texts(names.selector),
                     // An uplink that is not ready is just the one to look at.
                     "publishNotReadyAddresses": true,
                     "ports": [
                         [
-                            "name": "status", "protocol": "TCP", "port": number(.uplinkReadiness),
-                            "targetPort": number(.uplinkReadiness),
+                            "name": "status", "protocol": "TCP", "port": .port(.uplinkReadiness),
+                            "targetPort": .port(.uplinkReadiness),
                         ],
-                        ["name": "envoy", "protocol": "TCP", "port": number(.envoyBridge), "targetPort": number(.envoyBridge)],
+                        ["name": "envoy", "protocol": "TCP", "port": .port(.envoyBridge), "targetPort": .port(.envoyBridge)],
                     ],
                 ]
             ])
@@ -111,7 +111,7 @@ public struct UplinkObjects: Sendable {
             [
                 "spec": [
                     "maxUnavailable": 1,
-                    "selector": ["matchLabels": texts(names.selector)],
+                    "selector": ["matchLabels": .texts(names.selector)],
                     // With the VPS away no uplink is ready; that must not keep nodes from being drained.
                     "unhealthyPodEvictionPolicy": "AlwaysAllow",
                 ]
@@ -125,10 +125,10 @@ public struct UplinkObjects: Sendable {
                 "spec": [
                     // These three are immutable.
                     "serviceName": .string(names.service.name),
-                    "selector": ["matchLabels": texts(names.selector)],
+                    "selector": ["matchLabels": .texts(names.selector)],
                     // No uplink waits for another: with the VPS away none would ever be started after the first.
                     "podManagementPolicy": "Parallel",
-                    "replicas": .integer(Int64(node.spec.uplink.replicas)),
+                    "replicas": .integer(node.spec.uplink.replicas),
                     "updateStrategy": ["type": "RollingUpdate"],
                     "minReadySeconds": .integer(secondsUntilUsed),
                     "template": UplinkPodTemplate(self).value,
@@ -144,28 +144,24 @@ public struct UplinkObjects: Sendable {
         return wholeSeconds(interval * Int64(check.healthyThreshold + 1) + check.timeout.nanoseconds)
     }
 
-    private func object(_ resource: APIResource, _ name: ObjectName, _ content: [String: FieldValue]) -> FieldValue {
-        .object(content.merging(names.head(resource, name)) { $1 })
+    private func object(_ resource: APIResource, _ name: ObjectName, _ content: FieldMembers) -> FieldValue {
+        .object(content.merging(names.head(resource, name)))
     }
 }
 
 extension UplinkNames {
     /// `apiVersion`, `kind` and `metadata` of an object of ours.
-    func head(_ resource: APIResource, _ name: ObjectName, annotations extra: [String: String] = [:]) -> [String: FieldValue] {
+    func head(_ resource: APIResource, _ name: ObjectName, annotations extra: [String: String] = [:]) -> FieldMembers {
         [
             "apiVersion": .string(resource.apiVersion),
             "kind": .string(resource.kind),
             "metadata": [
-                "name": .string(name.name), "namespace": .string(name.namespace), "labels": texts(labels),
-                "annotations": texts(annotations.merging(extra) { $1 }),
+                "name": .string(name.name), "namespace": .string(name.namespace), "labels": .texts(labels),
+                "annotations": .texts(annotations.merging(extra) { $1 }),
             ],
         ]
     }
 }
-
-func texts(_ texts: [String: String]) -> FieldValue { .object(texts.mapValues { .string($0) }) }
-
-func number(_ port: Port) -> FieldValue { .integer(Int64(port.number)) }
 
 /// Rounded up.
 func wholeSeconds(_ nanoseconds: Int64) -> Int64 { (nanoseconds + 999_999_999) / 1_000_000_000 }

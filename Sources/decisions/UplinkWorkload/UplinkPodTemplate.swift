@@ -32,20 +32,20 @@ struct UplinkPodTemplate {
     var value: FieldValue {
         [
             "metadata": [
-                "labels": texts(spec.uplink.labels.merging(names.labels) { $1 }),
-                "annotations": texts(spec.uplink.annotations.merging(names.annotations) { $1 }),
+                "labels": .texts(spec.uplink.labels.merging(names.labels) { $1 }),
+                "annotations": .texts(spec.uplink.annotations.merging(names.annotations) { $1 }),
             ],
             "spec": .object(podSpec),
         ]
     }
 
-    private var podSpec: [String: FieldValue] {
-        var result: [String: FieldValue] = [
+    private var podSpec: FieldMembers {
+        var result: FieldMembers = [
             "containers": [.object(container)],
             "volumes": .array(volumes),
             "terminationGracePeriodSeconds": .integer(drain + Self.timeToEnd),
             "affinity": spec.uplink.affinity ?? antiAffinity,
-            "nodeSelector": texts(Self.platform.merging(spec.uplink.nodeSelector) { $1 }),
+            "nodeSelector": .texts(Self.platform.merging(spec.uplink.nodeSelector) { $1 }),
             // An uplink asks nothing of the API, and needs no variable for each Service of its namespace.
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
@@ -77,8 +77,8 @@ struct UplinkPodTemplate {
         return hasWireGuard ? shared + [["name": "wireguard", "mountPath": .string(Self.socketFolder)]] : shared
     }
 
-    private var podSecurityContext: [String: FieldValue] {
-        var result: [String: FieldValue] = ["seccompProfile": ["type": "RuntimeDefault"]]
+    private var podSecurityContext: FieldMembers {
+        var result: FieldMembers = ["seccompProfile": ["type": "RuntimeDefault"]]
         if !hasWireGuard { result["fsGroup"] = .integer(Self.ordinaryUser) }
         return result
     }
@@ -95,7 +95,7 @@ struct UplinkPodTemplate {
                     [
                         "weight": 100,
                         "podAffinityTerm": [
-                            "topologyKey": "kubernetes.io/hostname", "labelSelector": ["matchLabels": texts(names.selector)],
+                            "topologyKey": "kubernetes.io/hostname", "labelSelector": ["matchLabels": .texts(names.selector)],
                         ],
                     ]
                 ]
@@ -103,8 +103,8 @@ struct UplinkPodTemplate {
         ]
     }
 
-    private var container: [String: FieldValue] {
-        var result: [String: FieldValue] = [
+    private var container: FieldMembers {
+        var result: FieldMembers = [
             "name": "uplink",
             "image": .string(settings.image),
             // A tag that was loaded into the node must do, `latest` too.
@@ -121,7 +121,7 @@ struct UplinkPodTemplate {
             // that the pod says within seconds that its tunnel has fallen, or is back. By a port of its own, which no scraper fills;
             // by HTTP, since to start a program every second costs some percent of a core.
             "readinessProbe": [
-                "httpGet": ["path": "/ready", "port": number(.uplinkProbes), "scheme": "HTTP"],
+                "httpGet": ["path": "/ready", "port": .port(.uplinkProbes), "scheme": "HTTP"],
                 "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1,
             ],
             // Says only that the process moves: a tunnel that is down mends itself better than a restart would. By no port: what comes
@@ -140,16 +140,16 @@ struct UplinkPodTemplate {
     }
 
     private var ports: [FieldValue] {
-        let bridge: [FieldValue] = [["name": "envoy", "containerPort": number(.envoyBridge), "protocol": "TCP"]]
-        return [["name": "status", "containerPort": number(.uplinkReadiness), "protocol": "TCP"]] + (hasWireGuard ? bridge : [])
-            + [["name": "probes", "containerPort": number(.uplinkProbes), "protocol": "TCP"]]
+        let bridge: [FieldValue] = [["name": "envoy", "containerPort": .port(.envoyBridge), "protocol": "TCP"]]
+        return [["name": "status", "containerPort": .port(.uplinkReadiness), "protocol": "TCP"]] + (hasWireGuard ? bridge : [])
+            + [["name": "probes", "containerPort": .port(.uplinkProbes), "protocol": "TCP"]]
     }
 
     /// Of the Secret that the EdgeNode names; the password is in no other object.
     private var proxy: [FieldValue] {
         guard let secret = spec.uplink.proxySecret else { return [] }
         func entry(_ key: String, isOptional: Bool) -> FieldValue {
-            var reference: [String: FieldValue] = ["name": .string(secret), "key": .string(key)]
+            var reference: FieldMembers = ["name": .string(secret), "key": .string(key)]
             if isOptional { reference["optional"] = true }
             return ["name": .string(key), "valueFrom": ["secretKeyRef": .object(reference)]]
         }

@@ -153,7 +153,7 @@ extension Field {
             return .array((sequence() ?? []).map { $0.value() ?? .null })
         case .mapping:
             let entries = entries("a mapping") ?? []
-            return .object(Dictionary(entries.map { ($0.key, $0.field.value() ?? .null) }) { first, _ in first })
+            return .object(FieldMembers(entries.map { (key: $0.key, value: $0.field.value() ?? .null) }))
         }
     }
 }

@@ -39,9 +39,8 @@ public struct FieldNode: Hashable, Sendable {
         case .number(let value): self.init(.number(value))
         case .string(let value): self.init(.string(value))
         case .array(let values): self.init(.sequence(values.map { FieldNode(value: $0) }))
-        case .object(let values):
-            self.init(
-                .mapping(values.sorted { $0.key < $1.key }.map { FieldEntry(key: $0.key, value: FieldNode(value: $0.value)) }))
+        case .object(let members):
+            self.init(.mapping(members.map { FieldEntry(key: $0.key, value: FieldNode(value: $0.value)) }))
         }
     }
 }

@@ -10,8 +10,8 @@ extension FieldValue {
         }
     }
 
-    private func lines(of entries: [String: FieldValue], indent: String) -> [String] {
-        entries.sorted { $0.key < $1.key }.flatMap { key, value -> [String] in
+    private func lines(of entries: FieldMembers, indent: String) -> [String] {
+        entries.flatMap { key, value -> [String] in
             let key = indent + scalar(key)
             switch value {
             case .object(let inner) where !inner.isEmpty: return ["\(key):"] + lines(of: inner, indent: indent + "  ")

@@ -14,16 +14,16 @@ extension APIServer {
         guard status?["authenticated"]?.bool == true, let user = status?["user"], let name = user["username"]?.text else {
             return .unauthenticated
         }
-        var spec: [String: FieldValue] = [
+        var spec: FieldMembers = [
             "user": .string(name), "nonResourceAttributes": ["path": "/metrics", "verb": "get"],
             "groups": .array((user["groups"]?.items ?? []).compactMap { $0.text.map { .string($0) } }),
         ]
         if let uid = user["uid"]?.text { spec["uid"] = .string(uid) }
         if let extra = user["extra"]?.entries {
             spec["extra"] = .object(
-                Dictionary(extra.map { ($0.key, .array(($0.value.items ?? []).compactMap { $0.text.map { .string($0) } })) }) {
-                    first, _ in first
-                })
+                FieldMembers(
+                    extra.map { (key: $0.key, value: .array(($0.value.items ?? []).compactMap { $0.text.map { .string($0) } })) })
+            )
         }
         let accessReview = try await create(
             .subjectAccessReviews, namespace: nil,

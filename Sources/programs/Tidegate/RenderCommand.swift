@@ -1,5 +1,6 @@
 import ArgumentParser
 import Certificates
+import Documents
 import EdgeAPI
 import Enrollment
 import EnvoyConfig
@@ -73,12 +74,12 @@ struct RenderCommand: ParsableCommand {
             print("# \(binding.listener): binding \(binding.id) leads to \(binding.targetText)")
         }
         print("### EdgeNode \(name): on the VPS, /etc/tidegate/envoy/")
-        section(EnvoyPath.bootstrap, envoy.bootstrap(on: nil).text)
-        for listener in envoy.listeners { section("listener, \(listener.name)", envoy.resource(listener, on: nil).text) }
-        for binding in envoy.bindings { section("cluster, \(binding.name)", envoy.cluster(binding, isCapped: false).text) }
-        for cluster in envoy.linkClusters { section("cluster of links", cluster.text) }
+        section(EnvoyPath.bootstrap, envoy.bootstrap(on: nil).json)
+        for listener in envoy.listeners { section("listener, \(listener.name)", envoy.resource(listener, on: nil).json) }
+        for binding in envoy.bindings { section("cluster, \(binding.name)", envoy.cluster(binding, isCapped: false).json) }
+        for cluster in envoy.linkClusters { section("cluster of links", cluster.json) }
         section(UplinkProbes.fileName, envoy.probes.text)
-        for secret in envoy.secrets { section("sds/\(secret.name).json", secret.resource.text) }
+        for secret in envoy.secrets { section("sds/\(secret.name).json", secret.resource.json) }
         for file in envoy.secrets.flatMap(\.files).sorted(by: { $0.name < $1.name }) {
             section(
                 "tls/\(file.name)", file.name.hasSuffix(".key") ? "(\(file.contents.utf8.count) bytes, not shown)" : file.contents

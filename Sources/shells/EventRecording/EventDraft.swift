@@ -61,7 +61,7 @@ struct EventRecord: Hashable, Sendable {
     var count: Int
 
     func manifest(instance: String) -> FieldValue {
-        var fields: [String: FieldValue] = [
+        var fields: FieldMembers = [
             "apiVersion": .string(APIResource.events.apiVersion), "kind": .string(APIResource.events.kind),
             "metadata": .object(["namespace": .string(name.namespace), "name": .string(name.name)]),
             "eventTime": .string(first.description),
@@ -79,6 +79,6 @@ struct EventRecord: Hashable, Sendable {
     var patch: FieldValue { .object(["series": series]) }
 
     private var series: FieldValue {
-        .object(["count": .integer(Int64(count)), "lastObservedTime": .string(last.description)])
+        .object(["count": .integer(count), "lastObservedTime": .string(last.description)])
     }
 }

@@ -24,7 +24,7 @@ public struct ObjectReference: Hashable, Sendable {
     }
 
     var fieldValue: FieldValue {
-        var fields: [String: FieldValue] = [
+        var fields: FieldMembers = [
             "apiVersion": .string(apiVersion), "kind": .string(kind), "name": .string(name.name),
         ]
         if !name.namespace.isEmpty { fields["namespace"] = .string(name.namespace) }

@@ -46,15 +46,15 @@ extension ExecPlugin {
     /// The value of KUBERNETES_EXEC_INFO.
     /// - Parameter authority: the bytes of `cluster.authority`.
     func information(authority: [UInt8]?) -> String {
-        var spec: [String: FieldValue] = ["interactive": .bool(false)]
+        var spec: FieldMembers = ["interactive": .bool(false)]
         if let cluster {
-            var fields: [String: FieldValue] = ["server": .string(cluster.server)]
+            var fields: FieldMembers = ["server": .string(cluster.server)]
             if let name = cluster.tlsServerName { fields["tls-server-name"] = .string(name) }
             if cluster.isUnchecked { fields["insecure-skip-tls-verify"] = .bool(true) }
             if let authority { fields["certificate-authority-data"] = .string(encodeBase64(authority)) }
             spec["cluster"] = .object(fields)
         }
-        let credential: [String: FieldValue] = [
+        let credential: FieldMembers = [
             "apiVersion": .string(apiVersion), "kind": .string("ExecCredential"), "spec": .object(spec),
         ]
         return FieldValue.object(credential).json

@@ -25,7 +25,7 @@ public struct Lease: Hashable, Sendable {
 
         var fieldValue: FieldValue {
             // A Lease that nobody holds has no holder; an empty one is refused (coordination validation, since 1.31).
-            var fields: [String: FieldValue] = [
+            var fields: FieldMembers = [
                 "holderIdentity": holder.isEmpty ? .null : .string(holder), "leaseTransitions": .integer(transitions),
             ]
             fields["leaseDurationSeconds"] = duration.map { .integer($0) }

@@ -41,7 +41,7 @@ import YAML
         require(parts.count <= 2 && parts.allSatisfy { !$0.isEmpty && !$0.hasPrefix(".") }, "\(file.path) stays in its folder")
         require(file.path.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }, "\(file.path) is plain")
     }
-    _ = configuration.validationBootstrap(on: host, listeners: configuration.listeners, bindings: configuration.bindings).text
+    _ = configuration.validationBootstrap(on: host, listeners: configuration.listeners, bindings: configuration.bindings).json
     _ = required("whatever is rendered can be told to Envoy") { () throws(AgentError) in
         try EnvoyFileSet(configuration, on: host)
     }

@@ -49,7 +49,7 @@ extension FieldNode {
         case .string(let value): .string(value)
         case .sequence(let nodes): .array(nodes.map(\.plain))
         case .mapping(let entries):
-            .object(Dictionary(entries.map { ($0.key, $0.value.plain) }, uniquingKeysWith: { first, _ in first }))
+            .object(FieldMembers(entries.reversed().map { (key: $0.key, value: $0.value.plain) }))
         }
     }
 

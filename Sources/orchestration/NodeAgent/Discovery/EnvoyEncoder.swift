@@ -1,4 +1,4 @@
-import EnvoyConfig
+import Documents
 
 /// Writes a resource of Envoy in the wire format of protocol buffers: what Envoy reads from a stream. It reads that some six times faster
 /// than JSON.
@@ -8,24 +8,25 @@ enum EnvoyEncoder {
     static let typePrefix = "type.googleapis.com/envoy."
 
     /// - Throws: `MalformedMessage` that names what is not in the table.
-    static func encode(_ json: JSON, as type: EnvoyMessage) throws(MalformedMessage) -> [UInt8] {
+    static func encode(_ json: FieldValue, as type: EnvoyMessage) throws(MalformedMessage) -> [UInt8] {
         var writer = ProtobufWriter()
         try message(json, type, &writer)
         return writer.bytes
     }
 
-    private static func message(_ json: JSON, _ type: EnvoyMessage, _ writer: inout ProtobufWriter) throws(MalformedMessage) {
+    private static func message(_ json: FieldValue, _ type: EnvoyMessage, _ writer: inout ProtobufWriter) throws(MalformedMessage)
+    {
         guard case .object(let members) = json else { throw MalformedMessage(reason: "\(type.name) is no object") }
-        for member in members where member.value != .absent && member.key != typeKey {
-            guard let field = type.field(member.key) else {
-                throw MalformedMessage(reason: "\(type.name) has no field \"\(member.key)\" that we know of")
+        for (key, content) in members where key != typeKey {
+            guard let field = type.field(key) else {
+                throw MalformedMessage(reason: "\(type.name) has no field \"\(key)\" that we know of")
             }
             guard field.isRepeated else {
-                try value(member.value, field, &writer)
+                try value(content, field, &writer)
                 continue
             }
-            guard case .array(let values) = member.value else { throw wrong(field, "no list") }
-            for element in values where element != .absent { try value(element, field, &writer) }
+            guard case .array(let values) = content else { throw wrong(field, "no list") }
+            for element in values { try value(element, field, &writer) }
         }
     }
 
@@ -36,7 +37,7 @@ enum EnvoyEncoder {
     }
 
     private static func value(
-        _ json: JSON, _ field: EnvoyMessage.Field, _ writer: inout ProtobufWriter
+        _ json: FieldValue, _ field: EnvoyMessage.Field, _ writer: inout ProtobufWriter
     ) throws(MalformedMessage) {
         var inner = ProtobufWriter()
         switch field.kind {
@@ -64,10 +65,9 @@ enum EnvoyEncoder {
 
     /// An object with the member `@type`.
     private static func any(
-        _ json: JSON, _ field: EnvoyMessage.Field, _ writer: inout ProtobufWriter
+        _ json: FieldValue, _ field: EnvoyMessage.Field, _ writer: inout ProtobufWriter
     ) throws(MalformedMessage) {
-        guard case .object(let members) = json, let type = members.first(where: { $0.key == typeKey }),
-            case .string(let url) = type.value
+        guard case .object(let members) = json, case .string(let url)? = members[typeKey]
         else { throw wrong(field, "an Any without its @type") }
         guard url.hasPrefix(typePrefix), let type = EnvoyMessage.extensions[String(url.dropFirst(typePrefix.count))] else {
             throw wrong(field, "the type \(url), which we do not know of")
@@ -78,25 +78,23 @@ enum EnvoyEncoder {
         writer.field(2, inner.bytes)
     }
 
-    private static func text(_ json: JSON, _ field: EnvoyMessage.Field) throws(MalformedMessage) -> String {
+    private static func text(_ json: FieldValue, _ field: EnvoyMessage.Field) throws(MalformedMessage) -> String {
         guard case .string(let text) = json else { throw wrong(field, "no text") }
         return text
     }
 
-    private static func scalar(_ json: JSON, _ field: EnvoyMessage.Field) throws(MalformedMessage) -> UInt64 {
+    private static func scalar(_ json: FieldValue, _ field: EnvoyMessage.Field) throws(MalformedMessage) -> UInt64 {
         switch json {
         case .bool(let value): return value ? 1 : 0
-        case .integer(let value): return UInt64(bitPattern: Int64(value))
+        case .integer(let value): return UInt64(bitPattern: value)
         default: throw wrong(field, "neither a number nor a truth value")
         }
     }
 
-    private static func number(_ json: JSON, _ field: EnvoyMessage.Field) throws(MalformedMessage) -> Double {
+    private static func number(_ json: FieldValue, _ field: EnvoyMessage.Field) throws(MalformedMessage) -> Double {
         switch json {
         case .integer(let value): return Double(value)
-        case .decimal(let digits):
-            guard let value = Double(digits) else { throw wrong(field, "no number") }
-            return value
+        case .number(let value): return value
         default: throw wrong(field, "no number")
         }
     }

@@ -1,3 +1,4 @@
+import Documents
 import EnvoyConfig
 import NetworkTypes
 import NodeDocument
@@ -83,7 +84,7 @@ struct EnvoyFileSet: Hashable, Sendable {
     }
 }
 
-private func encoded(_ resources: [JSON], _ type: EnvoyMessage) throws(AgentError) -> [[UInt8]] {
+private func encoded(_ resources: [FieldValue], _ type: EnvoyMessage) throws(AgentError) -> [[UInt8]] {
     var messages: [[UInt8]] = []
     messages.reserveCapacity(resources.count)
     for resource in resources {

@@ -1,3 +1,4 @@
+import Documents
 import EnvoyConfig
 import NetworkTypes
 import NodeDocument
@@ -106,7 +107,7 @@ struct EnvoyProof {
         try removeFile(path)
         let bootstrap = configuration.validationBootstrap(
             on: facts, listeners: part.listeners, bindings: part.bindings.compactMap(configuration.binding))
-        try writeNewFile(path, Array(bootstrap.text.utf8), .secretFile)
+        try writeNewFile(path, Array(bootstrap.json.utf8), .secretFile)
         let result = try host.run(
             Command(
                 host.paths.envoyLink + "/envoy",
@@ -130,7 +131,7 @@ struct EnvoyProof {
 
     /// What tells whether a listener is the one that was refused before.
     static func hash(_ listener: EnvoyListener, of configuration: EnvoyConfiguration, on host: EnvoyHost) -> SHA256Digest {
-        SHA256.digest(of: "\(configuration.envoy.release.version)\n\(configuration.resource(listener, on: host).text)")
+        SHA256.digest(of: "\(configuration.envoy.release.version)\n\(configuration.resource(listener, on: host).json)")
     }
 }
 

@@ -1,3 +1,4 @@
+import Documents
 import EnvoyConfig
 import NodeDocument
 import Sodium
@@ -74,10 +75,10 @@ extension EnvoyConfiguration {
     func hash(ofBinding name: String) -> SHA256Digest {
         var text = envoy.release.version
         if let binding = binding(name) {
-            text += "\n\(cluster(binding, isCapped: false).text)"
-            for secret in secrets(binding) { text += "\n\(secret.name) \(secret.resource.text)" }
+            text += "\n\(cluster(binding, isCapped: false).json)"
+            for secret in secrets(binding) { text += "\n\(secret.name) \(secret.resource.json)" }
         }
-        for listener in listeners where listener.bindings.contains(name) { text += "\n\(resource(listener, on: nil).text)" }
+        for listener in listeners where listener.bindings.contains(name) { text += "\n\(resource(listener, on: nil).json)" }
         return SHA256.digest(of: text)
     }
 }
