@@ -95,9 +95,9 @@ let package = Package(
         module("ground/Syscalls", ["CLinuxHeaders", "NetworkTypes"]),
         module("ground/Sodium", ["CLibsodium", "NetworkTypes"]),
         module("ground/PrometheusMetrics", ["Syscalls"]),
-        module("ground/StructuredLogging", [logging]),
-        module("ground/NetlinkMessages", ["CLinuxHeaders", "NetworkTypes", "Sodium"]),
         module("ground/Documents", ["NetworkTypes"]),
+        module("ground/StructuredLogging", ["Documents", logging]),
+        module("ground/NetlinkMessages", ["CLinuxHeaders", "NetworkTypes", "Sodium"]),
         module("ground/YAML", ["CLibyaml", "Documents"]),
 
         // contracts

@@ -1,3 +1,4 @@
+import Documents
 import Glibc
 public import Logging
 
@@ -59,9 +60,9 @@ public struct StructuredLogHandler: LogHandler {
             var parts = [("time", time), ("level", name), ("logger", label), ("message", message)]
             let taken = Set(parts.map(\.0))
             parts += fields.map { (taken.contains($0.0) ? "\($0.0)_" : $0.0, $0.1) }
-            return "{" + parts.map { "\(quoted($0.0)):\(quoted($0.1))" }.joined(separator: ",") + "}\n"
+            return "{" + parts.map { "\(quotedJSON($0.0)):\(quotedJSON($0.1))" }.joined(separator: ",") + "}\n"
         case .text:
-            let tail = fields.map { " \(escaped($0.0))=\(quoted($0.1))" }.joined()
+            let tail = fields.map { " \(escaped($0.0))=\(quotedJSON($0.1))" }.joined()
             return "\(time) \(name.uppercased()) \(label): \(escaped(message))\(tail)\n"
         }
     }
@@ -81,23 +82,5 @@ private func timestamp() -> String {
     return "\(date)T\(clock).\(padded(now.tv_nsec / 1_000_000, 3))Z"
 }
 
-private func quoted(_ text: String) -> String { "\"" + escaped(text) + "\"" }
-
-/// Control characters cannot forge a line; quotes and backslashes as JSON has them (RFC 8259, section 7).
-private func escaped(_ text: String) -> String {
-    var result = ""
-    for scalar in text.unicodeScalars {
-        switch scalar {
-        case "\"": result += "\\\""
-        case "\\": result += "\\\\"
-        case "\n": result += "\\n"
-        case "\r": result += "\\r"
-        case "\t": result += "\\t"
-        case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value):
-            let digits = String(scalar.value, radix: 16)
-            result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-        default: result.unicodeScalars.append(scalar)
-        }
-    }
-    return result
-}
+/// Control characters cannot forge a line.
+private func escaped(_ text: String) -> String { String(quotedJSON(text).unicodeScalars.dropFirst().dropLast()) }
