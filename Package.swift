@@ -149,7 +149,7 @@ let package = Package(
         module(
             "decisions/Certificates",
             [
-                "EdgeAPI", "NetworkTypes", "NodeDocument", "Planning", "Sodium",
+                "EdgeAPI", "NetworkTypes", "NodeDocument", "Sodium",
                 crypto, cryptoExtras, swiftASN1, x509,
             ]),
         module("decisions/UplinkWorkload", ["Documents", "EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
@@ -252,7 +252,7 @@ let package = Package(
             exclude: ["Corpus"]),
         tests(
             "CertificatesTests",
-            ["Certificates", "EdgeAPI", "NodeDocument", "Planning", "Sodium", "TestCertificates", crypto, cryptoExtras, x509]),
+            ["Certificates", "EdgeAPI", "NodeDocument", "Sodium", "TestCertificates", crypto, cryptoExtras, x509]),
         tests(
             "ControllerTests",
             [

@@ -3,7 +3,6 @@ import Crypto
 import EdgeAPI
 import Foundation
 import NodeDocument
-import Planning
 import Sodium
 import TestCertificates
 import Testing

@@ -4,7 +4,6 @@ import CryptoExtras
 import EdgeAPI
 import FoundationEssentials
 import NodeDocument
-import Planning
 import Sodium
 import TestCertificates
 import Testing

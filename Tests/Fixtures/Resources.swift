@@ -1,6 +1,6 @@
 public import EdgeAPI
 import NetworkTypes
-import NodeDocument
+public import NodeDocument
 public import Planning
 import Sodium
 

@@ -2,8 +2,7 @@ import Crypto
 import CryptoExtras
 public import EdgeAPI
 public import FoundationEssentials
-import NodeDocument
-public import Planning
+public import NodeDocument
 import Sodium
 import SwiftASN1
 import X509

@@ -59,10 +59,3 @@ public struct NamedFrom: Hashable, Sendable {
         self.name = name
     }
 }
-
-/// What a TLS Secret holds.
-public enum CertificateSource: Sendable {
-    case usable(TLSMaterial)
-    /// Why it cannot be used, naming the Secret's key at fault.
-    case unusable(String)
-}

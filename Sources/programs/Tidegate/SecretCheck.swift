@@ -2,7 +2,7 @@ import Certificates
 import EdgeAPI
 import Enrollment
 import FoundationEssentials
-import Planning
+import NodeDocument
 
 /// What is wrong with the Secrets of `manifests`, as the controller's own readers would say it at run time: an object's name, the
 /// Secret's place in `manifests`, and the reason.
