@@ -252,7 +252,7 @@ let package = Package(
             exclude: ["Corpus"]),
         tests(
             "CertificatesTests",
-            ["Certificates", "EdgeAPI", "NodeDocument", "Sodium", "TestCertificates", crypto, cryptoExtras, x509]),
+            ["Certificates", "EdgeAPI", "Fixtures", "NodeDocument", "Sodium", "TestCertificates", crypto, cryptoExtras, x509]),
         tests(
             "ControllerTests",
             [
@@ -265,7 +265,8 @@ let package = Package(
             "EnrollmentTests",
             ["EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestFiles", logging]),
         tests(
-            "EnvoyConfigTests", ["Documents", "EnvoyConfig", "NetworkTypes", "NodeDocument", "Sodium"], exclude: ["Goldens"]),
+            "EnvoyConfigTests", ["Documents", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Sodium"],
+            exclude: ["Goldens"]),
         tests("FileWatchingTests", ["FileWatching", "TestFiles"]),
         tests(
             "InformersTests",
@@ -297,8 +298,8 @@ let package = Package(
         tests(
             "NodeAgentTests",
             [
-                "CLinuxHeaders", "Documents", "EnvoyConfig", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument",
-                "RouteNetlink",
+                "CLinuxHeaders", "Documents", "EnvoyConfig", "Fixtures", "HostNetwork", "NetworkTypes", "NodeAgent",
+                "NodeDocument", "RouteNetlink",
                 "Sodium", "Syscalls", "TestFiles", "WireGuardNetlink", logging,
             ]),
         tests("NodeDocumentTests", ["Fixtures", "NetworkTypes", "NodeDocument", "Sodium"]),

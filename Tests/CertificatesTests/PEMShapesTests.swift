@@ -1,6 +1,7 @@
 import Certificates
 import Crypto
 import EdgeAPI
+import Fixtures
 import Foundation
 import NodeDocument
 import Sodium
@@ -70,7 +71,7 @@ import X509
                 "tls.crt": shape.change(certificate), "tls.key": shape.change(key), "ca.crt": shape.change(authority),
             ]))
         #expect(found?.certificateChain == certificate)
-        #expect(found?.privateKey == key)
+        #expect(found?.privateKey.text == key)
         #expect(found?.certificateAuthority == authority)
         if let found { try expectOpenSSLTakes(found) }
     }
@@ -87,7 +88,7 @@ import X509
         ] {
             let found = material(try tlsSecret(["tls.crt": text, "tls.key": leaf + key + key, "ca.crt": text]))
             #expect(found?.certificateChain == leaf + middle)
-            #expect(found?.privateKey == key)
+            #expect(found?.privateKey.text == key)
             // The CA's key stays at home.
             #expect(found?.certificateAuthority == leaf + middle)
         }
@@ -101,7 +102,7 @@ import X509
             secret.data[name] = try SecretBytes(copying: latin1 + Array(text.utf8) + latin1)
         }
         let found = material(secret)
-        #expect(found?.certificateChain == certificate && found?.privateKey == key)
+        #expect(found?.certificateChain == certificate && found?.privateKey.text == key)
     }
 
     /// What openssl x509 -trustout adds: uses that it is trusted for, or an alias alone.
@@ -191,7 +192,7 @@ import X509
             guard case .usable(let material) = readTLSSecret(secret, now: testNow) else { continue }
             usable += 1
             expectCanonical(material.certificateChain, labels: ["CERTIFICATE"])
-            expectCanonical(material.privateKey, labels: ["PRIVATE KEY"])
+            expectCanonical(material.privateKey.text, labels: ["PRIVATE KEY"])
             if let authority = material.certificateAuthority { expectCanonical(authority, labels: ["CERTIFICATE"]) }
         }
         #expect((5..<290).contains(usable), "\(usable) of 300 were usable")
@@ -225,7 +226,9 @@ import X509
         let folder = FileManager.default.temporaryDirectory.appending(path: "tidegate-pem-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        for (text, arguments) in [(material.certificateChain, ["x509", "-noout"]), (material.privateKey, ["pkey", "-noout"])] {
+        for (text, arguments) in [
+            (material.certificateChain, ["x509", "-noout"]), (material.privateKey.text, ["pkey", "-noout"]),
+        ] {
             let file = folder.appending(path: "text")
             try Data(text.utf8).write(to: file)
             let process = Process()

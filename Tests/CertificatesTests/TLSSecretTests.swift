@@ -2,6 +2,7 @@ import Certificates
 import Crypto
 import CryptoExtras
 import EdgeAPI
+import Fixtures
 import FoundationEssentials
 import NodeDocument
 import Sodium
@@ -47,7 +48,7 @@ import X509
         let texts = ["tls.crt": try certificatePEM(key), "tls.key": try pem(key)]
         let material = try #require(try usable(texts), "\(Self.kinds[index].0)")
         #expect(material.certificateChain == texts["tls.crt"])
-        #expect(material.privateKey == texts["tls.key"])
+        #expect(material.privateKey.text == texts["tls.key"])
         #expect(material.certificateAuthority == nil)
     }
 

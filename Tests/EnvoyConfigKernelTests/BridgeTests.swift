@@ -1,4 +1,5 @@
 import EnvoyConfig
+import Fixtures
 import Foundation
 import NodeDocument
 import Testing
@@ -30,8 +31,8 @@ import Testing
         let configuration = try Sample.configuration([try Sample.tls("ended", 8443, to: 18443, .offload, [], material)])
         // A dump holds bytes as base64: the word to look for is the first whole line of the key in it, and the key's own line.
         let words = [
-            "PRIVATE KEY", Data(material.privateKey.utf8).base64EncodedString().prefix(40).description,
-            material.privateKey.split(separator: "\n")[1].description,
+            "PRIVATE KEY", Data(material.privateKey.text.utf8).base64EncodedString().prefix(40).description,
+            material.privateKey.text.split(separator: "\n")[1].description,
         ]
         let seen = try Scenario(
             "bridge", ["config": configuration],

@@ -1,4 +1,5 @@
 import EnvoyConfig
+import Fixtures
 import Foundation
 import NetworkTypes
 import NodeDocument

@@ -1,5 +1,6 @@
 import Documents
 import EnvoyConfig
+import Fixtures
 import Foundation
 import NetworkTypes
 import NodeDocument

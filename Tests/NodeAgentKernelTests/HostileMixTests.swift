@@ -240,7 +240,10 @@ private struct Mix {
             switch Int.random(in: 0..<3, using: &random) {
             case 0: material.certificateChain = text
             case 1 where material.certificateAuthority != nil: material.certificateAuthority = text
-            default: material.privateKey = text
+            default:
+                material = TLSMaterial(
+                    certificateChain: material.certificateChain, privateKey: text,
+                    certificateAuthority: material.certificateAuthority)
             }
             tls.material = material
         } else {

@@ -1,4 +1,5 @@
 import EnvoyConfig
+import Fixtures
 import NetworkTypes
 import NodeDocument
 import Sodium

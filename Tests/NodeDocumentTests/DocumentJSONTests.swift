@@ -82,6 +82,34 @@ import Testing
         #expect(try DocumentJSON.decode(Owner.self, from: Array(json.utf8)).name == "x")
     }
 
+    /// However a document with keys is written, the bytes are those of texts.
+    @Test func secretsAreWrittenAsTextsAre() throws {
+        struct Texts: Codable { var certificateChain, privateKey, certificateAuthority: String }
+        let texts = Texts(
+            certificateChain: "a\"0-0\u{1}", privateKey: "\"\\/\u{0}\u{8}\t\n\u{B}\u{C}\r\u{1F} é\u{7F}\u{2028}",
+            certificateAuthority: "")
+        let material = TLSMaterial(
+            certificateChain: texts.certificateChain, privateKey: texts.privateKey,
+            certificateAuthority: texts.certificateAuthority)
+        let other = TLSMaterial(certificateChain: "", privateKey: "", certificateAuthority: "x")
+        let expected = try DocumentJSON.encode([
+            "b": texts, "a": texts, "c": Texts(certificateChain: "", privateKey: "", certificateAuthority: "x"),
+        ])
+        let written = ["b": material, "a": material, "c": other]
+        #expect(String(decoding: try DocumentJSON.encode(written), as: UTF8.self) == String(decoding: expected, as: UTF8.self))
+        #expect(try DocumentJSON.encodeSecret(written) == SecretBytes(copying: expected))
+        #expect(try DocumentJSON.decode([String: TLSMaterial].self, from: expected) == written)
+        let document = try fullRelayDocument()
+        #expect(try document.content.digest() == SHA256.digest(of: DocumentJSON.encode(document.content)))
+    }
+
+    /// Each takes pages of its own, and thousands of bindings may show one certificate.
+    @Test func oneSecretOfManyBindingsIsKeptOnce() throws {
+        let json = #"[{"certificateChain":"C","privateKey":"K"},{"certificateChain":"C","privateKey":"K"}]"#
+        let materials = try DocumentJSON.decode([TLSMaterial].self, from: Array(json.utf8))
+        #expect(materials.count == 2 && materials[0].privateKey === materials[1].privateKey)
+    }
+
     @Test func neverPrintsAKey() throws {
         // Nor from within a document, however that is printed.
         let document = try fullRelayDocument()

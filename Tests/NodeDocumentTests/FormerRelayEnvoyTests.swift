@@ -1,3 +1,4 @@
+import Fixtures
 import NetworkTypes
 import NodeDocument
 import Testing

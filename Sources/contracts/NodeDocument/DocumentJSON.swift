@@ -4,13 +4,31 @@ public import Sodium
 /// The JSON of documents and reports: keys sorted, so that equal values are equal bytes.
 public enum DocumentJSON {
     public static func encode(_ value: some Encodable) throws(DocumentError) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        do {
-            return Array(try encoder.encode(value))
+        try DocumentText(value).bytes
+    }
+
+    /// The same of a value that holds secrets: no copy of them is left anywhere else.
+    public static func encodeSecret(_ value: some Encodable) throws(DocumentError) -> SecretBytes {
+        let text = try DocumentText(value)
+        do throws(SodiumError) {
+            return try SecretBytes(count: text.count) { target in
+                var rest = target[...]
+                text.forEachPiece { piece in
+                    UnsafeMutableRawBufferPointer(rebasing: rest).copyMemory(from: piece)
+                    rest = rest.dropFirst(piece.count)
+                }
+            }
         } catch {
-            throw DocumentError(message: "cannot be written as JSON: \(error)")
+            throw DocumentError(message: "cannot be kept: \(error)")
         }
+    }
+
+    /// SHA-256 of the value's JSON.
+    static func digest(of value: some Encodable) throws(DocumentError) -> SHA256Digest {
+        let text = try DocumentText(value)
+        var hash = SHA256()
+        text.forEachPiece { hash.update($0) }
+        return hash.finish()
     }
 
     /// - Throws: `DocumentError` that names the field at fault; unknown fields are let through, as a newer writer may add some.
@@ -18,7 +36,9 @@ public enum DocumentJSON {
         -> Value
     {
         do {
-            return try JSONDecoder().decode(type, from: Data(bytes))
+            let decoder = JSONDecoder()
+            decoder.userInfo = DocumentSecrets().userInfo
+            return try decoder.decode(type, from: Data(bytes))
         } catch let error as DecodingError {
             throw DocumentError(error)
         } catch {
@@ -54,10 +74,10 @@ public struct DocumentError: Error, Hashable, Sendable, CustomStringConvertible 
 
 extension RelayContent {
     /// SHA-256 of the content's JSON.
-    public func digest() throws(DocumentError) -> SHA256Digest { SHA256.digest(of: try DocumentJSON.encode(self)) }
+    public func digest() throws(DocumentError) -> SHA256Digest { try DocumentJSON.digest(of: self) }
 }
 
 extension UplinkContent {
     /// SHA-256 of the content's JSON.
-    public func digest() throws(DocumentError) -> SHA256Digest { SHA256.digest(of: try DocumentJSON.encode(self)) }
+    public func digest() throws(DocumentError) -> SHA256Digest { try DocumentJSON.digest(of: self) }
 }

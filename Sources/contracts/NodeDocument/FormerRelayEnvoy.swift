@@ -1,4 +1,5 @@
 import NetworkTypes
+import Sodium
 
 /// What a former build told of Envoy: its configuration as texts. Of it that is read which cannot be got otherwise: the ports that are
 /// open, and the certificates and keys that the host is to keep. A binding's options are not.
@@ -46,23 +47,28 @@ struct FormerRelayEnvoy: Decodable {
         }
     }
 
-    var bindings: [RelayBinding] {
+    func bindings() throws(SodiumError) -> [RelayBinding] {
         let secrets = Set(secrets.map(\.name))
         let files = Dictionary(tlsFiles.map { (Self.stem($0.name), $0.contents) }, uniquingKeysWith: { first, _ in first })
-        return listeners.flatMap { listener in
-            listener.bindings.map { name in
+        var bindings: [RelayBinding] = []
+        for listener in listeners {
+            for name in listener.bindings {
                 var tcp = RelayTCP()
                 if secrets.contains(name), let chain = files["\(name).crt"], let key = files["\(name).key"] {
                     let authority = secrets.contains("\(name).ca") ? files["\(name).ca"] : nil
                     tcp.tls = RelayTLS(
                         mode: authority == nil ? .offload : .mutual,
-                        material: TLSMaterial(certificateChain: chain, privateKey: key, certificateAuthority: authority))
+                        material: TLSMaterial(
+                            certificateChain: chain, privateKey: try SecretBytes(copying: key.utf8),
+                            certificateAuthority: authority))
                 }
-                return RelayBinding(
-                    name: name, listenPort: listener.port, tunnelPort: listener.port,
-                    transport: listener.protocol == .tcp ? .tcp(tcp) : .udp(RelayUDP()))
+                bindings.append(
+                    RelayBinding(
+                        name: name, listenPort: listener.port, tunnelPort: listener.port,
+                        transport: listener.protocol == .tcp ? .tcp(tcp) : .udp(RelayUDP())))
             }
         }
+        return bindings
     }
 
     /// `web.key` of `web-HASH.key`.

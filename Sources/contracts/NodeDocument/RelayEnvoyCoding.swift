@@ -27,7 +27,7 @@ extension RelayEnvoy: Codable {
                 release: release, bridge: former.listeners.contains { $0.bindings.isEmpty } ? .readOnly : .off,
                 probing: former.probes
                     ?? UplinkProbing(intervalMilliseconds: 1000, timeoutMilliseconds: 2000, unhealthyThreshold: 2),
-                bindings: former.bindings, maxConnections: maxConnections, drainSeconds: drainSeconds)
+                bindings: try former.bindings(), maxConnections: maxConnections, drainSeconds: drainSeconds)
             return
         }
         var bindings: [RelayBinding] = []

@@ -13,13 +13,20 @@ struct PEMBlock {
     var bytes: [UInt8]
 
     /// As every reader of PEM takes it, the last line's end with it.
-    static func canonicalText(label: String, bytes: [UInt8]) -> String {
-        let base64 = Array(encodeBase64(bytes).utf8)
-        var result = "-----BEGIN \(label)-----\n"
+    static func canonicalText(label: String, bytes: [UInt8]) -> [UInt8] {
+        var base64 = base64Bytes(bytes)
+        defer { zero(&base64) }
+        let (begin, end) = ("-----BEGIN \(label)-----\n", "-----END \(label)-----\n")
+        var result: [UInt8] = []
+        // Room for all at once, so that no growing leaves a copy of a key behind.
+        result.reserveCapacity(begin.utf8.count + base64.count + base64.count / 64 + 1 + end.utf8.count)
+        result += begin.utf8
         for start in stride(from: 0, to: base64.count, by: 64) {
-            result += String(decoding: base64[start..<min(start + 64, base64.count)], as: UTF8.self) + "\n"
+            result += base64[start..<min(start + 64, base64.count)]
+            result.append(UInt8(ascii: "\n"))
         }
-        return result + "-----END \(label)-----\n"
+        result += end.utf8
+        return result
     }
 }
 

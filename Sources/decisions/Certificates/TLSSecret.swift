@@ -50,14 +50,15 @@ private struct ParsedCertificate {
 }
 
 private func text(_ certificates: [ParsedCertificate]) -> String {
-    certificates.map { PEMBlock.canonicalText(label: "CERTIFICATE", bytes: $0.der) }.joined()
+    String(decoding: certificates.flatMap { PEMBlock.canonicalText(label: "CERTIFICATE", bytes: $0.der) }, as: UTF8.self)
 }
 
-private func text(_ key: Certificate.PrivateKey) throws(SecretFault) -> String {
+private func text(_ key: Certificate.PrivateKey) throws(SecretFault) -> SecretBytes {
     do {
         var document = try key.serializeAsPEM()
         defer { zero(&document.derBytes) }
-        return PEMBlock.canonicalText(label: document.discriminator, bytes: document.derBytes)
+        var text = PEMBlock.canonicalText(label: document.discriminator, bytes: document.derBytes)
+        return try SecretBytes(consuming: &text)
     } catch {
         throw SecretFault("tls.key cannot be written anew; use ECDSA P-256 or RSA 2048")
     }

@@ -40,9 +40,11 @@ func tlsSecrets(_ binding: RelayBinding) -> [TLSSecret] {
     case .passthrough: return []
     case .offload, .mutual:
         // One hash for the pair: a certificate renewed for the same key still gets a new pair of files.
-        let hash = contentHash(material.certificateChain + "\n" + material.privateKey)
+        let hash = contentHash(material.certificateChain + "\n", material.privateKey)
         let chain = TLSFile(name: "\(binding.name)-\(hash).crt", contents: material.certificateChain)
-        let key = TLSFile(name: "\(binding.name)-\(hash).key", contents: material.privateKey)
+        let key = TLSFile(
+            name: "\(binding.name)-\(hash).key",
+            contents: material.privateKey.withUnsafeBytes { String(decoding: $0, as: UTF8.self) })
         add(
             binding.name, "tls_certificate",
             [
@@ -60,7 +62,12 @@ func tlsSecrets(_ binding: RelayBinding) -> [TLSSecret] {
 }
 
 /// Half a SHA-256 names a file well enough.
-private func contentHash(_ text: String) -> String { String(SHA256.digest(of: text).description.prefix(32)) }
+private func contentHash(_ text: String, _ secret: SecretBytes? = nil) -> String {
+    var hash = SHA256()
+    hash.update(Array(text.utf8))
+    secret?.withUnsafeBytes { hash.update($0) }
+    return String(hash.finish().description.prefix(32))
+}
 
 /// The TLS end of a filter chain; nil for passthrough.
 func downstreamTLS(_ binding: RelayBinding, _ mode: RelayTLS.Mode) -> FieldValue? {

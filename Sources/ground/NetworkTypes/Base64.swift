@@ -3,7 +3,10 @@
 private let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
 /// Standard base64 with padding (RFC 4648, section 4).
-public func encodeBase64(_ bytes: some Collection<UInt8>) -> String {
+public func encodeBase64(_ bytes: some Collection<UInt8>) -> String { String(decoding: base64Bytes(bytes), as: UTF8.self) }
+
+/// The same as bytes, of which no copy is made: they may be a secret.
+public func base64Bytes(_ bytes: some Collection<UInt8>) -> [UInt8] {
     var output: [UInt8] = []
     output.reserveCapacity((bytes.count + 2) / 3 * 4)
     var iterator = bytes.makeIterator()
@@ -16,7 +19,7 @@ public func encodeBase64(_ bytes: some Collection<UInt8>) -> String {
         output.append(second == nil ? 0x3D : alphabet[Int(group >> 6 & 63)])
         output.append(third == nil ? 0x3D : alphabet[Int(group & 63)])
     }
-    return String(decoding: output, as: UTF8.self)
+    return output
 }
 
 /// Strict standard base64: padding required, no white space, unused bits zero.

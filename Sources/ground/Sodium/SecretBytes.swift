@@ -10,9 +10,13 @@ public final class SecretBytes: Sendable {
 
     /// Copies `bytes`; the caller's own copy stays the caller's to zero.
     public convenience init(copying bytes: some Collection<UInt8>) throws(SodiumError) {
-        try self.init(count: bytes.count)
-        let target = UnsafeMutableRawBufferPointer(start: pointer, count: count)
-        target.copyBytes(from: bytes)
+        try self.init(count: bytes.count) { $0.copyBytes(from: bytes) }
+    }
+
+    /// `count` bytes that `fill` writes where they are kept, all of them.
+    public convenience init(count: Int, filling fill: (UnsafeMutableRawBufferPointer) -> Void) throws(SodiumError) {
+        try self.init(count: count)
+        fill(UnsafeMutableRawBufferPointer(start: pointer, count: count))
         seal()
     }
 

@@ -213,8 +213,7 @@ public actor NodeSession {
 
     private func secretJSON(_ value: some Encodable) throws(EnrollmentError) -> SecretBytes {
         do {
-            var bytes = try DocumentJSON.encode(value)
-            return try SecretBytes(consuming: &bytes)
+            return try DocumentJSON.encodeSecret(value)
         } catch {
             throw EnrollmentError(
                 reason: .documentRefused, message: "the document cannot be written: \(error)", followUp: .stalled)
