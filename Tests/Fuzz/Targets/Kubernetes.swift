@@ -1,7 +1,7 @@
 import Documents
 import EdgeAPI
-import LeaseElection
 import KubernetesAPI
+import LeaseElection
 import Sodium
 
 @testable import KubernetesClient
