@@ -95,27 +95,28 @@ let package = Package(
         module("ground/Syscalls", ["CLinuxHeaders", "NetworkTypes"]),
         module("ground/Sodium", ["CLibsodium", "NetworkTypes"]),
         module("ground/PrometheusMetrics", ["Syscalls"]),
-        module("ground/Documents", ["NetworkTypes"]),
-        module("ground/StructuredLogging", ["Documents", logging]),
+        module("ground/JSON", ["NetworkTypes"]),
+        module("ground/Documents", ["JSON", "NetworkTypes"]),
+        module("ground/StructuredLogging", ["JSON", logging]),
         module("ground/NetlinkMessages", ["CLinuxHeaders", "NetworkTypes", "Sodium"]),
-        module("ground/YAML", ["CLibyaml", "Documents"]),
+        module("ground/YAML", ["CLibyaml", "Documents", "JSON"]),
 
         // contracts
-        module("contracts/EdgeAPI", ["Documents", "NetworkTypes", "Sodium"]),
-        module("contracts/KubernetesAPI", ["Documents", "EdgeAPI", "NetworkTypes", "Timing"]),
+        module("contracts/EdgeAPI", ["Documents", "JSON", "NetworkTypes", "Sodium"]),
+        module("contracts/KubernetesAPI", ["Documents", "EdgeAPI", "JSON", "NetworkTypes", "Timing"]),
         module("contracts/NodeDocument", ["NetworkTypes", "Sodium"]),
         module("contracts/LinkProtocol", ["NetworkTypes"]),
 
         // shells
         module("shells/FileWatching", ["Syscalls"]),
         module("shells/Informers", ["Documents", "EdgeAPI", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
-        module("shells/LeaseElection", ["Documents", "EdgeAPI", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
-        module("shells/EventRecording", ["Documents", "EdgeAPI", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
-        module("shells/ManifestStore", ["Documents", "EdgeAPI", "NetworkTypes", "Sodium", "Syscalls", "YAML"]),
+        module("shells/LeaseElection", ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
+        module("shells/EventRecording", ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "Timing", logging, serviceLifecycle]),
+        module("shells/ManifestStore", ["Documents", "EdgeAPI", "JSON", "NetworkTypes", "Sodium", "Syscalls", "YAML"]),
         module(
             "shells/KubernetesClient",
             [
-                "Documents", "EdgeAPI", "KubernetesAPI", "NetworkTypes", "Sodium", "Syscalls", "Timing", "YAML",
+                "Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "Sodium", "Syscalls", "Timing", "YAML",
                 logging, nioCore, nioPosix, nioSSL,
                 asyncHTTPClient,
                 nioHTTP1,
@@ -144,7 +145,7 @@ let package = Package(
         module("kernel/WireGuardNetlink", ["CLibsodium", "CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
 
         // decisions
-        module("decisions/EnvoyConfig", ["Documents", "NetworkTypes", "NodeDocument", "Sodium"]),
+        module("decisions/EnvoyConfig", ["JSON", "NetworkTypes", "NodeDocument", "Sodium"]),
         module("decisions/Planning", ["EdgeAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
         module(
             "decisions/Certificates",
@@ -152,7 +153,9 @@ let package = Package(
                 "EdgeAPI", "NetworkTypes", "NodeDocument", "Sodium",
                 crypto, cryptoExtras, swiftASN1, x509,
             ]),
-        module("decisions/UplinkWorkload", ["Documents", "EdgeAPI", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
+        module(
+            "decisions/UplinkWorkload",
+            ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
 
         // orchestration
         module(
@@ -181,7 +184,7 @@ let package = Package(
         module(
             "orchestration/NodeAgent",
             [
-                "CLinuxHeaders", "Documents", "EnvoyConfig", "HostFirewall", "HostNetwork", "NetlinkMessages", "NetworkTypes",
+                "CLinuxHeaders", "EnvoyConfig", "HostFirewall", "HostNetwork", "JSON", "NetlinkMessages", "NetworkTypes",
                 "NFTables",
                 "NodeDocument", "RouteNetlink", "Sodium", "Syscalls", "WireGuardNetlink",
                 logging,
@@ -207,7 +210,8 @@ let package = Package(
             "orchestration/Controller",
             [
                 "Certificates", "CLinuxHeaders", "Documents", "EdgeAPI", "Enrollment", "EventRecording", "Informers",
-                "KubernetesAPI", "LeaseElection", "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers",
+                "JSON", "KubernetesAPI", "LeaseElection", "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics",
+                "Reconcilers",
                 "SSH", "Serving", "Sodium", "UplinkWorkload",
                 asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
             ]),
@@ -217,6 +221,7 @@ let package = Package(
             "tidegate", path: "Sources/programs/Tidegate",
             [
                 "Certificates", "CLinuxHeaders", inCluster("Controller"), "Documents", "EdgeAPI", "Enrollment", "EnvoyConfig",
+                "JSON",
                 inCluster("KubernetesAPI"), inCluster("KubernetesClient"), "ManifestStore", "NetworkTypes", "NodeDocument",
                 "Planning", inCluster("PrometheusMetrics"), "Reconcilers", inCluster("Serving"), "Sodium", "Standalone",
                 "StructuredLogging", "Syscalls", inCluster("UplinkWorkload"), argumentParser, logging, serviceLifecycle,
@@ -244,11 +249,11 @@ let package = Package(
                 nioPosix,
             ]),
         support("TestCertificates", ["EdgeAPI", "Sodium", crypto, swiftASN1, x509]),
-        tests("DocumentsTests", ["Documents"]),
-        tests("YAMLTests", ["Documents", "YAML"]),
+        tests("DocumentsTests", ["Documents", "JSON"]),
+        tests("YAMLTests", ["Documents", "JSON", "YAML"]),
         tests("CasesTests", ["TestFiles", "tidegate"], exclude: ["Corpus"]),
         tests(
-            "CRDTests", ["Documents", "EdgeAPI", "Fixtures", "ManifestStore", "NetworkTypes", "Planning", "YAML"],
+            "CRDTests", ["Documents", "EdgeAPI", "Fixtures", "JSON", "ManifestStore", "NetworkTypes", "Planning", "YAML"],
             exclude: ["Corpus"]),
         tests(
             "CertificatesTests",
@@ -256,30 +261,34 @@ let package = Package(
         tests(
             "ControllerTests",
             [
-                "CLinuxHeaders", "Controller", "Documents", "EdgeAPI", "Enrollment", "Fixtures", "KubernetesAPI",
+                "CLinuxHeaders", "Controller", "Documents", "EdgeAPI", "Enrollment", "Fixtures", "JSON", "KubernetesAPI",
                 "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "UplinkWorkload",
                 logging, nioCore, nioPosix,
             ]),
-        tests("EdgeAPITests", ["Documents", "EdgeAPI", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
+        tests("EdgeAPITests", ["Documents", "EdgeAPI", "JSON", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
         tests(
             "EnrollmentTests",
             ["EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestFiles", logging]),
         tests(
-            "EnvoyConfigTests", ["Documents", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeDocument", "Sodium"],
+            "EnvoyConfigTests", ["EnvoyConfig", "Fixtures", "JSON", "NetworkTypes", "NodeDocument", "Sodium"],
             exclude: ["Goldens"]),
         tests("FileWatchingTests", ["FileWatching", "TestFiles"]),
         tests(
             "InformersTests",
             [
-                "Documents", "EdgeAPI", "EventRecording", "Informers", "KubernetesAPI", "LeaseElection", "Timing", logging,
+                "Documents", "EdgeAPI", "EventRecording", "Informers", "JSON", "KubernetesAPI", "LeaseElection", "Timing",
+                logging,
                 serviceLifecycle,
             ]),
         tests("HostFirewallTests", ["CLinuxHeaders", "HostFirewall", "NFTables", "NetworkTypes"]),
         tests("HostNetworkTests", ["HostNetwork", "NetworkTypes", "TestFiles"]),
-        tests("KubernetesAPITests", ["Documents", "EdgeAPI", "KubernetesAPI"], exclude: ["Recorded"]),
+        tests("KubernetesAPITests", ["Documents", "EdgeAPI", "JSON", "KubernetesAPI"], exclude: ["Recorded"]),
         tests(
             "KubernetesClientTests",
-            ["CLinuxHeaders", "Documents", "EdgeAPI", "KubernetesAPI", "KubernetesClient", "Sodium", "TestFiles", logging],
+            [
+                "CLinuxHeaders", "Documents", "EdgeAPI", "JSON", "KubernetesAPI", "KubernetesClient", "Sodium", "TestFiles",
+                logging,
+            ],
             exclude: ["Server"]
         ),
         tests("LinkProtocolTests", ["LinkProtocol", "NetworkTypes"]),
@@ -290,7 +299,8 @@ let package = Package(
                 "Sodium", "TestFiles", "TestLinks", nioCore,
             ]),
         tests(
-            "ManifestStoreTests", ["Documents", "EdgeAPI", "ManifestStore", "NetworkTypes", "Sodium", "TestFiles", "YAML"],
+            "ManifestStoreTests",
+            ["Documents", "EdgeAPI", "JSON", "ManifestStore", "NetworkTypes", "Sodium", "TestFiles", "YAML"],
             exclude: ["Corpus"]),
         tests("NFTablesTests", ["CLinuxHeaders", "NFTables", "NetlinkMessages", "NetworkTypes"]),
         tests("NetlinkMessagesTests", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes", "Sodium"]),
@@ -298,7 +308,7 @@ let package = Package(
         tests(
             "NodeAgentTests",
             [
-                "CLinuxHeaders", "Documents", "EnvoyConfig", "Fixtures", "HostNetwork", "NetworkTypes", "NodeAgent",
+                "CLinuxHeaders", "EnvoyConfig", "Fixtures", "HostNetwork", "JSON", "NetworkTypes", "NodeAgent",
                 "NodeDocument", "RouteNetlink",
                 "Sodium", "Syscalls", "TestFiles", "WireGuardNetlink", logging,
             ]),
@@ -337,7 +347,7 @@ let package = Package(
             ]),
         tests(
             "UplinkWorkloadTests",
-            ["Documents", "EdgeAPI", "KubernetesAPI", "NetworkTypes", "Sodium", "UplinkWorkload", "YAML"],
+            ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "Sodium", "UplinkWorkload", "YAML"],
             exclude: ["Goldens"]),
 
         // tests that need root: each in namespaces of its own
@@ -346,7 +356,8 @@ let package = Package(
         tests(
             "EnvoyConfigKernelTests",
             [
-                "Documents", "EdgeAPI", "EnvoyConfig", "Fixtures", "NetworkTypes", "NodeAgent", "NodeDocument", "Planning",
+                "Documents", "EdgeAPI", "EnvoyConfig", "Fixtures", "JSON", "NetworkTypes", "NodeAgent", "NodeDocument",
+                "Planning",
                 "edge-agent",
             ],
             exclude: ["Driver"]),
@@ -376,7 +387,8 @@ let package = Package(
         tests(
             "UplinkAgentKernelTests",
             [
-                "Documents", "EdgeAPI", "KubernetesAPI", "LinkRelay", "NetworkTypes", "NodeDocument", "Sodium", "Syscalls",
+                "Documents", "EdgeAPI", "JSON", "KubernetesAPI", "LinkRelay", "NetworkTypes", "NodeDocument", "Sodium",
+                "Syscalls",
                 "TestLinks",
                 "TestNetwork", "UplinkAgent", "UplinkWorkload", "uplink", logging, nioCore, nioPosix,
             ], exclude: ["Proxy"]),

@@ -1,6 +1,7 @@
 import Documents
 import EdgeAPI
 import Glibc
+import JSON
 import Testing
 
 extension FieldValue {

@@ -1,5 +1,5 @@
-import Documents
 import EdgeAPI
+import JSON
 import NetworkTypes
 import Testing
 

@@ -2,6 +2,7 @@ import Documents
 import EdgeAPI
 import Enrollment
 import Fixtures
+import JSON
 import KubernetesAPI
 import NetworkTypes
 import Reconcilers

@@ -1,4 +1,5 @@
 import Documents
+import JSON
 import Testing
 
 private func parse(_ text: String) throws(SyntaxProblem) -> FieldNode { try FieldNode(json: Array(text.utf8)) }

@@ -1,5 +1,6 @@
 import Documents
 import EdgeAPI
+import JSON
 import NetworkTypes
 import Testing
 

@@ -1,6 +1,6 @@
-import Documents
 import EnvoyConfig
 import Foundation
+import JSON
 import NetworkTypes
 import NodeDocument
 import Testing

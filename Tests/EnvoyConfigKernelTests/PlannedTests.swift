@@ -3,6 +3,7 @@ import EdgeAPI
 import EnvoyConfig
 import Fixtures
 import Foundation
+import JSON
 import NetworkTypes
 import NodeDocument
 import Planning

@@ -1,6 +1,6 @@
-import Documents
 import EnvoyConfig
 import Foundation
+import JSON
 import NodeDocument
 import Testing
 

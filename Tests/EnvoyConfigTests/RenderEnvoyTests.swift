@@ -1,7 +1,7 @@
-import Documents
 import EnvoyConfig
 import Fixtures
 import Foundation
+import JSON
 import NetworkTypes
 import NodeDocument
 import Testing

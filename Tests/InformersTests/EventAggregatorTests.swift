@@ -1,5 +1,5 @@
-import Documents
 import EdgeAPI
+import JSON
 import KubernetesAPI
 import Testing
 

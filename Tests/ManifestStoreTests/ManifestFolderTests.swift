@@ -1,6 +1,7 @@
 import Documents
 import EdgeAPI
 import Glibc
+import JSON
 import ManifestStore
 import NetworkTypes
 import TestFiles

@@ -1,5 +1,5 @@
-import Documents
 import Foundation
+import JSON
 import NetworkTypes
 import NodeDocument
 import Testing

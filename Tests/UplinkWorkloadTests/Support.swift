@@ -1,6 +1,7 @@
 import Documents
 import EdgeAPI
 import Foundation
+import JSON
 import KubernetesAPI
 import NetworkTypes
 import Sodium

@@ -1,4 +1,5 @@
 public import Documents
+import JSON
 import NetworkTypes
 import Sodium
 

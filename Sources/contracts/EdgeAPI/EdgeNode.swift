@@ -1,4 +1,4 @@
-public import Documents
+public import JSON
 public import NetworkTypes
 
 /// One VPS and the tunnel from it into the private network.

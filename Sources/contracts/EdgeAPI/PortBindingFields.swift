@@ -1,4 +1,5 @@
 public import Documents
+public import JSON
 import NetworkTypes
 
 extension PortBinding {

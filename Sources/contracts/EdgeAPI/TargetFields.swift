@@ -1,4 +1,5 @@
 import Documents
+import JSON
 import NetworkTypes
 
 extension Target {

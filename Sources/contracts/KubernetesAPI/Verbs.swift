@@ -1,5 +1,6 @@
 public import Documents
 public import EdgeAPI
+public import JSON
 
 /// Which objects of a collection are meant.
 public struct APISelector: Hashable, Sendable {

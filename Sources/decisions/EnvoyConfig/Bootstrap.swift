@@ -1,4 +1,4 @@
-import Documents
+import JSON
 
 /// What a running Envoy cannot take over from a file: a change here needs a restart.
 /// - Parameter host: nil leaves out what depends on the host.

@@ -1,4 +1,4 @@
-public import Documents
+public import JSON
 import NetworkTypes
 public import NodeDocument
 public import Sodium

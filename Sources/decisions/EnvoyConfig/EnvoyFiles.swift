@@ -1,4 +1,4 @@
-import Documents
+import JSON
 import NodeDocument
 
 /// A file under Envoy's working directory.

@@ -1,4 +1,4 @@
-import Documents
+import JSON
 import NetworkTypes
 
 /// The paths that the configuration, the files and the programs agree on, seen from Envoy's working directory.

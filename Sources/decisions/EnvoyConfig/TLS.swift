@@ -1,4 +1,4 @@
-public import Documents
+public import JSON
 import NetworkTypes
 import NodeDocument
 import Sodium

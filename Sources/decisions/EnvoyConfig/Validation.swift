@@ -1,4 +1,4 @@
-public import Documents
+public import JSON
 public import NodeDocument
 
 extension EnvoyConfiguration {

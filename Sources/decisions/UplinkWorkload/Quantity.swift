@@ -1,4 +1,4 @@
-import Documents
+import JSON
 
 /// An amount as Kubernetes writes it: `500m`, `2`, `512Mi`, `1e3`.
 public struct Quantity: Hashable, Comparable, Sendable, CustomStringConvertible {

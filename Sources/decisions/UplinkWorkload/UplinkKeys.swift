@@ -1,5 +1,6 @@
 public import Documents
 import EdgeAPI
+public import JSON
 import KubernetesAPI
 import NetworkTypes
 public import Sodium

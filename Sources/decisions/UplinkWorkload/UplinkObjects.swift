@@ -1,5 +1,5 @@
-public import Documents
 public import EdgeAPI
+public import JSON
 public import KubernetesAPI
 public import NetworkTypes
 import NodeDocument

@@ -1,5 +1,6 @@
 import Documents
 public import EdgeAPI
+import JSON
 
 /// What an EdgeNode may ask of its uplinks' pods, which run beside other tenants' in a namespace with privileges.
 public struct UplinkPolicy: Hashable, Sendable {

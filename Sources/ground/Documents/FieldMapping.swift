@@ -1,3 +1,4 @@
+public import JSON
 import NetworkTypes
 
 /// A mapping while it is decoded. It remembers which fields were asked for: all others are unknown ones.

@@ -1,3 +1,5 @@
+public import JSON
+
 /// A place in a text; line and column count from 1.
 public struct TextPosition: Hashable, Sendable {
     public var line: Int

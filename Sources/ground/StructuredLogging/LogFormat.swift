@@ -1,5 +1,5 @@
-import Documents
 import Glibc
+import JSON
 public import Logging
 
 /// How log lines look: `LOG_FORMAT`, JSON unless it says `text`.

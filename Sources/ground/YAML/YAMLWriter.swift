@@ -1,4 +1,5 @@
-public import Documents
+import Documents
+public import JSON
 
 extension FieldValue {
     /// YAML as `kubectl get -o yaml` lays it out: keys sorted, lists at their key's indentation. Equal values give equal bytes.

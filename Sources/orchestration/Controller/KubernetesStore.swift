@@ -4,6 +4,7 @@ import Enrollment
 import EventRecording
 import FoundationEssentials
 import Informers
+import JSON
 import KubernetesAPI
 import NetworkTypes
 import NodeDocument

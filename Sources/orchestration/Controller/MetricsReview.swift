@@ -1,4 +1,5 @@
 import Documents
+import JSON
 public import KubernetesAPI
 public import Serving
 

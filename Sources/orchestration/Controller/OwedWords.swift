@@ -1,4 +1,4 @@
-import Documents
+import JSON
 import NetworkTypes
 import Sodium
 import UplinkWorkload

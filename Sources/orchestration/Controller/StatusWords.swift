@@ -1,7 +1,7 @@
-import Documents
 import EdgeAPI
 import EventRecording
 import Informers
+import JSON
 import KubernetesAPI
 import Reconcilers
 

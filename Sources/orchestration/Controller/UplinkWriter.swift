@@ -1,6 +1,7 @@
 import Documents
 import EdgeAPI
 import Enrollment
+import JSON
 import KubernetesAPI
 import Logging
 import NetworkTypes

@@ -5,6 +5,7 @@ import EdgeAPI
 import Enrollment
 import EnvoyConfig
 import FoundationEssentials
+import JSON
 import ManifestStore
 import NetworkTypes
 import NodeDocument

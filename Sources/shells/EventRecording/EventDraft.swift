@@ -1,5 +1,6 @@
 import Documents
 import EdgeAPI
+import JSON
 import KubernetesAPI
 
 /// Something to tell of an object, as `kubectl describe` shows it.

@@ -1,5 +1,6 @@
 import Documents
 public import EdgeAPI
+import JSON
 public import KubernetesAPI
 
 /// Names an object in an Event (core/v1 ObjectReference).

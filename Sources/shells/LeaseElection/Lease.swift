@@ -1,5 +1,6 @@
 public import Documents
 import EdgeAPI
+import JSON
 public import KubernetesAPI
 
 /// The parts of a coordination.k8s.io/v1 Lease that leader election reads and writes.

@@ -1,5 +1,6 @@
 import Documents
 public import EdgeAPI
+import JSON
 
 /// What is needed to reach a VPS once more after its manifest is gone.
 public struct EnrolledNode: Equatable, Sendable {

@@ -1,5 +1,6 @@
 import Documents
 public import EdgeAPI
+import JSON
 import YAML
 
 /// The statuses a controller last wrote, as `tidegate status` shows them.

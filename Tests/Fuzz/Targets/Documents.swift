@@ -4,6 +4,7 @@ import EnvoyConfig
 import Fixtures
 import FoundationEssentials
 import Glibc
+import JSON
 import NetworkTypes
 import NodeDocument
 import Planning

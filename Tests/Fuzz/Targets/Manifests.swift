@@ -1,6 +1,7 @@
 import Documents
 import EdgeAPI
 import Fixtures
+import JSON
 import ManifestStore
 import NetworkTypes
 import NodeDocument

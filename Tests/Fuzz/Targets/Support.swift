@@ -2,6 +2,7 @@ import Documents
 import EdgeAPI
 import Fixtures
 import Glibc
+import JSON
 import NetworkTypes
 import Sodium
 

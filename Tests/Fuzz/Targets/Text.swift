@@ -1,5 +1,6 @@
 import Documents
 import EdgeAPI
+import JSON
 import YAML
 
 /// The JSON reader, and the writer by its side.

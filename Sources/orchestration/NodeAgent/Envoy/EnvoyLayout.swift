@@ -1,5 +1,5 @@
-import Documents
 import EnvoyConfig
+import JSON
 import NetworkTypes
 import NodeDocument
 
