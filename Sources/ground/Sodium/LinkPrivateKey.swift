@@ -19,10 +19,18 @@ public struct LinkPrivateKey: Sendable, Equatable, CustomStringConvertible {
         self.secret = secret
     }
 
-    /// That of whoever has this WireGuard key: one secret to keep, to replace and to revoke. Neither key tells anything of the other to who
-    /// has not both (BLAKE2b with the key, RFC 7693).
-    public init(of key: WireGuardPrivateKey) throws(SodiumError) {
-        let context = Array("tidegate link key 1".utf8)
+    /// What a key is for. A signature made for the one says nothing to who asks for the other.
+    public enum Purpose: String, Sendable {
+        /// The link's own TLS.
+        case link = "tidegate link key 1"
+        /// The login at the VPS's sshd.
+        case ssh = "tidegate link ssh key 1"
+    }
+
+    /// That of whoever has this WireGuard key: one secret to keep, to replace and to revoke. No key tells anything of the others to who
+    /// has not all of them (BLAKE2b with the key, RFC 7693).
+    public init(of key: WireGuardPrivateKey, for purpose: Purpose = .link) throws(SodiumError) {
+        let context = Array(purpose.rawValue.utf8)
         var seed = [UInt8](repeating: 0, count: Self.size)
         key.secret.withUnsafePointer { secret in
             _ = crypto_generichash(&seed, seed.count, context, UInt64(context.count), secret, key.secret.count)
@@ -39,6 +47,9 @@ public struct LinkPrivateKey: Sendable, Equatable, CustomStringConvertible {
 
     /// 32 bytes.
     public var publicKey: [UInt8] { withKeyPair { publicKey, _ in publicKey } }
+
+    /// The public key as SSH has it.
+    public var sshPublicKey: SSHPublicKey { SSHPublicKey(unchecked: publicKey) }
 
     /// SubjectPublicKeyInfo of the public key (RFC 8410, section 4).
     public var publicKeyInfo: [UInt8] { DER.sequence(DER.ed25519 + DER.tagged(0x03, [0] + publicKey)) }

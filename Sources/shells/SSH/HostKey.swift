@@ -16,6 +16,17 @@ public struct HostKey: Hashable, Sendable, CustomStringConvertible {
         self.type = type
     }
 
+    /// - Returns: nil unless it is as `text` is.
+    public init?(text: String) {
+        let words = text.split(separator: " ", omittingEmptySubsequences: false)
+        guard words.count == 2, let blob = decodeBase64(String(words[1])) else { return nil }
+        self.init(blob: blob)
+        guard type == words[0] else { return nil }
+    }
+
+    /// As OpenSSH writes it in its files: the type and the base64 of the key.
+    public var text: String { "\(type) \(encodeBase64(blob))" }
+
     /// As `ssh-keygen -l` shows it: `SHA256:` and base64 without padding.
     public var fingerprint: String {
         let text = encodeBase64(SHA256.digest(of: blob).bytes)
@@ -24,7 +35,7 @@ public struct HostKey: Hashable, Sendable, CustomStringConvertible {
 
     /// The line that pins this key for `host` in a known_hosts file.
     public func knownHostsLine(host: HostAddress, port: Port) -> String {
-        "\(KnownHosts.name(host: host, port: port)) \(type) \(encodeBase64(blob))"
+        "\(KnownHosts.name(host: host, port: port)) \(text)"
     }
 
     public var description: String { "\(type) \(fingerprint)" }
