@@ -137,6 +137,7 @@ let package = Package(
             ]),
         module("shells/Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium", "Syscalls"]),
         module("shells/SSH", ["CLibssh2", "NetworkTypes", "Sodium", "Syscalls"]),
+        module("shells/LinkSSH", ["LinkCarriers", "LinkStreams", "SSH", nioCore]),
 
         // kernel words
         module("kernel/NFTables", ["CLinuxHeaders", "NetlinkMessages", "NetworkTypes"]),

@@ -76,7 +76,8 @@ public final class LinkRig: Sendable {
 
     public func uplink(
         key: LinkPrivateKey? = nil, pin: SHA256Digest? = nil, connections: Int = 1, carriers: [LinkCarrier]? = nil,
-        proxy: HTTPProxy? = nil, timing: LinkTiming = LinkTiming(), inbox: LinkUplink.Inbox? = nil
+        proxy: HTTPProxy? = nil, timing: LinkTiming = LinkTiming(), inbox: LinkUplink.Inbox? = nil,
+        ssh: SSHOpening? = nil
     ) throws -> LinkUplink {
         var configuration = LinkUplink.Configuration(
             key: key ?? uplinkKey, pin: pin ?? relayKey.pin, carriers: try carriers ?? [carrier])
@@ -86,6 +87,7 @@ public final class LinkRig: Sendable {
         configuration.timing = timing
         configuration.proxy = proxy
         configuration.inbox = inbox
+        configuration.ssh = ssh
         let host = try HostAddress(parsing: "127.0.0.1")
         return try LinkUplink(configuration, group: group, logger: Self.logger) { header in
             guard let port = try? Port(header.tunnelPort) else { return nil }

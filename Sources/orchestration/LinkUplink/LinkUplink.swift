@@ -27,6 +27,8 @@ public final class LinkUplink: Sendable {
         public var timing = LinkTiming()
         /// Where the edge is asked for what it hands over; nil asks for nothing.
         public var inbox: Inbox?
+        /// For carriers by sshd.
+        public var ssh: SSHOpening?
 
         public init(key: LinkPrivateKey, pin: SHA256Digest, carriers: [LinkCarrier]) {
             self.key = key
@@ -85,6 +87,8 @@ public final class LinkUplink: Sendable {
         /// Carriers whose last link fell silent, or did not come about: the next one is tried with small packets, for a path may drop large
         /// ones and tell nobody. Where that is no better either, the one after it as at first.
         var narrow: Set<Int> = []
+        /// By carrier, logins that were refused.
+        var refusals: [Int: LoginRefusal] = [:]
         /// Of slots that wait for the end of a link, or for the time to renew it, by the link's number.
         var waiting: [Int: EventLoopPromise<Waking>] = [:]
         /// Of links that are gone, and how many came up.
@@ -94,6 +98,22 @@ public final class LinkUplink: Sendable {
         var isDraining = false
         /// The link by which the edge is asked for what it hands over.
         var asking: Int?
+    }
+
+    /// A key that a server does not take. Servers count refusals, and shut out the address of who has too many, where others may be as well.
+    private struct LoginRefusal {
+        /// Until the next try: the key may just be on its way there; then so that no ten minutes have five refusals (fail2ban's default).
+        static let waits: [Duration] = [.seconds(5), .seconds(60), .seconds(300)]
+
+        var count = 0
+        var over = ContinuousClock.now
+        var cause = ""
+
+        mutating func happened(_ cause: String) {
+            over = .now + Self.waits[min(count, Self.waits.count - 1)]
+            count += 1
+            self.cause = cause
+        }
     }
 
     private enum Waking: Sendable {
@@ -136,7 +156,7 @@ public final class LinkUplink: Sendable {
         self.group = group
         self.logger = logger
         self.target = target
-        dialer = try LinkDialer(key: configuration.key, pin: configuration.pin)
+        dialer = try LinkDialer(key: configuration.key, pin: configuration.pin, ssh: configuration.ssh)
         state = Mutex(
             State(
                 status: Array(repeating: LinkStatus(), count: configuration.connections),
@@ -303,15 +323,23 @@ public final class LinkUplink: Sendable {
 
     private func dial(_ index: Int, on eventLoop: any EventLoop, _ causes: inout [Int: String]) async -> Link? {
         let carrier = configuration.carriers[index]
+        if let refusal = state.withLock({ $0.refusals[index] }), refusal.over > .now {
+            causes[index] = refusal.cause
+            return nil
+        }
         do {
             let link = try await dial(index, on: eventLoop)
             causes[index] = nil
+            state.withLock { $0.refusals[index] = nil }
             logger.info("a link is up", metadata: ["carrier": "\(carrier)"])
             return link
         } catch {
             if Task.isCancelled { return nil }
             state.withLock { if $0.narrow.remove(index) == nil { $0.narrow.insert(index) } }
             let cause = "\(carrier): \(error)"
+            if (error as? LinkCarrierError)?.isRefusedLogin == true {
+                state.withLock { $0.refusals[index, default: LoginRefusal()].happened(cause) }
+            }
             if causes[index] != cause {
                 logger.warning("no link", metadata: ["carrier": "\(carrier)", "cause": "\(error)"])
             }

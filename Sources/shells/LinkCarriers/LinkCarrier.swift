@@ -9,11 +9,14 @@ public enum LinkCarrier: Sendable, Equatable, CustomStringConvertible {
     case tls(host: HostAddress, port: Port, serverName: String?)
     /// A WebSocket through a web server, an ingress or a CDN.
     case webSocket(WebSocketEdge)
+    /// A channel through the edge's sshd.
+    case ssh(SSHEdge)
 
     public var description: String {
         switch self {
         case .tls(let host, let port, _): "TLS \(host.bracketed):\(port)"
         case .webSocket(let edge): "WebSocket \(edge)"
+        case .ssh(let edge): "\(edge)"
         }
     }
 
@@ -22,13 +25,14 @@ public enum LinkCarrier: Sendable, Equatable, CustomStringConvertible {
         switch self {
         case .tls(let host, let port, _): (host, port)
         case .webSocket(let edge): (edge.host, edge.port)
+        case .ssh(let edge): (edge.host, edge.port)
         }
     }
 
     var innerServerName: String? {
         switch self {
         case .tls(_, _, let name): name
-        case .webSocket: nil
+        case .webSocket, .ssh: nil
         }
     }
 }
@@ -39,8 +43,13 @@ public struct LinkDialer: Sendable {
     private let pin: SHA256Digest
     /// From the first packet to the end of the handshake.
     private let timeout: TimeAmount
+    private let ssh: SSHOpening?
 
-    public init(key: LinkPrivateKey, pin: SHA256Digest, timeout: TimeAmount = .seconds(10)) throws(LinkCarrierError) {
+    /// - Parameter ssh: for carriers by sshd; nil where there are none.
+    public init(
+        key: LinkPrivateKey, pin: SHA256Digest, timeout: TimeAmount = .seconds(10), ssh: SSHOpening? = nil
+    ) throws(LinkCarrierError) {
+        self.ssh = ssh
         tls = try PinnedTLS(key: key)
         self.pin = pin
         self.timeout = timeout
@@ -66,7 +75,7 @@ public struct LinkDialer: Sendable {
             .flatMap { channel in
                 let deadline = eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
                 return tunnel(channel, through: proxy, to: target)
-                    .flatMap { openWebSocket(channel, carrier) }
+                    .flatMap { open(carrier, on: channel) }
                     .flatMap { shakeHands(channel, carrier, ready) }
                     .always { result in
                         deadline.cancel()
@@ -87,11 +96,17 @@ public struct LinkDialer: Sendable {
         return promise.futureResult
     }
 
-    private func openWebSocket(_ channel: any Channel, _ carrier: LinkCarrier) -> EventLoopFuture<Void> {
-        guard case .webSocket(let edge) = carrier else { return channel.eventLoop.makeSucceededVoidFuture() }
+    private func open(_ carrier: LinkCarrier, on channel: any Channel) -> EventLoopFuture<Void> {
         do {
-            if let tls = try edge.outerTLS() { try channel.pipeline.syncOperations.addHandler(tls) }
-            return try edge.open(on: channel)
+            switch carrier {
+            case .tls: return channel.eventLoop.makeSucceededVoidFuture()
+            case .webSocket(let edge):
+                if let tls = try edge.outerTLS() { try channel.pipeline.syncOperations.addHandler(tls) }
+                return try edge.open(on: channel)
+            case .ssh(let edge):
+                guard let ssh else { throw LinkCarrierError(.ssh("\(edge)"), cause: "this program has no SSH") }
+                return try ssh(edge, channel)
+            }
         } catch {
             return channel.eventLoop.makeFailedFuture(error)
         }

@@ -8,6 +8,12 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         /// Reading the proxy's URL, which may hold a password.
         case proxyURL
         case webSocket(String)
+        /// Logging in at the edge's sshd.
+        case ssh(String)
+        /// What the edge's sshd shows for a host key.
+        case hostKey(String)
+        /// From the edge's sshd to the link program.
+        case sshSocket(String)
         /// TLS to the web server that the WebSocket goes through.
         case outerTLS(String)
         /// The link's own TLS.
@@ -20,6 +26,9 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
     public let step: Step
     /// What the system, the library or the peer said, made safe to print.
     public let cause: String
+
+    /// Whether a server did not take the key that was shown to it.
+    public var isRefusedLogin = false
 
     public init(_ step: Step, cause: String) {
         self.step = step
@@ -35,6 +44,9 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         case .proxy(let address): "through the proxy \(address)"
         case .proxyURL: "reading the proxy's URL"
         case .webSocket(let url): "opening the WebSocket \(url)"
+        case .ssh(let edge): "logging in by \(edge)"
+        case .hostKey(let edge): "checking the host key of \(edge)"
+        case .sshSocket(let edge): "from the sshd of \(edge) to the link program"
         case .outerTLS(let host): "TLS with \(host)"
         case .innerTLS: "the link's TLS handshake"
         case .pin: "checking who answers"
@@ -49,6 +61,11 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         case .proxy: "see whether the proxy's address, user and password are right and it allows CONNECT there"
         case .proxyURL: "want http://user:password@host:port, user and password with their special characters as %41"
         case .webSocket: "see whether host and path are those of the edge, and what is in front passes WebSockets on"
+        case .ssh: "see what the EdgeNode's conditions say of its sshd, and sshd's log on the VPS"
+        case .hostKey:
+            "nothing was sent, since somebody may sit in between: if the VPS has another key, put that into knownHosts of the EdgeNode's "
+                + "SSH Secret"
+        case .sshSocket: "see whether tidegate-link.service runs on the VPS, and its sshd has AllowStreamLocalForwarding"
         case .outerTLS: "see whether its certificate is valid for that name"
         case .innerTLS: "see whether something in between ends TLS: then take WebSocket as the carrier"
         case .pin: "the edge was made anew, or somebody is in between: compare the pin with the one the edge reports"

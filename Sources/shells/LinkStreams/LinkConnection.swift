@@ -45,6 +45,8 @@ public final class LinkConnection: ChannelInboundHandler {
     // Frames that wait to be written together.
     private var staged: ByteBuffer
     private var failure: (any Error)?
+    /// By `CarrierRoom`.
+    private var isCarrierFull = false
 
     // Signs of life.
     var lastHeard = NIODeadline.now()
@@ -114,6 +116,12 @@ public final class LinkConnection: ChannelInboundHandler {
 
     public func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable { pumpSoon() }
+    }
+
+    public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard let room = event as? CarrierRoom else { return context.fireUserInboundEventTriggered(event) }
+        isCarrierFull = room == .full
+        if !isCarrierFull { pumpSoon() }
     }
 
     public func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -197,13 +205,15 @@ public final class LinkConnection: ChannelInboundHandler {
     private func pump() {
         guard let context else { return }
         // What waits stays with the session, which bounds it.
-        if session.wantsToSend, context.channel.isWritable { writeFrames(context) }
+        if session.wantsToSend, mayWrite(context) { writeFrames(context) }
         closeWhenIdle()
     }
 
+    private func mayWrite(_ context: ChannelHandlerContext) -> Bool { context.channel.isWritable && !isCarrierFull }
+
     private func writeFrames(_ context: ChannelHandlerContext) {
         var written = 0
-        while written < LinkTiming.burst, context.channel.isWritable, let frame = session.nextFrame() {
+        while written < LinkTiming.burst, mayWrite(context), let frame = session.nextFrame() {
             written += write(frame, context)
             if written >= LinkTiming.burst {
                 flush(context)
@@ -252,6 +262,10 @@ public final class LinkConnection: ChannelInboundHandler {
         staged = ByteBuffer()
     }
 }
+
+/// Told up the pipeline by who carries a link's bytes and has taken as many as it may hold, and when it takes more again: a channel knows
+/// no more than what waits for its socket.
+public enum CarrierRoom: Sendable { case full, free }
 
 /// The other side went away without a goodbye, or said nothing for too long.
 public struct LinkClosed: Error, CustomStringConvertible {
