@@ -88,7 +88,7 @@ test-churn: build       ## twenty minutes of random changes and kills under load
 
 # It builds what it runs and no more, in a folder of its own: no controller for a cluster, no optimizer.
 DEMO := .build-demo
-demo:                   ## two YAML files to real traffic through a real VPS (CARRIER=TLS or WebSocket for links)
+demo:                   ## two YAML files to real traffic through a real VPS (CARRIER=TLS, WebSocket or SSH for links)
 	@echo "setup"
 	@Tests/Lab/setup --demo
 	@echo "build"

@@ -178,7 +178,8 @@ let package = Package(
         module(
             "orchestration/UplinkAgent",
             [
-                "CLinuxHeaders", "FileWatching", "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkStreams", "LinkUplink",
+                "CLinuxHeaders", "FileWatching", "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkSSH", "LinkStreams",
+                "LinkUplink",
                 "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "PrometheusMetrics", "Sodium",
                 "Syscalls", "WireGuardNetlink", logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle, unixSignals, heap,
             ]),
@@ -375,6 +376,14 @@ let package = Package(
                 "LinkCarriers", "LinkProtocol", "LinkRelay", "LinkStreams", "LinkUplink", "NetworkTypes", "TestLinks", nioCore,
                 nioPosix,
             ], exclude: ["Peers"]),
+        tests(
+            "LinkSSHKernelTests",
+            [
+                "LinkCarriers", "LinkRelay", "LinkSSH", "LinkUplink", "NetworkTypes", "NodeAgent", "NodeDocument", "Sodium",
+                "Syscalls",
+                "TestFiles",
+                "TestLinks",
+            ]),
         tests("HostFirewallKernelTests", ["HostFirewall", "HostNetwork", "NetworkTypes", "TestNetwork"]),
         tests("NFTablesKernelTests", ["HostNetwork", "NFTables", "NetworkTypes", "TestNetwork"]),
         tests(

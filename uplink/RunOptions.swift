@@ -48,6 +48,8 @@ struct RunStart {
         // A heap for each thread, kept for ever, would be most of the memory of this process.
         mallopt(M_ARENA_MAX, 1)
         mallopt(M_TRIM_THRESHOLD, 64 << 10)
+        // What the loader read of libraries that only links by SSH call is a megabyte.
+        _ = tidegate_release_program_pages()
         // First: what is read later holds no password.
         proxy = Result { () throws(LinkCarrierError) in try ProxyEnvironment.take() }
         environment = Self.currentEnvironment()

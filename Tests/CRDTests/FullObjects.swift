@@ -26,6 +26,7 @@ func fullEdgeNode() throws -> FieldValue {
                 lastHandshake: "2026-01-02T03:04:05Z", ready: true, carriers: [.tls])
         ], readyUplinks: "1/1")
     status.linkPin = "ab"
+    status.sshHostKey = "ssh-ed25519 AAAA"
     return EdgeNode(metadata: ObjectMeta(name: "edge"), spec: spec, status: status).fieldValue
 }
 

@@ -67,6 +67,33 @@ class ByWebSocket(test_traffic.TrafficTests):
             self.assertIn(b" 404 ", connection.recv(4096).split(b"\r\n")[0])
 
 
+class BySSH(test_traffic.TrafficTests):
+    """Controller and uplink are of an ordinary user."""
+
+    @classmethod
+    def make_stage(cls) -> Stage:
+        return linked(["SSH"], ordinary=True)
+
+    def test_the_status_names_the_carrier(self) -> None:
+        said = self.standalone.condition("EdgeNode", "edge", "TunnelEstablished")
+        self.assertEqual((said["reason"], said["message"]), ("Connected", "1 uplink is connected by SSH"))
+        status = self.standalone.status("EdgeNode", "edge")
+        self.assertEqual(status["uplinks"][0]["carriers"], ["SSH"])
+        shown = self.lab.vps.exec(["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]).split()[:2]
+        self.assertEqual(status["sshHostKey"], " ".join(shown))
+
+    def test_sshd_is_all_that_listens_for_links(self) -> None:
+        with self.assertRaises(OSError):
+            self.lab.client.connect(VPS, 443).close()
+        self.assertNotIn("127.88.0.1:", self.lab.vps.exec(["ss", "-Hltn"]))
+
+    def test_only_the_links_user_enters_the_socket(self) -> None:
+        script = "use IO::Socket::UNIX; print IO::Socket::UNIX->new('/var/lib/tidegate-ssh/link/door.sock') ? 'in' : $!"
+        for user, group, seen in (("tidegate-ssh", "tidegate-ssh", "in"), ("nobody", "nogroup", "Permission denied")):
+            said = self.lab.vps.exec(["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "perl", "-e", script])
+            self.assertEqual(said, seen, user)
+
+
 class Fallback(EndToEnd):
     """By UDP while it passes, by TLS while it does not."""
 

@@ -29,7 +29,12 @@ import Testing
         #expect(read.takesTLS && read.takesWebSockets && read.path == written.path)
         var one = written
         one.carriers = [.tls]
-        #expect(try !LinkFile(bytes(one)).takesWebSockets)
+        #expect(try !LinkFile(bytes(one)).takesWebSockets && LinkFile(bytes(one)).socket == nil)
+        one.carriers = [.ssh]
+        one.socket = SSHWay.socket
+        #expect(one.fault == nil)
+        let bySSH = try LinkFile(bytes(one))
+        #expect(!bySSH.takesTLS && !bySSH.takesWebSockets && bySSH.socket == SSHWay.socket)
         #expect(LinkService.door == LinkedUplink.door)
     }
 
@@ -51,8 +56,13 @@ import Testing
         stray.uplinks[0].address = IPv4Address(number: 0x0A00_0001)
         var none = try sample()
         none.carriers = [.wireGuard]
+        var nowhere = try sample()
+        nowhere.carriers = [.ssh, .tls]
+        var relative = nowhere
+        relative.socket = "door.sock"
         for file in [
-            twice, twins, stray, none, try sample(path: "secret"), try sample(path: "/" + String(repeating: "a", count: 1024)),
+            twice, twins, stray, none, nowhere, relative, try sample(path: "secret"),
+            try sample(path: "/" + String(repeating: "a", count: 1024)),
         ] {
             #expect(file.fault != nil)
             #expect(throws: LinkServiceError.self) { try LinkFile(bytes(file)) }

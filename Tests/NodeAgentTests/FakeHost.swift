@@ -49,6 +49,8 @@ final class FakeHost: Sendable {
         /// What the tunnel was made with.
         var lastEndpoints: [WireGuardPublicKey: WireGuardEndpoint] = [:]
         var systemd = true
+        /// What `sshd -T` prints; nil for an sshd that fails.
+        var sshd: String? = "allowstreamlocalforwarding yes\n"
         /// How the next restart by the supervisor ends; nil for hot.
         var restartOutcome: EnvoyRun.Outcome?
         var restarts = 0
@@ -66,6 +68,8 @@ final class FakeHost: Sendable {
         }
         try replaceFile(paths.build, Array("build1\n".utf8), .publicFile)
         try replaceFile(paths.tunnelDevice, [], .publicFile)
+        try makeFolder(folder.path + folderPart(of: findProgram("sshd")), .publicFolder)
+        try replaceFile(folder.path + findProgram("sshd"), [], .publicFile)
         try replaceFile(paths.passwd, Array("root:x:0:0::/root:/bin/sh\n".utf8), .publicFile)
     }
 
@@ -136,9 +140,13 @@ final class FakeHost: Sendable {
             if command.arguments.last == UnitName.envoy.rawValue { try supervise(command.arguments[0]) }
             return result
         case "useradd":
+            let home = command.arguments.firstIndex(of: "--home-dir").map { command.arguments[$0 + 1] } ?? "/"
             try replaceFile(
-                paths.passwd, (try readFile(paths.passwd) ?? []) + Array("\(user):x:\(getuid()):\(getgid())::/:/\n".utf8),
+                paths.passwd, (try readFile(paths.passwd) ?? []) + Array("\(user):x:\(getuid()):\(getgid())::\(home):/\n".utf8),
                 .publicFile)
+        case "sshd":
+            guard let settings = machine.withLock(\.sshd) else { return CommandResult(status: 255, errors: "no hostkeys\n") }
+            return CommandResult(output: settings)
         case "userdel":
             let lines = String(decoding: try readFile(paths.passwd) ?? [], as: UTF8.self).split(separator: "\n")
             let others = lines.filter { !$0.hasPrefix("\(user):") }.map { $0 + "\n" }.joined()

@@ -4,6 +4,7 @@ import NetworkTypes
 import NodeDocument
 import Sodium
 import Synchronization
+import Syscalls
 import TestFiles
 import Testing
 import WireGuardNetlink
@@ -16,6 +17,8 @@ import WireGuardNetlink
 
     init() throws { host = try FakeHost() }
 
+    private static let sshKey = SSHPublicKey("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f")
+
     private func document(
         carriers: [TunnelCarrier]? = [.wireGuard, .tls], program: String? = "link1", more: [RelayBinding] = []
     ) throws -> RelayDocument {
@@ -27,7 +30,9 @@ import WireGuardNetlink
             RelayLink(
                 carriers: carriers, listenPort: .defaultLink, hostname: "links.test", path: "/secret",
                 uplinks: [
-                    LinkedUplink(ordinal: 0, address: LinkedUplink.address(ofOrdinal: 0), pin: SHA256.digest(of: "uplink"))
+                    LinkedUplink(
+                        ordinal: 0, address: LinkedUplink.address(ofOrdinal: 0), pin: SHA256.digest(of: "uplink"),
+                        sshKey: carriers.contains(.ssh) ? Self.sshKey : nil)
                 ],
                 program: program)
         }
@@ -183,6 +188,94 @@ import WireGuardNetlink
         #expect(problem.message.contains("tcp 443: address in use") && !problem.message.contains("\u{1B}"))
         try replaceFile(host.paths.linkStatus, Array("[]".utf8), .publicFile)
         #expect(try host.apply(document).peers.map(\.links) == [nil])
+    }
+
+    // MARK: by sshd
+
+    private func mode(_ path: String) throws -> mode_t? { try statusOf(path).map { $0.st_mode & 0o7777 } }
+
+    @Test func linksBySSHHaveAUserOfTheirOwn() throws {
+        let document = try document(carriers: [.ssh])
+        let report = try enrolled(document)
+        #expect(report.outcome == .applied && report.problems == [] && report.sshObstacle == nil)
+        let paths = host.paths
+        #expect(try mode(paths.sshHome) == 0o755 && mode(paths.sshSettings) == 0o750 && mode(paths.sshKeys) == 0o640)
+        #expect(try mode(folderPart(of: paths.sshSocket)) == 0o2710)
+        let keys = String(decoding: try #require(try readFile(paths.sshKeys)), as: UTF8.self).split(separator: "\n")
+        #expect(keys.count == 2 && keys[0].hasPrefix("#"))
+        let key = try #require(Self.sshKey)
+        #expect(keys.last == "\(SSHDoor.options(socket: paths.sshSocket)) \(key) uplink-0")
+        let text = try #require(try readFile(paths.linkFiles + "/link.json"))
+        let served = try DocumentJSON.decode(LinkServiceFile.self, from: text, within: LinkServiceFile.bounds)
+        #expect(served.carriers == [.ssh] && served.socket == paths.sshSocket)
+        let unit = String(decoding: try #require(try readFile(paths.unit(.link))), as: UTF8.self).split(separator: "\n")
+        #expect(unit.contains("ReadWritePaths=\(folderPart(of: paths.sshSocket))"))
+        #expect(commands.contains { $0.contains("--home-dir \(paths.sshHome) ") && $0.hasSuffix("--password * tidegate-ssh") })
+        #expect(document.content.listeners.filter(\.takesLinks) == [], "Envoy has no part in it")
+        #expect(try host.apply(document).changes == [])
+    }
+
+    @Test(arguments: ["keys", "folder", "mode"]) func theDoorForSSHIsPutRight(what: String) throws {
+        let document = try document(carriers: [.ssh])
+        _ = try enrolled(document)
+        switch what {
+        case "keys": try replaceFile(host.paths.sshKeys, Array("ssh-ed25519 AAAA thief\n".utf8), .publicFile)
+        case "folder": try removeTree(folderPart(of: host.paths.sshSocket))
+        default: chmod(host.paths.sshKeys, 0o666)
+        }
+        #expect(try host.apply(document).drift.count == 1)
+        #expect(try host.apply(document).changes == [])
+    }
+
+    @Test func whatSSHDForbidsIsTold() throws {
+        let document = try document(carriers: [.tls, .ssh])
+        host.machine.withLock { $0.sshd = "allowstreamlocalforwarding no\n" }
+        #expect(try enrolled(document).sshObstacle?.contains("set AllowStreamLocalForwarding local") == true)
+        #expect(host.agent.status().sshObstacle?.contains("AllowStreamLocalForwarding") == true)
+        host.machine.withLock { $0.sshd = nil }
+        #expect(try host.apply(document).sshObstacle == nil, "what cannot be told is no obstacle")
+        try removeFile(host.folder.path + findProgram("sshd"))
+        #expect(try host.apply(document).sshObstacle?.contains("OpenSSH") == true)
+    }
+
+    @Test func aUserOfThatNameThatIsNotOursIsLeftAlone() throws {
+        let passwd = try #require(try readFile(host.paths.passwd))
+        try replaceFile(host.paths.passwd, passwd + Array("tidegate-ssh:x:1:1::/home/x:/bin/sh\n".utf8), .publicFile)
+        let report = try enrolled(try document(carriers: [.tls, .ssh]))
+        #expect(report.outcome == .applied && report.sshObstacle?.contains("another home, /home/x") == true)
+        #expect(try statusOf(host.paths.sshKeys) == nil)
+        #expect(host.agent.teardown([]).outcome == .applied)
+        #expect(try EnvoyAccount.find(host.paths, named: "tidegate-ssh") != nil)
+    }
+
+    @Test(arguments: [true, false]) func nothingStaysWithoutSSH(isTeardown: Bool) throws {
+        _ = try enrolled(try document(carriers: [.ssh, .tls]))
+        let report = try isTeardown ? host.agent.teardown([]) : host.apply(try document(carriers: [.tls]))
+        #expect(report.outcome == .applied && report.drift == [])
+        #expect(report.changes.contains("the user tidegate-ssh removed"))
+        #expect(try statusOf(host.paths.sshHome) == nil && EnvoyAccount.find(host.paths, named: "tidegate-ssh") == nil)
+        if !isTeardown { #expect(isRunning) }
+    }
+
+    @Test(
+        arguments: [
+            ("", nil), ("allowusers root tidegate-*\n", nil), ("allowusers root\nallowusers tidegate-ssh@10.*\n", nil),
+            ("allowusers root\nallowusers admin\n", "AllowUsers"), ("denyusers tidegate-?sh\n", "DenyUsers"),
+            ("denyusers tidegate-ssh@10.*\n", nil), ("allowgroups sudo\n", "AllowGroups"), ("denygroups *\n", "DenyGroups"),
+            ("pubkeyauthentication no\n", "PubkeyAuthentication"), ("disableforwarding yes\n", "DisableForwarding"),
+            ("allowstreamlocalforwarding remote\n", "AllowStreamLocalForwarding"), ("allowstreamlocalforwarding all\n", nil),
+            ("allowtcpforwarding no\n", nil), ("authorizedkeysfile .ssh/authorized_keys .ssh/authorized_keys2\n", nil),
+            ("authorizedkeysfile /etc/ssh/keys/%u\n", "AuthorizedKeysFile"), ("authenticationmethods any\n", nil),
+            ("authenticationmethods publickey,keyboard-interactive\n", "AuthenticationMethods"),
+            ("authenticationmethods publickey,password publickey\n", nil),
+            ("pubkeyacceptedalgorithms rsa-sha2-512,ssh-ed25519\n", nil),
+            ("pubkeyacceptedkeytypes rsa-sha2-512,ssh-ed25519-cert-v01@openssh.com\n", "PubkeyAcceptedAlgorithms"),
+            ("chrootdirectory none\n", nil), ("chrootdirectory /srv\n", "ChrootDirectory"),
+        ] as [(String, String?)])
+    func settingsOfSSHD(text: String, setting: String?) {
+        let obstacle = SSHDSettings(text).obstacle(user: "tidegate-ssh", home: "/var/lib/tidegate-ssh")
+        #expect((obstacle == nil) == (setting == nil), "\(obstacle ?? "")")
+        if let setting { #expect(obstacle?.contains(setting) == true, "\(obstacle ?? "")") }
     }
 
     /// Its clock may have been ahead; by links it answers all the while.

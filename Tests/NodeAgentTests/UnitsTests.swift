@@ -51,6 +51,7 @@ import Testing
             "RestrictAddressFamilies=AF_INET AF_UNIX", "BindReadOnlyPaths=/etc/tidegate/link:/run/tidegate-link/config",
             "LimitNOFILE=1048576",
         ] { #expect(lines.contains(Substring(line)), "\(line)") }
+        #expect(!lines.contains { $0.hasPrefix("ReadWritePaths=") })
     }
 
     @Test func wireGuardUnitStartsTheNewestAndBoundsItsMemory() throws {

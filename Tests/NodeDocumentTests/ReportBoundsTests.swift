@@ -47,13 +47,16 @@ import Testing
         report.drift = (0..<1000).map { "\($0)\u{1B}[2J\n" }
         report.problems = (0..<1000).map { AgentProblem(kind: .system, message: "\($0)") }
         report.tunnelDropped = String(repeating: "é", count: 5000)
+        report.sshObstacle = String(repeating: "é", count: 5000)
+        report.sshHostKey = "ssh-ed25519 AAAA"
         report.wireGuardKind = "\u{202E}kernel"
         report.caveats = ["say \"it\""]
         let kept = bounds.kept(report)
         #expect(kept.drift.count == 33 && kept.drift.first == "0\\u{1b}[2J\\n" && kept.drift.last == "and 968 more")
         // The cause comes last.
         #expect(kept.problems.count == 32 && kept.problems.last?.message == "999")
-        #expect(kept.tunnelDropped?.count == 1001)
+        #expect(kept.tunnelDropped?.count == 1001 && kept.sshObstacle?.count == 1001)
+        #expect(kept.sshHostKey == nil, "a host's own word of its key is none")
         #expect(kept.wireGuardKind == "\\u{202e}kernel")
         #expect(kept.caveats == ["say \"it\""])
     }

@@ -46,6 +46,29 @@ import Testing
                     hostname: relay.hostname, path: "/x", url: "wss://www.example.com/x", connections: 3))
     }
 
+    @Test func sshWantsTheUplinksKeysAndTheHosts() throws {
+        var input = try input([.ssh], LinkSpec(), [try tcp("plain", 443)])
+        input.node.spec.ssh.port = try Port(2222)
+        let key = try #require(SSHPublicKey("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"))
+        input.sshKeys = [0: key]
+        let plan = makePlan(input)
+        #expect(plan.relay.link?.uplinks.map(\.sshKey) == [key, nil])
+        #expect(plan.relay.link?.envoyPort == nil && plan.exclusions == [], "the links' port is free")
+        let pin = SHA256.digest(of: "relay")
+        let content = plan.uplinkContent(relayPublicKey: try publicKey(9), linkPin: pin, sshHostKey: "ssh-ed25519 AAAA")
+        #expect(content.link?.ssh == SSHWay(port: try Port(2222), hostKey: "ssh-ed25519 AAAA"))
+        // Not before the VPS knows them.
+        #expect(plan.uplinkContent(relayPublicKey: try publicKey(9), linkPin: pin).link == nil)
+        input.node.spec.tunnel.carriers = [.ssh, .webSocket]
+        let early = makePlan(input).uplinkContent(relayPublicKey: try publicKey(9), linkPin: pin)
+        #expect(early.link?.carriers == [.webSocket] && early.link?.ssh == nil)
+        // Without it nothing of SSH is anywhere.
+        input.node.spec.tunnel.carriers = [.tls]
+        let other = makePlan(input)
+        #expect(other.relay.link?.uplinks.map(\.sshKey) == [nil, nil])
+        #expect(other.uplinkContent(relayPublicKey: try publicKey(9), linkPin: pin, sshHostKey: "x").link?.ssh == nil)
+    }
+
     /// They stay the same, and nobody guesses them.
     @Test func nameAndPathAreTheNodesOwn() throws {
         let one = try #require(makePlan(try input()).relay.link)

@@ -3,6 +3,7 @@ import Enrollment
 import Fixtures
 import NetworkTypes
 import NodeDocument
+import Planning
 import Sodium
 import Testing
 
@@ -153,6 +154,31 @@ import Testing
         // A session from before may count as fresh for three minutes.
         for index in 0..<2 { outcome.report?.peers[index].handshakeAge = 5 }
         #expect(self.status(outcome).conditions["Ready"]?.message == "no uplink is ready; \(words)")
+    }
+
+    /// By SSH alone, or by what comes after it.
+    @Test func namesWhatSSHDForbids() throws {
+        var outcome = try goodOutcome(replicas: 1)
+        outcome.plan.relay.link = RelayLink(
+            carriers: [.ssh, .tls], listenPort: .defaultLink, hostname: "x", path: "/x", uplinks: [])
+        outcome.report?.sshHostKey = "ssh-ed25519 AAAA"
+        outcome.report?.peers[0].uplink?.carriers = [.tls]
+        outcome.report?.peers[0].uplink?.carrierProblem = "SSH: the key is not taken"
+        let connected = "1 uplink is connected by TLS"
+        #expect(status(outcome).sshHostKey == "ssh-ed25519 AAAA")
+        #expect(
+            status(outcome).conditions["TunnelEstablished"]?.message == "\(connected); uplink 0: SSH: the key is not taken")
+        outcome.report?.sshObstacle = "sshd forwards nothing"
+        let tunnel = status(outcome).conditions["TunnelEstablished"]
+        #expect(tunnel?.reason == "CarrierDown" && tunnel?.message == "\(connected); SSH: sshd forwards nothing")
+        outcome.report?.peers[0].handshakeAge = nil
+        outcome.report?.peers[0].uplink = nil
+        let none = status(outcome).conditions["TunnelEstablished"]
+        #expect(none?.status == .false && none?.reason == "RefusedBySSHD" && none?.message == "sshd forwards nothing")
+        outcome.report?.sshObstacle = nil
+        outcome.plan.relay.link?.carriers = [.ssh]
+        let message = status(outcome).conditions["TunnelEstablished"]?.message ?? ""
+        #expect(message.contains("whether TCP port 22 of"), "\(message)")
     }
 
     @Test func namesABindingThatEnvoyRefuses() throws {

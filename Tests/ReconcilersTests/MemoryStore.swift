@@ -75,8 +75,9 @@ actor MemoryStore: ResourceStore {
         try entering("uplinkKeys", log: false)
         var keys: [Int: UplinkIdentity] = [:]
         for ordinal in 0..<node.spec.uplink.replicas {
-            keys[ordinal] = WireGuardPublicKey(bytes: [UInt8](repeating: UInt8(ordinal + 1), count: 32)).map {
-                UplinkIdentity(publicKey: $0, linkPin: SHA256.digest(of: "link \(ordinal)"))
+            let sshKey = SSHPublicKey("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f")
+            keys[ordinal] = WireGuardPublicKey(bytes: [UInt8](repeating: UInt8(ordinal + 1), count: 32)).flatMap { key in
+                sshKey.map { UplinkIdentity(publicKey: key, linkPin: SHA256.digest(of: "link \(ordinal)"), sshKey: $0) }
             }
         }
         return keys

@@ -61,6 +61,38 @@ import Testing
         #expect(throws: UplinkError.self) { try part([.tls], connections: count) }
     }
 
+    private static let hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+
+    private func part(ssh: SSHWay?) throws -> UplinkPart {
+        var content = try sampleContent(key.publicKey())
+        content.link = try sampleLink([.ssh], ssh: ssh)
+        return try UplinkPart(of: try sampleDocument(content), ordinal: 0, privateKey: key, keyPath: "priv-0")
+    }
+
+    @Test func sshHasAKeyOfItsOwn() throws {
+        let demand = try #require(try part(ssh: SSHWay(port: try Port(2222), hostKey: Self.hostKey)).links)
+        guard case .ssh(let edge)? = demand.ways.first?.carrier else {
+            Issue.record("no SSH")
+            return
+        }
+        #expect("\(edge)" == "SSH 203.0.113.10:2222" && edge.user == "tidegate-ssh" && edge.hostKey == Self.hostKey)
+        #expect(edge.key == (try LinkPrivateKey(of: key, for: .ssh)) && edge.key != demand.key)
+        #expect(try UplinkIdentity(of: key).sshKey == edge.key.sshPublicKey)
+    }
+
+    @Test(
+        arguments: [
+            nil, SSHWay(port: .ssh, hostKey: ""), SSHWay(port: .ssh, hostKey: "ssh-ed25519"),
+            SSHWay(port: .ssh, hostKey: "x y z"),
+            SSHWay(port: .ssh, hostKey: "ssh-ed25519 ####"), SSHWay(port: .ssh, user: "a b", hostKey: hostKey),
+            SSHWay(port: .ssh, socket: "door.sock", hostKey: hostKey),
+            SSHWay(port: .ssh, socket: "/" + String(repeating: "a", count: 107), hostKey: hostKey),
+        ] as [SSHWay?])
+    func whatIsNoWayBySSHIsRefused(way: SSHWay?) {
+        let error = #expect(throws: UplinkError.self) { try part(ssh: way) }
+        #expect(error?.description.contains("content.link.ssh") == true)
+    }
+
     // MARK: forwards
 
     @Test func streamsGoWhereTheirForwardLeads() throws {

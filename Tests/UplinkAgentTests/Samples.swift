@@ -15,10 +15,12 @@ func sampleContent(_ key: WireGuardPublicKey, host: String = "relay.example", fo
     )
 }
 
-func sampleLink(_ carriers: [TunnelCarrier], url: String? = nil, connections: Int = 2) throws -> UplinkLink {
+func sampleLink(
+    _ carriers: [TunnelCarrier], url: String? = nil, connections: Int = 2, ssh: SSHWay? = nil
+) throws -> UplinkLink {
     UplinkLink(
         carriers: carriers, pin: SHA256.digest(of: "edge"), host: try HostAddress(parsing: "203.0.113.10"), port: try Port(443),
-        hostname: "a.invalid", path: "/secret", url: url, connections: connections)
+        hostname: "a.invalid", path: "/secret", url: url, connections: connections, ssh: ssh)
 }
 
 func sampleDocument(_ content: UplinkContent) throws -> UplinkDocument {

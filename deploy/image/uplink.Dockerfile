@@ -19,7 +19,7 @@ RUN cp "$(deploy/agent/wireguard-go)" /usr/bin/wireguard-go \
     && for record in .cache/wireguard-go/*/copyright; do ! [ -e "$record" ] || cp "$record" /usr/share/doc/wireguard-go/copyright; done
 
 FROM ${DEBIAN}
-RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates libmnl0 libsodium23 libstdc++6 \
+RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates libmnl0 libsodium23 libssh2-1t64 libssl3t64 libstdc++6 \
     && rm -rf /var/lib/apt/lists/* \
     && mkdir -p /etc/tidegate/config /etc/tidegate/keys /run/wireguard
 COPY --from=build /usr/bin/uplink /usr/bin/wireguard-go /usr/bin/

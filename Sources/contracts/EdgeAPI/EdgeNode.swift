@@ -128,6 +128,9 @@ public struct TunnelSpec: Hashable, Sendable {
     }
 
     public var hasLinks: Bool { carriers.contains(where: \.isLink) }
+    /// Whether links come by `link.listenPort`.
+    public var takesLinkPort: Bool { carriers.contains(where: \.takesLinkPort) }
+    public var takesSSH: Bool { carriers.contains(.ssh) }
 
     /// 10.200.0.0/24.
     public static let defaultNetwork = CIDR(masking: IPv4Address(number: 0x0AC8_0000), prefixLength: 24)

@@ -64,6 +64,8 @@ public struct EdgeNodeStatus: Hashable, Codable, Sendable {
     public var relayPublicKey: WireGuardPublicKey?
     /// By which uplinks know the VPS where they link, as `sha256` of its public key; nil before it told.
     public var linkPin: String?
+    /// The key that the VPS showed to the controller's SSH, as OpenSSH writes it; nil before it did.
+    public var sshHostKey: String?
     /// `kernel` or `userspace`.
     public var wireGuardKind: String?
     public var envoyVersion: String?

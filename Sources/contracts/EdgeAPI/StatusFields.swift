@@ -40,6 +40,7 @@ extension EdgeNodeStatus {
             uplinks: fields["uplinks"].sequence()?.compactMap { UplinkStatus($0) } ?? [],
             readyUplinks: fields["readyUplinks"].string())
         linkPin = fields["linkPin"].string()
+        sshHostKey = fields["sshHostKey"].string()
     }
 
     /// As the API has it.
@@ -49,6 +50,7 @@ extension EdgeNodeStatus {
             "observedGeneration": observedGeneration == 0 ? nil : .integer(observedGeneration),
             "relayPublicKey": relayPublicKey.map { .text($0) },
             "linkPin": linkPin.map { .string($0) },
+            "sshHostKey": sshHostKey.map { .string($0) },
             "wireGuardKind": wireGuardKind.map { .string($0) },
             "envoyVersion": envoyVersion.map { .string($0) },
             "agentVersion": agentVersion.map { .string($0) },

@@ -53,7 +53,7 @@ public struct EnvoyListener: Hashable, Sendable {
 
 extension RelayContent {
     /// All ports that Envoy opens: the bridge first, then by port, TCP before UDP.
-    public var listeners: [EnvoyListener] { envoy.listeners(bridgeAt: wireGuard.address, linksAt: link?.listenPort) }
+    public var listeners: [EnvoyListener] { envoy.listeners(bridgeAt: wireGuard.address, linksAt: link?.envoyPort) }
 }
 
 extension RelayEnvoy {

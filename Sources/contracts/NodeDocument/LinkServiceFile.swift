@@ -15,23 +15,31 @@ public struct LinkServiceFile: Hashable, Codable, Sendable {
     public var carriers: [TunnelCarrier]
     /// Where WebSockets are taken, a secret.
     public var path: String
+    /// Where links come by sshd, a unix socket; nil where they do not.
+    public var socket: String?
 
-    public init(uplinks: [LinkedUplink], tcpPorts: [Port], udpPorts: [Port], carriers: [TunnelCarrier], path: String) {
+    public init(
+        uplinks: [LinkedUplink], tcpPorts: [Port], udpPorts: [Port], carriers: [TunnelCarrier], path: String,
+        socket: String? = nil
+    ) {
         self.uplinks = uplinks
         self.tcpPorts = tcpPorts
         self.udpPorts = udpPorts
         self.carriers = carriers
         self.path = path
+        self.socket = socket
     }
 
     /// Of a relay: every binding's tunnel port, and the uplinks' readiness.
-    public init(_ link: RelayLink, bindings: [RelayBinding]) {
+    /// - Parameter socket: where links come by sshd, if they do.
+    public init(_ link: RelayLink, bindings: [RelayBinding], socket: String = SSHWay.socket) {
         func ports(_ transport: TransportProtocol) -> Set<Port> {
             Set(bindings.filter { $0.protocol == transport }.map(\.tunnelPort))
         }
         self.init(
             uplinks: link.uplinks.sorted { $0.ordinal < $1.ordinal }, tcpPorts: ports(.tcp).union([.uplinkReadiness]).sorted(),
-            udpPorts: ports(.udp).sorted(), carriers: link.carriers.filter(\.isLink), path: link.path)
+            udpPorts: ports(.udp).sorted(), carriers: link.carriers.filter(\.isLink), path: link.path,
+            socket: link.takesSSH ? socket : nil)
     }
 
     /// Why it cannot be served; nil when it can.
@@ -45,6 +53,7 @@ public struct LinkServiceFile: Hashable, Codable, Sendable {
         if !path.hasPrefix("/") || path.utf8.count > 1024 || !path.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
             return "the path of WebSockets is none"
         }
+        if carriers.contains(.ssh), socket?.hasPrefix("/") != true { return "the socket for sshd is none" }
         return carriers.contains(where: \.isLink) ? nil : "no carrier is a link's"
     }
 }
@@ -56,7 +65,7 @@ public struct LinkStatusFile: Hashable, Codable, Sendable {
     public static let bounds = JSONBounds(bytes: 8 << 20, values: 250_000, textBytes: 1024)
 
     public struct Link: Hashable, Codable, Sendable {
-        /// Where it comes from, as Envoy says; nil where it did not come by Envoy.
+        /// Where it comes from, as Envoy says; `sshd` for what came by that.
         public var peer: String?
         /// Of the uplink.
         public var build: String

@@ -29,6 +29,9 @@ public struct RelayLink: Hashable, Codable, Sendable {
         self.program = program
     }
 
+    /// Envoy's port for links; nil where none come by it.
+    public var envoyPort: Port? { carriers.contains(where: \.takesLinkPort) ? listenPort : nil }
+    public var takesSSH: Bool { carriers.contains(.ssh) }
     /// Whether the uplinks have a tunnel of WireGuard besides.
     public var hasWireGuard: Bool { carriers.contains(.wireGuard) }
     /// Envoy's priorities: 0 is used while somebody serves there.
@@ -43,11 +46,14 @@ public struct LinkedUplink: Hashable, Codable, Sendable {
     public var address: IPv4Address
     /// Of its key.
     public var pin: SHA256Digest
+    /// With which it logs in at the host's sshd; nil where links do not come by that.
+    public var sshKey: SSHPublicKey?
 
-    public init(ordinal: Int, address: IPv4Address, pin: SHA256Digest) {
+    public init(ordinal: Int, address: IPv4Address, pin: SHA256Digest, sshKey: SSHPublicKey? = nil) {
         self.ordinal = ordinal
         self.address = address
         self.pin = pin
+        self.sshKey = sshKey
     }
 
     /// The loopback addresses of uplinks, 127.88.0.0/16.
@@ -76,10 +82,12 @@ public struct UplinkLink: Hashable, Codable, Sendable {
     public var url: String?
     /// Links that each uplink keeps up.
     public var connections: Int
+    /// Where `carriers` has SSH; nil where not.
+    public var ssh: SSHWay?
 
     public init(
         carriers: [TunnelCarrier], pin: SHA256Digest, host: HostAddress, port: Port, hostname: String, path: String, url: String?,
-        connections: Int
+        connections: Int, ssh: SSHWay? = nil
     ) {
         self.carriers = carriers
         self.pin = pin
@@ -89,7 +97,29 @@ public struct UplinkLink: Hashable, Codable, Sendable {
         self.path = path
         self.url = url
         self.connections = connections
+        self.ssh = ssh
     }
 
     public var hasWireGuard: Bool { carriers.contains(.wireGuard) }
+}
+
+/// The way of a link through the host's sshd, to a socket there.
+public struct SSHWay: Hashable, Codable, Sendable {
+    /// Of the user that uplinks log in as.
+    public static let user = "tidegate-ssh"
+    /// Where the link program takes links from sshd.
+    public static let socket = "/var/lib/tidegate-ssh/link/door.sock"
+
+    public var port: Port
+    public var user: String
+    public var socket: String
+    /// The server's, as OpenSSH writes it: type and base64. No other is believed.
+    public var hostKey: String
+
+    public init(port: Port, user: String = Self.user, socket: String = Self.socket, hostKey: String) {
+        self.port = port
+        self.user = user
+        self.socket = socket
+        self.hostKey = hostKey
+    }
 }

@@ -82,6 +82,8 @@ public struct ReportBounds: Sendable {
         // Together they stand in a condition, which may have 32,768 characters.
         kept.caveats = report.caveats.map { $0.prefix(8).map { Self.text($0, Self.sentence) } }
         kept.tunnelDropped = report.tunnelDropped.map { Self.text($0, Self.sentence) }
+        kept.sshObstacle = report.sshObstacle.map { Self.text($0, Self.sentence) }
+        kept.sshHostKey = nil
         kept.missingSecrets = report.missingSecrets?.filter(bindings.contains)
         kept.starved = Self.unique(report.starved.filter(bindings.contains)) { $0 }
         kept.listeners = Self.unique(report.listeners.filter { listeners.contains($0.name) }, by: \.name).map {

@@ -44,6 +44,10 @@ public struct AgentReport: Hashable, Codable, Sendable {
     public var peers: [PeerReport]
     /// Why the tunnel's port hears nothing, with what to do, where a firewall of the host drops what comes to it.
     public var tunnelDropped: String?
+    /// Why the host's sshd lets no link through, with what to do; nil where it does, and where none comes by it.
+    public var sshObstacle: String?
+    /// The host's SSH key, as OpenSSH writes it. Of whoever read the report: what a host says of it counts nothing.
+    public var sshHostKey: String?
     /// The bindings that no uplink which is well forwards, by name; empty while that is not known.
     public var starved: [String]
     /// Nil unless the outcome is `needsSecrets`.
@@ -72,6 +76,8 @@ public struct AgentReport: Hashable, Codable, Sendable {
         envoyRestart = nil
         caveats = nil
         tunnelDropped = nil
+        sshObstacle = nil
+        sshHostKey = nil
         missingSecrets = nil
         refusedBindings = nil
         self.listeners = listeners

@@ -27,7 +27,7 @@ public struct EnvoyConfiguration: Sendable {
         self.link = link
         self.envoy = envoy
         self.uplinkHash = uplinkHash
-        listeners = envoy.listeners(bridgeAt: relay.address, linksAt: link?.listenPort)
+        listeners = envoy.listeners(bridgeAt: relay.address, linksAt: link?.envoyPort)
         bindingsByName = Dictionary(envoy.bindings.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     }
 

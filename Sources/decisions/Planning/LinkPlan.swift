@@ -12,7 +12,8 @@ extension PlanInput {
         let uplinks = replicas.compactMap { replica in
             linkPins[replica.ordinal].map {
                 LinkedUplink(
-                    ordinal: replica.ordinal, address: LinkedUplink.address(ofOrdinal: replica.ordinal), pin: $0)
+                    ordinal: replica.ordinal, address: LinkedUplink.address(ofOrdinal: replica.ordinal), pin: $0,
+                    sshKey: tunnel.takesSSH ? sshKeys[replica.ordinal] : nil)
             }
         }
         return RelayLink(
@@ -22,12 +23,15 @@ extension PlanInput {
     }
 
     /// The uplinks' half; nil where WireGuard alone carries.
-    func uplinkLink(_ pin: SHA256Digest) -> UplinkLink? {
+    /// - Parameter sshHostKey: the VPS's; without it no way leads by its sshd.
+    func uplinkLink(_ pin: SHA256Digest, sshHostKey: String?) -> UplinkLink? {
         let tunnel = node.spec.tunnel
-        guard tunnel.hasLinks else { return nil }
+        let carriers = tunnel.carriers.filter { $0 != .ssh || sshHostKey != nil }
+        guard carriers.contains(where: \.isLink) else { return nil }
         return UplinkLink(
-            carriers: tunnel.carriers, pin: pin, host: node.spec.address, port: tunnel.link.listenPort, hostname: linkHostname,
-            path: linkPath, url: tunnel.link.url, connections: tunnel.link.connections)
+            carriers: carriers, pin: pin, host: node.spec.address, port: tunnel.link.listenPort, hostname: linkHostname,
+            path: linkPath, url: tunnel.link.url, connections: tunnel.link.connections,
+            ssh: tunnel.takesSSH ? sshHostKey.map { SSHWay(port: node.spec.ssh.port, hostKey: $0) } : nil)
     }
 
     /// A name of its own that no binding has by chance; it is never looked up.

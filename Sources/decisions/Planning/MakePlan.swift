@@ -39,7 +39,7 @@ private struct Planner {
         }
         var claims = Claims(
             tunnelPort: input.node.spec.tunnel.listenPort,
-            link: input.node.spec.tunnel.hasLinks ? (input.node.spec.tunnel.link.listenPort, input.linkHostname) : nil,
+            link: input.node.spec.tunnel.takesLinkPort ? (input.node.spec.tunnel.link.listenPort, input.linkHostname) : nil,
             hostnames: byAge.lazy.flatMap(\.spec.bindings).flatMap { $0.tls?.hostnames ?? [] })
         mostEndpoints = input.endpointShare(byAge.lazy.flatMap(\.spec.bindings))
         for portBinding in byAge {
@@ -175,7 +175,7 @@ private struct Planner {
                 mtu: spec.tunnel.mtu,
                 persistentKeepalive: spec.tunnel.persistentKeepalive, replicas: replicas,
                 forwards: forwards.sorted { ($0.protocol, $0.tunnelPort) < ($1.protocol, $1.tunnelPort) },
-                link: { [input] pin in input.uplinkLink(pin) }, targets: input.targets))
+                link: { [input] pin, hostKey in input.uplinkLink(pin, sshHostKey: hostKey) }, targets: input.targets))
     }
 
     private struct Placed {

@@ -13,13 +13,17 @@ public struct Plan: Sendable {
     var uplinkWithoutRelayKey: UplinkContentParts
 
     /// The uplinks' part. The relay's keys come from the VPS, so they are known only after the first apply.
-    /// - Parameter linkPin: of its key for links; nil leaves links out.
-    public func uplinkContent(relayPublicKey: WireGuardPublicKey, linkPin: SHA256Digest? = nil) -> UplinkContent {
+    /// - Parameters:
+    ///   - linkPin: of its key for links; nil leaves links out.
+    ///   - sshHostKey: of its sshd, as OpenSSH writes it.
+    public func uplinkContent(
+        relayPublicKey: WireGuardPublicKey, linkPin: SHA256Digest? = nil, sshHostKey: String? = nil
+    ) -> UplinkContent {
         let parts = uplinkWithoutRelayKey
         var content = UplinkContent(
             relay: UplinkRelay(publicKey: relayPublicKey, host: parts.host, port: parts.port, address: parts.relayAddress),
             network: parts.network, mtu: parts.mtu, persistentKeepalive: parts.persistentKeepalive, replicas: parts.replicas,
-            forwards: parts.forwards, link: linkPin.flatMap { parts.link($0) })
+            forwards: parts.forwards, link: linkPin.flatMap { parts.link($0, sshHostKey) })
         if parts.forwards.contains(where: { $0.host != nil }) {
             content.deniedTargets = parts.targets.denied.isEmpty ? nil : parts.targets.denied
             content.allowedTargets = parts.targets.allowed.isEmpty ? nil : parts.targets.allowed
@@ -37,7 +41,7 @@ struct UplinkContentParts: Sendable {
     var persistentKeepalive: Int
     var replicas: [UplinkReplica]
     var forwards: [Forward]
-    var link: @Sendable (_ pin: SHA256Digest) -> UplinkLink?
+    var link: @Sendable (_ pin: SHA256Digest, _ sshHostKey: String?) -> UplinkLink?
     var targets: TargetPolicy
 }
 

@@ -26,6 +26,8 @@ public struct PlanInput: Sendable {
     public var linkPins: [Int: SHA256Digest] = [:]
     /// What a link's name and path are made of where the EdgeNode has no uid: known to who may read the installation's files.
     public var linkSecret = ""
+    /// Of the same uplinks' keys for the VPS's sshd.
+    public var sshKeys: [Int: SSHPublicKey] = [:]
     /// The build of the link program that hosts are to run; nil where no host is told.
     public var linkProgram: String?
     public var envoyRelease: EnvoyRelease

@@ -80,6 +80,7 @@ public actor NodeSession {
         switch report.outcome {
         case .applied:
             applied = (version, bounds)
+            report.sshHostKey = connection?.hostKey.map(\.text)
             return report
         case .needsSecrets
         where !Set(report.missingSecrets ?? []).isDisjoint(with: document.content.envoy.keptCertificates):
@@ -246,6 +247,8 @@ struct ChannelCommand: Sendable {
 
 /// A connection as a session uses it: commands, one after the other.
 struct NodeChannel: Sendable {
+    /// What the host proved to hold, and was accepted; nil where no host is.
+    var hostKey: HostKey?
     var execute: @Sendable (ChannelCommand) async throws(SSHError) -> ExecResult
     var isAlive: @Sendable () -> Bool
     var statistics: @Sendable () -> SSHStatistics
@@ -255,6 +258,7 @@ struct NodeChannel: Sendable {
 
 extension NodeChannel {
     init(_ connection: SSHConnection) {
+        hostKey = connection.hostKey
         execute = { order throws(SSHError) in
             try await connection.execute(
                 order.command, name: order.name, input: order.input, ready: order.ready, limits: order.limits)

@@ -19,6 +19,8 @@ struct LinkFile: Equatable, Sendable {
     var takesWebSockets: Bool
     /// Where WebSockets are taken, a secret.
     var path: String
+    /// Where links come by sshd, a unix socket; nil where they do not.
+    var socket: String?
 
     /// - Throws: `LinkServiceError` that says what is wrong with it.
     init(_ bytes: [UInt8]) throws(LinkServiceError) {
@@ -36,6 +38,10 @@ struct LinkFile: Equatable, Sendable {
         takesWebSockets = carriers.contains(TunnelCarrier.webSocket.rawValue)
         guard let path = json["path"]?.text else { throw LinkServiceError(description: "there is no path") }
         self.path = path
+        if carriers.contains(TunnelCarrier.ssh.rawValue) {
+            guard let socket = json["socket"]?.text else { throw LinkServiceError(description: "there is no socket for sshd") }
+            self.socket = socket
+        }
         if let fault { throw LinkServiceError(description: fault) }
     }
 
@@ -56,7 +62,9 @@ struct LinkFile: Equatable, Sendable {
         if !path.hasPrefix("/") || path.utf8.count > 1024 || !path.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
             return "the path of WebSockets is none"
         }
-        return takesTLS || takesWebSockets ? nil : "no carrier is a link's"
+        // unix(7): a path has 107 bytes at most, and where it is made anew another name stands beside it.
+        if let socket, !socket.hasPrefix("/") || socket.utf8.count > 90 { return "the socket for sshd is none" }
+        return takesTLS || takesWebSockets || socket != nil ? nil : "no carrier is a link's"
     }
 }
 

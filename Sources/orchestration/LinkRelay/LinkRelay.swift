@@ -32,6 +32,7 @@ public final class LinkRelay: Sendable {
         var service: RelayService
         var served: [RelayUplink: Served] = [:]
         var doors: [any Channel] = []
+        var socket: OpenSocket?
         var strangers = Strangers(most: LinkRelay.mostStrangers)
         var nextLink = 0
         /// Links that are up, those with a goodbye too, by number.
@@ -111,7 +112,7 @@ public final class LinkRelay: Sendable {
         for listener in closed + (isDraining ? opened : []) { listener.close(promise: nil) }
     }
 
-    private func bind(_ address: SocketAddress, _ door: Door, _ isBehindEnvoy: Bool) async throws -> any Channel {
+    func bind(_ address: SocketAddress, _ door: Door, _ isBehindEnvoy: Bool) async throws -> any Channel {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -165,8 +166,8 @@ public final class LinkRelay: Sendable {
     public func drain() {
         let (doors, served) = state.withLock { state in
             state.isDraining = true
-            defer { state.doors = [] }
-            return (state.doors, state.served)
+            defer { (state.doors, state.socket) = ([], nil) }
+            return (state.doors + [state.socket?.channel].compactMap(\.self), state.served)
         }
         for door in doors { door.close(promise: nil) }
         for (uplink, one) in served {
@@ -212,7 +213,9 @@ public final class LinkRelay: Sendable {
         }
         channel.closeFuture.whenComplete { _ in known() }
         try LinkSocket.setUp(channel)
-        guard isBehindEnvoy else { return try enter(channel, door, nil, known) }
+        // sshd tells nobody who its client is.
+        let source: String? = channel.localAddress?.pathname == nil ? nil : "sshd"
+        guard isBehindEnvoy else { return try enter(channel, door, source, known) }
         let handler = ProxyHeaderHandler(
             ready: { [self] channel, source in try enter(channel, door, source, known) },
             failed: { [self] in
@@ -221,7 +224,7 @@ public final class LinkRelay: Sendable {
         try channel.pipeline.syncOperations.addHandler(handler)
     }
 
-    /// `source` is who connected to Envoy.
+    /// `source` is who connected to Envoy, or sshd.
     private func enter(
         _ channel: any Channel, _ door: Door, _ source: String?, _ known: @escaping @Sendable () -> Void
     ) throws {

@@ -62,6 +62,7 @@ public struct LinkService: Sendable {
             key: key, service: first.service, build: build, instance: .random(in: .min ... .max), timing: timing, group: group,
             logger: logger)
         try await relay.setDoors(try first.doors(at: door))
+        try await relay.keepSocket(at: first.socket)
         logger.info("links are taken", metadata: ["pin": "\(key.pin)", "uplinks": "\(first.uplinks.count)"])
         let served = Served(first)
         await withTaskGroup(of: Void.self) { tasks in
@@ -126,12 +127,22 @@ public struct LinkService: Sendable {
                     knownHanded = handedMark
                     relay.hand(try? Descriptor.contents(of: handed, limit: Self.longestHanded))
                 }
+                await keepSocket(relay, served)
                 let mark = (try? fileStatus(at: file)).map(FileStamp.init)
                 guard mark != known else { continue }
                 known = mark
                 await take(relay, served)
             }
             tasks.cancelAll()
+        }
+    }
+
+    /// One that somebody removed is made anew, and one that another process of this program left when it ended.
+    private func keepSocket(_ relay: LinkRelay, _ served: Served) async {
+        do {
+            try await relay.keepSocket(at: served.file.withLock(\.socket))
+        } catch {
+            logger.error("no links come by sshd", metadata: ["cause": "\(error)"])
         }
     }
 
@@ -142,6 +153,7 @@ public struct LinkService: Sendable {
             let new = try read()
             guard new != former else { return }
             if new.ways != former.ways { try await relay.setDoors(try new.doors(at: door)) }
+            try await relay.keepSocket(at: new.socket)
             relay.update(new.service)
             served.file.withLock { $0 = new }
             logger.info(

@@ -33,7 +33,7 @@ public struct RelayService: Sendable, Equatable {
 /// What is known of an uplink's links.
 public struct RelayStatus: Sendable, Equatable {
     public struct Link: Sendable, Equatable {
-        /// Where it comes from, as Envoy says; nil where it did not come by Envoy.
+        /// Where it comes from, as Envoy says; `sshd` for what came by that, nil for neither.
         public let source: String?
         public let build: String
         /// Which process of the uplink's.

@@ -67,6 +67,7 @@ struct ApplyRun {
         try rollOut(account, running, &state)
         // After Envoy sends no more.
         if linkAccount == nil { note(try LinkStep(host: host).remove(&state)) }
+        if content.link?.takesSSH != true { note(try SSHDoor(host: host).close(&state)) }
         let device = try host.tunnel.status()?.device
         state.value.uplinks = device?.seenUplinks ?? []
         try keep(&state)
@@ -200,6 +201,7 @@ struct ApplyRun {
         guard let link = content.link, let account, let key = try RelayKey.read(host.paths) else { return true }
         let step = LinkStep(host: host)
         let linkKey = try RelayKey.linkKey(key)
+        if link.takesSSH { openSSH(link, account, &state) }
         note(try step.files(link, content, linkKey, account))
         let settings = unitSettings()
         let units = try UnitFiles(host: host).ensure([.link], settings)
@@ -210,6 +212,17 @@ struct ApplyRun {
         note(result.changes, isDrift: result.isDrift)
         report.problems += result.problems
         return link.program.map { $0 == build } ?? true
+    }
+
+    /// Where links cannot come by sshd the other carriers serve all the same.
+    private mutating func openSSH(_ link: RelayLink, _ program: EnvoyAccount, _ state: inout StateFile) {
+        do throws(AgentError) {
+            let door = SSHDoor(host: host)
+            note(try door.open(link, program: program, &state))
+            report.sshObstacle = try door.obstacle()
+        } catch {
+            report.sshObstacle = error.message
+        }
     }
 
     /// A host whose kernel has no nf_tables serves all the same, and says so.
@@ -247,7 +260,8 @@ struct ApplyRun {
         // A limit beyond what the host gives would differ from that of the running Envoy for ever, and forbid hot restarts.
         let facts = try? host.envoyHost()
         return UnitSettings(
-            paths: host.paths, envoy: content.envoy, openFilesLimit: facts?.openFiles ?? 1 << 20, workers: facts?.workers ?? 1)
+            paths: host.paths, envoy: content.envoy, openFilesLimit: facts?.openFiles ?? 1 << 20, workers: facts?.workers ?? 1,
+            takesSSH: content.link?.takesSSH == true)
     }
 
     /// - Returns: Envoy's unit as systemd sees it; nil when it does not know it.

@@ -29,6 +29,9 @@ extension Agent {
             report.problems += links?.problems ?? []
             report.peers = Peers(host: host).report(content, tunnel?.device, UplinkWord.read(host.paths), links)
         }
+        if content.link?.takesSSH == true {
+            observe { () throws(AgentError) in report.sshObstacle = try SSHDoor(host: host).obstacle() }
+        }
         report.envoyVersion = EnvoyBinary(paths: host.paths).chosen()
         let listeners = content.listeners
         observe { () throws(AgentError) in

@@ -26,6 +26,7 @@ extension Agent {
                 report.changes.append("the user \(envoyUser) removed")
             }
             report.changes += try LinkStep(host: host).removeUser(&state)
+            report.changes += try SSHDoor(host: host).close(&state)
             for path in [host.paths.settings, host.paths.runtime, host.paths.linkRuntime, host.paths.programs]
             where try removeTree(path) {
                 report.changes.append("\(path) removed")

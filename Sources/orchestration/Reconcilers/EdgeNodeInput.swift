@@ -17,6 +17,7 @@ extension EdgeNodeReconciler {
             uplinkKeys: uplinks.mapValues(\.publicKey), envoyRelease: sessions.envoyRelease)
         input.linkPins = uplinks.mapValues(\.linkPin)
         input.linkSecret = "\(writer.installation) \(node.metadata.objectName)"
+        input.sshKeys = uplinks.mapValues(\.sshKey)
         input.linkProgram = sessions.linkProgram
         input.targets = targets
         let now = Date()

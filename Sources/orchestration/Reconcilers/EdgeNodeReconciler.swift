@@ -106,8 +106,9 @@ public struct EdgeNodeReconciler: Sendable {
             return try await bringUp(node, lost: lost.union(gone), deadline: deadline)
         }
         if let report = outcome.report, let key = report.relayPublicKey,
-            key != node.status?.relayPublicKey || report.linkPin?.description != node.status?.linkPin && plan.relay.link != nil,
-            let content = plan.uplinkContent(relayKey: key, linkPin: report.linkPin)
+            key != node.status?.relayPublicKey || report.linkPin?.description != node.status?.linkPin && plan.relay.link != nil
+                || report.sshHostKey != node.status?.sshHostKey && plan.relay.link?.takesSSH == true,
+            let content = plan.uplinkContent(relayKey: key, linkPin: report.linkPin, sshHostKey: report.sshHostKey)
         {
             outcome.uplinkHash = try await publish(content, of: node)
         }
@@ -148,7 +149,8 @@ public struct EdgeNodeReconciler: Sendable {
                 let plan = makePlan(input)
                 let status = input.node.status
                 let uplinks = plan.uplinkContent(
-                    relayKey: status?.relayPublicKey, linkPin: status?.linkPin.flatMap { SHA256Digest($0) })
+                    relayKey: status?.relayPublicKey, linkPin: status?.linkPin.flatMap { SHA256Digest($0) },
+                    sshHostKey: status?.sshHostKey)
                 return Planned(
                     plan: plan, relayHash: try plan.relay.digest(), uplinks: uplinks, uplinkHash: try uplinks?.digest())
             }
@@ -274,8 +276,12 @@ func rfc3339(_ date: Date) -> String { date.formatted(.iso8601) }
 
 extension Plan {
     /// The uplinks' part; nil before the VPS told of its keys.
-    fileprivate func uplinkContent(relayKey: WireGuardPublicKey?, linkPin: SHA256Digest?) -> UplinkContent? {
+    fileprivate func uplinkContent(
+        relayKey: WireGuardPublicKey?, linkPin: SHA256Digest?, sshHostKey: String?
+    ) -> UplinkContent? {
         guard let relayKey, relay.link == nil || linkPin != nil else { return nil }
-        return uplinkContent(relayPublicKey: relayKey, linkPin: linkPin)
+        let content = uplinkContent(relayPublicKey: relayKey, linkPin: linkPin, sshHostKey: sshHostKey)
+        // Without any way left they keep the one they had.
+        return content.link == nil && relay.link?.hasWireGuard == false ? nil : content
     }
 }

@@ -46,6 +46,8 @@ func edgeNodeStatus(_ outcome: NodeOutcome, previous: EdgeNodeStatus?, now: Stri
     }
     status.relayPublicKey = report.relayPublicKey ?? status.relayPublicKey
     status.linkPin = report.linkPin?.description ?? status.linkPin
+    // Uplinks that are told of it log in: not before the VPS knows them, for there may be who counts refusals and shuts their address out.
+    status.sshHostKey = outcome.plan.relay.link?.takesSSH == true ? report.sshHostKey ?? status.sshHostKey : nil
     status.wireGuardKind = report.wireGuardKind
     status.envoyVersion = report.envoyVersion
     status.agentVersion = report.agentBuild
@@ -134,7 +136,7 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
         if let (ordinal, words) = fresh.lazy.compactMap({ peer in peer.uplink?.crowding.map { (peer.ordinal, $0) } }).first {
             return Verdict(.true, "ConntrackTooSmall", "on the host of uplink \(ordinal), \(words)")
         }
-        if let link = outcome.plan.relay.link { return linkedVerdict(fresh, link) }
+        if let link = outcome.plan.relay.link { return linkedVerdict(fresh, link, sshObstacle: report.sshObstacle) }
         let all = peers.count == 1 ? "the uplink has" : "all \(peers.count) uplinks have"
         return Verdict(.true, "HandshakeFresh", "\(all) shaken hands within \(staleHandshakeSeconds) s")
     }
@@ -147,9 +149,11 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
     // What it knows of itself comes before what could be wrong elsewhere.
     if let words = outcome.uplinkComplaint { return Verdict(.false, "UplinkFailed", words) }
     if let dropped = report.tunnelDropped { return Verdict(.false, "BlockedByFirewall", dropped) }
+    if let obstacle = report.sshObstacle { return Verdict(.false, "RefusedBySSHD", obstacle) }
     let port = outcome.node.spec.tunnel.listenPort
     if let link = outcome.plan.relay.link {
-        let ports = "TCP port \(link.listenPort)" + (link.hasWireGuard ? " or UDP port \(port)" : "")
+        let tcp = [link.envoyPort, link.takesSSH ? outcome.node.spec.ssh.port : nil].compactMap { $0.map { "TCP port \($0)" } }
+        let ports = (tcp + (link.hasWireGuard ? ["UDP port \(port)"] : [])).joined(separator: " or ")
         return Verdict(
             .false, "NotConnected",
             "no uplink is connected by \(link.carriers.map(\.rawValue).joined(separator: ", ")); see whether the uplinks run and what they "
@@ -162,7 +166,7 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
 }
 
 /// By which ways all uplinks are connected, and which one does not carry.
-private func linkedVerdict(_ peers: [PeerReport], _ link: RelayLink) -> Verdict {
+private func linkedVerdict(_ peers: [PeerReport], _ link: RelayLink, sshObstacle: String?) -> Verdict {
     var ways: [String: [Int]] = [:]
     for peer in peers {
         let carriers = peer.uplink?.carriers ?? []
@@ -173,6 +177,8 @@ private func linkedVerdict(_ peers: [PeerReport], _ link: RelayLink) -> Verdict 
         ordinals.count == peers.count ? "by \(name)" : "\(ordinals.map(String.init).joined(separator: ", ")) by \(name)"
     }
     let all = "\(counted(peers.count, "uplink")) \(peers.count == 1 ? "is" : "are") connected \(words.joined(separator: "; "))"
+    // What the VPS knows of it comes before what an uplink makes of a refusal.
+    if let sshObstacle, link.carriers.first == .ssh { return Verdict(.true, "CarrierDown", "\(all); SSH: \(sshObstacle)") }
     if let (ordinal, problem) = peers.lazy.compactMap({ peer in peer.uplink?.carrierProblem.map { (peer.ordinal, $0) } }).first {
         return Verdict(.true, "CarrierDown", "\(all); uplink \(ordinal): \(problem)")
     }

@@ -56,7 +56,7 @@ struct JoinCommand: ParsableCommand {
         }
         guard document.content.link != nil else {
             throw Failure(
-                "EdgeNode \(node) has WireGuard alone, and an uplink elsewhere is told its bindings by a link: add TLS or WebSocket to "
+                "EdgeNode \(node) has WireGuard alone, and an uplink elsewhere is told its bindings by a link: add TLS, WebSocket or SSH to "
                     + "spec.tunnel.carriers")
         }
         try desk.alone(with: node) { try perform(desk, node, document) }

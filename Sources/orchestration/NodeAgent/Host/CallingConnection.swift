@@ -34,7 +34,7 @@ public enum CallingConnection {
     }
 
     /// A line of `/proc/PID/status` (proc(5)).
-    private static func field(_ name: String, of status: String) -> String? {
+    static func field(_ name: String, of status: String) -> String? {
         let line = status.split(separator: "\n").first { $0.hasPrefix(name + ":\t") }
         return line.map { String($0.dropFirst(name.utf8.count + 2)) }
     }

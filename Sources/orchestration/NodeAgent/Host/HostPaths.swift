@@ -1,3 +1,5 @@
+import NodeDocument
+
 /// Where everything of ours lies on the host, under one root (`""` for the host itself, a folder in tests).
 public struct HostPaths: Hashable, Sendable {
     /// Without a final slash.
@@ -64,6 +66,12 @@ public struct HostPaths: Hashable, Sendable {
     public var linkView: String { linkRuntime + "/config" }
     /// What the link program tells (`LinkStatusFile`).
     public var linkStatus: String { linkRuntime + "/links.json" }
+    /// Of the user that links by SSH log in as; on the disk, for it must be there before anything of ours runs.
+    public var sshHome: String { root + "/var/lib/tidegate-ssh" }
+    public var sshSettings: String { sshHome + "/.ssh" }
+    public var sshKeys: String { sshSettings + "/authorized_keys" }
+    /// Where the link program takes links from sshd, in a folder that it may write to.
+    public var sshSocket: String { root + SSHWay.socket }
     /// Where shm_open(3) puts its objects.
     public var sharedMemory: String { root + "/dev/shm" }
     /// The folder of wireguard-go's sockets; its place is fixed in wireguard-go.

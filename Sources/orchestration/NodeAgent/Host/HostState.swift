@@ -23,6 +23,8 @@ struct HostState: Hashable, Codable, Sendable {
     var madeUser = false
     /// The same of the link program's.
     var madeLinkUser = false
+    /// The same of the user that links by SSH log in as.
+    var madeSSHUser = false
     /// What the running link program was started with.
     var linkStartedWith: LinkStart?
     /// Listeners that the last apply left out, by name, sorted.
@@ -52,6 +54,7 @@ extension HostState {
         formerOffloads = try container.decodeIfPresent([String: [String]].self, forKey: .formerOffloads) ?? [:]
         madeUser = try container.decodeIfPresent(Bool.self, forKey: .madeUser) ?? false
         madeLinkUser = try container.decodeIfPresent(Bool.self, forKey: .madeLinkUser) ?? false
+        madeSSHUser = try container.decodeIfPresent(Bool.self, forKey: .madeSSHUser) ?? false
         linkStartedWith = try container.decodeIfPresent(LinkStart.self, forKey: .linkStartedWith)
         leftOut = try container.decodeIfPresent([String].self, forKey: .leftOut) ?? []
         refusedListeners = try container.decodeIfPresent([String: RefusedListener].self, forKey: .refusedListeners) ?? [:]

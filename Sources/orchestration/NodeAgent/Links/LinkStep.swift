@@ -37,7 +37,7 @@ struct LinkStep {
         defer { zero(&seed) }
         if try ensureFile(paths.linkKey, seed, .secretFile) { changes.append("the links' key written") }
         try makeFolder(paths.linkFiles, Access(mode: 0o750, group: account.group))
-        let service = LinkServiceFile(link, bindings: content.envoy.bindings)
+        let service = LinkServiceFile(link, bindings: content.envoy.bindings, socket: paths.sshSocket)
         if let fault = service.fault { throw AgentError(.badDocument, "links: \(fault)") }
         let file = "\(paths.linkFiles)/\(LinkServiceFile.fileName)"
         if try ensureFile(file, try jsonLine(service), Access(mode: 0o640, group: account.group)) {

@@ -27,7 +27,7 @@ struct FirewallCheck {
     init(host: Host, _ content: RelayContent, listeners: [EnvoyListener]) {
         dialed =
             (content.hasWireGuard ? [PublicPort(.udp, content.wireGuard.listenPort)] : [])
-            + (content.link.map { [PublicPort(.tcp, $0.listenPort)] } ?? [])
+            + (content.link?.envoyPort.map { [PublicPort(.tcp, $0)] } ?? [])
         var ports = dialed
         for listener in listeners where listener.address == nil { ports.append(PublicPort(listener.protocol, listener.port)) }
         do throws(AgentError) {

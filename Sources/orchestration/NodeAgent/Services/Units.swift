@@ -1,6 +1,7 @@
 import EnvoyConfig
 import HostNetwork
 import NodeDocument
+import Syscalls
 
 /// The name of the user and the group that Envoy runs as.
 let envoyUser = "tidegate-envoy"
@@ -17,13 +18,16 @@ struct UnitSettings: Hashable, Sendable {
     var drainSeconds: Int
     /// The most open files that a service may have.
     var openFilesLimit: Int
+    /// Whether the link program takes links from sshd.
+    var takesSSH: Bool
 
     /// What a running Envoy must be restarted for.
     var launchText: String { "open files \(openFiles), drain \(drainSeconds) s" }
 
     /// - Parameter openFilesLimit: the kernel's `fs.nr_open`; systemd refuses to start what wants more.
     /// - Parameter workers: Envoy's worker threads.
-    init(paths: HostPaths, envoy: RelayEnvoy, openFilesLimit: Int, workers: Int = 1) {
+    init(paths: HostPaths, envoy: RelayEnvoy, openFilesLimit: Int, workers: Int = 1, takesSSH: Bool = false) {
+        self.takesSSH = takesSSH
         self.paths = paths
         openFiles = Self.openFiles(maxConnections: envoy.maxConnections, workers: workers, limit: openFilesLimit)
         drainSeconds = envoy.drainSeconds
@@ -188,9 +192,10 @@ private func envoyUnit(_ settings: UnitSettings) -> String {
 
 /// The link program and its supervisor with no right at all, and no address but loopback's: Envoy brings it the links and takes the
 /// connections to it. It gets the relay's key for links as a credential. Swift's worker threads set their own priority, and complain
-/// where they may not.
+/// where they may not. Where links come by sshd it may make its socket there.
 private func linkUnit(_ settings: UnitSettings) -> String {
-    header + """
+    let socket = settings.takesSSH ? "\nReadWritePaths=\(folderPart(of: settings.paths.sshSocket))" : ""
+    return header + """
         [Unit]
         Description=Tidegate: links, which carry connections where WireGuard does not
         After=\(UnitName.boot.rawValue)
@@ -207,7 +212,7 @@ private func linkUnit(_ settings: UnitSettings) -> String {
         WorkingDirectory=\(settings.paths.linkRuntime)
         RuntimeDirectory=tidegate-link
         RuntimeDirectoryMode=0700
-        BindReadOnlyPaths=\(settings.paths.linkFiles):\(settings.paths.linkView)
+        BindReadOnlyPaths=\(settings.paths.linkFiles):\(settings.paths.linkView)\(socket)
         Restart=always
         RestartSec=1
         TimeoutStopSec=\(LinkSupervisor.patience + 5)

@@ -22,8 +22,10 @@ struct LinkDemand: Equatable, Sendable {
 
     /// - Throws: `documentInvalid`, or `keyInvalid`.
     init(_ link: UplinkLink, key: WireGuardPrivateKey) throws(UplinkError) {
+        let sshKey: LinkPrivateKey
         do throws(SodiumError) {
             self.key = try LinkPrivateKey(of: key)
+            sshKey = try LinkPrivateKey(of: key, for: .ssh)
         } catch {
             throw .keyInvalid(path: "", reason: "\(error)")
         }
@@ -35,14 +37,25 @@ struct LinkDemand: Equatable, Sendable {
         connections = link.connections
         var ways: [Way] = []
         for kind in link.carriers where kind.isLink && !ways.contains(where: { $0.kind == kind }) {
-            ways.append(Way(kind: kind, carrier: try Self.carrier(kind, of: link)))
+            ways.append(Way(kind: kind, carrier: try Self.carrier(kind, of: link, sshKey)))
         }
         guard !ways.isEmpty else { throw .documentInvalid(path: "", reason: "content.link.carriers: none carries a link") }
         self.ways = ways
     }
 
-    private static func carrier(_ kind: TunnelCarrier, of link: UplinkLink) throws(UplinkError) -> LinkCarrier {
+    private static func carrier(
+        _ kind: TunnelCarrier, of link: UplinkLink, _ sshKey: LinkPrivateKey
+    ) throws(UplinkError) -> LinkCarrier {
         if kind == .tls { return .tls(host: link.host, port: link.port, serverName: link.hostname) }
+        if kind == .ssh {
+            guard let way = link.ssh,
+                let edge = SSHEdge(
+                    host: link.host, port: way.port, user: way.user, socket: way.socket, hostKey: way.hostKey, key: sshKey)
+            else {
+                throw .documentInvalid(path: "", reason: "content.link.ssh: want a port, a user, a socket's path and a host key")
+            }
+            return .ssh(edge)
+        }
         if let url = link.url {
             guard let edge = WebSocketEdge(url: url, path: link.path) else {
                 throw .documentInvalid(

@@ -1,5 +1,6 @@
 import LinkCarriers
 import LinkProtocol
+import LinkSSH
 import LinkStreams
 import LinkUplink
 import Logging
@@ -65,6 +66,7 @@ struct LinkKeeper: Service {
         configuration.build = "uplink"
         configuration.instance = instance
         configuration.inbox = inbox
+        configuration.ssh = SSHCarrier.opening
         let (table, door, resolver) = (store.links, door, resolver)
         do throws(LinkCarrierError) {
             let uplink = try LinkUplink(configuration, group: group, logger: logger) { header in
