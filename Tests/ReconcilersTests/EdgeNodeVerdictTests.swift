@@ -175,8 +175,11 @@ import Testing
         outcome.report?.peers[0].uplink = nil
         let none = status(outcome).conditions["TunnelEstablished"]
         #expect(none?.status == .false && none?.reason == "RefusedBySSHD" && none?.message == "sshd forwards nothing")
-        outcome.report?.sshObstacle = nil
+        outcome.uplinkComplaint = "the key is not taken"
+        #expect(status(outcome).conditions["TunnelEstablished"]?.reason == "UplinkFailed", "it may be of another carrier")
         outcome.plan.relay.link?.carriers = [.ssh]
+        #expect(status(outcome).conditions["TunnelEstablished"]?.reason == "RefusedBySSHD")
+        (outcome.uplinkComplaint, outcome.report?.sshObstacle) = (nil, nil)
         let message = status(outcome).conditions["TunnelEstablished"]?.message ?? ""
         #expect(message.contains("whether TCP port 22 of"), "\(message)")
     }

@@ -146,6 +146,10 @@ private func tunnelVerdict(_ outcome: NodeOutcome) -> Verdict {
             .true, "SomeUplinksDown",
             "\(fresh.count) of \(peers.count) uplinks are connected; down: \(missing.joined(separator: ", "))")
     }
+    // The VPS knows which setting it is, where the uplink hears no more than a refusal.
+    if let obstacle = report.sshObstacle, outcome.plan.relay.link?.carriers == [.ssh] {
+        return Verdict(.false, "RefusedBySSHD", obstacle)
+    }
     // What it knows of itself comes before what could be wrong elsewhere.
     if let words = outcome.uplinkComplaint { return Verdict(.false, "UplinkFailed", words) }
     if let dropped = report.tunnelDropped { return Verdict(.false, "BlockedByFirewall", dropped) }
