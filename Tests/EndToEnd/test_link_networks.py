@@ -192,58 +192,6 @@ backend edge
         self.narrow(self.stage, f"ip saddr {UPLINKS[1]} tcp dport 443 accept")
         self.settle(tunnel={"carriers": ["WebSocket"], "link": {"url": f"ws://{UPLINKS[1]}:8080/link", "path": "/link"}})
 
-    def test_6_only_tcp_22_goes_out(self) -> None:
-        self.narrow(self.stage)
-        self.settle(tunnel={"carriers": ["SSH"]})
-
-    def test_7_only_squid_goes_out_to_tcp_22(self) -> None:
-        folder = self.lab.folder / "squid22"
-        folder.mkdir()
-        (folder / "squid.conf").write_text(f"""
-http_port {UPLINKS[0]}:3129
-acl CONNECT method CONNECT
-acl ssh port 22
-http_access allow CONNECT ssh
-http_access deny all
-cache deny all
-access_log stdio:{folder}/access.log
-cache_log {folder}/cache.log
-pid_filename {folder}/pid
-coredump_dir {folder}
-shutdown_lifetime 1 second
-""")
-        run(["chown", "-R", "proxy", str(folder)])
-        self.serve(self.lab.network.hosts["uplink1"], "squid", "-N", "-f", str(folder / "squid.conf"))
-        self.narrow(self.stage, f"ip saddr {UPLINKS[0]} tcp dport 22 accept")
-        self.standalone.write("proxy.yaml", m.ssh_secret("proxy", namespace="tunnel", HTTPS_PROXY=f"http://{UPLINKS[0]}:3129"))
-        self.settle(tunnel={"carriers": ["SSH"]}, uplink={"proxySecretRef": {"name": "proxy"}})
-        self.assertIn(f"CONNECT {VPS}:22 ", (folder / "access.log").read_text())
-
-    def test_8_an_sshd_that_forbids_it_is_named(self) -> None:
-        self.standalone.write_node(tunnel={"carriers": ["SSH"]})
-        eventually(self.assert_traffic, within=60)
-        self.lab.vps.exec(["tee", "/etc/ssh/sshd_config.d/00-links.conf"], input="AllowStreamLocalForwarding no\n")
-        self.lab.vps.exec(["systemctl", "reload", "ssh"])
-        self.lab.vps.exec(["pkill", "-u", "tidegate-ssh"])
-
-        def refused() -> bool:
-            said = self.standalone.condition("EdgeNode", "edge", "TunnelEstablished")
-            self.assertEqual((said["status"], said["reason"]), ("False", "RefusedBySSHD"), said)
-            self.assertIn("AllowStreamLocalForwarding", said["message"])
-            return True
-        # The controller looks at what is well each three minutes, and sooner where something is not.
-        self.standalone.write_node(tunnel={"carriers": ["SSH"], "link": {"connections": 1}})
-        eventually(refused, within=60)
-        self.lab.vps.exec(["rm", "/etc/ssh/sshd_config.d/00-links.conf"])
-        self.lab.vps.exec(["systemctl", "reload", "ssh"])
-        eventually(self.assert_traffic, within=60)
-
-    def test_9_without_ssh_nothing_of_it_stays(self) -> None:
-        self.narrow(self.stage, f"ip saddr {HOME} tcp dport 443 accept")
-        self.settle(tunnel={"carriers": ["TLS"]})
-        self.assertNotIn("tidegate-ssh", self.lab.vps.exec(["cat", "/etc/passwd"]))
-        self.assertEqual(self.lab.vps.exec(["sh", "-c", "ls -d /var/lib/tidegate-ssh 2>/dev/null || true"]), "")
-
     def test_5_a_proxy_that_cuts_each_connection(self) -> None:
         """Two links whose ends are staggered: after the first ends showed the rule, none is lost. A link that ends within 10 s shows none."""
         folder = self.lab.folder / "cutter"
@@ -273,3 +221,64 @@ asyncio.run(main())
         with SteadyLoad(self.lab.client, VPS, 7100) as load:
             time.sleep(20)
         self.assertEqual(load.failures, [])
+
+    def test_6_only_tcp_22_goes_out(self) -> None:
+        self.narrow(self.stage)
+        self.settle(tunnel={"carriers": ["SSH"]})
+
+    def test_7_only_squid_goes_out_to_tcp_22(self) -> None:
+        folder = self.lab.folder / "squid22"
+        folder.mkdir()
+        (folder / "squid.conf").write_text(f"""
+http_port {UPLINKS[0]}:3129
+acl CONNECT method CONNECT
+acl ssh port 22
+http_access allow CONNECT ssh
+http_access deny all
+cache deny all
+access_log stdio:{folder}/access.log
+cache_log {folder}/cache.log
+pid_filename {folder}/pid
+coredump_dir {folder}
+shutdown_lifetime 1 second
+""")
+        run(["chown", "-R", "proxy", str(folder)])
+        for one in (self.lab.folder, self.lab.folder.parent):
+            one.chmod(0o711)
+        self.serve(self.lab.network.hosts["uplink1"], "squid", "-N", "-f", str(folder / "squid.conf"))
+        self.narrow(self.stage, f"ip saddr {UPLINKS[0]} tcp dport 22 accept")
+        self.standalone.write("proxy.yaml", m.ssh_secret("proxy", namespace="tunnel", HTTPS_PROXY=f"http://{UPLINKS[0]}:3129"))
+        self.settle(tunnel={"carriers": ["SSH"]}, uplink={"proxySecretRef": {"name": "proxy"}})
+        # squid tells of a tunnel when it ends.
+        self.lab.vps.exec(["pkill", "-u", "tidegate-ssh"])
+
+        def told() -> bool:
+            self.assertIn(f"CONNECT {VPS}:22 ", (folder / "access.log").read_text())
+            return True
+        eventually(told, within=20)
+        eventually(self.assert_traffic, within=60)
+
+    def test_8_an_sshd_that_forbids_it_is_named(self) -> None:
+        self.standalone.write_node(tunnel={"carriers": ["SSH"]})
+        eventually(self.assert_traffic, within=60)
+        self.lab.vps.exec(["tee", "/etc/ssh/sshd_config.d/00-links.conf"], input="AllowStreamLocalForwarding no\n")
+        self.lab.vps.exec(["systemctl", "reload", "ssh"])
+        self.lab.vps.exec(["pkill", "-u", "tidegate-ssh"])
+
+        def refused() -> bool:
+            said = self.standalone.condition("EdgeNode", "edge", "TunnelEstablished")
+            self.assertEqual((said["status"], said["reason"]), ("False", "RefusedBySSHD"), said)
+            self.assertIn("AllowStreamLocalForwarding", said["message"])
+            return True
+        # The controller looks at what is well each three minutes, and sooner where something is not.
+        self.standalone.write_node(tunnel={"carriers": ["SSH"], "link": {"connections": 1}})
+        eventually(refused, within=60)
+        self.lab.vps.exec(["rm", "/etc/ssh/sshd_config.d/00-links.conf"])
+        self.lab.vps.exec(["systemctl", "reload", "ssh"])
+        eventually(self.assert_traffic, within=60)
+
+    def test_9_without_ssh_nothing_of_it_stays(self) -> None:
+        self.narrow(self.stage, f"ip saddr {HOME} tcp dport 443 accept")
+        self.settle(tunnel={"carriers": ["TLS"]})
+        self.assertNotIn("tidegate-ssh", self.lab.vps.exec(["cat", "/etc/passwd"]))
+        self.assertEqual(self.lab.vps.exec(["sh", "-c", "ls -d /var/lib/tidegate-ssh 2>/dev/null || true"]), "")
