@@ -179,7 +179,8 @@ import Testing
         #expect(status(outcome).conditions["TunnelEstablished"]?.reason == "UplinkFailed", "it may be of another carrier")
         outcome.plan.relay.link?.carriers = [.ssh]
         #expect(status(outcome).conditions["TunnelEstablished"]?.reason == "RefusedBySSHD")
-        (outcome.uplinkComplaint, outcome.report?.sshObstacle) = (nil, nil)
+        outcome.uplinkComplaint = nil
+        outcome.report?.sshObstacle = nil
         let message = status(outcome).conditions["TunnelEstablished"]?.message ?? ""
         #expect(message.contains("whether TCP port 22 of"), "\(message)")
     }
