@@ -103,7 +103,8 @@ table inet narrow {{
     def test_2_only_squid_goes_out(self) -> None:
         folder = self.lab.folder / "squid"
         folder.mkdir()
-        run(["htpasswd", "-bc", str(folder / "users"), "uplink", _PASSWORD])
+        hashed = run(["openssl", "passwd", "-apr1", "-stdin"], input=_PASSWORD + "\n").strip()
+        (folder / "users").write_text(f"uplink:{hashed}\n")
         (folder / "squid.conf").write_text(f"""
 http_port {UPLINKS[0]}:3128
 auth_param basic program /usr/lib/squid/basic_ncsa_auth {folder}/users
