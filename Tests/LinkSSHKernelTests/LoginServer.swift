@@ -111,13 +111,16 @@ final class LoginServer: Sendable {
 
     /// Ends what holds connections.
     func endSessions() {
+        // All are found first: the children of one that has ended are nobody's.
+        var found: [Int32] = []
         var waiting = [process]
         while let parent = waiting.popLast() {
             let text = TemporaryFolder.read(from: "/proc/\(parent)/task/\(parent)/children") ?? ""
             let children = text.split(separator: " ").compactMap { Int32($0) }
             waiting += children
-            for child in children { kill(child, SIGKILL) }
+            found += children
         }
+        for child in found { kill(child, SIGKILL) }
     }
 
     static func run(_ program: String, _ arguments: [String]) throws -> String {

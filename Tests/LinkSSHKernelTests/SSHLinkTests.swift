@@ -103,7 +103,8 @@ import Testing
         let uplink = try uplink(rig, server.carrier())
         try await rig.running(uplink) { rig in
             server.endSessions()
-            #expect(await comes { await uplink.totals.links == 2 })
+            // The next one may be among the sessions that end.
+            #expect(await comes { await uplink.totals.links >= 2 })
             try await transfer(through: rig, to: target)
         }
     }
