@@ -249,7 +249,12 @@ shutdown_lifetime 1 second
         self.serve(self.lab.network.hosts["uplink1"], "squid", "-N", "-f", str(folder / "squid.conf"))
         self.narrow(self.stage, f"ip saddr {UPLINKS[0]} tcp dport 22 accept")
         self.standalone.write("proxy.yaml", m.ssh_secret("proxy", namespace="tunnel", HTTPS_PROXY=f"http://{UPLINKS[0]}:3129"))
-        self.settle(tunnel={"carriers": ["SSH"]}, uplink={"proxySecretRef": {"name": "proxy"}})
+        proxied = {"tunnel": {"carriers": ["SSH"]}, "uplink": {"proxySecretRef": {"name": "proxy"}}}
+        before = self._uplink()
+        self.standalone.write_node(**proxied)
+        # Another proxy is another process; the former one drains first.
+        eventually(lambda: self._uplink() not in ("", before), within=60)
+        self.settle(**proxied)
         # squid tells of a tunnel when it ends.
         self.lab.vps.exec(["pkill", "-u", "tidegate-ssh"])
 
@@ -258,6 +263,9 @@ shutdown_lifetime 1 second
             return True
         eventually(told, within=20)
         eventually(self.assert_traffic, within=60)
+
+    def _uplink(self) -> str:
+        return "".join(file.read_text() for file in self.standalone.state.glob("uplinks/*/uplink.pid"))
 
     def test_8_an_sshd_that_forbids_it_is_named(self) -> None:
         self.standalone.write_node(tunnel={"carriers": ["SSH"]})
