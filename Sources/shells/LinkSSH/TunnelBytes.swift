@@ -71,7 +71,7 @@ final class TunnelBytes: ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        end(LinkCarrierError(.ssh(edge), cause: "the server closed the connection"))
+        end(stranger ?? LinkCarrierError(.ssh(edge), cause: "the server closed the connection"))
         context.fireChannelInactive()
     }
 
@@ -103,10 +103,12 @@ final class TunnelBytes: ChannelDuplexHandler {
             writeOutput(context)
             context.flush()
             // Whoever waits for it waits no more.
-            end(LinkCarrierError(.ssh(edge), cause: "the server did not answer in time"))
+            end(stranger ?? LinkCarrierError(.ssh(edge), cause: "the server did not answer in time"))
         }
         context.close(mode: .all, promise: promise)
     }
+
+    private var stranger: LinkCarrierError? { tunnel.stranger.map { LinkCarrierError($0, by: edge) } }
 
     private func end(_ error: any Error) {
         isOver = true

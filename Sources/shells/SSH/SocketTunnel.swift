@@ -215,6 +215,14 @@ public final class SocketTunnel {
 
     // MARK: what errors mean
 
+    /// What the peer is that has said something and is no sshd; nil where it may be one. For an end before the login: libssh2 from 1.11 on
+    /// waits for more.
+    public var stranger: SSHError? {
+        guard step == .handshake, let bytes = pipe.greeting, !bytes.isEmpty else { return nil }
+        let greeting = ServerGreeting(reading: bytes)
+        return greeting.identification == nil ? endpoint.failure(.notSSH(greeting.service)) : nil
+    }
+
     private func failure(_ step: SSHError.Step, code: Int32) -> SSHError {
         if let excess = pipe.excess { return endpoint.failure(.excess(during: step, excess)) }
         if let farewell = pipe.farewell { return endpoint.failure(.connectionLost(during: step, farewell)) }
