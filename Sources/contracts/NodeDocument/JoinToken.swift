@@ -101,8 +101,8 @@ public struct JoinToken: Sendable, CustomStringConvertible {
         let key: WireGuardPrivateKey
         let opener: HandoverOpener?
         do {
-            var first = Array(encodeBase64(secrets.prefix(32)).utf8)
-            key = try WireGuardPrivateKey(consumingBase64: &first)
+            var first = Array(secrets.prefix(32))
+            key = try WireGuardPrivateKey(consuming: &first)
             opener = HandoverOpener(signer: signer, secret: try SecretBytes(copying: secrets.suffix(32)))
         } catch {
             throw Self.invalid("its key is none")

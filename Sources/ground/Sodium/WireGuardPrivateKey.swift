@@ -39,6 +39,16 @@ public struct WireGuardPrivateKey: Sendable, Equatable, CustomStringConvertible 
             throw InvalidValue(
                 expected: "WireGuard private key", given: "<redacted>", reason: "want 32 bytes as 44 characters of base64")
         }
+        self = try Self(consuming: &bytes)
+    }
+
+    /// Clamps 32 bytes as the kernel does, and takes them; they are zeroed.
+    /// - Throws: `InvalidValue` for another length.
+    public init(consuming bytes: inout [UInt8]) throws {
+        defer { zero(&bytes) }
+        guard bytes.count == 32 else {
+            throw InvalidValue(expected: "WireGuard private key", given: "<redacted>", reason: "want 32 bytes")
+        }
         Self.clamp(&bytes)
         secret = try SecretBytes(consuming: &bytes)
     }
