@@ -72,6 +72,24 @@ table inet narrow {{
         log = open(self.lab.folder / f"{Path(command[0]).name}.log", "ab")
         self.servers.append(host.start(command, log=log))
 
+    def squid(self, folder: Path, port: int, rules: str) -> None:
+        """A squid on another host of the home network, which logs to `folder` and refuses what the rules do not allow."""
+        (folder / "squid.conf").write_text(f"""
+http_port {UPLINKS[0]}:{port}
+{rules}
+http_access deny all
+cache deny all
+access_log stdio:{folder}/access.log
+cache_log {folder}/cache.log
+pid_filename {folder}/pid
+coredump_dir {folder}
+shutdown_lifetime 1 second
+""")
+        run(["chown", "-R", "proxy", str(folder)])
+        for one in (self.lab.folder, self.lab.folder.parent):
+            one.chmod(0o711)
+        self.serve(self.lab.network.hosts["uplink1"], "squid", "-N", "-f", str(folder / "squid.conf"))
+
     def assert_traffic(self) -> bool:
         traffic.echo_once(self.lab.client, VPS, 7100, 1 << 20)
         with traffic.Datagrams(self.lab.client, VPS, 7201) as session:
@@ -105,24 +123,10 @@ table inet narrow {{
         folder.mkdir()
         hashed = run(["openssl", "passwd", "-apr1", "-stdin"], input=_PASSWORD + "\n").strip()
         (folder / "users").write_text(f"uplink:{hashed}\n")
-        (folder / "squid.conf").write_text(f"""
-http_port {UPLINKS[0]}:3128
-auth_param basic program /usr/lib/squid/basic_ncsa_auth {folder}/users
+        self.squid(folder, 3128, f"""auth_param basic program /usr/lib/squid/basic_ncsa_auth {folder}/users
 acl users proxy_auth REQUIRED
 acl CONNECT method CONNECT
-http_access allow CONNECT users
-http_access deny all
-cache deny all
-access_log stdio:{folder}/access.log
-cache_log {folder}/cache.log
-pid_filename {folder}/pid
-coredump_dir {folder}
-shutdown_lifetime 1 second
-""")
-        run(["chown", "-R", "proxy", str(folder)])
-        for one in (self.lab.folder, self.lab.folder.parent):
-            one.chmod(0o711)
-        self.serve(self.lab.network.hosts["uplink1"], "squid", "-N", "-f", str(folder / "squid.conf"))
+http_access allow CONNECT users""")
         self.narrow(self.stage, f"ip saddr {UPLINKS[0]} tcp dport 443 accept")
         proxied = {"tunnel": {"carriers": ["TLS"]}, "uplink": {"proxySecretRef": {"name": "proxy"}}}
 
@@ -230,23 +234,9 @@ asyncio.run(main())
     def test_7_only_squid_goes_out_to_tcp_22(self) -> None:
         folder = self.lab.folder / "squid22"
         folder.mkdir()
-        (folder / "squid.conf").write_text(f"""
-http_port {UPLINKS[0]}:3129
-acl CONNECT method CONNECT
+        self.squid(folder, 3129, """acl CONNECT method CONNECT
 acl ssh port 22
-http_access allow CONNECT ssh
-http_access deny all
-cache deny all
-access_log stdio:{folder}/access.log
-cache_log {folder}/cache.log
-pid_filename {folder}/pid
-coredump_dir {folder}
-shutdown_lifetime 1 second
-""")
-        run(["chown", "-R", "proxy", str(folder)])
-        for one in (self.lab.folder, self.lab.folder.parent):
-            one.chmod(0o711)
-        self.serve(self.lab.network.hosts["uplink1"], "squid", "-N", "-f", str(folder / "squid.conf"))
+http_access allow CONNECT ssh""")
         self.narrow(self.stage, f"ip saddr {UPLINKS[0]} tcp dport 22 accept")
         self.standalone.write("proxy.yaml", m.ssh_secret("proxy", namespace="tunnel", HTTPS_PROXY=f"http://{UPLINKS[0]}:3129"))
         proxied = {"tunnel": {"carriers": ["SSH"]}, "uplink": {"proxySecretRef": {"name": "proxy"}}}
