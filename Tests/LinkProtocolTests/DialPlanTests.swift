@@ -19,6 +19,12 @@ import Testing
         #expect(waits == [0, 0.5, 1, 2, 4, 8, 15, 15, 15, 15])
     }
 
+    @Test func `A link whose edge leaves is followed soon, by its own carrier first`() {
+        let plan = DialPlan(carriers: 3, slot: 0)
+        #expect(plan.move(from: 1, tries: 0, chance: 0.5) == DialPlan.Renewal(carriers: [1, 0, 2], delay: 0.125))
+        #expect((1...5).map { plan.move(from: 1, tries: $0, chance: 0.5).delay } == [0.5, 1, 2, 2, 2])
+    }
+
     @Test func `Chance spreads a wait over its second half`() {
         var plan = DialPlan(carriers: 1, slot: 0)
         for _ in 0..<5 { plan.failed() }

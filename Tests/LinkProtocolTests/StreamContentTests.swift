@@ -70,7 +70,8 @@ import Testing
 
     static let messages: [ControlMessage] = [
         .hello(.init(build: "0.3.0", instance: 0x0102_0304_0506_0708)), .ready(true), .ready(false), .status([]),
-        .status(Array(repeating: 0xEE, count: ControlMessage.longestStatus)),
+        .status(Array(repeating: 0xEE, count: ControlMessage.longestStatus)), .want([]),
+        .want(Array(repeating: 1, count: 32)), .leaving,
     ]
 
     @Test(arguments: [1, 2, 3, 64, 100_000])

@@ -135,7 +135,11 @@ import Testing
         defer { shutdown(listener.descriptor, Int32(SHUT_RDWR)) }
         let (stops, stop) = AsyncStream.makeStream(of: Void.self)
         let service = program.service
-        let over = Task { try await service.run { for await _ in stops { return } } }
+        let over = Task { try await service.run {
+                for await _ in stops { return .stopped }
+                return .stopped
+            }
+        }
         let uplink = try rig.uplink(key: program.uplinkKey, pin: program.key.pin, carriers: [try rig.tls(port: port)])
         let dialing = Task { await uplink.run() }
         defer { dialing.cancel() }
@@ -176,12 +180,12 @@ import Testing
 
     @Test func `Without a file, or with doors that are taken, the program says so and ends`() async throws {
         let program = try Program(3)
-        await #expect { try await program.service.run {} } throws: { "\($0)".contains("link.json cannot be read") }
+        await #expect { try await program.service.run { .stopped } } throws: { "\($0)".contains("link.json cannot be read") }
         try program.writeRaw(Array("{}".utf8))
-        await #expect { try await program.service.run {} } throws: { "\($0)".contains("link.json: ") }
+        await #expect { try await program.service.run { .stopped } } throws: { "\($0)".contains("link.json: ") }
         try program.write([40_500])
         let taken = try Socket.listening(at: "\(program.door)", port: Port.linkDoor.number)
-        await #expect(throws: (any Error).self) { try await program.service.run {} }
+        await #expect(throws: (any Error).self) { try await program.service.run { .stopped } }
         withExtendedLifetime(taken) {}
     }
 }

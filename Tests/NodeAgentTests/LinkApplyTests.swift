@@ -77,7 +77,8 @@ import WireGuardNetlink
         #expect(served.carriers == [.tls] && served.path == "/secret")
         let seed = try #require(try readFile(host.paths.linkKey))
         #expect(LinkPrivateKey(secret: try SecretBytes(copying: seed))?.pin == report.linkPin)
-        #expect(try statusOf(host.paths.linkKey).map { $0.st_mode & 0o7777 } == 0o600)
+        #expect(try statusOf(host.paths.linkKey).map { $0.st_mode & 0o7777 } == 0o640)
+        #expect(try statusOf(host.paths.linkFiles).map { $0.st_mode & 0o7777 } == 0o750)
         #expect(host.machine.withLock(\.linksGuardedFor) == getuid(), "the played user of the link program")
         #expect(host.agent.status().linkPin == report.linkPin)
     }
@@ -100,7 +101,8 @@ import WireGuardNetlink
         default: host.machine.withLock { $0.linksGuardedFor = nil }
         }
         let report = try host.apply(document)
-        #expect(report.outcome == .applied && report.drift.count == 1, "\(report.drift)")
+        // With its folder the key goes too.
+        #expect(report.outcome == .applied && report.drift.count == (what == "file" ? 2 : 1), "\(report.drift)")
         #expect(isRunning)
         #expect(try host.apply(document).changes == [])
     }
@@ -122,13 +124,15 @@ import WireGuardNetlink
         #expect(try host.apply(next).outcome == .needsLink)
     }
 
-    @Test func aNewKeyIsANewStart() throws {
+    @Test func aNewKeyIsTakenOverByAProgramBesideTheFormer() throws {
         let document = try document()
         _ = try enrolled(document)
         try removeFile(host.paths.relayKey)
         host.machine.withLock { $0.commands = [] }
-        _ = try host.apply(document)
-        #expect(commands.contains { $0.contains("restart tidegate-link.service") })
+        let report = try host.apply(document)
+        #expect(report.changes.contains("the link program link1 takes over from itself with another key"), "\(report.changes)")
+        #expect(commands.contains { $0.contains("kill --kill-who=main --signal=HUP tidegate-link.service") })
+        #expect(!commands.contains { $0.contains("restart tidegate-link.service") })
     }
 
     @Test func nothingStaysWithoutLinks() throws {

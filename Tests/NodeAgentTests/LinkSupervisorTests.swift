@@ -28,7 +28,7 @@ import Testing
         #expect(supervisor.handle(.started(pid: 8), now: 5000) == [])
         #expect(supervisor.serving == 7)
         #expect(supervisor.handle(.tick, now: 5900) == [])
-        #expect(supervisor.handle(.tick, now: 6000) == [.terminate(7)])
+        #expect(supervisor.handle(.tick, now: 6000) == [.replace(7)])
         #expect(supervisor.serving == 8)
         // It drains for as long as it may.
         #expect(supervisor.handle(.tick, now: 37_000) == [])
@@ -60,7 +60,7 @@ import Testing
         _ = supervisor.handle(.restartAsked, now: 5000)
         _ = supervisor.handle(.started(pid: 8), now: 5000)
         #expect(supervisor.handle(.restartAsked, now: 5100) == [])
-        #expect(supervisor.handle(.tick, now: 6000) == [.terminate(7), .start])
+        #expect(supervisor.handle(.tick, now: 6000) == [.replace(7), .start])
     }
 
     @Test mutating func allEndTogether() {
@@ -71,6 +71,16 @@ import Testing
         #expect(supervisor.handle(.ended(pid: 7), now: 5200) == [])
         #expect(supervisor.handle(.tick, now: 37_200) == [.kill(8)])
         #expect(supervisor.handle(.ended(pid: 8), now: 37_300) == [.exit])
+    }
+
+    @Test mutating func oneThatMakesPlaceIsToldWhenAllEnds() {
+        started(7, at: 0)
+        _ = supervisor.handle(.restartAsked, now: 5000)
+        _ = supervisor.handle(.started(pid: 8), now: 5000)
+        #expect(supervisor.handle(.tick, now: 6000) == [.replace(7)])
+        #expect(supervisor.handle(.stopAsked, now: 7000) == [.terminate(7), .terminate(8)])
+        #expect(supervisor.handle(.ended(pid: 7), now: 7100) == [])
+        #expect(supervisor.handle(.ended(pid: 8), now: 7200) == [.exit])
     }
 
     @Test mutating func whatStartsWhenAllEndsEndsToo() {

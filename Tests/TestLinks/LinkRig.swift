@@ -95,6 +95,14 @@ public final class LinkRig: Sendable {
         }
     }
 
+    /// Another process of the edge, as it were: at the same doors and tunnel ports.
+    public func follower(key: LinkPrivateKey? = nil) async throws -> LinkRelay {
+        let follower = try LinkRelay(
+            key: key ?? relayKey, service: service, build: "follower", instance: 8, group: group, logger: Self.logger)
+        _ = try await follower.listen(at: SocketAddress(ipAddress: "127.0.0.1", port: Int(linkPort)))
+        return follower
+    }
+
     /// With `uplink` at work, once its links are up.
     public func running(
         _ uplink: LinkUplink, _ body: @Sendable (LinkRig) async throws -> Void

@@ -11,6 +11,8 @@ public enum ControlMessage: Equatable, Sendable {
     case want([UInt8])
     /// Some of what the edge hands over, in order.
     case part(HandedPart)
+    /// The edge's process makes place for another, which has the doors: the uplink dials, and says goodbye on this link once it has a new one.
+    case leaving
 
     public struct Hello: Equatable, Sendable {
         /// Which build speaks: 64 printable bytes of ASCII at most, for people.
@@ -42,6 +44,7 @@ public enum ControlMessage: Equatable, Sendable {
         case .status(let status): return status.count <= Self.longestStatus ? Self.framed(3, status) : nil
         case .want(let digest): return digest.count <= Self.longestStatus ? Self.framed(4, digest) : nil
         case .part(let part): return part.bytes.count <= HandedPart.longest ? Self.framed(5, part.body) : nil
+        case .leaving: return Self.framed(6, [])
         }
     }
 
@@ -62,6 +65,7 @@ public enum ControlMessage: Equatable, Sendable {
         case 3: self = .status(Array(body))
         case 4: self = .want(Array(body))
         case 5: self = .part(try HandedPart(body: body))
+        case 6: self = .leaving
         default: return nil
         }
     }

@@ -106,6 +106,16 @@ public struct DialPlan: Sendable {
         return Renewal(carriers: better, delay: returnDelay)
     }
 
+    /// When a link whose edge makes place for another process is to be followed by one to that: soon, and again until it is.
+    /// - Parameters:
+    ///   - carrier: the link's, which is tried before the others.
+    ///   - tries: that came to nothing.
+    ///   - chance: in 0..<1, spreads the uplinks of one edge.
+    public func move(from carrier: Int, tries: Int, chance: Double) -> Renewal {
+        let delay = Self.firstDelay * (tries == 0 ? chance : Double(1 << min(tries, 3)))
+        return Renewal(carriers: [carrier] + order.filter { $0 != carrier }.sorted(), delay: delay)
+    }
+
     /// No preferred carrier did.
     public mutating func returnFailed() { returnDelay = min(returnDelay * 2, Self.longestReturn) }
 }

@@ -19,8 +19,8 @@ extension LinkRelay {
     /// made anew. Links that came by it go on.
     /// - Throws: what the system says; nothing is changed then.
     public func keepSocket(at path: String?) async throws {
-        let (open, isDraining) = state.withLock { ($0.socket, $0.isDraining) }
-        if isDraining { return }
+        let (open, phase) = state.withLock { ($0.socket, $0.phase) }
+        guard phase == .serving else { return }
         guard let path else { return replaceSocket(by: nil) }
         if let open, open.path == path, try fileStatus(at: path).map(FileStamp.init) == open.stamp { return }
         // Beside it first, so that there is one at any time.
@@ -40,13 +40,13 @@ extension LinkRelay {
     }
 
     private func replaceSocket(by next: OpenSocket?) {
-        let (former, isDraining) = state.withLock { state in
-            let (former, isDraining) = (state.socket, state.isDraining)
-            state.socket = isDraining ? nil : next
-            return (former, isDraining)
+        let (former, isServing) = state.withLock { state in
+            let (former, isServing) = (state.socket, state.phase == .serving)
+            state.socket = isServing ? next : nil
+            return (former, isServing)
         }
         former?.channel.close(promise: nil)
-        if isDraining { next?.channel.close(promise: nil) }
+        if !isServing { next?.channel.close(promise: nil) }
         if let former, former.path != next?.path { _ = try? removeFile(at: former.path) }
     }
 }

@@ -37,10 +37,18 @@ public final class LinkRelay: Sendable {
         var nextLink = 0
         /// Links that are up, those with a goodbye too, by number.
         var open: Set<Int> = []
-        var isDraining = false
+        var phase = Phase.serving
         var handed: Handed?
         /// Uplinks' links that ask for what is handed over, by number, and the digest of what they have.
         var wanting: [Int: Wanting] = [:]
+    }
+
+    enum Phase {
+        case serving
+        /// It takes no new links. The uplinks dial whoever has the doors, and connections are taken for each until it has.
+        case leaving
+        /// It takes neither links nor connections.
+        case draining
     }
 
     /// What is handed to whoever asks.
@@ -104,12 +112,12 @@ public final class LinkRelay: Sendable {
             for listener in opened { listener.close(promise: nil) }
             throw error
         }
-        let (closed, isDraining) = state.withLock { state in
-            let (closed, isDraining) = (state.doors, state.isDraining)
-            state.doors = isDraining ? [] : opened
-            return (closed, isDraining)
+        let closed = state.withLock { state in
+            guard state.phase == .serving else { return opened }
+            defer { state.doors = opened }
+            return state.doors
         }
-        for listener in closed + (isDraining ? opened : []) { listener.close(promise: nil) }
+        for listener in closed { listener.close(promise: nil) }
     }
 
     func bind(_ address: SocketAddress, _ door: Door, _ isBehindEnvoy: Bool) async throws -> any Channel {
@@ -162,18 +170,32 @@ public final class LinkRelay: Sendable {
     /// Links that are up, those that end after their last connection too.
     public var openLinks: Int { state.withLock(\.open.count) }
 
+    /// Makes place for another process, which listens at the doors: takes no new links, and has the uplinks dial. An uplink's connections are
+    /// taken until it has a link to the other, or `handover` of the timing is over; those that are there go on.
+    public func leave() {
+        closeDoors(.leaving)
+        for link in state.withLock({ $0.served.values.flatMap(\.links.all) }) {
+            link.eventLoop.execute { link.connection.value.say(.leaving) }
+        }
+        group.next().scheduleTask(in: timing.handover) { self.drain() }
+    }
+
     /// Takes no new links and no new connections; those that are there go on. Uplinks dial anew, to whoever listens then.
     public func drain() {
-        let (doors, served) = state.withLock { state in
-            state.isDraining = true
-            defer { (state.doors, state.socket) = ([], nil) }
-            return (state.doors + [state.socket?.channel].compactMap(\.self), state.served)
-        }
-        for door in doors { door.close(promise: nil) }
-        for (uplink, one) in served {
+        closeDoors(.draining)
+        for (uplink, one) in state.withLock(\.served) {
             for link in one.links.all { link.eventLoop.execute { link.connection.value.drain() } }
             settle(uplink)
         }
+    }
+
+    private func closeDoors(_ phase: Phase) {
+        let doors = state.withLock { state in
+            state.phase = phase
+            defer { (state.doors, state.socket) = ([], nil) }
+            return state.doors + [state.socket?.channel].compactMap(\.self)
+        }
+        for door in doors { door.close(promise: nil) }
     }
 
     /// From now on uplinks that ask for it are told this; nil for nothing.
@@ -270,7 +292,7 @@ public final class LinkRelay: Sendable {
                 switch message {
                 case .ready(let isReady): state.served[uplink]?.isReady = isReady
                 case .status(let word): state.served[uplink]?.word = word
-                case .hello, .want, .part: break
+                case .hello, .want, .part, .leaving: break
                 }
             }
             if case .want(let digest) = message {
@@ -311,7 +333,7 @@ public final class LinkRelay: Sendable {
         let known = UplinkLinks.Link(
             eventLoop: loop, connection: NIOLoopBound(link, eventLoop: loop), number: number, source: source)
         let isWelcome = state.withLock { state in
-            guard state.service.uplinks.contains(uplink), !state.isDraining else { return false }
+            guard state.service.uplinks.contains(uplink), state.phase == .serving else { return false }
             let served = state.served[uplink, default: Served()]
             guard served.links.all.count < Self.mostLinks else { return false }
             served.links.add(known)

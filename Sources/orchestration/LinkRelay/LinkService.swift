@@ -51,9 +51,17 @@ public struct LinkService: Sendable {
         self.logger = logger
     }
 
-    /// Until `stopped` returns, and then until the last connection ends or half a minute is over.
+    /// What makes it end.
+    public enum Ending: Sendable {
+        /// Nobody follows.
+        case stopped
+        /// Another process has the doors.
+        case replaced
+    }
+
+    /// Until `ended` returns, and then until the last connection ends or half a minute is over. It is asked a second time after `replaced`.
     /// - Throws: where there is nothing to begin with: a file that cannot be read, doors that cannot be opened.
-    public func run(until stopped: @escaping @Sendable () async -> Void) async throws {
+    public func run(until ended: @escaping @Sendable () async -> Ending) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
         let first = try read()
         var timing = LinkTiming()
@@ -65,16 +73,26 @@ public struct LinkService: Sendable {
         try await relay.keepSocket(at: first.socket)
         logger.info("links are taken", metadata: ["pin": "\(key.pin)", "uplinks": "\(first.uplinks.count)"])
         let served = Served(first)
-        await withTaskGroup(of: Void.self) { tasks in
+        let ending = await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await follow(relay, served) }
             tasks.addTask { await tell(relay, served) }
-            await stopped()
+            let ending = await ended()
+            tasks.cancelAll()
+            return ending
+        }
+        switch ending {
+        case .stopped: relay.drain()
+        case .replaced: relay.leave()
+        }
+        logger.info("draining", metadata: ["links": "\(relay.openLinks)"])
+        await withTaskGroup(of: Void.self) { tasks in
+            if ending == .replaced {
+                tasks.addTask { if await ended() == .stopped, !Task.isCancelled { relay.drain() } }
+            }
+            let end = ContinuousClock.now + Self.drain
+            while relay.openLinks > 0, .now < end { try? await Task.sleep(for: .milliseconds(50)) }
             tasks.cancelAll()
         }
-        relay.drain()
-        logger.info("draining", metadata: ["links": "\(relay.openLinks)"])
-        let end = ContinuousClock.now + Self.drain
-        while relay.openLinks > 0, .now < end { try? await Task.sleep(for: .milliseconds(50)) }
     }
 
     /// What is in force.

@@ -98,6 +98,8 @@ public final class LinkUplink: Sendable {
         var isDraining = false
         /// The link by which the edge is asked for what it hands over.
         var asking: Int?
+        /// Links, by number, whose edge makes place for another process.
+        var leaving: Set<Int> = []
     }
 
     /// A key that a server does not take. Servers count refusals, and shut out the address of who has too many, where others may be as well.
@@ -118,7 +120,7 @@ public final class LinkUplink: Sendable {
 
     private enum Waking: Sendable {
         case came, timePassed
-        /// What is known of lifetimes is another.
+        /// What is known of lifetimes is another, or the edge leaves.
         case ruleChanged
     }
 
@@ -242,6 +244,7 @@ public final class LinkUplink: Sendable {
         var plan = DialPlan(carriers: configuration.carriers.count, slot: slot, slots: configuration.connections)
         var causes: [Int: String] = [:]
         var current: Link?
+        var moves = 0
         while !Task.isCancelled {
             guard let link = current else {
                 if state.withLock(\.isDraining) { return }
@@ -252,24 +255,31 @@ public final class LinkUplink: Sendable {
                 tell(slot, current, causes)
                 continue
             }
-            let lifetime = state.withLock { $0.lifetimes[link.carrier].steady }
-            let renewal = state.withLock(\.isDraining) ? nil : plan.renewal(lifetime: lifetime, age: link.age)
+            let (lifetime, isLeaving, isDraining) = state.withLock {
+                ($0.lifetimes[link.carrier].steady, $0.leaving.contains(link.number), $0.isDraining)
+            }
+            let renewal =
+                isDraining
+                ? nil
+                : isLeaving
+                    ? plan.move(from: link.carrier, tries: moves, chance: Double.random(in: 0..<1))
+                    : plan.renewal(lifetime: lifetime, age: link.age)
             switch await wake(by: link.left, of: link, within: renewal?.delay) {
             case .came:
                 if Task.isCancelled { return }
                 plan.ended(after: link.age)
-                current = nil
+                (current, moves) = (nil, 0)
                 tell(slot, nil, causes)
             case .ruleChanged: break
             case .timePassed:
                 guard let renewal, !state.withLock(\.isDraining) else { continue }
                 guard let next = await firstUp(of: renewal.carriers, on: eventLoop, &causes) else {
-                    plan.returnFailed()
+                    if isLeaving { moves += 1 } else { plan.returnFailed() }
                     tell(slot, link, causes)
                     continue
                 }
                 // The new one first: whoever opens streams always finds a link.
-                current = next
+                (current, moves) = (next, 0)
                 if next.carrier < link.carrier || renewal.carriers.first == next.carrier {
                     plan.established(over: next.carrier)
                 } else {
@@ -403,15 +413,25 @@ public final class LinkUplink: Sendable {
             askForMore()
             established.succeed(known)
         }
-        if let inbox = configuration.inbox {
-            var assembly = HandedAssembly(most: inbox.most)
-            events.message = { link, message in
-                guard case .part(let part) = message else { return }
+        let inbox = configuration.inbox
+        var assembly = HandedAssembly(most: inbox?.most ?? 0)
+        events.message = { [self] link, message in
+            switch message {
+            case .part(let part):
+                guard let inbox else { return }
                 do throws(LinkProtocolError) {
                     if let whole = try assembly.take(part) { inbox.take(whole) }
                 } catch {
                     link.fail(error)
                 }
+            case .leaving:
+                let waiting = state.withLock { state -> EventLoopPromise<Waking>? in
+                    guard let number else { return nil }
+                    state.leaving.insert(number)
+                    return state.waiting[number]
+                }
+                waiting?.succeed(.ruleChanged)
+            case .hello, .ready, .status, .want: break
             }
         }
         events.accept = { [target] _, header in target(header) }
@@ -425,6 +445,7 @@ public final class LinkUplink: Sendable {
                 state.links[number] = nil
                 // Who waits for this one hears of its end.
                 state.waiting[number] = nil
+                state.leaving.remove(number)
                 if state.asking == number { state.asking = nil }
                 state.totals.bytesIn += link.bytesIn
                 state.totals.bytesOut += link.bytesOut

@@ -207,8 +207,8 @@ struct ApplyRun {
         let units = try UnitFiles(host: host).ensure([.link], settings)
         note(units.changes)
         guard let build = try LinkProgram(paths: host.paths).installed() else { return false }
-        let digest = SHA256.digest(of: UnitName.link.text(settings) + Array("\(linkKey.pin)".utf8))
-        let result = step.run(build: build, unit: digest, units.states[.link], &state)
+        let wanted = LinkStart(build: build, unit: SHA256.digest(of: UnitName.link.text(settings)), pin: linkKey.pin)
+        let result = step.run(wanted, units.states[.link], &state)
         note(result.changes, isDrift: result.isDrift)
         report.problems += result.problems
         return link.program.map { $0 == build } ?? true

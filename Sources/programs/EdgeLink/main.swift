@@ -10,7 +10,8 @@ import UnixSignals
 let usage = """
     usage: edge-link FOLDER STATUSFOLDER KEYFILE BUILD
 
-    Takes links as link.json in FOLDER says, until SIGTERM; edge-agent run-link starts it. KEYFILE holds the seed of the relay's key.
+    Takes links as link.json in FOLDER says, until SIGTERM, or SIGHUP when another process has its doors; edge-agent run-link starts it.
+    KEYFILE holds the seed of the relay's key.
     edge-link version says that it can be run.
 
     """
@@ -51,11 +52,14 @@ func key(in file: String) throws -> LinkPrivateKey {
 }
 
 do {
-    let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+    let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
     let service = LinkService(
         folder: arguments[0], statusFolder: arguments[1], build: arguments[3], key: try key(in: arguments[2]),
         logger: Logger(label: "edge-link"))
-    try await service.run { for await _ in signals { return } }
+    try await service.run {
+        for await signal in signals { return signal == .sighup ? .replaced : .stopped }
+        return .stopped
+    }
     exit(0)
 } catch {
     fail("\(error)")

@@ -14,6 +14,8 @@ public struct LinkTiming: Sendable {
     public var hello = TimeAmount.seconds(10)
     /// What streams that are open at a goodbye are given to end.
     public var drain = TimeAmount.seconds(600)
+    /// From an edge's word that it leaves to its goodbye on links for which the uplink has no other yet.
+    public var handover = TimeAmount.seconds(20)
 
     /// A ping waits behind what was written before it, so that a full link's time varies much.
     static let doubtRoundTrips: Int64 = 4

@@ -36,8 +36,9 @@ public struct HostPaths: Hashable, Sendable {
     public var envoyFiles: String { settings + "/envoy" }
     /// What the link program reads.
     public var linkFiles: String { settings + "/link" }
-    /// The seed of the relay's key for links, as the link program gets it.
-    public var linkKey: String { settings + "/link.key" }
+    static let linkKeyName = "link.key"
+    /// The seed of the relay's key for links, which the link program's user may read.
+    public var linkKey: String { linkFiles + "/" + Self.linkKeyName }
     /// A full set of Envoy's files on its way to be proven; gone after each apply.
     public var staging: String { settings + "/staging" }
 

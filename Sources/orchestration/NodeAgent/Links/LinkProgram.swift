@@ -50,9 +50,11 @@ struct LinkProgram {
     }
 }
 
-/// What a link program was started with: another key or unit wants a start of the unit, another build a new program beside the old one.
+/// What a link program was started with: another unit wants a start of the unit, another build or key a new program beside the old one.
 struct LinkStart: Hashable, Codable, Sendable {
     var build: String
-    /// Of the unit's text and the key's pin.
+    /// Of the unit's text.
     var unit: SHA256Digest
+    /// Of the key.
+    var pin: SHA256Digest?
 }

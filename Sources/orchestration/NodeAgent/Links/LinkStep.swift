@@ -35,8 +35,10 @@ struct LinkStep {
         var changes: [String] = []
         var seed = key.secret.withUnsafePointer { Array(UnsafeBufferPointer(start: $0, count: key.secret.count)) }
         defer { zero(&seed) }
-        if try ensureFile(paths.linkKey, seed, .secretFile) { changes.append("the links' key written") }
         try makeFolder(paths.linkFiles, Access(mode: 0o750, group: account.group))
+        if try ensureFile(paths.linkKey, seed, Access(mode: 0o640, group: account.group)) {
+            changes.append("the links' key written")
+        }
         let service = LinkServiceFile(link, bindings: content.envoy.bindings, socket: paths.sshSocket)
         if let fault = service.fault { throw AgentError(.badDocument, "links: \(fault)") }
         let file = "\(paths.linkFiles)/\(LinkServiceFile.fileName)"
@@ -58,23 +60,25 @@ struct LinkStep {
     }
 
     /// Starts the program, or has it handed over, where what runs is not what should.
-    /// - Parameter running: the unit as it is; nil when systemd does not know it.
-    func run(build: String, unit: SHA256Digest, _ running: UnitState?, _ state: inout StateFile) -> Result {
+    /// - Parameters:
+    ///   - wanted: what should run.
+    ///   - running: the unit as it is; nil when systemd does not know it.
+    func run(_ wanted: LinkStart, _ running: UnitState?, _ state: inout StateFile) -> Result {
         var result = Result()
-        let wanted = LinkStart(build: build, unit: unit)
         let former = state.value.linkStartedWith
         do throws(AgentError) {
             if running?.isRunning != true {
                 try host.services.start(.link)
                 result.changes.append("the link program started")
                 result.isDrift = former == wanted
-            } else if former?.unit != unit {
+            } else if former?.unit != wanted.unit {
                 try host.services.restart(.link)
                 result.changes.append("the link program restarted")
                 result.isDrift = false
             } else if former != wanted {
-                guard try host.services.reload(.link) else { throw AgentError(.system, "it takes no new build over") }
-                result.changes.append("the link program \(build) takes over from \(former?.build ?? "another")")
+                guard try host.services.reload(.link) else { throw AgentError(.system, "it starts no other beside the one that runs") }
+                let from = former?.build == wanted.build ? "itself with another key" : former?.build ?? "another"
+                result.changes.append("the link program \(wanted.build) takes over from \(from)")
                 result.isDrift = false
             }
             state.value.linkStartedWith = wanted
@@ -92,7 +96,7 @@ struct LinkStep {
     /// - Returns: what was changed, in words.
     func remove(_ state: inout StateFile) throws(AgentError) -> [String] {
         var changes = try UnitFiles(host: host).remove([.link])
-        for path in [paths.linkFiles, paths.linkKey, paths.linkRuntime] where try removeTree(path) {
+        for path in [paths.linkFiles, paths.linkRuntime] where try removeTree(path) {
             changes.append("\(path) removed")
         }
         if try LinkProgram(paths: paths).remove() { changes.append("the link program removed") }

@@ -16,6 +16,8 @@ struct LinkSupervisor {
         case start
         /// It takes nothing new, and ends after its last connection.
         case terminate(Int32)
+        /// The same, once its uplinks have links to the one that follows.
+        case replace(Int32)
         case kill(Int32)
         /// All is over.
         case exit
@@ -63,11 +65,15 @@ struct LinkSupervisor {
         case .restartAsked: wantsAnother = true
         case .stopAsked:
             isStopping = true
+            for pid in draining.keys.sorted() { actions.append(.terminate(pid)) }
             for pid in [serving, candidate?.pid].compactMap({ $0 }) { actions.append(end(pid, now)) }
             (serving, candidate) = (nil, nil)
         }
         if let candidate, now - candidate.begun >= Self.trial {
-            if let serving { actions.append(end(serving, now)) }
+            if let serving {
+                _ = end(serving, now)
+                actions.append(.replace(serving))
+            }
             serving = candidate.pid
             self.candidate = nil
         }

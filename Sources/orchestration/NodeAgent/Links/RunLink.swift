@@ -13,25 +13,14 @@ import Syscalls
 public struct RunLink {
     private let host: Host
     private var supervisor = LinkSupervisor()
-    /// Where the programs find the key.
-    private var key = ""
-
-    /// The key's name in systemd's folder of the unit's credentials (systemd.exec(5)).
-    static let credential = "link.key"
 
     public init(host: Host) { self.host = host }
 
     /// Until SIGTERM.
     public mutating func run() throws(AgentError) {
         var signals = AwaitedSignals([SIGHUP, SIGTERM, SIGINT, SIGCHLD])
-        if getuid() == 0 {
-            try confine()
-        } else if let folder = getenv("CREDENTIALS_DIRECTORY").map({ String(cString: $0) }) {
-            key = "\(folder)/\(Self.credential)"
-        } else {
-            throw AgentError(
-                .unsupportedHost, "this host's systemd gives units no credentials, which links want: it is older than 247")
-        }
+        // Where there is no systemd.
+        if getuid() == 0 { try Confinement.link(host).enter() }
         forbidDumps()
         if perform(.tick) { return }
         while true {
@@ -48,17 +37,6 @@ public struct RunLink {
         }
     }
 
-    /// Where there is no systemd. The user may read the key alone of all that root may.
-    private mutating func confine() throws(AgentError) {
-        guard var seed = try readFile(host.paths.linkKey, limit: 4096) else {
-            throw AgentError(.system, "there is no \(host.paths.linkKey); apply the EdgeNode again")
-        }
-        defer { zero(&seed) }
-        try Confinement.link(host).enter()
-        key = "\(host.paths.linkRuntime)/\(Self.credential)"
-        try replaceFile(key, seed, .secretFile)
-    }
-
     /// - Returns: whether all is over.
     private mutating func perform(_ event: LinkSupervisor.Event) -> Bool {
         var events = [event]
@@ -67,6 +45,7 @@ public struct RunLink {
                 switch action {
                 case .start: events.append(start())
                 case .terminate(let pid): kill(pid, SIGTERM)
+                case .replace(let pid): kill(pid, SIGHUP)
                 case .kill(let pid): kill(pid, SIGKILL)
                 case .exit: return true
                 }
@@ -79,7 +58,9 @@ public struct RunLink {
         let build = ((try? readJSON(ProgramRecord.self, from: host.paths.linkRecord)) ?? nil)?.build ?? "unknown"
         do throws(AgentError) {
             let program = Command(
-                host.paths.linkProgram, [host.paths.linkView, host.paths.linkRuntime, key, build], folder: host.paths.linkView)
+                host.paths.linkProgram,
+                [host.paths.linkView, host.paths.linkRuntime, "\(host.paths.linkView)/\(HostPaths.linkKeyName)", build],
+                folder: host.paths.linkView)
             let pid = try program.start { $0.environment += Self.inherited }
             host.logger.notice("a link program started", metadata: ["pid": "\(pid)", "build": "\(build)"])
             return .started(pid: pid)

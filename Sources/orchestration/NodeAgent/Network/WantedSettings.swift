@@ -43,6 +43,8 @@ struct WantedSettings: Hashable, Sendable {
             let linkPorts =
                 [.uplinkReadiness, .linkDoor, .webSocketDoor, link.listenPort] + content.envoy.bindings.map(\.tunnelPort)
             ports += linkPorts.map { Int($0.number) }
+            // A listener that is closed while another has its port leaves to that what it has not accepted.
+            values["net.ipv4.tcp_migrate_req"] = .exactly(1)
         }
         values["net.ipv4.ip_local_reserved_ports"] = .including(portRanges(ports.filter(Self.localPorts.contains)))
         disablesOffloads = content.host.disableNicOffloads

@@ -191,7 +191,7 @@ private func envoyUnit(_ settings: UnitSettings) -> String {
 }
 
 /// The link program and its supervisor with no right at all, and no address but loopback's: Envoy brings it the links and takes the
-/// connections to it. It gets the relay's key for links as a credential. Swift's worker threads set their own priority, and complain
+/// connections to it. Swift's worker threads set their own priority, and complain
 /// where they may not. Where links come by sshd it may make its socket there.
 private func linkUnit(_ settings: UnitSettings) -> String {
     let socket = settings.takesSSH ? "\nReadWritePaths=\(folderPart(of: settings.paths.sshSocket))" : ""
@@ -207,7 +207,6 @@ private func linkUnit(_ settings: UnitSettings) -> String {
         User=\(linkUser)
         Group=\(linkUser)
         ExecStart=\(settings.paths.agent) run-link
-        LoadCredential=\(RunLink.credential):\(settings.paths.linkKey)
         KillMode=mixed
         WorkingDirectory=\(settings.paths.linkRuntime)
         RuntimeDirectory=tidegate-link
