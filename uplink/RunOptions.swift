@@ -27,14 +27,22 @@ struct RunOptions: ParsableArguments {
     @Option(help: "wireguard-go, for kernels without WireGuard. Default: the newer of that beside this program and that of PATH.")
     var wireguardGo: String?
 
+    @Option(
+        help:
+            "A folder with tls.crt and tls.key, for links where the VPS or what stands before it asks for a client's certificate."
+    )
+    var clientCertificate: String?
+
     func validate() throws {
         if drain.nanoseconds < 0 { throw ValidationError("--drain: want no negative duration") }
     }
 
     func settings(document: String, keys: String, ordinal: Int) -> UplinkSettings {
-        UplinkSettings(
+        var settings = UplinkSettings(
             documentPath: document, keysPath: keys, ordinal: ordinal, statusAddresses: statusAddress,
             probeAddresses: probeAddress, bridgeAddresses: bridgeAddress, drain: drain, wireguardGo: wireguardGo)
+        settings.clientCertificate = clientCertificate
+        return settings
     }
 }
 

@@ -13,10 +13,13 @@ func fullEdgeNode() throws -> FieldValue {
         ssh: SSHSpec(secretRef: NamespacedReference(name: "vps", namespace: "default")),
         tunnel: TunnelSpec(
             carriers: TunnelCarrier.allCases,
-            link: LinkSpec(hostname: "link.example.com", path: "/link", url: "wss://www.example.com/link")),
+            link: LinkSpec(
+                hostname: "link.example.com", path: "/link", url: "wss://www.example.com/link",
+                secretRef: NamespacedReference(name: "link-tls", namespace: "default"),
+                clientCASecretRef: NamespacedReference(name: "link-ca", namespace: "default"))),
         uplink: UplinkSpec(
             labels: word, annotations: word, resources: .object([:]), nodeSelector: word, tolerations: [.object([:])],
-            affinity: .object([:]), proxySecret: "proxy"))
+            affinity: .object([:]), proxySecret: "proxy", clientCertificateSecret: "uplink-tls"))
     var status = EdgeNodeStatus(
         conditions: [condition], observedGeneration: 1, relayPublicKey: key, wireGuardKind: "kernel", envoyVersion: "1.40.0",
         agentVersion: "1", appliedConfigHash: "ab", appliedBindings: 1,

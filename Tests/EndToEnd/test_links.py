@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 import unittest
 
+from lab.commands import run
 from lab.network import BACKEND, VPS
 from load import SteadyLoad
 from product import manifests as m
+from product import traffic
 from product.traffic import eventually
 from stage import EndToEnd, Stage, fresh
 
@@ -92,6 +94,103 @@ class BySSH(test_traffic.TrafficTests):
         for user, group, seen in (("tidegate-ssh", "tidegate-ssh", "in"), ("nobody", "nogroup", "Permission denied")):
             said = self.lab.vps.exec(["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "perl", "-e", script])
             self.assertEqual(said, seen, user)
+
+
+_NAME = "link.example.test"
+
+
+class OwnCertificate(EndToEnd):
+    """The links' port shows a certificate of the user's, and wants one of his uplinks."""
+
+    @classmethod
+    def make_stage(cls) -> Stage:
+        stage = fresh()
+        certificates = stage.lab.certificates
+        authority = certificates.root.certificate.read_text()
+        stage.standalone.write("link-tls.yaml", m.tls_secret("link-tls", certificates.issue("link", _NAME), ca=authority))
+        stage.standalone.write("link-ca.yaml", m.ssh_secret("link-ca", **{"ca.crt": authority}))
+        client = certificates.issue("uplink", common_name="uplink")
+        stage.standalone.write("uplink-tls.yaml", m.tls_secret("uplink-tls", client, namespace="tunnel"))
+        stage.standalone.write_node(**cls.node("TLS"))
+        stage.standalone.write("web.yaml", m.port_binding("web", "edge", m.tcp("web", 7100, BACKEND, 7000)))
+        stage.standalone.start(ordinary=True)
+        stage.standalone.wait("EdgeNode", "edge", within=_ENROLLMENT)
+        stage.standalone.wait("PortBinding", "web")
+        return stage
+
+    @staticmethod
+    def node(*carriers: str, client: bool = True) -> dict:
+        link = {"hostname": _NAME, "secretRef": {"name": "link-tls"}, "clientCASecretRef": {"name": "link-ca"}}
+        node = {"tunnel": {"carriers": list(carriers), "link": link}}
+        return node | ({"uplink": {"clientCertificateSecretRef": {"name": "uplink-tls"}}} if client else {})
+
+    def shown(self, *more: str) -> str:
+        """What a stranger sees at the links' port."""
+        argv = ["openssl", "s_client", "-connect", f"{VPS}:443", "-servername", _NAME, "-CAfile", str(self.lab.certificates.root.certificate), *more]
+        return self.lab.client.run(["sh", "-c", '(sleep 1; echo) | timeout 5 "$@" 2>&1 || true', "sh", *argv])
+
+    def serial(self) -> str:
+        return run(["openssl", "x509", "-noout", "-serial"], input=self.shown())
+
+    def assert_carriers(self, *carriers: str) -> bool:
+        self.assertEqual(self.standalone.status("EdgeNode", "edge")["uplinks"][0].get("carriers"), list(carriers))
+        return True
+
+    def test_1_traffic_passes_and_strangers_see_the_certificate_alone(self) -> None:
+        eventually(lambda: self.assert_carriers("TLS"), within=30)
+        traffic.echo_once(self.lab.client, VPS, 7100, 1 << 20)
+        seen = self.shown()
+        self.assertIn("Verification: OK", seen)
+        self.assertIn("certificate required", seen)
+        self.assertNotIn("Verification: OK", self.shown("-servername", "other.example.test"))
+
+    def test_2_a_renewed_certificate_is_shown_and_nothing_is_lost(self) -> None:
+        former = self.serial()
+        with SteadyLoad(self.lab.client, VPS, 7100) as load:
+            time.sleep(1)
+            renewed = self.lab.certificates.issue("renewed", _NAME)
+            authority = self.lab.certificates.root.certificate.read_text()
+            self.standalone.write("link-tls.yaml", m.tls_secret("link-tls", renewed, ca=authority))
+            eventually(lambda: self.assertNotEqual(self.serial(), former) or True, within=20)
+            time.sleep(2)
+        self.assertEqual(load.failures, [])
+        self.assertGreater(load.requests, 50)
+
+    def test_3_a_broken_secret_is_named_and_what_was_in_force_stays(self) -> None:
+        good = self.standalone.manifests / "link-ca.yaml"
+        text = good.read_text()
+        self.standalone.write("link-ca.yaml", m.ssh_secret("link-ca", **{"ca.crt": "garbage"}))
+        with SteadyLoad(self.lab.client, VPS, 7100) as load:
+            eventually(self._named, within=20)
+            self.assertIn("certificate required", self.shown())
+        self.assertEqual(load.failures, [])
+        good.write_text(text)
+        self.standalone.wait("EdgeNode", "edge")
+
+    def _named(self) -> bool:
+        said = self.standalone.condition("EdgeNode", "edge", "ConfigSynced")
+        self.assertEqual(said["reason"], "LinkSecretIncomplete", said)
+        self.assertIn("Secret default/link-ca: ca.crt", said["message"])
+        return True
+
+    def test_4_websockets_pass_the_same_door(self) -> None:
+        self.standalone.write_node(**self.node("WebSocket", "TLS"))
+        eventually(lambda: self.assert_carriers("WebSocket"), within=60)
+        traffic.echo_once(self.lab.client, VPS, 7100, 1 << 20)
+        self.assertIn("certificate required", self.shown("-alpn", "http/1.1"))
+
+    def test_5_without_its_certificate_an_uplink_says_what_is_missing(self) -> None:
+        self.standalone.write_node(**self.node("TLS", client=False))
+        eventually(self._refused, within=60)
+        self.standalone.write_node(**self.node("TLS"))
+        eventually(lambda: self.assert_carriers("TLS"), within=60)
+        traffic.echo_once(self.lab.client, VPS, 7100, 1 << 20)
+
+    def _refused(self) -> bool:
+        said = self.standalone.condition("EdgeNode", "edge", "TunnelEstablished")
+        self.assertEqual(said["status"], "False", said)
+        self.assertIn("it wants a client's certificate: have spec.uplink.clientCertificateSecretRef", said["message"])
+        return True
 
 
 class Fallback(EndToEnd):

@@ -49,13 +49,13 @@ enum Example {
         return try tcp(name, port, RelayTCP(tls: tls), tunnelPort: tunnelPort)
     }
 
-    private static func links() throws -> EnvoyConfiguration {
+    private static func links(_ outerTLS: RelayTLS? = nil) throws -> EnvoyConfiguration {
         var content = try content([try tls("web", 443, .passthrough, ["web.example.org"], tunnelPort: 20001)], uplinks: [0])
         content.link = RelayLink(
             carriers: [.wireGuard, .tls, .webSocket], listenPort: try Port(443), hostname: "link.example.org", path: "/link",
             uplinks: [
                 LinkedUplink(ordinal: 0, address: LinkedUplink.address(ofOrdinal: 0), pin: SHA256.digest(of: "0"))
-            ])
+            ], outerTLS: outerTLS)
         return EnvoyConfiguration(content)
     }
 
@@ -74,6 +74,7 @@ enum Example {
                     probing: UplinkProbing(intervalMilliseconds: 500, timeoutMilliseconds: 1000, unhealthyThreshold: 4),
                     maxConnections: 100)),
             "links": try links(),
+            "links-own-certificate": try links(RelayTLS(mode: .mutual, material: material)),
             "udp": try configuration([
                 try udp("dns", 53), try udp("game", 27015, RelayUDP(sessionTimeout: .seconds(300), maxDatagramBytes: 9000)),
             ]),

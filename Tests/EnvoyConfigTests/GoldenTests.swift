@@ -6,7 +6,7 @@ import Testing
 
 /// `Goldens/NAME.jsonc` holds the configuration for each mode, with comments on lines of their own.
 @Suite struct GoldenTests {
-    @Test(arguments: ["relay", "tcp", "proxy-protocol", "udp", "tls-alone", "tls-by-name", "links"])
+    @Test(arguments: ["relay", "tcp", "proxy-protocol", "udp", "tls-alone", "tls-by-name", "links", "links-own-certificate"])
     func modeIsWrittenAsItsGolden(_ name: String) throws {
         let configuration = try #require(try Example.configurations()[name])
         let url = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Goldens/\(name).jsonc")

@@ -46,6 +46,46 @@ import Testing
                     hostname: relay.hostname, path: "/x", url: "wss://www.example.com/x", connections: 3))
     }
 
+    private static let material = TLSMaterial(certificateChain: "chain", privateKey: "key", certificateAuthority: "clients")
+
+    @Test(arguments: [false, true]) func anOwnCertificateLiesAroundLinks(asksClients: Bool) throws {
+        let own = LinkSpec(
+            hostname: "link.example.com", secretRef: NamespacedReference(name: "link-tls"),
+            clientCASecretRef: asksClients ? NamespacedReference(name: "link-ca") : nil)
+        var input = try input([.tls], own)
+        input.linkCertificate = .usable(Self.material)
+        input.linkAuthority = "signer"
+        let plan = makePlan(input)
+        let tls = try #require(plan.relay.link?.outerTLS)
+        #expect(tls.mode == (asksClients ? .mutual : .offload))
+        #expect(tls.material?.certificateAuthority == (asksClients ? "clients" : nil))
+        #expect(plan.linkProblem == nil && plan.relay.link?.envoyPort?.number == 443)
+        let pin = SHA256.digest(of: "relay")
+        let content = plan.uplinkContent(relayPublicKey: try publicKey(9), linkPin: pin)
+        #expect(content.link?.outerTLS == UplinkLink.OuterTLS(authority: "signer"))
+        // By sshd nobody sees it.
+        input.node.spec.tunnel.carriers = [.ssh]
+        #expect(makePlan(input).relay.link?.outerTLS == nil)
+    }
+
+    @Test func aCertificateThatCannotBeReadStaysAsItWas() throws {
+        let own = LinkSpec(hostname: "link.example.com", secretRef: NamespacedReference(name: "link-tls"))
+        var input = try input([.tls], own)
+        input.linkCertificate = .usable(Self.material)
+        let former = try #require(makePlan(input).relay.link)
+        input.linkCertificate = .unusable("Secret a/link-tls: tls.key is encrypted")
+        let plan = makePlan(input)
+        #expect(plan.linkProblem?.contains("Secret a/link-tls: tls.key is encrypted. Until then") == true)
+        let link = try #require(plan.relay.link)
+        #expect(link.outerTLS?.material == nil && link.envoyPort == nil, "without one no link is taken in the clear")
+        #expect(link.withKeptCertificate(of: former) == former)
+        #expect(link.withKeptCertificate(of: nil).envoyPort == nil)
+        #expect(former.withKeptCertificate(of: link) == former)
+        // The host has one that asks nothing of clients.
+        input.node.spec.tunnel.link.clientCASecretRef = NamespacedReference(name: "link-ca")
+        #expect(makePlan(input).relay.link?.withKeptCertificate(of: former).envoyPort == nil)
+    }
+
     @Test func sshWantsTheUplinksKeysAndTheHosts() throws {
         var input = try input([.ssh], LinkSpec(), [try tcp("plain", 443)])
         input.node.spec.ssh.port = try Port(2222)

@@ -34,6 +34,30 @@ import Testing
         #expect(try part([.tls]).links != part([.tls], connections: 3).links)
     }
 
+    @Test func anOwnCertificateOfTheVPSIsAroundLinksByItsPort() throws {
+        var content = try sampleContent(key.publicKey())
+        content.link = try sampleLink([.tls, .webSocket])
+        content.link?.hostname = "link.example.com"
+        content.link?.outerTLS = UplinkLink.OuterTLS(authority: "PEM")
+        let part = try UplinkPart(of: try sampleDocument(content), ordinal: 0, privateKey: key, keyPath: "priv-0")
+        let carriers = try #require(part.links).ways.map { $0.carrier.showing("/client", believing: [1]) }
+        #expect(carriers.map { "\($0)" } == ["TLS 203.0.113.10:443", "WebSocket wss://203.0.113.10:443"])
+        let name = try HostAddress(parsing: "link.example.com")
+        for (carrier, alpn) in zip(carriers, ["tidegate-link/1", "http/1.1"]) {
+            #expect(
+                carrier.outerTLS
+                    == OuterTLS(
+                        serverName: name, applicationProtocol: alpn, roots: Array("PEM".utf8), clientCertificate: "/client"))
+        }
+        // A web server before the VPS has a certificate of its own.
+        content.link?.url = "wss://www.example.com/link"
+        let other = try UplinkPart(of: try sampleDocument(content), ordinal: 0, privateKey: key, keyPath: "priv-0")
+        let front = try #require(other.links?.ways.last).carrier.showing(nil, believing: [1]).outerTLS
+        #expect(
+            front
+                == OuterTLS(serverName: try HostAddress(parsing: "www.example.com"), applicationProtocol: "http/1.1", roots: [1]))
+    }
+
     @Test(arguments: [
         ("wss://edge.example", "wss://edge.example:443", "/secret"), ("ws://edge.example/", "ws://edge.example:80", "/secret"),
         ("wss://edge.example:8443/a/b?c", "wss://edge.example:8443", "/a/b?c"),

@@ -30,11 +30,13 @@ import UplinkWorkload
         let before = try UplinkObjects(of: node, settings).template()
         node.spec.tunnel.carriers = [.tls]
         node.spec.uplink.proxySecret = "proxy"
+        node.spec.uplink.clientCertificateSecret = "uplink-tls"
         let template = try UplinkObjects(of: node, settings).template()
         #expect(template["spec"]?.value.json == (try golden("links.yaml")).first?.value.json)
         // Beside WireGuard links change nothing of the pod.
         node.spec.tunnel.carriers = [.tls, .wireGuard]
         node.spec.uplink.proxySecret = nil
+        node.spec.uplink.clientCertificateSecret = nil
         #expect(try UplinkObjects(of: node, settings).template() == before)
     }
 

@@ -149,15 +149,30 @@ public struct LinkSpec: Hashable, Sendable {
     public var url: String?
     /// Links that each uplink keeps up, 1 to 8.
     public var connections: Int
+    /// The certificate for `hostname` that the port shows; nil where the links' own TLS is the only one.
+    public var secretRef: NamespacedReference?
+    /// Whose certificates uplinks must show there; nil for nobody's. Only with `secretRef`.
+    public var clientCASecretRef: NamespacedReference?
 
     public init(
-        listenPort: Port = .defaultLink, hostname: String? = nil, path: String? = nil, url: String? = nil, connections: Int = 2
+        listenPort: Port = .defaultLink, hostname: String? = nil, path: String? = nil, url: String? = nil, connections: Int = 2,
+        secretRef: NamespacedReference? = nil, clientCASecretRef: NamespacedReference? = nil
     ) {
         self.listenPort = listenPort
         self.hostname = hostname
         self.path = path
         self.url = url
         self.connections = connections
+        self.secretRef = secretRef
+        self.clientCASecretRef = clientCASecretRef
+    }
+}
+
+extension EdgeNode {
+    /// The Secrets that it names, but for those that only its uplinks read.
+    public var secretNames: Set<ObjectName> {
+        let link = spec.tunnel.link
+        return Set([spec.ssh.secretRef, link.secretRef, link.clientCASecretRef].compactMap { $0?.objectName(in: metadata) })
     }
 }
 
@@ -178,11 +193,13 @@ public struct UplinkSpec: Hashable, Sendable {
     public var affinity: FieldValue?
     /// The Secret in `namespace` with HTTPS_PROXY, and NO_PROXY or none, by which links leave; nil for no proxy.
     public var proxySecret: String?
+    /// The Secret in `namespace` with tls.crt and tls.key, which links show to who asks for a client's certificate; nil for none.
+    public var clientCertificateSecret: String?
 
     public init(
         namespace: String = "tunnel", replicas: Int = 1, labels: [String: String] = [:], annotations: [String: String] = [:],
         resources: FieldValue? = nil, nodeSelector: [String: String] = [:], tolerations: [FieldValue] = [],
-        affinity: FieldValue? = nil, proxySecret: String? = nil
+        affinity: FieldValue? = nil, proxySecret: String? = nil, clientCertificateSecret: String? = nil
     ) {
         self.namespace = namespace
         self.replicas = replicas
@@ -193,6 +210,7 @@ public struct UplinkSpec: Hashable, Sendable {
         self.tolerations = tolerations
         self.affinity = affinity
         self.proxySecret = proxySecret
+        self.clientCertificateSecret = clientCertificateSecret
     }
 }
 

@@ -54,6 +54,8 @@ extension TunnelSpec {
                 "path": link.path.map { .string($0) },
                 "url": link.url.map { .string($0) },
                 "connections": .integer(link.connections),
+                "secretRef": link.secretRef?.fieldValue,
+                "clientCASecretRef": link.clientCASecretRef?.fieldValue,
             ]),
         ])
     }
@@ -71,6 +73,14 @@ extension LinkSpec {
             "a path of letters, digits, -, _, . and / that begins with /, such as /link", where: isLinkPath)
         url = fields["url"].string("a URL such as wss://www.example.com/link", where: isLinkURL)
         connections = fields["connections"].integer(1...8, unit: "links") ?? connections
+        secretRef = NamespacedReference(secret: fields["secretRef"])
+        clientCASecretRef = NamespacedReference(secret: fields["clientCASecretRef"])
+        if secretRef != nil, hostname == nil {
+            fields["hostname"].fail("is missing: with secretRef, want the name that its certificate is for")
+        }
+        if clientCASecretRef != nil, secretRef == nil {
+            fields["secretRef"].fail("is missing: with clientCASecretRef, want the certificate that the port shows")
+        }
         fields.finish()
     }
 }

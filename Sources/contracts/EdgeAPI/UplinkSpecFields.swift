@@ -23,12 +23,16 @@ extension UplinkSpec {
         resources = fields["resources"].mappingValue(most: Self.mostValues)
         affinity = fields["affinity"].mappingValue(most: Self.mostValues)
         tolerations = Self.tolerations(fields["tolerations"])
-        if let reference = fields["proxySecretRef"].mapping() {
-            proxySecret = reference["name"].required("the Secret with HTTPS_PROXY").string(
-                "a Secret's name, a DNS name", where: isDNSName)
-            reference.finish()
-        }
+        proxySecret = Self.secretName(fields["proxySecretRef"], "the Secret with HTTPS_PROXY")
+        clientCertificateSecret = Self.secretName(fields["clientCertificateSecretRef"], "the Secret with tls.crt and tls.key")
         fields.finish()
+    }
+
+    /// Of a Secret beside the uplinks.
+    private static func secretName(_ field: Field, _ what: String) -> String? {
+        guard let reference = field.mapping() else { return nil }
+        defer { reference.finish() }
+        return reference["name"].required(what).string("a Secret's name, a DNS name", where: isDNSName)
     }
 
     private static func tolerations(_ field: Field) -> [FieldValue] {
@@ -50,6 +54,7 @@ extension UplinkSpec {
             "affinity": affinity,
             "tolerations": tolerations.isEmpty ? nil : .array(tolerations),
             "proxySecretRef": proxySecret.map { .fields(["name": .string($0)]) },
+            "clientCertificateSecretRef": clientCertificateSecret.map { .fields(["name": .string($0)]) },
         ])
     }
 }

@@ -14,12 +14,14 @@ public struct RelayLink: Hashable, Codable, Sendable {
     public var uplinks: [LinkedUplink]
     /// The build of the link program; nil where no host is told.
     public var program: String?
+    /// What Envoy ends around a link by its port, of mode offload or mutual, for `hostname`; nil where links have no TLS but their own.
+    public var outerTLS: RelayTLS?
     /// What the link program hands those uplinks that ask for it (`HandedDocument`), sealed, base64; nil for nothing.
     public var handed: String?
 
     public init(
         carriers: [TunnelCarrier], listenPort: Port, hostname: String, path: String, uplinks: [LinkedUplink],
-        program: String? = nil
+        program: String? = nil, outerTLS: RelayTLS? = nil
     ) {
         self.carriers = carriers
         self.listenPort = listenPort
@@ -27,10 +29,21 @@ public struct RelayLink: Hashable, Codable, Sendable {
         self.path = path
         self.uplinks = uplinks
         self.program = program
+        self.outerTLS = outerTLS
     }
 
-    /// Envoy's port for links; nil where none come by it.
-    public var envoyPort: Port? { carriers.contains(where: \.takesLinkPort) ? listenPort : nil }
+    /// Envoy's port for links; nil where none come by it, and while it lacks the certificate that they want.
+    public var envoyPort: Port? {
+        carriers.contains(where: \.takesLinkPort) && (outerTLS == nil || outerTLS?.material != nil) ? listenPort : nil
+    }
+
+    /// The same, with the certificate that `former` has where the writer has none.
+    public func withKeptCertificate(of former: RelayLink?) -> RelayLink {
+        guard let outerTLS, outerTLS.material == nil else { return self }
+        var whole = self
+        whole.outerTLS?.material = former?.outerTLS?.material?.fitted(to: outerTLS.mode)
+        return whole
+    }
     public var takesSSH: Bool { carriers.contains(.ssh) }
     /// Whether the uplinks have a tunnel of WireGuard besides.
     public var hasWireGuard: Bool { carriers.contains(.wireGuard) }
@@ -84,10 +97,23 @@ public struct UplinkLink: Hashable, Codable, Sendable {
     public var connections: Int
     /// Where `carriers` has SSH; nil where not.
     public var ssh: SSHWay?
+    /// What the port of the VPS wants around a link; nil for nothing.
+    public var outerTLS: OuterTLS?
+
+    /// TLS for `hostname`, which the VPS's Envoy ends.
+    public struct OuterTLS: Hashable, Codable, Sendable {
+        /// By which the port tells links from WebSockets, and which links say by their own TLS too (`LinkVersion.protocolName`).
+        public static let applicationProtocol = "tidegate-link/1"
+
+        /// PEM: who may have signed its certificate; nil for the system's authorities.
+        public var authority: String?
+
+        public init(authority: String?) { self.authority = authority }
+    }
 
     public init(
         carriers: [TunnelCarrier], pin: SHA256Digest, host: HostAddress, port: Port, hostname: String, path: String, url: String?,
-        connections: Int, ssh: SSHWay? = nil
+        connections: Int, ssh: SSHWay? = nil, outerTLS: OuterTLS? = nil
     ) {
         self.carriers = carriers
         self.pin = pin
@@ -98,6 +124,7 @@ public struct UplinkLink: Hashable, Codable, Sendable {
         self.url = url
         self.connections = connections
         self.ssh = ssh
+        self.outerTLS = outerTLS
     }
 
     public var hasWireGuard: Bool { carriers.contains(.wireGuard) }

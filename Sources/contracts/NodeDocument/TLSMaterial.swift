@@ -59,6 +59,14 @@ extension TLSMaterial: Codable {
     }
 }
 
+/// The `ca.crt` of a Secret, as it was read.
+public enum AuthoritySource: Sendable {
+    /// PEM.
+    case usable(String)
+    /// Why it cannot be used, naming the Secret's key at fault.
+    case unusable(String)
+}
+
 /// What a TLS Secret holds, as it was read (`Certificates`) and is planned with (`Planning`).
 public enum CertificateSource: Sendable {
     case usable(TLSMaterial)

@@ -34,6 +34,15 @@ public func readTLSSecret(_ secret: Secret, now: Date) -> CertificateSource {
     }
 }
 
+/// Checks the `ca.crt` of a Secret, and hands on what was parsed, written anew.
+public func readAuthority(_ secret: Secret) -> AuthoritySource {
+    do throws(SecretFault) {
+        return .usable(text(try certificates(in: secret, key: "ca.crt")))
+    } catch {
+        return .unusable(error.message)
+    }
+}
+
 /// When the first certificate of `tls.crt` ends; nil when it cannot be read.
 public func certificateEnd(of secret: Secret) -> Date? {
     try? certificates(in: secret, key: "tls.crt").first?.certificate.notValidAfter
@@ -68,7 +77,8 @@ private func blocks(
     in secret: Secret, key: String, isWanted: @escaping (String) -> Bool
 ) throws(SecretFault) -> [PEMBlock] {
     guard let bytes = secret.data[key], bytes.count > 0 else {
-        throw SecretFault("\(key) is missing or empty; the Secret should be of type kubernetes.io/tls")
+        let type = key == "ca.crt" ? "" : "; the Secret should be of type kubernetes.io/tls"
+        throw SecretFault("\(key) is missing or empty\(type)")
     }
     do throws(PEMFault) {
         return try bytes.withUnsafeBytes { text throws(PEMFault) in try readPEM(text, isWanted: isWanted) }

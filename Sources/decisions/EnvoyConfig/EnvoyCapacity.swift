@@ -27,7 +27,8 @@ extension EnvoyHost {
 extension EnvoyConfiguration {
     /// Files that Envoy keeps open for this configuration, connections aside.
     public func standingFiles(on host: EnvoyHost) -> Int {
-        EnvoyHost.otherFiles + bridgeFiles + envoy.inotifyInstances + listeners.count * host.workers
+        EnvoyHost.otherFiles + bridgeFiles + envoy.inotifyInstances + (link?.inotifyInstances ?? 0) + listeners.count
+            * host.workers
     }
 
     /// The configuration with as many listeners as the host has files for, and what only the others need left out.

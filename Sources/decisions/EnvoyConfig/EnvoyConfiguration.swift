@@ -75,10 +75,10 @@ public struct EnvoyConfiguration: Sendable {
     /// Where Envoy hands links on, by the way that they take.
     public var linkClusters: [FieldValue] { link == nil ? [] : renderLinkClusters() }
 
-    /// Of all bindings whose TLS ends here, by name.
-    public var secrets: [TLSSecret] { bindings.flatMap(secrets) }
+    /// Of all bindings whose TLS ends here, by name, and the links'.
+    public var secrets: [TLSSecret] { bindings.flatMap(secrets) + tlsSecrets(LinkWay.tls, link?.outerTLS) }
 
-    public func secrets(_ binding: RelayBinding) -> [TLSSecret] { tlsSecrets(binding) }
+    public func secrets(_ binding: RelayBinding) -> [TLSSecret] { tlsSecrets(binding.name, binding.tls) }
 
     /// The bootstrap.
     /// - Parameter host: nil leaves out what depends on the host.
@@ -113,11 +113,20 @@ extension RelayEnvoy {
     public var inotifyInstances: Int { 2 + 2 * bindings.reduce(0) { $0 + $1.secretCount } }
 }
 
+extension RelayLink {
+    /// The same, for what the links want besides.
+    public var inotifyInstances: Int { 2 * (outerTLS?.secretCount ?? 0) }
+}
+
 extension RelayBinding {
     /// Secrets that Envoy is to discover for it.
-    var secretCount: Int {
-        switch tls?.mode {
-        case nil, .passthrough: 0
+    var secretCount: Int { tls?.secretCount ?? 0 }
+}
+
+extension RelayTLS {
+    fileprivate var secretCount: Int {
+        switch mode {
+        case .passthrough: 0
         case .offload: 1
         case .mutual: 2
         }

@@ -3,7 +3,7 @@ import NetworkTypes
 import NodeDocument
 
 /// How Envoy hands links on to the link program (docs/links.md). No DNS labels: a binding of such a name would send the public there.
-private enum LinkWay {
+enum LinkWay {
     static let tls = "link_tls"
     static let webSocket = "link_websocket"
 }
@@ -13,10 +13,10 @@ extension RelayLink {
 }
 
 /// TLS by the links' own name, and what is no TLS for WebSockets: both beside the bindings of the port, which are told apart by name, or
-/// take all other TLS.
+/// take all other TLS. Where TLS ends here that lies around the links', both are TLS by that name, and ALPN tells them apart.
 func linkFilterChains(_ link: RelayLink) -> [FieldValue] {
-    func chain(_ name: String, _ match: FieldValue) -> FieldValue {
-        [
+    func chain(_ name: String, _ match: FieldValue, _ transportSocket: FieldValue? = nil) -> FieldValue {
+        .fields([
             "filter_chain_match": match,
             "filters": [
                 .extended(
@@ -25,12 +25,25 @@ func linkFilterChains(_ link: RelayLink) -> [FieldValue] {
                     ["cluster": .string(name), "idle_timeout": .seconds(Limits.linkIdleTimeout), "stat_prefix": .string(name)])
             ],
             "name": .string(name),
-        ]
+            "transport_socket": transportSocket,
+            "transport_socket_connect_timeout": transportSocket == nil ? nil : .seconds(Limits.handshakeTimeout),
+        ])
     }
-    var chains: [FieldValue] = []
-    if link.takes(.tls) { chains.append(chain(LinkWay.tls, ["server_names": [.string(link.hostname)]])) }
-    if link.takes(.webSocket) { chains.append(chain(LinkWay.webSocket, ["transport_protocol": "raw_buffer"])) }
-    return chains
+    let byName: FieldMembers = ["server_names": [.string(link.hostname)]]
+    guard let outer = link.outerTLS else {
+        return (link.takes(.tls) ? [chain(LinkWay.tls, .object(byName))] : [])
+            + (link.takes(.webSocket) ? [chain(LinkWay.webSocket, ["transport_protocol": "raw_buffer"])] : [])
+    }
+    func wrapped(_ way: String, _ match: FieldMembers, _ alpn: String) -> FieldValue {
+        chain(way, .object(match), downstreamTLS(LinkWay.tls, outer.mode, protocols: [alpn]))
+    }
+    guard link.takes(.tls) else { return [wrapped(LinkWay.webSocket, byName, "http/1.1")] }
+    guard link.takes(.webSocket) else { return [wrapped(LinkWay.tls, byName, UplinkLink.OuterTLS.applicationProtocol)] }
+    var byProtocol = byName
+    byProtocol["application_protocols"] = [.string(UplinkLink.OuterTLS.applicationProtocol)]
+    return [
+        wrapped(LinkWay.tls, byProtocol, UplinkLink.OuterTLS.applicationProtocol), wrapped(LinkWay.webSocket, byName, "http/1.1"),
+    ]
 }
 
 /// The link program's doors on this host; a PROXY header tells it where a link comes from.

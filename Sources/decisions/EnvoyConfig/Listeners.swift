@@ -40,7 +40,7 @@ private func filterChain(_ binding: RelayBinding, waitsForHandshakes: Bool) -> F
         } else if tls.mode == .passthrough {
             match = ["transport_protocol": "tls"]
         }
-        transportSocket = downstreamTLS(binding, tls.mode)
+        transportSocket = downstreamTLS(binding.name, tls.mode)
     }
     // A backend hears of a client only once that one has proven itself: strangers hold none of its connections.
     let waits = waitsForHandshakes && transportSocket != nil

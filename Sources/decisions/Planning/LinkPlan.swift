@@ -19,7 +19,23 @@ extension PlanInput {
         return RelayLink(
             carriers: tunnel.carriers, listenPort: tunnel.link.listenPort, hostname: linkHostname, path: linkPath,
             uplinks: uplinks,
-            program: linkProgram)
+            program: linkProgram, outerTLS: outerTLS)
+    }
+
+    /// Without material where that cannot be read: the host keeps what it has.
+    private var outerTLS: RelayTLS? {
+        let tunnel = node.spec.tunnel
+        guard tunnel.link.secretRef != nil, tunnel.takesLinkPort else { return nil }
+        var tls = RelayTLS(mode: tunnel.link.clientCASecretRef == nil ? .offload : .mutual)
+        if case .usable(let material) = linkCertificate { tls.material = material.fitted(to: tls.mode) }
+        return tls
+    }
+
+    /// Why the links' certificate is not the one that the EdgeNode names.
+    var linkProblem: String? {
+        guard let outerTLS, outerTLS.material == nil else { return nil }
+        let reason = if case .unusable(let reason) = linkCertificate { reason } else { "it was not read" }
+        return "the certificate of spec.tunnel.link: \(reason). Until then the one that was applied before stays in force"
     }
 
     /// The uplinks' half; nil where WireGuard alone carries.
@@ -31,7 +47,8 @@ extension PlanInput {
         return UplinkLink(
             carriers: carriers, pin: pin, host: node.spec.address, port: tunnel.link.listenPort, hostname: linkHostname,
             path: linkPath, url: tunnel.link.url, connections: tunnel.link.connections,
-            ssh: tunnel.takesSSH ? sshHostKey.map { SSHWay(port: node.spec.ssh.port, hostKey: $0) } : nil)
+            ssh: tunnel.takesSSH ? sshHostKey.map { SSHWay(port: node.spec.ssh.port, hostKey: $0) } : nil,
+            outerTLS: outerTLS.map { _ in UplinkLink.OuterTLS(authority: linkAuthority) })
     }
 
     /// A name of its own that no binding has by chance; it is never looked up.

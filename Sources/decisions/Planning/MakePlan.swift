@@ -170,6 +170,7 @@ private struct Planner {
         return Plan(
             relay: relay, planned: planned.map(\.planned),
             exclusions: (exclusions + unplaced).sorted { $0.binding < $1.binding }, nodeProblems: problems,
+            linkProblem: input.linkProblem,
             uplinkWithoutRelayKey: UplinkContentParts(
                 host: spec.address, port: spec.tunnel.listenPort, relayAddress: relayAddress, network: network,
                 mtu: spec.tunnel.mtu,

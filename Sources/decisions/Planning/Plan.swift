@@ -10,6 +10,8 @@ public struct Plan: Sendable {
     public var exclusions: [Exclusion]
     /// What concerns the whole node, such as a network too small; empty when all is well.
     public var nodeProblems: [String]
+    /// Why the links' certificate is not the one that the EdgeNode names; nil when it is.
+    public var linkProblem: String?
     var uplinkWithoutRelayKey: UplinkContentParts
 
     /// The uplinks' part. The relay's keys come from the VPS, so they are known only after the first apply.

@@ -26,6 +26,10 @@ public struct PlanInput: Sendable {
     public var linkPins: [Int: SHA256Digest] = [:]
     /// What a link's name and path are made of where the EdgeNode has no uid: known to who may read the installation's files.
     public var linkSecret = ""
+    /// What `link.secretRef` and `link.clientCASecretRef` hold, the authority being the clients'; nil where links have no TLS but their own.
+    public var linkCertificate: CertificateSource?
+    /// PEM: who signed it; nil for the system's authorities.
+    public var linkAuthority: String?
     /// Of the same uplinks' keys for the VPS's sshd.
     public var sshKeys: [Int: SSHPublicKey] = [:]
     /// The build of the link program that hosts are to run; nil where no host is told.

@@ -17,6 +17,7 @@ struct UplinkPodTemplate {
     private static let program = "/usr/bin/uplink"
     /// Where wireguard-go puts its socket.
     private static let socketFolder = "/var/run/wireguard"
+    private static let clientFolder = "/etc/tidegate/client"
     /// Seconds that established connections have, at least.
     private static let leastDrain: Int64 = 15
     /// Seconds that the uplink takes, beyond the drain, to remove everything (`Uplink.timeToEnd`), and some to spare.
@@ -56,6 +57,7 @@ struct UplinkPodTemplate {
         return result
     }
 
+    private var hasClientCertificate: Bool { spec.uplink.clientCertificateSecret != nil }
     private var hasWireGuard: Bool { spec.tunnel.carriers.contains(.wireGuard) }
 
     private var volumes: [FieldValue] {
@@ -67,7 +69,12 @@ struct UplinkPodTemplate {
             ["name": "config", "configMap": ["name": .string(names.configMap.name), "defaultMode": 0o444]],
             ["name": "keys", "secret": ["secretName": .string(names.keysSecret.name), "defaultMode": keysMode]],
         ]
-        return hasWireGuard ? shared + [["name": "wireguard", "emptyDir": [:]]] : shared
+        // Without the Secret an uplink starts all the same, and says so.
+        let client: [FieldValue] =
+            spec.uplink.clientCertificateSecret.map { secret in
+                [["name": "client", "secret": ["secretName": .string(secret), "defaultMode": keysMode, "optional": true]]]
+            } ?? []
+        return shared + client + (hasWireGuard ? [["name": "wireguard", "emptyDir": [:]]] : [])
     }
 
     private var mounts: [FieldValue] {
@@ -75,7 +82,9 @@ struct UplinkPodTemplate {
             ["name": "config", "mountPath": .string(Self.configFolder), "readOnly": true],
             ["name": "keys", "mountPath": .string(Self.keysFolder), "readOnly": true],
         ]
-        return hasWireGuard ? shared + [["name": "wireguard", "mountPath": .string(Self.socketFolder)]] : shared
+        let client: FieldValue = ["name": "client", "mountPath": .string(Self.clientFolder), "readOnly": true]
+        return shared + (hasClientCertificate ? [client] : [])
+            + (hasWireGuard ? [["name": "wireguard", "mountPath": .string(Self.socketFolder)]] : [])
     }
 
     private var podSecurityContext: FieldMembers {
@@ -115,7 +124,10 @@ struct UplinkPodTemplate {
                     "--config", "\(Self.configFolder)/\(UplinkDocument.fileName)", "--keys", .string(Self.keysFolder),
                     "--status-address", "0.0.0.0", "--probe-address", "0.0.0.0",
                     // Envoy's own pages come through the tunnel alone.
-                ] + (hasWireGuard ? ["--bridge-address", "0.0.0.0"] : []) + ["--drain", "\(drain)s"]),
+                ] + (hasWireGuard ? ["--bridge-address", "0.0.0.0"] : [])
+                    + (hasClientCertificate ? ["--client-certificate", .string(Self.clientFolder)] : []) + [
+                        "--drain", "\(drain)s",
+                    ]),
             "env": .array(environment),
             "ports": .array(ports),
             // For rollouts and for people: the relay asks each uplink itself, through the tunnel. Every second, and believed at once, so

@@ -43,7 +43,7 @@ struct WatchedResources: Sendable {
     let secretNamespaces: Set<String>
 
     private static let nodesBySecret = ObjectIndex<WatchedNode>("secret") { watched in
-        [watched.node.spec.ssh.secretRef.objectName(in: watched.node.metadata)]
+        Array(watched.node.secretNames)
     }
     private static let nodesByNamespace = ObjectIndex<WatchedNode>("namespace") { watched in
         [ObjectName(namespace: watched.node.metadata.namespace, name: "")]
@@ -109,7 +109,7 @@ struct WatchedResources: Sendable {
         var serviceNames: [String: Set<ObjectName>] = [:]
         var endpointNamespaces: [String: Set<String>] = [:]
         for node in nodes.all.lazy.map(\.node) {
-            secretNames[node.metadata.namespace, default: []].insert(node.spec.ssh.secretRef.objectName(in: node.metadata))
+            secretNames[node.metadata.namespace, default: []].formUnion(node.secretNames)
         }
         for binding in bindings.all {
             let (secrets, services) = (binding.secretNames, binding.serviceNames)

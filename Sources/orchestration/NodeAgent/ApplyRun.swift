@@ -119,8 +119,10 @@ struct ApplyRun {
             report.missingSecrets = missing
             return false
         }
-        guard envoy != content.envoy else { return true }
+        let link = content.link?.withKeptCertificate(of: former?.content.link)
+        guard envoy != content.envoy || link != content.link else { return true }
         document.content.envoy = envoy
+        document.content.link = link
         input = try jsonLine(document)
         return true
     }

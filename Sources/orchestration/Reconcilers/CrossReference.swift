@@ -55,14 +55,18 @@ extension EdgeNodeReconciler {
         return object
     }
 
-    func sshSecret(of node: EdgeNode) async throws(NodeFailure) -> Secret {
-        let name = node.spec.ssh.secretRef.objectName(in: node.metadata)
+    /// A Secret that the EdgeNode itself names.
+    func secret(_ name: ObjectName, of node: EdgeNode) async throws(StoreError) -> Secret? {
         let reference = CrossReference(
             kind: EdgeNode.kind, namespace: node.metadata.namespace, targetKind: Secret.kind, target: name)
+        return try await referred(reference, metadata: \.metadata) { name throws(StoreError) in try await store.secret(name) }
+    }
+
+    func sshSecret(of node: EdgeNode) async throws(NodeFailure) -> Secret {
+        let name = node.spec.ssh.secretRef.objectName(in: node.metadata)
         let secret: Secret?
         do throws(StoreError) {
-            secret = try await referred(reference, metadata: \.metadata) { name throws(StoreError) in try await store.secret(name)
-            }
+            secret = try await self.secret(name, of: node)
         } catch {
             throw NodeFailure(error)
         }

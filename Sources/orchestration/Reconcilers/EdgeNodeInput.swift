@@ -21,6 +21,9 @@ extension EdgeNodeReconciler {
         input.linkProgram = sessions.linkProgram
         input.targets = targets
         let now = Date()
+        if let secrets = try await linkSecrets(of: node, now: now) {
+            (input.linkCertificate, input.linkAuthority) = (secrets.source, secrets.authority)
+        }
         var seen: Set<NamedFrom> = []
         for portBinding in portBindings {
             let namespace = portBinding.metadata.namespace
@@ -62,6 +65,21 @@ extension EdgeNodeReconciler {
             }
         }
         return input
+    }
+
+    /// What the port of links shows and asks for; nil where that is nothing.
+    private func linkSecrets(of node: EdgeNode, now: Date) async throws(StoreError) -> LinkSecrets? {
+        let link = node.spec.tunnel.link
+        guard let certificate = link.secretRef?.objectName(in: node.metadata) else { return nil }
+        do throws(StoreError) {
+            let secret = try await self.secret(certificate, of: node)
+            guard let clients = link.clientCASecretRef?.objectName(in: node.metadata) else {
+                return readLinkSecrets((certificate, secret), clients: nil, now: now)
+            }
+            return readLinkSecrets((certificate, secret), clients: (clients, try await self.secret(clients, of: node)), now: now)
+        } catch  where error.followUp != .retry {
+            return LinkSecrets(source: .unusable(error.message))
+        }
     }
 
     private func service(_ name: ObjectName, for portBinding: PortBinding) async throws(StoreError) -> Service? {

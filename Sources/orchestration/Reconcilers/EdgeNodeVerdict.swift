@@ -235,6 +235,7 @@ private func syncedVerdict(_ outcome: NodeOutcome) -> (condition: Verdict, servi
     let total = outcome.plan.planned.count
     let serving = Verdict(.true, "Synced", counted(total, "binding") + (total == 1 ? " is applied" : " are applied"))
     if let problem = outcome.plan.nodeProblems.first { return (Verdict(.false, "NetworkTooSmall", problem), serving) }
+    if let problem = outcome.plan.linkProblem { return (Verdict(.false, "LinkSecretIncomplete", problem), serving) }
     if let exclusion = outcome.plan.exclusions.first {
         let more = outcome.plan.exclusions.count - 1
         let tail = more > 0 ? " (and \(more) more)" : ""

@@ -28,6 +28,8 @@ public actor LocalUplinks {
         var files: UplinkFiles
         /// `NAME=value` each; handed to the process, and kept nowhere else.
         var proxy: [SecretBytes]
+        /// The folder; nil for none.
+        var clientCertificate: String?
     }
 
     /// - Parameters:
@@ -45,7 +47,8 @@ public actor LocalUplinks {
 
     /// Makes sure that the node's uplink runs.
     func run(
-        node: ObjectName, files: UplinkFiles, carriers: [TunnelCarrier] = [.wireGuard], proxy: [SecretBytes] = []
+        node: ObjectName, files: UplinkFiles, carriers: [TunnelCarrier] = [.wireGuard], proxy: [SecretBytes] = [],
+        clientCertificate: String? = nil
     ) async throws(LocalUplinkError) {
         if let running, running.node != node {
             throw LocalUplinkError(
@@ -59,9 +62,11 @@ public actor LocalUplinks {
             guard carriers.contains(where: \.isLink) else { throw LocalUplinkError("\(problem): \(advice)") }
             if running == nil { logger.warning("\(problem); the links alone carry", metadata: ["advice": "\(advice)"]) }
         }
-        // A process takes its proxy at its start.
-        if let running, running.proxy != proxy { await stop(node: node, files: running.files) }
-        running = Running(node: node, files: files, proxy: proxy)
+        // A process takes both at its start.
+        if let running, running.proxy != proxy || running.clientCertificate != clientCertificate {
+            await stop(node: node, files: running.files)
+        }
+        running = Running(node: node, files: files, proxy: proxy, clientCertificate: clientCertificate)
         try keepAlive()
     }
 
@@ -115,7 +120,9 @@ public actor LocalUplinks {
         do throws(SystemFailure) {
             let log = try Descriptor.open("\(files.folder)/uplink.log", O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
             var spawn = Spawn(
-                program, ["--config", files.document, "--keys", files.keys] + arguments,
+                program,
+                ["--config", files.document, "--keys", files.keys]
+                    + (running.clientCertificate.map { ["--client-certificate", $0] } ?? []) + arguments,
                 environment: environment + proxy + ["POD_NAME=\(node.name)-uplink-0"])
             spawn.output = log
             spawn.errors = log

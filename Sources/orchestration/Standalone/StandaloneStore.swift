@@ -174,13 +174,18 @@ public final class StandaloneStore: ResourceStore {
 
     public func publish(_ document: UplinkDocument, for node: EdgeNode) async throws(StoreError) {
         let name = node.metadata.objectName
-        try await onDisk { folder in try folder.writeUplinkDocument(try DocumentJSON.encode(document), of: name) }
+        let certificate = try clientCertificate(of: node)
+        try await onDisk { folder in
+            try folder.writeUplinkDocument(try DocumentJSON.encode(document), of: name)
+            try folder.writeClientCertificate(certificate, of: name)
+        }
         guard let uplinks else { return }
         let proxy = try proxy(of: node)
+        let files = folder.uplinkFiles(of: name)
         do throws(LocalUplinkError) {
             try await uplinks.run(
-                node: name, files: folder.uplinkFiles(of: name), carriers: document.content.link?.carriers ?? [.wireGuard],
-                proxy: proxy)
+                node: name, files: files, carriers: document.content.link?.carriers ?? [.wireGuard], proxy: proxy,
+                clientCertificate: node.spec.uplink.clientCertificateSecret == nil ? nil : files.clientCertificate)
         } catch {
             throw StoreError(error.description)
         }
@@ -200,6 +205,19 @@ public final class StandaloneStore: ResourceStore {
     var joinStamps: [ObjectName: FileStamp] {
         let desk = folder.joinDesk
         return state.withLock { Array($0.enrolled.keys) }.reduce(into: [:]) { $0[$1] = desk.stamp(of: $1) }
+    }
+
+    /// Its tls.crt and tls.key; nil where the uplinks show none.
+    private func clientCertificate(of node: EdgeNode) throws(StoreError) -> (chain: SecretBytes, key: SecretBytes)? {
+        guard let secretName = node.spec.uplink.clientCertificateSecret else { return nil }
+        let name = ObjectName(namespace: node.spec.uplink.namespace, name: secretName)
+        let data = secret(name)?.data ?? [:]
+        guard let chain = data["tls.crt"], let key = data["tls.key"] else {
+            throw StoreError(
+                "spec.uplink.clientCertificateSecretRef: there is no Secret \(name) with the keys tls.crt and tls.key",
+                followUp: .waiting)
+        }
+        return (chain, key)
     }
 
     /// As the uplink's environment has it, `NAME=value` each; of the Secret's other keys nothing.
@@ -319,11 +337,11 @@ private struct NodeInputs: Equatable {
         node = snapshot.edgeNodes.first { $0.metadata.objectName == name }
         portBindings = snapshot.portBindings.filter { $0.edgeNodeName == name }
         if let node {
-            let secret = node.spec.ssh.secretRef.objectName(in: node.metadata)
-            secrets[secret] = snapshot.secrets[secret]
-            if let proxy = node.spec.uplink.proxySecret {
-                let name = ObjectName(namespace: node.spec.uplink.namespace, name: proxy)
-                secrets[name] = snapshot.secrets[name]
+            for secret in node.secretNames { secrets[secret] = snapshot.secrets[secret] }
+            let uplink = node.spec.uplink
+            for secret in [uplink.proxySecret, uplink.clientCertificateSecret] {
+                let name = secret.map { ObjectName(namespace: uplink.namespace, name: $0) }
+                if let name { secrets[name] = snapshot.secrets[name] }
             }
         }
         for portBinding in portBindings {

@@ -28,6 +28,8 @@ public struct UplinkSettings: Sendable {
     public var joined: Joined?
     /// PEM: whom a `wss://` URL's web server is believed by; nil for the system's.
     public var roots: [UInt8]?
+    /// A folder with `tls.crt` and `tls.key`, shown where TLS around a link asks for a client's certificate; nil for none.
+    public var clientCertificate: String?
 
     /// What an uplink elsewhere takes from the VPS.
     public struct Joined: Sendable {

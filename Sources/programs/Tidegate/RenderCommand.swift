@@ -45,11 +45,13 @@ struct RenderCommand: ParsableCommand {
             var input = input(node, snapshot)
             input.targets = policy
             let plan = makePlan(input)
-            for line in plan.nodeProblems { print("# EdgeNode \(node.metadata.objectName): \(line)") }
+            for line in plan.nodeProblems + [plan.linkProblem].compactMap(\.self) {
+                print("# EdgeNode \(node.metadata.objectName): \(line)")
+            }
             for exclusion in plan.exclusions {
                 print("# binding \(exclusion.binding): \(exclusion.reason.rawValue): \(exclusion.message)")
             }
-            if !plan.exclusions.isEmpty || !plan.nodeProblems.isEmpty { hasFault = true }
+            if !plan.exclusions.isEmpty || !plan.nodeProblems.isEmpty || plan.linkProblem != nil { hasFault = true }
             try show(plan, of: node)
         }
         if hasFault { throw ExitCode(1) }
@@ -59,11 +61,20 @@ struct RenderCommand: ParsableCommand {
         let portBindings = snapshot.portBindings.filter { $0.edgeNodeName == node.metadata.objectName }
         let now = Date()
         let keys = (0..<node.spec.uplink.replicas).compactMap { ordinal in placeholderKey.map { (ordinal, $0) } }
-        return PlanInput(
+        var input = PlanInput(
             node: node, portBindings: portBindings, services: snapshot.services,
             certificates: snapshot.secrets.mapValues { readTLSSecret($0, now: now) },
             uplinkKeys: Dictionary(uniqueKeysWithValues: keys),
             envoyRelease: EnvoyRelease(version: envoyVersion, sha256: nil, url: nil))
+        let link = node.spec.tunnel.link
+        func read(_ reference: NamespacedReference?) -> (name: ObjectName, secret: Secret?)? {
+            (reference?.objectName(in: node.metadata)).map { ($0, snapshot.secrets[$0]) }
+        }
+        if let certificate = read(link.secretRef) {
+            let secrets = readLinkSecrets(certificate, clients: read(link.clientCASecretRef), now: now)
+            (input.linkCertificate, input.linkAuthority) = (secrets.source, secrets.authority)
+        }
+        return input
     }
 
     private var placeholderKey: WireGuardPublicKey? { WireGuardPublicKey(bytes: [UInt8](repeating: 0, count: 32)) }

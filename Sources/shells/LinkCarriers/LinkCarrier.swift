@@ -5,8 +5,9 @@ public import Sodium
 
 /// A way to the edge: what makes the byte stream that the link's TLS runs over.
 public enum LinkCarrier: Sendable, Equatable, CustomStringConvertible {
-    /// TCP to a port of the edge. `serverName` is the name by which a port is shared with others (SNI); nil sends none.
-    case tls(host: HostAddress, port: Port, serverName: String?)
+    /// TCP to a port of the edge. `serverName` is the name by which a port is shared with others (SNI); nil sends none. `outer` is what the
+    /// port wants around a link; nil for nothing.
+    case tls(host: HostAddress, port: Port, serverName: String?, outer: OuterTLS? = nil)
     /// A WebSocket through a web server, an ingress or a CDN.
     case webSocket(WebSocketEdge)
     /// A channel through the edge's sshd.
@@ -14,7 +15,7 @@ public enum LinkCarrier: Sendable, Equatable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .tls(let host, let port, _): "TLS \(host.bracketed):\(port)"
+        case .tls(let host, let port, _, _): "TLS \(host.bracketed):\(port)"
         case .webSocket(let edge): "WebSocket \(edge)"
         case .ssh(let edge): "\(edge)"
         }
@@ -23,7 +24,7 @@ public enum LinkCarrier: Sendable, Equatable, CustomStringConvertible {
     /// Where the TCP connection leads.
     public var address: (host: HostAddress, port: Port) {
         switch self {
-        case .tls(let host, let port, _): (host, port)
+        case .tls(let host, let port, _, _): (host, port)
         case .webSocket(let edge): (edge.host, edge.port)
         case .ssh(let edge): (edge.host, edge.port)
         }
@@ -31,8 +32,32 @@ public enum LinkCarrier: Sendable, Equatable, CustomStringConvertible {
 
     var innerServerName: String? {
         switch self {
-        case .tls(_, _, let name): name
+        case .tls(_, _, let name, _): name
         case .webSocket, .ssh: nil
+        }
+    }
+
+    /// TLS around the link; nil where there is none.
+    public var outerTLS: OuterTLS? {
+        switch self {
+        case .tls(_, _, _, let outer): outer
+        case .webSocket(let edge): edge.outer
+        case .ssh: nil
+        }
+    }
+
+    /// The same with other roots and another folder of a client's certificate, for whoever ends a TLS around the link; nil leaves what is.
+    public func showing(_ clientCertificate: String?, believing roots: [UInt8]?) -> LinkCarrier {
+        guard var outer = outerTLS else { return self }
+        outer.clientCertificate = clientCertificate ?? outer.clientCertificate
+        outer.roots = outer.roots ?? roots
+        switch self {
+        case .tls(let host, let port, let serverName, _):
+            return .tls(host: host, port: port, serverName: serverName, outer: outer)
+        case .webSocket(var edge):
+            edge.outer = outer
+            return .webSocket(edge)
+        case .ssh: return self
         }
     }
 }
@@ -75,6 +100,7 @@ public struct LinkDialer: Sendable {
             .flatMap { channel in
                 let deadline = eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
                 return tunnel(channel, through: proxy, to: target)
+                    .flatMap { carrier.outerTLS?.shakeHands(on: channel) ?? channel.eventLoop.makeSucceededVoidFuture() }
                     .flatMap { open(carrier, on: channel) }
                     .flatMap { shakeHands(channel, carrier, ready) }
                     .always { result in
@@ -100,9 +126,7 @@ public struct LinkDialer: Sendable {
         do {
             switch carrier {
             case .tls: return channel.eventLoop.makeSucceededVoidFuture()
-            case .webSocket(let edge):
-                if let tls = try edge.outerTLS() { try channel.pipeline.syncOperations.addHandler(tls) }
-                return try edge.open(on: channel)
+            case .webSocket(let edge): return try edge.open(on: channel)
             case .ssh(let edge):
                 guard let ssh else { throw LinkCarrierError(.ssh("\(edge)"), cause: "this program has no SSH") }
                 return try ssh(edge, channel)
@@ -134,7 +158,7 @@ public struct LinkDialer: Sendable {
                         throw error
                     }
                 },
-                failed: { promise.fail($0) })
+                failed: { promise.fail($0.blaming(carrier.outerTLS)) })
             try channel.pipeline.syncOperations.addHandlers([handler, handshake])
         } catch {
             promise.fail(LinkCarrierError(.innerTLS, cause: "\(error)"))

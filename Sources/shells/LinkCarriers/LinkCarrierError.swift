@@ -14,8 +14,12 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         case hostKey(String)
         /// From the edge's sshd to the link program.
         case sshSocket(String)
-        /// TLS to the web server that the WebSocket goes through.
+        /// TLS around the link, with a web server or the edge's port.
         case outerTLS(String)
+        /// Reading what is shown there, from that folder.
+        case clientCertificate(String)
+        /// Whoever ends the TLS around the link does not take what was shown, or wants to see something.
+        case refusedCertificate(String)
         /// The link's own TLS.
         case innerTLS
         case pin
@@ -35,6 +39,13 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         self.cause = printableText(cause)
     }
 
+    /// After an alert (RFC 8446, section 6.2) in the link's own handshake, which is the first to read from a server that does not take the client's
+    /// certificate around it.
+    func blaming(_ outer: OuterTLS?) -> LinkCarrierError {
+        guard let outer, step == .innerTLS, cause.contains("ALERT") else { return self }
+        return LinkCarrierError(.refusedCertificate("\(outer.serverName)"), cause: cause)
+    }
+
     public var description: String { "\(tried): \(cause); \(next)" }
 
     private var tried: String {
@@ -47,7 +58,8 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         case .ssh(let edge): "logging in by \(edge)"
         case .hostKey(let edge): "checking the host key of \(edge)"
         case .sshSocket(let edge): "from the sshd of \(edge) to the link program"
-        case .outerTLS(let host): "TLS with \(host)"
+        case .outerTLS(let host), .refusedCertificate(let host): "TLS with \(host)"
+        case .clientCertificate(let folder): "reading tls.crt and tls.key of \(folder)"
         case .innerTLS: "the link's TLS handshake"
         case .pin: "checking who answers"
         case .hello: "waiting for the edge's hello"
@@ -66,7 +78,12 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
             "nothing was sent, since somebody may sit in between: if the VPS has another key, put that into knownHosts of the EdgeNode's "
                 + "SSH Secret"
         case .sshSocket: "see whether tidegate-link.service runs on the VPS, and its sshd has AllowStreamLocalForwarding"
-        case .outerTLS: "see whether its certificate is valid for that name"
+        case .outerTLS:
+            "see whether its certificate is valid for that name, and its Secret has the ca.crt of who signed it, where no public authority did"
+        case .clientCertificate: "see whether spec.uplink.clientCertificateSecretRef names a Secret with both, in PEM"
+        case .refusedCertificate:
+            "it wants a client's certificate: have spec.uplink.clientCertificateSecretRef name one that is valid, of the authority in "
+                + "spec.tunnel.link.clientCASecretRef"
         case .innerTLS: "see whether something in between ends TLS: then take WebSocket as the carrier"
         case .pin: "the edge was made anew, or somebody is in between: compare the pin with the one the edge reports"
         case .hello: "the edge does not know this uplink's key, or has as many of its links as it takes"

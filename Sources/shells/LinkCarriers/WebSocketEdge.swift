@@ -7,41 +7,35 @@ import Sodium
 
 /// Where a WebSocket leads to the edge, through whatever web server is in front.
 public struct WebSocketEdge: Sendable, Equatable, CustomStringConvertible {
-    /// `wss://`: TLS with the web server, checked as browsers do; within it the link has its own.
-    public let isSecure: Bool
+    /// `wss://`: TLS with the web server; nil for `ws://`.
+    public var outer: OuterTLS?
     public let host: HostAddress
     public let port: Port
     /// Begins with `/`; a secret, so it stands in no log.
     public let path: String
-    /// PEM certificates that the web server's may be signed by; nil takes the system's.
-    public var roots: [UInt8]?
 
     /// Nil for a path that does not begin with `/` or has characters that no path has.
+    /// - Parameter roots: PEM certificates that the web server's may be signed by; nil takes the system's.
     public init?(isSecure: Bool, host: HostAddress, port: Port, path: String, roots: [UInt8]? = nil) {
+        self.init(
+            outer: isSecure ? OuterTLS(serverName: host, applicationProtocol: "http/1.1", roots: roots) : nil, host: host,
+            port: port,
+            path: path)
+    }
+
+    /// The same, where TLS is for another name than the host's.
+    public init?(outer: OuterTLS?, host: HostAddress, port: Port, path: String) {
         let isPath = path.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "#") }
         guard path.hasPrefix("/"), isPath else { return nil }
-        self.isSecure = isSecure
+        self.outer = outer
         self.host = host
         self.port = port
         self.path = path
-        self.roots = roots
     }
+
+    private var isSecure: Bool { outer != nil }
 
     public var description: String { "\(isSecure ? "wss" : "ws")://\(host.bracketed):\(port)" }
-
-    /// TLS with the web server; nil for `ws://`.
-    func outerTLS() throws(LinkCarrierError) -> NIOSSLClientHandler? {
-        guard isSecure else { return nil }
-        do {
-            var configuration = TLSConfiguration.makeClientConfiguration()
-            configuration.applicationProtocols = ["http/1.1"]
-            if let roots { configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(roots)) }
-            let name: String? = if case .name(let name) = host { name } else { nil }
-            return try NIOSSLClientHandler(context: NIOSSLContext(configuration: configuration), serverHostname: name)
-        } catch {
-            throw LinkCarrierError(.outerTLS("\(host)"), cause: "\(error)")
-        }
-    }
 
     /// Opens the WebSocket on a channel that leads to the web server. Done when bytes can be written.
     func open(on channel: any Channel) throws -> EventLoopFuture<Void> {
@@ -64,8 +58,11 @@ public struct WebSocketEdge: Sendable, Equatable, CustomStringConvertible {
         return try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(configuration: configuration)
             .flatMapErrorThrowing { error in
                 if error is LinkCarrierError { throw error }
-                let step: LinkCarrierError.Step = error is NIOSSLError ? .outerTLS("\(host)") : .webSocket(description)
-                throw LinkCarrierError(step, cause: "\(error)")
+                // The first to read from a server that does not take the client's certificate.
+                let refused = (outer?.serverName).map { LinkCarrierError.Step.refusedCertificate("\($0)") }
+                throw LinkCarrierError(
+                    "\(error)".contains("ALERT") ? refused ?? .webSocket(description) : .webSocket(description), cause: "\(error)"
+                )
             }
     }
 }

@@ -10,12 +10,16 @@ public struct UplinkFiles: Hashable, Sendable {
     public var document: String
     /// The folder of `priv-<ordinal>`.
     public var keys: String
+    /// The folder of `tls.crt` and `tls.key`, where the uplinks show a certificate.
+    public var clientCertificate: String
 }
 
 extension StateFolder {
     public func uplinkFiles(of node: ObjectName) -> UplinkFiles {
         let folder = "\(path)/\(Self.uplinkFolder(node))"
-        return UplinkFiles(folder: folder, document: "\(folder)/config/document.json", keys: "\(folder)/keys")
+        return UplinkFiles(
+            folder: folder, document: "\(folder)/config/document.json", keys: "\(folder)/keys",
+            clientCertificate: "\(folder)/client")
     }
 
     /// Writes the document all uplinks of a node share; the same bytes again change nothing.
@@ -47,6 +51,21 @@ extension StateFolder {
         var text = key.base64File()
         defer { zero(&text) }
         try write(text, to: "\(Self.uplinkFolder(node))/keys/priv-\(ordinal)")
+    }
+
+    /// Writes what the node's uplinks show to who asks for a client's certificate; nil deletes what was there.
+    public func writeClientCertificate(_ pair: (chain: SecretBytes, key: SecretBytes)?, of node: ObjectName) throws(StateError) {
+        let folder = "\(Self.uplinkFolder(node))/client"
+        guard let pair else {
+            for name in ["tls.crt", "tls.key"] { try remove("\(folder)/\(name)") }
+            return
+        }
+        try claimUplinkFolder(node)
+        for (name, bytes) in [("tls.crt", pair.chain), ("tls.key", pair.key)] {
+            var contents = bytes.withUnsafeBytes { Array($0) }
+            defer { zero(&contents) }
+            try write(contents, to: "\(folder)/\(name)")
+        }
     }
 
     /// Deletes the key of an uplink that is no more.

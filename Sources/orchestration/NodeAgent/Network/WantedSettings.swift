@@ -31,7 +31,8 @@ struct WantedSettings: Hashable, Sendable {
             values["net.core.wmem_max"] = .atLeast(bytes)
         }
         // Envoy aborts when it gets no inotify instance; the kernel's default is 128 for each user (inotify(7)).
-        values["fs.inotify.max_user_instances"] = .atLeast(content.envoy.inotifyInstances + 32)
+        let watches = content.envoy.inotifyInstances + (content.link?.inotifyInstances ?? 0)
+        values["fs.inotify.max_user_instances"] = .atLeast(watches + 32)
         values["net.ipv4.ip_local_port_range"] = .spanning(Self.localPorts)
         // Envoy is the side that closes: after half a minute of new connections its ports wait out TIME_WAIT, and each connect(2) searches
         // among them, 150 to 250 a second in place of 1,700. The kernel tells old segments by their timestamps (RFC 6191).

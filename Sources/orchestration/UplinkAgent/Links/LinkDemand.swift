@@ -46,7 +46,11 @@ struct LinkDemand: Equatable, Sendable {
     private static func carrier(
         _ kind: TunnelCarrier, of link: UplinkLink, _ sshKey: LinkPrivateKey
     ) throws(UplinkError) -> LinkCarrier {
-        if kind == .tls { return .tls(host: link.host, port: link.port, serverName: link.hostname) }
+        if kind == .tls {
+            return .tls(
+                host: link.host, port: link.port, serverName: link.hostname,
+                outer: try outer(of: link, UplinkLink.OuterTLS.applicationProtocol))
+        }
         if kind == .ssh {
             guard let way = link.ssh,
                 let edge = SSHEdge(
@@ -63,10 +67,20 @@ struct LinkDemand: Equatable, Sendable {
             }
             return .webSocket(edge)
         }
-        guard let edge = WebSocketEdge(isSecure: false, host: link.host, port: link.port, path: link.path) else {
+        guard let edge = WebSocketEdge(outer: try outer(of: link, "http/1.1"), host: link.host, port: link.port, path: link.path)
+        else {
             throw .documentInvalid(path: "", reason: "content.link.path: want a path")
         }
         return .webSocket(edge)
+    }
+
+    private static func outer(of link: UplinkLink, _ applicationProtocol: String) throws(UplinkError) -> OuterTLS? {
+        guard let outer = link.outerTLS else { return nil }
+        guard let name = HostAddress(link.hostname) else {
+            throw .documentInvalid(path: "", reason: "content.link.hostname: want a name")
+        }
+        return OuterTLS(
+            serverName: name, applicationProtocol: applicationProtocol, roots: outer.authority.map { Array($0.utf8) })
     }
 }
 

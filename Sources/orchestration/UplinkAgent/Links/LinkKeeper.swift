@@ -59,7 +59,8 @@ struct LinkKeeper: Service {
 
     private func start(_ demand: LinkDemand, _ instance: UInt64, on group: any EventLoopGroup) -> RunningLinks? {
         var configuration = LinkUplink.Configuration(
-            key: demand.key, pin: demand.pin, carriers: demand.ways.map { $0.carrier.believing(settings.roots) })
+            key: demand.key, pin: demand.pin,
+            carriers: demand.ways.map { $0.carrier.showing(settings.clientCertificate, believing: settings.roots) })
         configuration.proxy = settings.proxy
         configuration.exceptions = settings.proxyExceptions
         configuration.connections = demand.connections
@@ -189,14 +190,5 @@ extension LinkUplink.Totals {
         bytesIn += other.bytesIn
         bytesOut += other.bytesOut
         links += other.links
-    }
-}
-
-extension LinkCarrier {
-    /// The same with other roots for a web server's certificate; nil leaves the system's.
-    fileprivate func believing(_ roots: [UInt8]?) -> LinkCarrier {
-        guard case .webSocket(var edge) = self, let roots else { return self }
-        edge.roots = roots
-        return .webSocket(edge)
     }
 }
