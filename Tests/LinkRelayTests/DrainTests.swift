@@ -3,6 +3,8 @@ import LinkCarriers
 import LinkRelay
 import LinkStreams
 import LinkUplink
+import NIOCore
+import Sodium
 import TestLinks
 import Testing
 
