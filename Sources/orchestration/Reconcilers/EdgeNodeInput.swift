@@ -3,6 +3,7 @@ import EdgeAPI
 import Enrollment
 import FoundationEssentials
 import NetworkTypes
+import NodeDocument
 import Planning
 import Sodium
 
