@@ -47,7 +47,7 @@ import Testing
         let lines = text(.link, settings(try sampleDocument().content.envoy)).split(separator: "\n")
         for line in [
             "User=tidegate-link", "ExecStart=/usr/local/lib/tidegate/edge-agent run-link", "CapabilityBoundingSet=",
-            "IPAddressAllow=localhost", "IPAddressDeny=any", "LoadCredential=link.key:/etc/tidegate/link.key",
+            "IPAddressAllow=localhost", "IPAddressDeny=any",
             "RestrictAddressFamilies=AF_INET AF_UNIX", "BindReadOnlyPaths=/etc/tidegate/link:/run/tidegate-link/config",
             "LimitNOFILE=1048576",
         ] { #expect(lines.contains(Substring(line)), "\(line)") }

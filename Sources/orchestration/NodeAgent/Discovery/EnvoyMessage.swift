@@ -230,7 +230,10 @@ private let filterChain = EnvoyMessage(
             .message(
                 EnvoyMessage(
                     "config.listener.v3.FilterChainMatch", [("transport_protocol", 9, .string)],
-                    lists: [("source_prefix_ranges", 6, .message(addressRange)), ("server_names", 11, .string)]))
+                    lists: [
+                        ("source_prefix_ranges", 6, .message(addressRange)), ("application_protocols", 10, .string),
+                        ("server_names", 11, .string),
+                    ]))
         ), ("transport_socket", 6, .message(transportSocket)), ("name", 7, .string),
         ("transport_socket_connect_timeout", 9, .duration),
     ],
@@ -273,4 +276,4 @@ private let commonTLS = EnvoyMessage(
                     "extensions.transport_sockets.tls.v3.TlsParameters",
                     [("tls_minimum_protocol_version", 1, .names(["TLSv1_2": 3, "TLSv1_3": 4]))]))
         ), ("validation_context_sds_secret_config", 7, .message(secretConfig)),
-    ], lists: [("tls_certificate_sds_secret_configs", 6, .message(secretConfig))])
+    ], lists: [("alpn_protocols", 4, .string), ("tls_certificate_sds_secret_configs", 6, .message(secretConfig))])
