@@ -133,10 +133,10 @@ import Testing
         let rig = try await LinkRig()
         let (port, listener) = try envoy(to: "\(program.door)", Port.linkDoor.number)
         defer { shutdown(listener.descriptor, Int32(SHUT_RDWR)) }
-        let (stops, stop) = AsyncStream.makeStream(of: Void.self)
+        let (stops, stop) = AsyncStream.makeStream(of: LinkService.Ending.self)
         let service = program.service
         let over = Task { try await service.run {
-                for await _ in stops { return .stopped }
+                for await ending in stops { return ending }
                 return .stopped
             }
         }
@@ -167,7 +167,10 @@ import Testing
             _ = try second.accepted()
             return try second.accepted()
         }
-        stop.yield()
+        stop.yield(.replaced)
+        try await Task.sleep(for: .milliseconds(300))
+        #expect(await !isRefused(address, second.port), "the uplink has found no other yet")
+        stop.yield(.stopped)
         #expect(await comes { await isRefused(address, second.port) })
         try client.send([7])
         try await expectNext(on: server, .bytes([7]))

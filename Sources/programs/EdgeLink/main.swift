@@ -56,11 +56,16 @@ do {
     let service = LinkService(
         folder: arguments[0], statusFolder: arguments[1], build: arguments[3], key: try key(in: arguments[2]),
         logger: Logger(label: "edge-link"))
-    try await service.run {
-        for await signal in signals { return signal == .sighup ? .replaced : .stopped }
-        return .stopped
+    // The signals may be iterated over once, and are asked for twice.
+    let (endings, ending) = AsyncStream.makeStream(of: LinkService.Ending.self)
+    try await withThrowingDiscardingTaskGroup { tasks in
+        tasks.addTask { for await signal in signals { ending.yield(signal == .sighup ? .replaced : .stopped) } }
+        try await service.run {
+            for await ending in endings { return ending }
+            return .stopped
+        }
+        exit(0)
     }
-    exit(0)
 } catch {
     fail("\(error)")
 }
