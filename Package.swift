@@ -208,6 +208,7 @@ let package = Package(
                 "Syscalls", logging, serviceLifecycle,
             ]),
 
+        module("orchestration/SSHTunnel", ["NetworkTypes", "SSH", "Syscalls", "Timing", logging, serviceLifecycle]),
         module(
             "orchestration/Controller",
             [
@@ -225,8 +226,9 @@ let package = Package(
                 "Certificates", "CLinuxHeaders", inCluster("Controller"), "Documents", "EdgeAPI", "Enrollment", "EnvoyConfig",
                 "JSON",
                 inCluster("KubernetesAPI"), inCluster("KubernetesClient"), "ManifestStore", "NetworkTypes", "NodeDocument",
-                "Planning", inCluster("PrometheusMetrics"), "Reconcilers", inCluster("Serving"), "Sodium", "Standalone",
-                "StructuredLogging", "Syscalls", inCluster("UplinkWorkload"), argumentParser, logging, serviceLifecycle,
+                "Planning", inCluster("PrometheusMetrics"), "Reconcilers", inCluster("SSH"), inCluster("SSHTunnel"),
+                inCluster("Serving"), "Sodium", "Standalone", "StructuredLogging", "Syscalls", inCluster("UplinkWorkload"),
+                argumentParser, logging, serviceLifecycle,
                 unixSignals,
             ]),
         program("edge-agent", path: "edge-agent", ["NodeAgent", "NodeDocument", "StructuredLogging", logging]),

@@ -35,7 +35,7 @@ extension EnrollmentError {
         case .connectionLost, .idleTimedOut, .excess, .closed, .cancelled: reason = .connectionLost
         case .commandTimedOut: reason = .timedOut
         case .notReady: reason = .loginUnusable
-        case .channelRefused, .outputTooLarge, .inputFailed: reason = .agentFailed
+        case .channelRefused, .listeningRefused, .outputTooLarge, .inputFailed: reason = .agentFailed
         case .nameUnresolvable, .unreachable, .refused, .connectTimedOut, .handshakeTimedOut, .notSSH, .noCommonAlgorithm,
             .protocolFailure, .outOfResources:
             reason = .unreachable

@@ -16,14 +16,17 @@ struct Tidegate: AsyncParsableCommand {
             StandaloneCommand.self, StatusCommand.self, JoinCommand.self, RenderCommand.self, ValidateCommand.self,
         ]
         #if Kubernetes
-        return [ControllerCommand.self] + common
+        return [ControllerCommand.self] + common + [SSHTunnelCommand.self]
         #else
         return common
         #endif
     }
 
     static func main() async {
-        await main(withBooleansWritten(Array(CommandLine.arguments.dropFirst())))
+        // By the name of interLink's program, a link to this one takes its place.
+        let isTunnel = CommandLine.arguments.first?.split(separator: "/").last == "ssh-tunnel"
+        let name = isTunnel ? ["ssh-tunnel", "--reverse"] : []
+        await main(name + withBooleansWritten(Array(CommandLine.arguments.dropFirst())))
     }
 
     /// Go's flag package takes a boolean flag alone for true, and `--leader-elect=false`; so do the manifests people have.

@@ -63,6 +63,8 @@ public struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
         case excess(during: Step, String)
         /// The server let nothing be run.
         case channelRefused(command: String, String)
+        /// The server does not listen there for us.
+        case listeningRefused(String)
         case outputTooLarge(command: String, limit: Int)
         case inputFailed(command: String, String)
         case cancelled(during: Step)
@@ -85,7 +87,7 @@ public struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
         // A server that is just starting or stopping hangs up too.
         case .notSSH(""): false
         case .notSSH, .noCommonAlgorithm, .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked, .authenticationRefused,
-            .secondFactorWanted, .keyUnreadable, .notReady, .channelRefused, .outputTooLarge:
+            .secondFactorWanted, .keyUnreadable, .notReady, .channelRefused, .listeningRefused, .outputTooLarge:
             true
         case .nameUnresolvable, .unreachable, .refused, .connectTimedOut, .handshakeTimedOut, .authenticationTimedOut,
             .connectionLost, .idleTimedOut, .commandTimedOut, .excess, .inputFailed, .cancelled, .closed, .protocolFailure,

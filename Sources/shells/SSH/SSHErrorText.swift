@@ -26,7 +26,8 @@ extension SSHError.Reason: CustomStringConvertible {
             connectText
         case .hostKeyUnknown, .hostKeyChanged, .hostKeyRevoked, .authenticationRefused, .secondFactorWanted, .keyUnreadable:
             trustText
-        case .connectionLost, .idleTimedOut, .commandTimedOut, .notReady, .excess, .channelRefused, .outputTooLarge, .inputFailed,
+        case .connectionLost, .idleTimedOut, .commandTimedOut, .notReady, .excess, .channelRefused, .listeningRefused,
+            .outputTooLarge, .inputFailed,
             .cancelled, .closed, .protocolFailure:
             sessionText
         }
@@ -106,6 +107,9 @@ extension SSHError.Reason: CustomStringConvertible {
         case .excess(let step, let what): "the peer \(what) while \(step.during); the connection was ended"
         case .channelRefused(let command, let detail):
             "the server did not let \"\(command)\" run: \(detail); check MaxSessions, ForceCommand and the login shell"
+        case .listeningRefused(let place):
+            "the server does not listen at \(place): the port is taken there, or AllowTcpForwarding, PermitListen, GatewayPorts or the "
+                + "key's options (restrict without port-forwarding, permitlisten) forbid it"
         case .outputTooLarge(let command, let limit): "\"\(command)\" printed more than \(limit) bytes"
         case .inputFailed(let command, let detail): "the input for \"\(command)\" could not be read: \(detail)"
         case .cancelled(let step): "cancelled while \(step.during)"

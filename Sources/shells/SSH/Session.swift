@@ -96,9 +96,10 @@ final class Session {
 
     // MARK: the one way to wait
 
-    /// Waits for the peer or this side to make progress.
+    /// Waits for the peer, or this side, or one of `others`, to make progress.
+    /// - Parameter reading: whether what the peer sends is read by who called; nil for as it is with commands.
     /// - Throws: as `checkLimits`.
-    func wait(_ step: SSHError.Step) throws(SSHError) {
+    func wait(_ step: SSHError.Step, for others: [pollfd] = [], reading: Bool? = nil) throws(SSHError) {
         try checkLimits(step)
         let idleEnd = silentSince.map { max($0, wire.lastReceived) + timeouts.idle }
         let limit = [commandDeadline?.instant, nextLook, wire.deadline, idleEnd].compactMap { $0 }.min()
@@ -106,7 +107,7 @@ final class Session {
         let until = [limit, mayKeepAlive ? nextKeepalive : nil].compactMap { $0 }.min() ?? (.now + timeouts.idle)
         let readsWhileIdle = spareChannel != nil || isOpeningChannel
         do {
-            _ = try wire.wait(until: until, reading: step != .idle || readsWhileIdle)
+            _ = try wire.wait(until: until, reading: reading ?? (step != .idle || readsWhileIdle), others: others)
         } catch {
             throw endpoint.failure(.outOfResources("poll: \(errnoText(error.code))"))
         }

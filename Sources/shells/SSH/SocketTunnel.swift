@@ -79,7 +79,7 @@ public final class SocketTunnel {
         pipe.held = { context.pointee.held }
         algorithms = Algorithms(supportedBy: handle, pinnedKeyTypes: [target.hostKey.type])
         // PROTOCOL of OpenSSH, section 2.4: the path, and two fields for later.
-        request = Self.string(target.socket) + Self.string("") + [0, 0, 0, 0]
+        request = WireFormat.string(target.socket) + WireFormat.string("") + WireFormat.uint32(0)
         signer = .allocate(capacity: 1)
         signer.initialize(to: nil)
         signer.pointee = Unmanaged.passUnretained(self).toOpaque()
@@ -206,12 +206,6 @@ public final class SocketTunnel {
     }
 
     fileprivate func signature(of bytes: [UInt8]) -> [UInt8] { key.signature(of: bytes) }
-
-    /// RFC 4251, section 5.
-    private static func string(_ text: String) -> [UInt8] {
-        let count = UInt32(text.utf8.count)
-        return [UInt8(count >> 24), UInt8(count >> 16 & 0xFF), UInt8(count >> 8 & 0xFF), UInt8(count & 0xFF)] + Array(text.utf8)
-    }
 
     // MARK: what errors mean
 

@@ -29,6 +29,8 @@ final class Wire {
     let statistics: Statistics
     private(set) var failure: Failure?
     private(set) var lastReceived = ContinuousClock.now
+    /// Bytes that libssh2 has read.
+    private(set) var received = 0
     /// Nothing is read beyond it, even from a peer that never stops sending.
     var deadline: ContinuousClock.Instant?
     /// The peer's first bytes, in the clear: kept to explain a failed handshake, nil once that is over.
@@ -60,9 +62,14 @@ final class Wire {
     /// Well-behaved servers leave it far below: a channel's window is 2 MiB, and is emptied after each `readBudgetSize`.
     static let heldLimit = 4 << 20
     private var free = Wire.freeBytes
+    /// What the peer may send, and leave with libssh2, beyond these.
+    private var allowed = 0
     private var freeSince = ContinuousClock.now
     /// Room for a greeting and KEXINIT, which is below 4 KiB with today's algorithms.
     private static let greetingLimit = 16 << 10
+
+    /// TCP_RTO_MAX_MS of linux/tcp.h, since Linux 6.15.
+    private static let tcpMostRetransmissionTimeout: Int32 = 44
 
     final class Statistics: Sendable {
         private let value = Mutex(SSHStatistics())
@@ -90,6 +97,8 @@ final class Wire {
         set(tcp, TCP_KEEPIDLE, timeouts.keepaliveSeconds)
         set(tcp, TCP_KEEPINTVL, max(1, timeouts.keepaliveSeconds / 3))
         set(tcp, TCP_USER_TIMEOUT, timeouts.idle.components.seconds * 1000)
+        // What was lost while the network was away is sent again soon after it is back, and not up to two minutes later.
+        set(tcp, Self.tcpMostRetransmissionTimeout, 5000)
     }
 
     /// libssh2 may read again.
@@ -99,11 +108,17 @@ final class Wire {
         let milliseconds = Int((now - freeSince) / .milliseconds(1))
         guard milliseconds > 0 else { return }
         freeSince = now
-        free = min(Self.freeBytes, free + min(milliseconds, Self.freeBytes) * Self.freeBytesPerMillisecond)
+        free = min(Self.freeBytes + allowed, free + min(milliseconds, Self.freeBytes) * Self.freeBytesPerMillisecond)
+    }
+
+    /// So much of what comes is no flood, and no hoard where it is kept: the windows of open channels.
+    func allow(_ bytes: Int) {
+        free = min(Self.freeBytes + bytes, free + max(0, bytes - allowed))
+        allowed = bytes
     }
 
     /// A command's own limit accounts for so many bytes of what came.
-    func giveBack(_ count: Int) { free = min(Self.freeBytes, free + count) }
+    func giveBack(_ count: Int) { free = min(Self.freeBytes + allowed, free + count) }
 
     /// From now on nothing goes out or comes in.
     func shutDown() { if failure == nil { failure = .system(ECANCELED) } }
@@ -118,7 +133,7 @@ final class Wire {
             return -Int(ETIMEDOUT)
         }
         if free <= 0 { failure = .flood }
-        if held() > Self.heldLimit { failure = .hoard }
+        if held() > Self.heldLimit + allowed { failure = .hoard }
         if failure != nil { return -Int(ECONNRESET) }
         if readBudget <= 0 { return -Int(EAGAIN) }
         let count: Int
@@ -132,6 +147,7 @@ final class Wire {
         if count > 0 {
             readBudget -= count
             free -= count
+            received += count
             lastReceived = .now
             let turned = sentSinceReceived
             sentSinceReceived = false
@@ -182,14 +198,17 @@ final class Wire {
 
     // MARK: waiting
 
-    /// Waits until something can be read, has been written, or another thread raised the wake signal.
+    /// Waits until something can be read, has been written, another thread raised the wake signal, or one of `others` is as it wishes.
     /// - Parameter reading: false to notice only that the peer is gone, and leave what it sends unread.
-    func wait(until deadline: ContinuousClock.Instant, reading: Bool = true) throws(SystemFailure) -> Readiness {
+    func wait(
+        until deadline: ContinuousClock.Instant, reading: Bool = true, others: [pollfd] = []
+    ) throws(SystemFailure) -> Readiness {
         let input = reading ? POLLIN : TIDEGATE_POLLRDHUP
         var descriptors = [
             pollfd(fd: socket.number, events: Int16(input | (outboxCount > 0 ? POLLOUT : 0)), revents: 0),
             pollfd(fd: wake.number, events: Int16(POLLIN), revents: 0),
         ]
+        descriptors += others
         guard try poll(&descriptors, until: deadline) else { return .deadline }
         if descriptors[1].revents != 0 { wake.clear() }
         let events = Int32(descriptors[0].revents)

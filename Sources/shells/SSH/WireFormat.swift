@@ -27,3 +27,12 @@ struct WireFormatReader {
     /// Names with commas between them; empty for an empty list.
     mutating func nameList() -> [String]? { name().map { $0.split(separator: ",").map(String.init) } }
 }
+
+/// Writes them.
+enum WireFormat {
+    static func uint32(_ value: UInt32) -> [UInt8] {
+        [UInt8(value >> 24), UInt8(value >> 16 & 0xFF), UInt8(value >> 8 & 0xFF), UInt8(value & 0xFF)]
+    }
+
+    static func string(_ text: String) -> [UInt8] { uint32(UInt32(text.utf8.count)) + Array(text.utf8) }
+}
