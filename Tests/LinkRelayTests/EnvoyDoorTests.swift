@@ -135,7 +135,8 @@ import Testing
         defer { shutdown(listener.descriptor, Int32(SHUT_RDWR)) }
         let (stops, stop) = AsyncStream.makeStream(of: LinkService.Ending.self)
         let service = program.service
-        let over = Task { try await service.run {
+        let over = Task {
+            try await service.run {
                 for await ending in stops { return ending }
                 return .stopped
             }

@@ -17,7 +17,8 @@ extension LinkRelay {
             guard var served = state.served[uplink] else { return nil }
             let refusesTCP = !served.links.isAnswering && state.served.values.contains { $0.isReady && $0.links.isAnswering }
             let wanted =
-                state.phase == .draining ? [:] : TunnelPorts.places(state.service, on: served.links.eventLoops, refusesTCP: refusesTCP)
+                state.phase == .draining
+                ? [:] : TunnelPorts.places(state.service, on: served.links.eventLoops, refusesTCP: refusesTCP)
             let unwanted = served.listeners.filter { wanted[$0.key] == nil }
             for place in unwanted.keys { served.listeners[place] = nil }
             served.refused = isLater ? [:] : served.refused.filter { wanted[$0.key] != nil }

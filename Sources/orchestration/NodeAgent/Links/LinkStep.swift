@@ -76,7 +76,9 @@ struct LinkStep {
                 result.changes.append("the link program restarted")
                 result.isDrift = false
             } else if former != wanted {
-                guard try host.services.reload(.link) else { throw AgentError(.system, "it starts no other beside the one that runs") }
+                guard try host.services.reload(.link) else {
+                    throw AgentError(.system, "it starts no other beside the one that runs")
+                }
                 let from = former?.build == wanted.build ? "itself with another key" : former?.build ?? "another"
                 result.changes.append("the link program \(wanted.build) takes over from \(from)")
                 result.isDrift = false
