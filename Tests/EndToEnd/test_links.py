@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import unittest
+from pathlib import Path
 
 from lab.commands import run
 from lab.network import BACKEND, VPS
@@ -34,7 +35,7 @@ class ByTLS(test_traffic.TrafficTests):
         return linked(["TLS"], ordinary=True)
 
     def test_no_uplink_has_privileges(self) -> None:
-        found = self.lab.home.run(["pgrep", "-x", "uplink"]).split()
+        found = [pid for pid in self.lab.home.pids() if Path(f"/proc/{pid}/comm").read_text().strip() == "uplink"]
         self.assertEqual(len(found), 1)
         status = self.lab.home.run(["cat", f"/proc/{found[0]}/status"])
         for line in ("CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Uid:\t65534\t65534"):
