@@ -73,10 +73,10 @@ programs: bundle        ## debug builds of tidegate and uplink, and the agent's 
 # `test` too: a prerequisite is made once, with the variables of whoever asked first.
 test test-e2e test-faults: KERNEL_WIREGUARD := 1
 test-e2e: export TIDEGATE_BIN ?= $(CURDIR)/$(LAB_BUILD)/debug
-test-e2e: programs      ## the whole path, in the lab: Tests/EndToEnd/run NAME for some of it
+test-e2e: programs      ## the whole path, in JOBS labs at once (2): Tests/EndToEnd/run NAME for some of it
 	@echo "end-to-end tests"
 	@cd Tests/Lab && $(PYTHON) -m unittest discover --start-directory cluster_tests --top-level-directory .
-	@$(PYTHON) Tests/EndToEnd/run
+	@$(PYTHON) Tests/EndToEnd/run --jobs $(or $(JOBS),2)
 	@$(PYTHON) Tests/Faults/run --quick
 
 test-faults: build      ## break everything on purpose, into docs/reliability.md (an hour and a half; ONLY=word for some of it)
