@@ -57,16 +57,19 @@ final class Program: Sendable {
 
 /// The Go program, built when it is not there yet.
 struct GoPeer {
+    private static let binary = "/tmp/tidegate-yamux-\(getpid())"
+
     private let program: Program
 
     init(_ arguments: [String]) throws {
-        let binary = "/tmp/tidegate-yamux-\(getpid())"
+        let binary = Self.binary
         if access(binary, X_OK) != 0 {
             let build = try Program(
                 ["/usr/bin/go", "build", "-o", binary, folder + "/yamux.go"],
                 environment: ["GO111MODULE=off", "GOPATH=/usr/share/gocode", "GOCACHE=/tmp/tidegate-go-cache"])
             _ = build.outcome()
             guard access(binary, X_OK) == 0 else { throw RigError(what: "the Go peer is not built: Tests/Lab/setup") }
+            atexit { unlink(GoPeer.binary) }
         }
         program = try Program([binary] + arguments)
     }
