@@ -327,6 +327,7 @@ let package = Package(
         tests("PrometheusMetricsTests", ["PrometheusMetrics"]),
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
         tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium"]),
+        tests("SSHTunnelTests", ["SSHTunnel", "Syscalls", "TestFiles"]),
         tests(
             "ServingTests",
             [
