@@ -158,6 +158,24 @@ import Testing
         }
     }
 
+    @Test func `A link that falls silent is followed by another before it is dead`() async throws {
+        let target = try Socket.listening()
+        let rig = try await LinkRig(tcp: [target.port])
+        let network = try PlayedProxy(answer: "HTTP/1.1 200 OK\r\n\r\n", to: rig.linkPort)
+        let uplink = try rig.uplink(proxy: network.proxy(credentials: "a:b"))
+        try await rig.running(uplink) { rig in
+            network.holdThose()
+            let begin = ContinuousClock.now
+            #expect(await comes { await uplink.totals.links == 2 })
+            // A second to the ping, 1.2 of doubt, and one more; the rest is for a busy machine. The silent one would live for 15.
+            #expect(ContinuousClock.now - begin < .seconds(10))
+            let client = try await rig.connect(target.port)
+            let server = try await blocking { try target.accepted() }
+            try client.send([1])
+            try await expectNext(on: server, .bytes([1]))
+        }
+    }
+
     @Test func `An uplink whose network is gone refuses connections while another answers, and takes them when it is the last`()
         async throws
     {

@@ -8,7 +8,9 @@ import Synchronization
 public final class PlayedProxy: Sendable {
     private let listener: Socket
     private let request = Mutex("")
-    private let holds = Atomic(false)
+    private let accepted = Atomic(0)
+    /// Connections up to that number are held.
+    private let held = Atomic(0)
 
     /// `port` nil ends the connection after the answer.
     public init(answer: String, to port: UInt16?) throws {
@@ -16,6 +18,7 @@ public final class PlayedProxy: Sendable {
         self.listener = listener
         Task.detached { [weak self] in
             while let client = try? await blocking({ try listener.accepted() }) {
+                let number = self?.accepted.add(1, ordering: .relaxed).newValue ?? 0
                 let asked = try await blocking { () -> String in
                     var head: [UInt8] = []
                     while !head.suffix(4).elementsEqual("\r\n\r\n".utf8), case .bytes(let byte) = client.receive(atMost: 1) {
@@ -31,7 +34,7 @@ public final class PlayedProxy: Sendable {
                     Task.detached { [weak self] in
                         try await blocking { [weak self] in
                             while case .bytes(let bytes) = from.receive() {
-                                if self?.holds.load(ordering: .relaxed) != true { try to.send(bytes) }
+                                if number > self?.held.load(ordering: .relaxed) ?? 0 { try to.send(bytes) }
                             }
                             to.endSending()
                         }
@@ -44,7 +47,10 @@ public final class PlayedProxy: Sendable {
     deinit { shutdown(listener.descriptor, Int32(SHUT_RDWR)) }
 
     /// From now on what comes is dropped, and nobody told: as behind a network that is gone.
-    public func hold() { holds.store(true, ordering: .relaxed) }
+    public func hold() { held.store(.max, ordering: .relaxed) }
+
+    /// The same of the connections that there are; others pass.
+    public func holdThose() { held.store(accepted.load(ordering: .relaxed), ordering: .relaxed) }
 
     /// What it was asked last.
     public var asked: String { request.withLock(\.self) }

@@ -100,6 +100,8 @@ public final class LinkUplink: Sendable {
         var asking: Int?
         /// Links, by number, whose edge makes place for another process.
         var leaving: Set<Int> = []
+        /// Links, by number, on which nothing was heard for a while.
+        var silent: Set<Int> = []
     }
 
     /// A key that a server does not take. Servers count refusals, and shut out the address of who has too many, where others may be as well.
@@ -141,6 +143,12 @@ public final class LinkUplink: Sendable {
 
     /// From a link's coming up to the goodbye on the one that it follows: the edge listens where the new one lives only once it knows it.
     private static let overlap = TimeAmount.seconds(1)
+    /// From the doubt about a link to the search for another: a way that is only slow answers meanwhile.
+    private static let doubted = TimeAmount.seconds(1)
+    /// Seconds of age below which a link that falls silent says something about the path.
+    private static let young = 20.0
+    /// For the connection of a link that is to take a silent one's place: the kernel asks again each second at first, and more and more seldom.
+    private static let hasty = TimeAmount.milliseconds(2500)
 
     private let configuration: Configuration
     private let dialer: LinkDialer
@@ -255,14 +263,18 @@ public final class LinkUplink: Sendable {
                 tell(slot, current, causes)
                 continue
             }
-            let (lifetime, isLeaving, isDraining) = state.withLock {
-                ($0.lifetimes[link.carrier].steady, $0.leaving.contains(link.number), $0.isDraining)
+            let (lifetime, isLeaving, isSilent, isDraining) = state.withLock {
+                (
+                    $0.lifetimes[link.carrier].steady, $0.leaving.contains(link.number), $0.silent.contains(link.number),
+                    $0.isDraining
+                )
             }
             let renewal =
                 isDraining
                 ? nil
-                : isLeaving
-                    ? plan.move(from: link.carrier, tries: moves, chance: Double.random(in: 0..<1))
+                : isLeaving || isSilent
+                    ? plan.move(
+                        from: link.carrier, tries: isSilent ? min(moves, 1) : moves, chance: Double.random(in: 0..<1))
                     : plan.renewal(lifetime: lifetime, age: link.age)
             switch await wake(by: link.left, of: link, within: renewal?.delay) {
             case .came:
@@ -273,8 +285,10 @@ public final class LinkUplink: Sendable {
             case .ruleChanged: break
             case .timePassed:
                 guard let renewal, !state.withLock(\.isDraining) else { continue }
-                guard let next = await firstUp(of: renewal.carriers, on: eventLoop, &causes) else {
-                    if isLeaving { moves += 1 } else { plan.returnFailed() }
+                // Two in a row that fell silent: the path may drop large packets.
+                if isSilent, link.age < Self.young { state.withLock { _ = $0.narrow.insert(link.carrier) } }
+                guard let next = await firstUp(of: renewal.carriers, on: eventLoop, isHasty: isSilent, &causes) else {
+                    if isLeaving || isSilent { moves += 1 } else { plan.returnFailed() }
                     tell(slot, link, causes)
                     continue
                 }
@@ -305,9 +319,11 @@ public final class LinkUplink: Sendable {
         }
     }
 
-    private func firstUp(of carriers: [Int], on eventLoop: any EventLoop, _ causes: inout [Int: String]) async -> Link? {
+    private func firstUp(
+        of carriers: [Int], on eventLoop: any EventLoop, isHasty: Bool, _ causes: inout [Int: String]
+    ) async -> Link? {
         for carrier in carriers where !Task.isCancelled {
-            if let link = await dial(carrier, on: eventLoop, &causes) { return link }
+            if let link = await dial(carrier, on: eventLoop, isHasty: isHasty, &causes) { return link }
         }
         return nil
     }
@@ -331,21 +347,25 @@ public final class LinkUplink: Sendable {
         }
     }
 
-    private func dial(_ index: Int, on eventLoop: any EventLoop, _ causes: inout [Int: String]) async -> Link? {
+    private func dial(
+        _ index: Int, on eventLoop: any EventLoop, isHasty: Bool = false, _ causes: inout [Int: String]
+    ) async -> Link? {
         let carrier = configuration.carriers[index]
         if let refusal = state.withLock({ $0.refusals[index] }), refusal.over > .now {
             causes[index] = refusal.cause
             return nil
         }
         do {
-            let link = try await dial(index, on: eventLoop)
+            let link = try await dial(index, on: eventLoop, isHasty: isHasty)
             causes[index] = nil
             state.withLock { $0.refusals[index] = nil }
             logger.info("a link is up", metadata: ["carrier": "\(carrier)"])
             return link
         } catch {
             if Task.isCancelled { return nil }
-            state.withLock { if $0.narrow.remove(index) == nil { $0.narrow.insert(index) } }
+            // Where not even a connection comes about it is not for the size of packets.
+            let isUnreached = if case .connecting? = (error as? LinkCarrierError)?.step { true } else { false }
+            if !isUnreached { state.withLock { if $0.narrow.remove(index) == nil { $0.narrow.insert(index) } } }
             let cause = "\(carrier): \(error)"
             if (error as? LinkCarrierError)?.isRefusedLogin == true {
                 state.withLock { $0.refusals[index, default: LoginRefusal()].happened(cause) }
@@ -359,7 +379,7 @@ public final class LinkUplink: Sendable {
     }
 
     /// Returns once the link is up.
-    private func dial(_ index: Int, on eventLoop: any EventLoop) async throws -> Link {
+    private func dial(_ index: Int, on eventLoop: any EventLoop, isHasty: Bool) async throws -> Link {
         let carrier = configuration.carriers[index]
         let (left, ended) = (eventLoop.makePromise(of: Void.self), eventLoop.makePromise(of: Void.self))
         let established = eventLoop.makePromise(of: Link.self)
@@ -367,7 +387,9 @@ public final class LinkUplink: Sendable {
         let place = carrier.address
         let proxy = configuration.exceptions.cover(place.host, place.port) ? nil : configuration.proxy
         let isNarrow = state.withLock { $0.narrow.contains(index) }
-        let dialed = dialer.dial(carrier, through: proxy, isNarrow: isNarrow, on: eventLoop) { [self] channel in
+        let dialed = dialer.dial(
+            carrier, through: proxy, isNarrow: isNarrow, connectingWithin: isHasty ? Self.hasty : nil, on: eventLoop
+        ) { [self] channel in
             channelPlace.value = channel
             let link = LinkConnection(
                 .dialer, hello: .init(build: configuration.build, instance: configuration.instance), limits: configuration.limits,
@@ -436,6 +458,23 @@ public final class LinkUplink: Sendable {
         }
         events.accept = { [target] _, header in target(header) }
         events.goodbye = { _ in left.succeed() }
+        var alarm: Scheduled<Void>?
+        events.doubted = { [self] link, isDoubted in
+            alarm?.cancel()
+            guard let number else { return }
+            if !isDoubted {
+                state.withLock { _ = $0.silent.remove(number) }
+                return
+            }
+            alarm = eventLoop.scheduleTask(in: Self.doubted) {
+                let waiting = self.state.withLock { state in
+                    guard state.links[number] != nil else { return nil as EventLoopPromise<Waking>? }
+                    state.silent.insert(number)
+                    return state.waiting[number]
+                }
+                waiting?.succeed(.ruleChanged)
+            }
+        }
         events.closed = { [self] link, error in
             let age = (ContinuousClock.now - since) / .seconds(1)
             // What is dropped without a word was so before it was noticed.
@@ -446,6 +485,7 @@ public final class LinkUplink: Sendable {
                 // Who waits for this one hears of its end.
                 state.waiting[number] = nil
                 state.leaving.remove(number)
+                state.silent.remove(number)
                 if state.asking == number { state.asking = nil }
                 state.totals.bytesIn += link.bytesIn
                 state.totals.bytesOut += link.bytesOut

@@ -82,16 +82,19 @@ public struct LinkDialer: Sendable {
 
     /// Dials, through `proxy` where there is one. `ready` gets the channel behind the link's TLS, on `eventLoop`; nothing that comes
     /// on it is lost. Fails with a `LinkCarrierError`, and `ready` is then not called, or with what `ready` throws.
-    /// - Parameter isNarrow: whether packets are kept small both ways, for a path that drops larger ones and tells nobody.
+    /// - Parameters:
+    ///   - isNarrow: whether packets are kept small both ways, for a path that drops larger ones and tells nobody.
+    ///   - limit: for the connection alone; nil for that of all.
     public func dial(
-        _ carrier: LinkCarrier, through proxy: HTTPProxy?, isNarrow: Bool = false, on eventLoop: any EventLoop,
+        _ carrier: LinkCarrier, through proxy: HTTPProxy?, isNarrow: Bool = false, connectingWithin limit: TimeAmount? = nil,
+        on eventLoop: any EventLoop,
         ready: @escaping @Sendable (any Channel) throws -> Void
     ) -> EventLoopFuture<Void> {
         let address = carrier.address
         let target = "\(address.host.bracketed):\(address.port)"
         let (host, port) = proxy.map { ($0.host, $0.port) } ?? address
         return ClientBootstrap(group: eventLoop)
-            .connectTimeout(timeout)
+            .connectTimeout(limit ?? timeout)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try LinkSocket.setUp(channel, isNarrow: isNarrow) }
             }
