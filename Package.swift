@@ -137,6 +137,7 @@ let package = Package(
             ]),
         module("shells/Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium", "Syscalls"]),
         module("shells/SSH", ["CLibssh2", "NetworkTypes", "Sodium", "Syscalls"]),
+        module("shells/QuietMemory", ["CLinuxHeaders", logging, serviceLifecycle]),
         module("shells/LinkSSH", ["LinkCarriers", "LinkStreams", "SSH", nioCore]),
 
         // kernel words
@@ -180,7 +181,7 @@ let package = Package(
             [
                 "CLinuxHeaders", "FileWatching", "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkSSH", "LinkStreams",
                 "LinkUplink",
-                "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "PrometheusMetrics", "Sodium",
+                "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "PrometheusMetrics", "QuietMemory", "Sodium",
                 "Syscalls", "WireGuardNetlink", logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle, unixSignals, heap,
             ]),
         module(
@@ -212,7 +213,7 @@ let package = Package(
         module(
             "orchestration/Controller",
             [
-                "Certificates", "CLinuxHeaders", "Documents", "EdgeAPI", "Enrollment", "EventRecording", "Informers",
+                "Certificates", "Documents", "EdgeAPI", "Enrollment", "EventRecording", "Informers",
                 "JSON", "KubernetesAPI", "LeaseElection", "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics",
                 "Reconcilers",
                 "SSH", "Serving", "Sodium", "UplinkWorkload",
@@ -226,7 +227,8 @@ let package = Package(
                 "Certificates", "CLinuxHeaders", inCluster("Controller"), "Documents", "EdgeAPI", "Enrollment", "EnvoyConfig",
                 "JSON",
                 inCluster("KubernetesAPI"), inCluster("KubernetesClient"), "ManifestStore", "NetworkTypes", "NodeDocument",
-                "Planning", inCluster("PrometheusMetrics"), "Reconcilers", inCluster("SSH"), inCluster("SSHTunnel"),
+                "Planning", inCluster("PrometheusMetrics"), inCluster("QuietMemory"), "Reconcilers", inCluster("SSH"),
+                inCluster("SSHTunnel"),
                 inCluster("Serving"), "Sodium", "Standalone", "StructuredLogging", "Syscalls", inCluster("UplinkWorkload"),
                 argumentParser, logging, serviceLifecycle,
                 unixSignals,
@@ -265,7 +267,7 @@ let package = Package(
         tests(
             "ControllerTests",
             [
-                "CLinuxHeaders", "Controller", "Documents", "EdgeAPI", "Enrollment", "Fixtures", "JSON", "KubernetesAPI",
+                "Controller", "Documents", "EdgeAPI", "Enrollment", "Fixtures", "JSON", "KubernetesAPI",
                 "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "UplinkWorkload",
                 logging, nioCore, nioPosix,
             ]),
@@ -327,6 +329,7 @@ let package = Package(
         tests("PrometheusMetricsTests", ["PrometheusMetrics"]),
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
         tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium"]),
+        tests("QuietMemoryTests", ["CLinuxHeaders", "QuietMemory"]),
         tests("SSHTunnelTests", ["SSHTunnel", "Syscalls", "TestFiles"]),
         tests(
             "ServingTests",

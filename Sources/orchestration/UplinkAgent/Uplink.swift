@@ -3,6 +3,7 @@ public import Logging
 import NIOCore
 import NIOPosix
 import NetworkTypes
+import QuietMemory
 import ServiceLifecycle
 import UnixSignals
 
@@ -53,7 +54,8 @@ public enum Uplink {
         let drain = Drain(store: store, duration: settings.drain, logger: logger)
         // They end one by one from the last to the first: tunnel and links stay until everything else is done.
         var configuration = ServiceGroupConfiguration(
-            services: [health, keeper, links, watcher, prober, servers, drain], gracefulShutdownSignals: [.sigterm, .sigint],
+            services: [QuietMemory(logger: logger), health, keeper, links, watcher, prober, servers, drain],
+            gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger)
         if let handed { configuration.services.append(.init(service: handed)) }
         configuration.maximumGracefulShutdownDuration = settings.drain.duration + timeToEnd

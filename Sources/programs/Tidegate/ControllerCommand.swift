@@ -9,6 +9,7 @@ import KubernetesAPI
 import KubernetesClient
 import Logging
 import PrometheusMetrics
+import QuietMemory
 import Reconcilers
 import ServiceLifecycle
 import StructuredLogging

@@ -2,7 +2,7 @@ import CLinuxHeaders
 import Glibc
 import Testing
 
-@testable import Controller
+@testable import QuietMemory
 
 @Suite struct QuietMemoryTests {
     @Test func onlyTheFirstQuietPeriodAfterABusyOneCounts() {
