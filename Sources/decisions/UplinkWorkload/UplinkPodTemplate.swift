@@ -72,7 +72,16 @@ struct UplinkPodTemplate {
         // Without the Secret an uplink starts all the same, and says so.
         let client: [FieldValue] =
             spec.uplink.clientCertificateSecret.map { secret in
-                [["name": "client", "secret": ["secretName": .string(secret), "defaultMode": keysMode, "optional": true]]]
+                // Of a Secret that somebody names these two alone.
+                let items: [FieldValue] = ["tls.crt", "tls.key"].map { ["key": .string($0), "path": .string($0)] }
+                return [
+                    [
+                        "name": "client",
+                        "secret": [
+                            "secretName": .string(secret), "items": .array(items), "defaultMode": keysMode, "optional": true,
+                        ],
+                    ]
+                ]
             } ?? []
         return shared + client + (hasWireGuard ? [["name": "wireguard", "emptyDir": [:]]] : [])
     }

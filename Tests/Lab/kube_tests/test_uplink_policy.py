@@ -65,6 +65,14 @@ class UplinkPolicy(unittest.TestCase):
         self.assertEqual(refusal(self.spec, new), "")
         self.assertEqual(refusal(self.spec, new, self.set), "")
 
+    def test_of_a_named_secret_a_pod_has_a_certificate_and_its_key_alone(self) -> None:
+        for secret in ({"secretName": "others"}, {"secretName": "others", "items": [{"key": "token", "path": "tls.key"}]}):
+            with self.subTest(secret=secret):
+                new = self.changed("volumes", [{"name": "client", "secret": secret}])
+                self.assertIn("a client's certificate", refusal(self.spec, new))
+        new = self.changed("volumes", [{"name": "keys", "secret": {"secretName": "others", "items": [{"key": "tls.key", "path": "k"}]}}])
+        self.assertIn("a client's certificate", refusal(self.spec, new))
+
     def test_the_environment_has_one_secret(self) -> None:
         for source, name in (
                 ({"secretKeyRef": {"name": "others", "key": "token"}}, "TOKEN"), ({"secretKeyRef": {"name": "o", "key": "token"}}, "HTTPS_PROXY"),
