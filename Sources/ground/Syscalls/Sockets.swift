@@ -24,6 +24,13 @@ extension Descriptor {
         try calling("bind") { address.withSockaddr { Glibc.bind(number, $0, $1) } }
     }
 
+    /// A unix socket whose file has these rights from its first moment on: the kernel gives it those of the socket (unix_bind of
+    /// net/unix/af_unix.c). umask(2) would be the whole process's.
+    public func bind(to address: SocketAddress, mode: UInt32) throws(SystemFailure) {
+        try calling("fchmod") { fchmod(number, mode) }
+        try bind(to: address)
+    }
+
     /// - Parameter backlog: connections that wait for `accept`.
     public func listen(backlog: Int32) throws(SystemFailure) { try calling("listen") { Glibc.listen(number, backlog) } }
 

@@ -19,7 +19,9 @@ extension LinkRelay {
             let wanted =
                 state.phase == .draining
                 ? [:] : TunnelPorts.places(state.service, on: served.links.eventLoops, refusesTCP: refusesTCP)
-            let unwanted = served.listeners.filter { wanted[$0.key] == nil }
+            // A port that is to be listened at on another event loop stays with the former one until it is.
+            let coming = Set(wanted.keys.filter { served.listeners[$0] == nil }.map(\.socket))
+            let unwanted = served.listeners.filter { wanted[$0.key] == nil && !coming.contains($0.key.socket) }
             for place in unwanted.keys { served.listeners[place] = nil }
             served.refused = isLater ? [:] : served.refused.filter { wanted[$0.key] != nil }
             let opening = wanted.filter { place, _ in

@@ -16,6 +16,14 @@ enum TunnelPorts {
         let kind: Kind
         let port: Port
         let eventLoop: ObjectIdentifier
+
+        /// What all event loops' have in common.
+        var socket: Socket { Socket(kind: kind, port: port) }
+    }
+
+    struct Socket: Hashable, Sendable {
+        let kind: Kind
+        let port: Port
     }
 
     /// Where to listen, and on which event loop, for links on these.

@@ -50,9 +50,11 @@ final class UplinkLinks: Sendable {
         }
     }
 
-    /// One on that event loop, where it can be used at once: the one with the fewest streams that takes another.
+    /// One on that event loop, where it can be used at once: the one with the fewest streams that takes another, of those that answer, or of all
+    /// where none there does.
     func best(on eventLoop: any EventLoop) -> LinkConnection? {
-        trusted.filter { $0.eventLoop === eventLoop }.map(\.connection.value).filter(\.mayOpen)
-            .min { $0.openStreams < $1.openStreams }
+        let answering = answering.filter { $0.eventLoop === eventLoop }
+        let here = answering.isEmpty ? all.filter { $0.eventLoop === eventLoop } : answering
+        return here.map(\.connection.value).filter(\.mayOpen).min { $0.openStreams < $1.openStreams }
     }
 }

@@ -49,10 +49,7 @@ final class LocalListener: Sendable {
                 let address = try SocketAddress(unix: path)
                 try Self.clear(path, address)
                 let descriptor = try Descriptor.socket(AF_UNIX, isWaiting: false)
-                // The file is made with these rights, so that nobody else comes in between.
-                let former = umask(0o177)
-                defer { umask(former) }
-                try descriptor.bind(to: address)
+                try descriptor.bind(to: address, mode: 0o600)
                 try descriptor.listen(backlog: Self.backlog)
                 guard let status = try fileStatus(at: path) else { throw SystemFailure("bind", ENOENT) }
                 (self.descriptor, made) = (descriptor, (path, FileStamp(status)))

@@ -260,11 +260,9 @@ private func listen(_ path: String) throws(AgentError) -> Descriptor {
         try Descriptor.socket(AF_UNIX, isWaiting: false)
     }
     let address = try unixAddress(path)
-    // For this user alone: it is that of every Envoy that may ask.
-    let mask = umask(0o177)
-    defer { umask(mask) }
     try attempting("listening on \(path)") { () throws(SystemFailure) in
-        try listener.bind(to: address)
+        // For this user alone: it is that of every Envoy that may ask.
+        try listener.bind(to: address, mode: 0o600)
         try listener.listen(backlog: 8)
     }
     return listener
