@@ -334,7 +334,8 @@ let package = Package(
         tests(
             "ServingTests",
             [
-                "PrometheusMetrics", "Serving", crypto, httpTypes, logging, nioCore, nioPosix, nioSSL, serviceLifecycle,
+                "PrometheusMetrics", "Serving", "Syscalls", crypto, httpTypes, logging, nioCore, nioPosix, nioSSL,
+                serviceLifecycle,
                 swiftASN1, x509,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ]),

@@ -109,6 +109,9 @@ func withClient<Result>(
     _ body: (APIServer) async throws -> Result
 ) async throws -> Result {
     var options = KubernetesClient.Options(agent: "tidegate/test")
+    // Beside a thousand other tests; those of time-outs bring their own.
+    options.connectTimeout = .seconds(120)
+    options.requestTimeout = .seconds(120)
     change(&options)
     let client = try KubernetesClient(access, options: options, logger: silent)
     do {
