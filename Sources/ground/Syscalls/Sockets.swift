@@ -82,6 +82,9 @@ extension Descriptor {
 
     // MARK: options
 
+    /// Its close is a reset (socket(7), SO_LINGER); of a unix socket, which has none, an end.
+    public func resetOnClose() { try? setOption(SOL_SOCKET, SO_LINGER, linger(l_onoff: 1, l_linger: 0)) }
+
     public func setOption<Value: BitwiseCopyable>(_ level: Int32, _ name: Int32, _ value: Value) throws(SystemFailure) {
         try calling("setsockopt") {
             withUnsafeBytes(of: value) { setsockopt(number, level, name, $0.baseAddress, socklen_t($0.count)) }

@@ -410,6 +410,16 @@ public final class LinkUplink: Sendable {
         }
     }
 
+    /// Has a link's slot look for another.
+    private func replace(_ number: Int, for reason: WritableKeyPath<State, Set<Int>>) {
+        let waiting = state.withLock { state -> EventLoopPromise<Waking>? in
+            guard state.links[number] != nil else { return nil }
+            state[keyPath: reason].insert(number)
+            return state.waiting[number]
+        }
+        waiting?.succeed(.ruleChanged)
+    }
+
     private func events(
         _ index: Int, _ eventLoop: any EventLoop, _ established: EventLoopPromise<Link>, _ left: EventLoopPromise<Void>,
         _ ended: EventLoopPromise<Void>
@@ -446,13 +456,7 @@ public final class LinkUplink: Sendable {
                 } catch {
                     link.fail(error)
                 }
-            case .leaving:
-                let waiting = state.withLock { state -> EventLoopPromise<Waking>? in
-                    guard let number else { return nil }
-                    state.leaving.insert(number)
-                    return state.waiting[number]
-                }
-                waiting?.succeed(.ruleChanged)
+            case .leaving: if let number { replace(number, for: \.leaving) }
             case .hello, .ready, .status, .want: break
             }
         }
@@ -466,14 +470,7 @@ public final class LinkUplink: Sendable {
                 state.withLock { _ = $0.silent.remove(number) }
                 return
             }
-            alarm = eventLoop.scheduleTask(in: Self.doubted) {
-                let waiting = self.state.withLock { state in
-                    guard state.links[number] != nil else { return nil as EventLoopPromise<Waking>? }
-                    state.silent.insert(number)
-                    return state.waiting[number]
-                }
-                waiting?.succeed(.ruleChanged)
-            }
+            alarm = eventLoop.scheduleTask(in: Self.doubted) { self.replace(number, for: \.silent) }
         }
         events.closed = { [self] link, error in
             let age = (ContinuousClock.now - since) / .seconds(1)

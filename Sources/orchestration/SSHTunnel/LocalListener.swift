@@ -74,9 +74,7 @@ final class LocalListener: Sendable {
 
     /// Resets what waits to be accepted.
     func turnAway() {
-        while let waiting = try? descriptor.accept() {
-            try? waiting.setOption(SOL_SOCKET, SO_LINGER, linger(l_onoff: 1, l_linger: 0))
-        }
+        while let waiting = try? descriptor.accept() { waiting.resetOnClose() }
     }
 
     /// Removes its file, unless it is another's by now.

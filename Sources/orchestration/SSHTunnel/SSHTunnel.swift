@@ -13,27 +13,27 @@ public final class SSHTunnel: Service {
         public var port: Port
         public var credentials: SSHCredentials
         public var hostKeys: HostKeyPolicy
-        /// Of this host.
-        public var local: LocalPlace
-        /// Of the server.
-        public var remote: ForwardPlace
-        /// The server listens, and this host is where connections go.
-        public var isReverse: Bool
+        public var direction: Direction
         public var timeouts: SSHTimeouts
 
         public init(
-            host: HostAddress, port: Port, credentials: SSHCredentials, hostKeys: HostKeyPolicy, local: LocalPlace,
-            remote: ForwardPlace, isReverse: Bool, timeouts: SSHTimeouts
+            host: HostAddress, port: Port, credentials: SSHCredentials, hostKeys: HostKeyPolicy, direction: Direction,
+            timeouts: SSHTimeouts
         ) {
             self.host = host
             self.port = port
             self.credentials = credentials
             self.hostKeys = hostKeys
-            self.local = local
-            self.remote = remote
-            self.isReverse = isReverse
+            self.direction = direction
             self.timeouts = timeouts
         }
+    }
+
+    /// From where connections come, and where they go.
+    public enum Direction: Sendable {
+        case toServer(LocalPlace, ForwardPlace)
+        /// The server listens at a port; its sockets cannot be listened at (libssh2 knows no forwarded-streamlocal@openssh.com).
+        case fromServer(host: String, Port, LocalPlace)
     }
 
     private let settings: Settings
@@ -57,16 +57,23 @@ public final class SSHTunnel: Service {
     /// Until graceful shutdown, or cancellation.
     /// - Throws: where the local side cannot be listened at.
     public func run() async throws {
-        let listener = try settings.isReverse ? nil : LocalListener(settings.local)
-        await cancelWhenGracefulShutdown { [self] in await keep(listener) }
+        let (listener, way): (LocalListener?, SSHForwarding.Way)
+        switch settings.direction {
+        case .toServer(let local, let remote):
+            let opened = try LocalListener(local)
+            (listener, way) = (opened, .toServer(listener: opened.descriptor, remote))
+        case .fromServer(let host, let port, let local):
+            (listener, way) = (nil, .fromServer(host: host, port: port.number, local.place))
+        }
+        await cancelWhenGracefulShutdown { [self] in await keep(way, listener) }
         notifier?.tell("STOPPING=1")
         listener?.close()
     }
 
-    private func keep(_ listener: LocalListener?) async {
+    private func keep(_ way: SSHForwarding.Way, _ listener: LocalListener?) async {
         var backoff = Backoff()
         while !Task.isCancelled {
-            let error = await forward(listener)
+            let error = await forward(way)
             if Task.isCancelled { return }
             let words = "\(error)"
             let (isNews, wasUp) = status.withLock { $0.down(words, now: .now) }
@@ -82,15 +89,7 @@ public final class SSHTunnel: Service {
         }
     }
 
-    private func forward(_ listener: LocalListener?) async -> SSHError {
-        let way: SSHForwarding.Way
-        if let listener {
-            way = .toServer(listener: listener.descriptor, settings.remote)
-        } else if case .port(let host, let port) = settings.remote {
-            way = .fromServer(host: host, port: port.number, settings.local.place)
-        } else {
-            preconditionFailure("a socket of the server cannot be listened at; SSHTunnelOptions refuses it")
-        }
+    private func forward(_ way: SSHForwarding.Way) async -> SSHError {
         let events = SSHForwarding.Events(
             ready: { [self] key, port in up(key, port) },
             failed: { [logger] words in logger.warning("a connection was not forwarded", metadata: ["reason": "\(words)"]) })
@@ -107,7 +106,10 @@ public final class SSHTunnel: Service {
     private func up(_ key: HostKey, _ port: UInt16) {
         status.withLock { $0.up() }
         let (from, to) =
-            settings.isReverse ? ("\(settings.remote)", "\(settings.local)") : ("\(settings.local)", "\(settings.remote)")
+            switch settings.direction {
+            case .toServer(let local, let remote): ("\(local)", "\(remote)")
+            case .fromServer(let host, let port, let local): ("\(ForwardPlace.port(host: host, port))", "\(local)")
+            }
         logger.info("forwarding", metadata: ["from": "\(from)", "to": "\(to)", "hostKey": "\(key)"])
         notifier?.tell("READY=1\nSTATUS=forwarding \(from) to \(to)")
     }

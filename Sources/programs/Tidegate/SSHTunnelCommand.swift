@@ -88,16 +88,21 @@ struct SSHTunnelCommand: AsyncParsableCommand {
         let (host, port) = try hostAndPort(server, "--server", defaultPort: .ssh)
         guard keepalive.nanoseconds >= 1_000_000_000 else { throw ValidationError("--keepalive: want a second or more") }
         let interval = Duration.nanoseconds(keepalive.nanoseconds)
-        let remote = try remotePlace()
-        if reverse, case .socket = remote {
-            throw ValidationError("--remote: with --reverse the server listens at a port: want PORT or HOST:PORT")
-        }
         return SSHTunnel.Settings(
             host: host, port: port, credentials: try credentials(files, logger),
             hostKeys: insecureSkipHostKeyVerification
                 ? .insecureAcceptAny : .knownHosts(try files.hostKeys(knownHosts, of: host, port)),
-            local: try localPlace(), remote: remote, isReverse: reverse,
+            direction: try direction(),
             timeouts: SSHTimeouts(connect: .seconds(30), idle: interval * 4, keepalive: interval))
+    }
+
+    private func direction() throws -> SSHTunnel.Direction {
+        let (local, remote) = (try localPlace(), try remotePlace())
+        guard reverse else { return .toServer(local, remote) }
+        guard case .port(let host, let port) = remote else {
+            throw ValidationError("--remote: with --reverse the server listens at a port: want PORT or HOST:PORT")
+        }
+        return .fromServer(host: host, port, local)
     }
 
     private func credentials(_ files: TunnelFiles, _ logger: Logger) throws -> SSHCredentials {

@@ -39,10 +39,10 @@ public struct LinkCarrierError: Error, Sendable, CustomStringConvertible {
         self.cause = printableText(cause)
     }
 
-    /// After an alert (RFC 8446, section 6.2) in the link's own handshake, which is the first to read from a server that does not take the client's
-    /// certificate around it.
+    /// After an alert (RFC 8446, section 6.2) where the link's own handshake, or a WebSocket, is the first to read from a server that does not take
+    /// the client's certificate around it.
     func blaming(_ outer: OuterTLS?) -> LinkCarrierError {
-        guard let outer, step == .innerTLS, cause.contains("ALERT") else { return self }
+        guard let outer, cause.contains("ALERT") else { return self }
         return LinkCarrierError(.refusedCertificate("\(outer.serverName)"), cause: cause)
     }
 

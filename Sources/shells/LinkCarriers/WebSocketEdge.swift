@@ -58,11 +58,7 @@ public struct WebSocketEdge: Sendable, Equatable, CustomStringConvertible {
         return try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(configuration: configuration)
             .flatMapErrorThrowing { error in
                 if error is LinkCarrierError { throw error }
-                // The first to read from a server that does not take the client's certificate.
-                let refused = (outer?.serverName).map { LinkCarrierError.Step.refusedCertificate("\($0)") }
-                throw LinkCarrierError(
-                    "\(error)".contains("ALERT") ? refused ?? .webSocket(description) : .webSocket(description), cause: "\(error)"
-                )
+                throw LinkCarrierError(.webSocket(description), cause: "\(error)").blaming(outer)
             }
     }
 }

@@ -8,7 +8,6 @@ final class ForwardingLoop {
     private let session: Session
     private let way: SSHForwarding.Way
     private let failed: (String) -> Void
-    private let counted: (Int) -> Void
     private var connections: [ForwardedConnection] = []
     /// Accepted here, and not there yet: libssh2 opens one channel at a time.
     private var opening: Descriptor?
@@ -29,13 +28,10 @@ final class ForwardingLoop {
     /// Connections of the server that wait for this side: as many as there may be, for they come in batches.
     private static let queue = Int32(SSHForwarding.mostFromServer)
 
-    init(
-        _ session: Session, _ way: SSHForwarding.Way, failed: @escaping (String) -> Void, counted: @escaping (Int) -> Void
-    ) {
+    init(_ session: Session, _ way: SSHForwarding.Way, failed: @escaping (String) -> Void) {
         self.session = session
         self.way = way
         self.failed = failed
-        self.counted = counted
     }
 
     /// Until something ends the session.
@@ -96,7 +92,6 @@ final class ForwardingLoop {
     private func allow() {
         let window = if case .toServer = way { Int(Self.window) } else { Self.serversWindow }
         session.wire.allow(connections.count * 2 * (window + scratch.count))
-        counted(connections.count)
     }
 
     /// Takes in what came for any channel, and grants nothing: a read of a channel that nobody reads would.
@@ -356,9 +351,4 @@ final class ForwardedConnection {
         isOver = true
         return true
     }
-}
-
-extension Descriptor {
-    /// Its close is a reset (socket(7), SO_LINGER).
-    func resetOnClose() { try? setOption(SOL_SOCKET, SO_LINGER, linger(l_onoff: 1, l_linger: 0)) }
 }

@@ -54,7 +54,6 @@ public final class SSHForwarding: Sendable {
     private let events: Events
     private let wake: WakeSignal
     private let isStopped = Atomic(false)
-    private let open = Atomic(0)
 
     /// - Throws: where this host has no descriptor left.
     public init(
@@ -69,9 +68,6 @@ public final class SSHForwarding: Sendable {
         self.events = events
         do { wake = try WakeSignal() } catch { throw endpoint.failure(.outOfResources("eventfd: \(errnoText(error.code))")) }
     }
-
-    /// Connections that are forwarded now.
-    public var connections: Int { open.load(ordering: .relaxed) }
 
     /// Logs in and forwards until the session ends, or the task is cancelled, which ends it.
     /// - Returns: why it ended.
@@ -92,14 +88,13 @@ public final class SSHForwarding: Sendable {
     }
 
     private func converse() -> SSHError {
-        defer { open.store(0, ordering: .relaxed) }
         do throws(SSHError) {
             let (session, key) = try Session.establish(
                 endpoint, credentials: credentials, policy: policy, timeouts: timeouts, socket: Dialer.ownSocket,
                 statistics: Wire.Statistics(), wake: wake,
                 interruption: { [self] in isStopped.load(ordering: .relaxed) ? .closing : nil })
             defer { session.disconnect() }
-            let loop = ForwardingLoop(session, way, failed: events.failed) { [self] in open.store($0, ordering: .relaxed) }
+            let loop = ForwardingLoop(session, way, failed: events.failed)
             try loop.run { [events] port in events.ready(key, port) }
         } catch {
             return error
