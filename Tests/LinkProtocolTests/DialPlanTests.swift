@@ -35,7 +35,7 @@ import Testing
     @Test func `After a good link its carrier comes first, nearly at once, and then the others in order`() {
         var plan = DialPlan(carriers: 3, slot: 2)
         plan.failed()
-        plan.established(over: 1)
+        plan.established(over: 1, now: 0)
         plan.ended(after: 60)
         #expect(plan.next(chance: 0.4) == DialPlan.Attempt(carrier: 1, delay: 0.1))
         plan.failed()
@@ -49,25 +49,46 @@ import Testing
 
     @Test func `The preferred carrier is tried again after 30 s, then less and less often`() {
         var plan = DialPlan(carriers: 3, slot: 0)
-        #expect(plan.renewal(lifetime: nil, age: 0) == nil)
+        #expect(plan.renewal(lifetime: nil, age: 0, now: 0) == nil)
         plan.failed()
         plan.failed()
-        plan.established(over: 2)
+        plan.established(over: 2, now: 0)
         var delays: [Double] = []
         for _ in 0..<6 {
-            let renewal = plan.renewal(lifetime: nil, age: 1_000)
+            let renewal = plan.renewal(lifetime: nil, age: 1_000, now: 0)
             #expect(renewal?.carriers == [0, 1])
             delays.append(renewal?.delay ?? 0)
-            plan.returnFailed()
+            plan.returnFailed(now: 0)
         }
         #expect(delays == [30, 60, 120, 240, 300, 300])
         // The one before is better than the last, and not the best.
-        plan.established(over: 1)
-        #expect(plan.renewal(lifetime: nil, age: 0) == DialPlan.Renewal(carriers: [0], delay: 300))
-        plan.established(over: 0)
-        #expect(plan.renewal(lifetime: nil, age: 0) == nil)
-        plan.established(over: 1)
-        #expect(plan.renewal(lifetime: nil, age: 0)?.delay == 30)
+        plan.established(over: 1, now: 0)
+        #expect(plan.renewal(lifetime: nil, age: 0, now: 0) == DialPlan.Renewal(carriers: [0], delay: 300))
+        plan.established(over: 0, now: 0)
+        #expect(plan.renewal(lifetime: nil, age: 0, now: 0) == nil)
+        plan.established(over: 1, now: 0)
+        #expect(plan.renewal(lifetime: nil, age: 0, now: 0)?.delay == 30)
+    }
+
+    @Test func `Links that end and are replaced put the return off by nothing`() {
+        var plan = DialPlan(carriers: 2, slot: 0)
+        plan.failed()
+        plan.established(over: 1, now: 100)
+        for now in stride(from: 106.0, to: 130, by: 6) {
+            plan.ended(after: 6)
+            plan.established(over: 1, now: now)
+            #expect(plan.renewal(lifetime: nil, age: 0, now: now)?.delay == 130 - now)
+        }
+        // Late, as another wait was longer: at once.
+        #expect(plan.renewal(lifetime: nil, age: 0, now: 140) == DialPlan.Renewal(carriers: [0], delay: 0))
+        plan.returnFailed(now: 140)
+        #expect(plan.renewal(lifetime: nil, age: 0, now: 150)?.delay == 50)
+        // The preferred carrier was tried and failed meanwhile, with all others.
+        plan.ended(after: 6)
+        for _ in 0..<2 { plan.failed() }
+        plan.failed()
+        plan.established(over: 1, now: 160)
+        #expect(plan.renewal(lifetime: nil, age: 0, now: 160)?.delay == 60)
     }
 
     @Test(
@@ -80,8 +101,8 @@ import Testing
         slot: Int, carrier: Int, lifetime: Double, age: Double, carriers: [Int], delay: Double
     ) throws {
         var plan = DialPlan(carriers: 2, slot: slot, slots: 2)
-        plan.established(over: carrier)
-        let renewal = try #require(plan.renewal(lifetime: lifetime, age: age))
+        plan.established(over: carrier, now: 0)
+        let renewal = try #require(plan.renewal(lifetime: lifetime, age: age, now: 0))
         #expect(renewal.carriers == carriers)
         #expect(abs(renewal.delay - delay) < 0.001)
     }

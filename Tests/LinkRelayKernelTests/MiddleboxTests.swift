@@ -9,7 +9,7 @@ import Testing
     private func serveHello(_ listener: Socket) -> Task<Void, any Error> {
         Task {
             while !Task.isCancelled {
-                let client = try await blocking { try listener.accepted() }
+                let client = try await blocking { try listener.nextAccepted() }
                 // Whose link was cut meanwhile takes nothing; the others are served all the same.
                 try? await blocking {
                     try client.send(Array("hello".utf8))

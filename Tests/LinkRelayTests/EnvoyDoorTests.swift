@@ -24,7 +24,7 @@ import Testing
     ) {
         let listener = try Socket.listening()
         Task.detached {
-            while let client = try? await blocking({ try listener.accepted() }) {
+            while let client = try? await blocking({ try listener.nextAccepted() }) {
                 guard let door = try? await blocking({ try Socket.connected(to: address, port: port) }) else { continue }
                 // In two pieces, as a network may bring it.
                 try? door.send(Array(header.prefix(9)))

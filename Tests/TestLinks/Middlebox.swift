@@ -11,7 +11,7 @@ public final class Middlebox: Sendable {
         let listener = try Socket.listening()
         self.listener = listener
         Task.detached { [weak self] in
-            while let client = try? await blocking({ try listener.accepted() }) {
+            while let client = try? await blocking({ try listener.nextAccepted() }) {
                 guard self?.isOpen == true else {
                     client.resetWhenClosed()
                     continue

@@ -17,7 +17,7 @@ public final class PlayedProxy: Sendable {
         let listener = try Socket.listening()
         self.listener = listener
         Task.detached { [weak self] in
-            while let client = try? await blocking({ try listener.accepted() }) {
+            while let client = try? await blocking({ try listener.nextAccepted() }) {
                 let number = self?.accepted.add(1, ordering: .relaxed).newValue ?? 0
                 let asked = try await blocking { () -> String in
                     var head: [UInt8] = []

@@ -65,6 +65,17 @@ public final class Socket: Sendable {
         return Socket(peer)
     }
 
+    /// The same for whoever serves: waits as long as nobody comes. Ends where the socket is shut down.
+    public func nextAccepted() throws -> Socket {
+        while true {
+            do {
+                return try accepted()
+            } catch let error as SocketError where error.code == EAGAIN {
+                continue
+            }
+        }
+    }
+
     public func send(_ bytes: [UInt8]) throws {
         var sent = 0
         repeat {

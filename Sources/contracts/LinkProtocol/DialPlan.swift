@@ -44,8 +44,11 @@ public struct DialPlan: Sendable {
     /// Rounds through all carriers that failed.
     private var failedRounds = 0
     private var isFirst = true
-    /// Until preferred carriers are tried again.
+    /// From one try of preferred carriers to the next.
     private var returnDelay = firstReturn
+    /// When they are tried again; nil before another carrier did in their place. It outlives links, or what cuts them before it would
+    /// keep the uplink from the better way for ever.
+    private var returnTime: Double?
 
     /// `carriers`, in order of preference, is at least one; `slot` says which of the uplink's `slots` links this is, from 0.
     public init(carriers: Int, slot: Int, slots: Int = 1) {
@@ -70,6 +73,7 @@ public struct DialPlan: Sendable {
     /// The attempt made no link: the next carrier's turn.
     public mutating func failed() {
         isFirst = false
+        if carrier == 0 { returnTime = nil }
         position += 1
         guard position >= order.count else { return }
         position = 0
@@ -78,11 +82,12 @@ public struct DialPlan: Sendable {
     }
 
     /// A link is up over that carrier.
-    public mutating func established(over carrier: Int) {
+    public mutating func established(over carrier: Int, now: Double) {
         isFirst = false
+        if carrier == 0 { (returnDelay, returnTime) = (Self.firstReturn, nil) }
+        if carrier > 0, returnTime == nil || carrier < order[0] { returnTime = now + returnDelay }
         order = [carrier] + order.filter { $0 != carrier }.sorted()
         position = 0
-        if carrier == 0 { returnDelay = Self.firstReturn }
     }
 
     /// The link ended after so many seconds. The same carrier comes first again, unless the link died young: then the next. To wait for
@@ -97,13 +102,14 @@ public struct DialPlan: Sendable {
     /// - Parameters:
     ///   - lifetime: after which links of this carrier are cut, as far as that is known.
     ///   - age: the link's.
-    public func renewal(lifetime: Double?, age: Double) -> Renewal? {
+    public func renewal(lifetime: Double?, age: Double, now: Double) -> Renewal? {
         // Slots renew at different ages, so that they never fall into step.
         let limit = lifetime.map { max(0, $0 * (0.8 - 0.3 * Double(slot) / Double(slots)) - age) }
         let better = Array(0..<carrier)
         guard !better.isEmpty else { return limit.map { Renewal(carriers: [carrier], delay: $0) } }
-        if let limit, limit <= returnDelay { return Renewal(carriers: better + [carrier], delay: limit) }
-        return Renewal(carriers: better, delay: returnDelay)
+        let wait = returnTime.map { max(0, $0 - now) } ?? returnDelay
+        if let limit, limit <= wait { return Renewal(carriers: better + [carrier], delay: limit) }
+        return Renewal(carriers: better, delay: wait)
     }
 
     /// When a link whose edge makes place for another process is to be followed by one to that: soon, and again until it is.
@@ -117,7 +123,10 @@ public struct DialPlan: Sendable {
     }
 
     /// No preferred carrier did.
-    public mutating func returnFailed() { returnDelay = min(returnDelay * 2, Self.longestReturn) }
+    public mutating func returnFailed(now: Double) {
+        returnDelay = min(returnDelay * 2, Self.longestReturn)
+        returnTime = now + returnDelay
+    }
 }
 
 /// After how long something between cuts the links of one carrier, where it does so by their age. Times are seconds of any steady clock.

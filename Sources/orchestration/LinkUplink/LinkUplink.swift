@@ -248,6 +248,9 @@ public final class LinkUplink: Sendable {
 
     // MARK: one link after another
 
+    /// Seconds of a steady clock.
+    private static var now: Double { Double(NIODeadline.now().uptimeNanoseconds) / 1e9 }
+
     private func keep(_ slot: Int, on eventLoop: any EventLoop) async {
         var plan = DialPlan(carriers: configuration.carriers.count, slot: slot, slots: configuration.connections)
         var causes: [Int: String] = [:]
@@ -259,7 +262,7 @@ public final class LinkUplink: Sendable {
                 let attempt = plan.next(chance: Double.random(in: 0..<1))
                 if attempt.delay > 0, (try? await Task.sleep(for: .seconds(attempt.delay))) == nil { return }
                 current = await dial(attempt.carrier, on: eventLoop, &causes)
-                if current == nil { plan.failed() } else { plan.established(over: attempt.carrier) }
+                if current == nil { plan.failed() } else { plan.established(over: attempt.carrier, now: Self.now) }
                 tell(slot, current, causes)
                 continue
             }
@@ -275,7 +278,7 @@ public final class LinkUplink: Sendable {
                 : isLeaving || isSilent
                     ? plan.move(
                         from: link.carrier, tries: isSilent ? min(moves, 1) : moves, chance: Double.random(in: 0..<1))
-                    : plan.renewal(lifetime: lifetime, age: link.age)
+                    : plan.renewal(lifetime: lifetime, age: link.age, now: Self.now)
             switch await wake(by: link.left, of: link, within: renewal?.delay) {
             case .came:
                 if Task.isCancelled { return }
@@ -288,16 +291,16 @@ public final class LinkUplink: Sendable {
                 // Two in a row that fell silent: the path may drop large packets.
                 if isSilent, link.age < Self.young { state.withLock { _ = $0.narrow.insert(link.carrier) } }
                 guard let next = await firstUp(of: renewal.carriers, on: eventLoop, isHasty: isSilent, &causes) else {
-                    if isLeaving || isSilent { moves += 1 } else { plan.returnFailed() }
+                    if isLeaving || isSilent { moves += 1 } else { plan.returnFailed(now: Self.now) }
                     tell(slot, link, causes)
                     continue
                 }
                 // The new one first: whoever opens streams always finds a link.
                 (current, moves) = (next, 0)
                 if next.carrier < link.carrier || renewal.carriers.first == next.carrier {
-                    plan.established(over: next.carrier)
+                    plan.established(over: next.carrier, now: Self.now)
                 } else {
-                    plan.returnFailed()
+                    plan.returnFailed(now: Self.now)
                 }
                 tell(slot, next, causes)
                 logger.info(
@@ -490,7 +493,7 @@ public final class LinkUplink: Sendable {
                 let former = state.lifetimes[index].steady
                 state.lifetimes[index].outlived(age)
                 if let error, !(error is CancellationError) {
-                    state.lifetimes[index].cut(at: age - silence, now: Double(NIODeadline.now().uptimeNanoseconds) / 1e9)
+                    state.lifetimes[index].cut(at: age - silence, now: Self.now)
                 }
                 return state.lifetimes[index].steady == former ? [] : Array(state.waiting.values)
             }
