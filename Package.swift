@@ -106,6 +106,7 @@ let package = Package(
         module("contracts/KubernetesAPI", ["Documents", "EdgeAPI", "JSON", "NetworkTypes", "Timing"]),
         module("contracts/NodeDocument", ["NetworkTypes", "Sodium"]),
         module("contracts/LinkProtocol", ["NetworkTypes"]),
+        module("contracts/TunnelProtocols", ["Documents", "NetworkTypes", "Sodium"]),
 
         // shells
         module("shells/FileWatching", ["Syscalls"]),
@@ -126,6 +127,7 @@ let package = Package(
             "shells/LinkCarriers",
             ["LinkProtocol", "NetworkTypes", "Sodium", nioCore, nioHTTP1, nioPosix, nioSSL, nioTLS, nioWebSocket]),
         module("shells/LinkStreams", ["LinkProtocol", "NetworkTypes", nioCore, nioPosix]),
+        module("shells/StatusServing", ["NetworkTypes", nioCore, nioHTTP1]),
         module(
             "shells/Serving",
             [
@@ -177,12 +179,25 @@ let package = Package(
             "orchestration/LinkUplink",
             ["LinkCarriers", "LinkProtocol", "LinkStreams", "NetworkTypes", "Sodium", logging, nioCore]),
         module(
+            "orchestration/Gateway",
+            [
+                "FileWatching", "LinkRelay", "LinkStreams", "NetworkTypes", "NodeDocument", "PrometheusMetrics", "QuietMemory",
+                "Sodium", "StatusServing", "Syscalls", "TunnelProtocols", logging, nioCore, nioHTTP1, nioPosix, nioWebSocket,
+                serviceLifecycle,
+            ]),
+        module(
+            "orchestration/RemoteClient",
+            [
+                "LinkCarriers", "LinkProtocol", "LinkStreams", "LinkUplink", "NetworkTypes", "NodeDocument", "Sodium", logging,
+                nioCore, nioPosix, serviceLifecycle,
+            ]),
+        module(
             "orchestration/UplinkAgent",
             [
                 "CLinuxHeaders", "FileWatching", "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkSSH", "LinkStreams",
                 "LinkUplink",
                 "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "PrometheusMetrics", "QuietMemory", "Sodium",
-                "Syscalls", "WireGuardNetlink", logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle, unixSignals, heap,
+                "StatusServing", "Syscalls", "WireGuardNetlink", logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle, unixSignals, heap,
             ]),
         module(
             "orchestration/NodeAgent",
@@ -240,8 +255,9 @@ let package = Package(
         program(
             "uplink", path: "uplink",
             [
-                "CLinuxHeaders", "LinkCarriers", "LinkProtocol", "NetworkTypes", "NodeDocument", "Sodium", "StructuredLogging",
-                "Syscalls", "UplinkAgent", argumentParser, logging,
+                "CLinuxHeaders", "Gateway", "LinkCarriers", "LinkProtocol", "NetworkTypes", "NodeDocument", "QuietMemory",
+                "RemoteClient", "Sodium", "StructuredLogging", "Syscalls", "UplinkAgent", argumentParser, logging,
+                serviceLifecycle, unixSignals,
             ]),
 
         // tests that need nothing
@@ -347,9 +363,12 @@ let package = Package(
         tests("SyscallsTests", ["NetworkTypes", "Syscalls", "TestFiles"]),
         tests("WireGuardNetlinkTests", ["NetlinkMessages", "NetworkTypes", "Sodium", "WireGuardNetlink"]),
 
+        tests("StatusServingTests", ["NetworkTypes", "StatusServing", nioCore]),
+        tests("TunnelProtocolsTests", ["NetworkTypes", "Sodium", "TunnelProtocols"]),
         tests(
             "UplinkAgentTests",
             [
+                "StatusServing",
                 "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkUplink", "NFTables", "NetlinkMessages", "NetworkTypes",
                 "NodeDocument", "Sodium", "Syscalls", "TestFiles", "UplinkAgent", "UplinkWorkload", "WireGuardNetlink",
                 logging, nioCore, nioHTTP1, nioPosix,

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import NetworkTypes
 import NodeDocument
+import RemoteClient
 import Sodium
 import Syscalls
 import UplinkAgent
@@ -9,10 +10,10 @@ import UplinkAgent
 struct JoinCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "join",
-        abstract: "Runs an uplink that is not on the controller's host: `tidegate join-command` prints the line.",
+        abstract: "Joins an EdgeNode as an uplink, or a RemoteService as its remote.",
         discussion: """
-            The first time with a token, and from its folder after that, without one. The uplink is told its bindings by a link, so nothing is \
-            copied again. A token of `-` is read from standard input, where no list of processes shows it.
+            `tidegate join-command` prints the line for an uplink, and the Secret NAME-join of a RemoteService has it. A token of `-` is read \
+            from standard input, where no list of processes shows it. An uplink gives it the first time, and goes on from its folder after that.
             """)
 
     @Argument(help: "The token, or -. Left out, the folder has one.")
@@ -25,27 +26,54 @@ struct JoinCommand: AsyncParsableCommand {
             """)
     var state: String?
 
+    @Option(help: "Of a RemoteService: the only host that its ports may lead to. Default: this one.")
+    var target: String?
+
     @OptionGroup var options: RunOptions
 
     func run() async throws {
         let start = RunStart()
+        var token = try self.token.map { $0 == "-" ? try Self.standardInput() : Array($0.utf8) }
+        if let text = token, Self.isRemote(text) {
+            token = nil
+            return try await joinService(text, start)
+        }
+        if target != nil { throw ValidationError("--target: the token is an uplink's, whose bindings say where they lead") }
         let folder = try JoinFolder(path: try state ?? Self.defaultFolder(start.environment))
-        if let token {
-            var text = token == "-" ? try Self.standardInput() : Array(token.utf8)
+        if var text = token {
+            token = nil
             try folder.take(try Self.parsed(&text, "the token"))
         }
-        let token = try folder.token()
-        var settings = options.settings(document: folder.document, keys: folder.keys, ordinal: token.ordinal)
-        settings.joined = UplinkSettings.Joined(opener: token.opener, owner: token.facts.document.owner, path: folder.handed)
+        let kept = try folder.token()
+        var settings = options.settings(document: folder.document, keys: folder.keys, ordinal: kept.ordinal)
+        settings.joined = UplinkSettings.Joined(opener: kept.opener, owner: kept.facts.document.owner, path: folder.handed)
         try await start.run(settings)
         withExtendedLifetime(folder) {}
+    }
+
+    private static func isRemote(_ text: [UInt8]) -> Bool {
+        text.drop { $0 == 0x20 || (0x09...0x0D).contains($0) }.starts(with: RemoteToken.prefix.utf8)
+    }
+
+    private func joinService(_ text: [UInt8], _ start: RunStart) async throws {
+        var text = text
+        let client: RemoteClient
+        do throws(InvalidValue) {
+            client = try RemoteClient(
+                try RemoteToken(consuming: &text), target: try target.map { text throws(InvalidValue) in try HostAddress(parsing: text) },
+                proxy: start.usableProxy, exceptions: start.proxyExceptions, logger: start.logger)
+        } catch {
+            throw ValidationError("\(error)")
+        }
+        try await serve(client, within: .seconds(20), logger: start.logger)
     }
 
     /// A token among the arguments is overwritten, where whoever lists processes would find it.
     static func hideToken() {
         guard CommandLine.argc > 2 else { return }
         for index in 1..<Int(CommandLine.argc) {
-            guard let text = CommandLine.unsafeArgv[index], strncmp(text, "tidegate-join-", 14) == 0 else { continue }
+            guard let text = CommandLine.unsafeArgv[index], strncmp(text, "tidegate-join-", 14) == 0 || strncmp(text, "tidegate-remote-", 16) == 0
+            else { continue }
             memset(text, 0x2A, strlen(text))
         }
     }

@@ -49,7 +49,7 @@ struct RunOptions: ParsableArguments {
 /// What is done once, when an uplink starts: memory, environment and log are set.
 struct RunStart {
     let environment: [String: String]
-    private let logger: Logger
+    let logger: Logger
     private let proxy: Result<HTTPProxy?, LinkCarrierError>
 
     init() {
@@ -68,10 +68,7 @@ struct RunStart {
     /// Until SIGTERM.
     func run(_ settings: UplinkSettings) async throws {
         var settings = settings
-        switch proxy {
-        case .success(let proxy): settings.proxy = proxy
-        case .failure(let problem): logger.error("no proxy is used", metadata: ["reason": "\(problem)"])
-        }
+        settings.proxy = usableProxy
         if let path = environment["SSL_CERT_FILE"], !path.isEmpty {
             do throws(SystemFailure) {
                 settings.roots = try Descriptor.contents(of: path, limit: 4 << 20)
@@ -80,8 +77,22 @@ struct RunStart {
                     "the system's certificates are believed", metadata: ["SSL_CERT_FILE": "\(path)", "reason": "\(error.reason)"])
             }
         }
-        settings.proxyExceptions = ProxyExceptions(environment["NO_PROXY"] ?? environment["no_proxy"] ?? "")
+        settings.proxyExceptions = proxyExceptions
         try await Uplink.run(settings, searchPath: environment["PATH"] ?? "", logger: logger)
+    }
+
+    /// Nil where there is none, or it is none, which is said.
+    var usableProxy: HTTPProxy? {
+        switch proxy {
+        case .success(let proxy): return proxy
+        case .failure(let problem):
+            logger.error("no proxy is used", metadata: ["reason": "\(problem)"])
+            return nil
+        }
+    }
+
+    var proxyExceptions: ProxyExceptions {
+        ProxyExceptions(environment["NO_PROXY"] ?? environment["no_proxy"] ?? "")
     }
 
     /// The environment, without Foundation.

@@ -5,8 +5,8 @@ import UplinkAgent
 @main struct UplinkCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "uplink",
-        abstract: "Dials the VPS, by WireGuard or by links, and sends on what comes to the targets of the bindings.",
-        subcommands: [RunCommand.self, JoinCommand.self, HealthCommand.self], defaultSubcommand: RunCommand.self)
+        abstract: "Dials the VPS, by WireGuard or by links, and sends on what comes to the targets of the bindings; or joins a RemoteService.",
+        subcommands: [RunCommand.self, JoinCommand.self, GatewayCommand.self, HealthCommand.self], defaultSubcommand: RunCommand.self)
 
     static func main() async {
         let arguments = Array(CommandLine.arguments.dropFirst())
@@ -73,3 +73,10 @@ struct RunCommand: AsyncParsableCommand {
 
 extension IPv4Address: ExpressibleByArgument {}
 extension GoDuration: ExpressibleByArgument {}
+
+extension Port: ExpressibleByArgument {
+    init?(argument: String) {
+        guard let number = Int(argument), let port = try? Port(number) else { return nil }
+        self = port
+    }
+}

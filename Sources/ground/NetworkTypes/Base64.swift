@@ -65,3 +65,24 @@ public func decodeBase64(_ input: [UInt8]) -> [UInt8]? {
     }
     return output
 }
+
+/// base64url without padding (RFC 4648, section 5).
+public func encodeBase64URL(_ bytes: some Collection<UInt8>) -> [UInt8] {
+    base64Bytes(bytes).compactMap { byte in
+        switch byte {
+        case 0x2B: 0x2D
+        case 0x2F: 0x5F
+        case 0x3D: nil
+        default: byte
+        }
+    }
+}
+
+/// The same back, with padding or without.
+/// - Returns: nil for anything else.
+public func decodeBase64URL(_ input: some Collection<UInt8>) -> [UInt8]? {
+    guard !input.contains(where: { $0 == 0x2B || $0 == 0x2F }) else { return nil }
+    var base64 = input.map { $0 == 0x2D ? 0x2B : $0 == 0x5F ? 0x2F : $0 }
+    while base64.count % 4 != 0 { base64.append(0x3D) }
+    return decodeBase64(base64)
+}

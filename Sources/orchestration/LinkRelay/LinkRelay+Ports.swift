@@ -42,6 +42,7 @@ extension LinkRelay {
     /// After a change of its links, or of whether it is ready: those whose links are silent take no connections while another may.
     func settle(changed uplink: RelayUplink) {
         settle(uplink)
+        changed()
         let silent = state.withLock { state in state.served.filter { $0.key != uplink && !$0.value.links.isAnswering }.keys }
         for other in silent { settle(other) }
     }

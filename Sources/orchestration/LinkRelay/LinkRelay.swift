@@ -67,6 +67,8 @@ public final class LinkRelay: Sendable {
     private let hello: ControlMessage.Hello
     private let limits: LinkLimits
     private let timing: LinkTiming
+    /// Told when links came or went, or an uplink said something else of itself.
+    let changed: @Sendable () -> Void
     let group: any EventLoopGroup
     let logger: Logger
     let state: Mutex<State>
@@ -74,8 +76,9 @@ public final class LinkRelay: Sendable {
     /// `build` and `instance` are what the uplinks hear of this process.
     public init(
         key: LinkPrivateKey, service: RelayService, build: String, instance: UInt64, limits: LinkLimits = LinkLimits(),
-        timing: LinkTiming = LinkTiming(), group: any EventLoopGroup, logger: Logger
+        timing: LinkTiming = LinkTiming(), group: any EventLoopGroup, logger: Logger, changed: @escaping @Sendable () -> Void = {}
     ) throws(LinkCarrierError) {
+        self.changed = changed
         tls = try PinnedTLS(key: key)
         hello = .init(build: build, instance: instance)
         var limits = limits
@@ -225,7 +228,9 @@ public final class LinkRelay: Sendable {
 
     // MARK: links
 
-    private func receive(_ channel: any Channel, _ door: Door, _ isBehindEnvoy: Bool) throws {
+    /// For whoever accepts connections itself and leads them here by `enter`: counts one among the strangers, of which the oldest goes for
+    /// one too many, and closes it if it does not show in time who it is. Returns what to call when it has.
+    public func admit(_ channel: any Channel) -> @Sendable () -> Void {
         let (stranger, evicted) = state.withLock { $0.strangers.add(channel) }
         evicted?.close(promise: nil)
         let deadline = channel.eventLoop.scheduleTask(in: Self.patience) { channel.close(promise: nil) }
@@ -234,6 +239,20 @@ public final class LinkRelay: Sendable {
             state.withLock { $0.strangers.remove(stranger) }
         }
         channel.closeFuture.whenComplete { _ in known() }
+        return known
+    }
+
+    /// The bytes of an admitted channel are a link's TLS.
+    /// - Parameters:
+    ///   - source: where it comes from, in words.
+    ///   - known: what `admit` returned.
+    public func enter(_ channel: any Channel, from source: String?, _ known: @escaping @Sendable () -> Void) throws {
+        try LinkSocket.setUp(channel)
+        try shakeHands(channel, source, known)
+    }
+
+    private func receive(_ channel: any Channel, _ door: Door, _ isBehindEnvoy: Bool) throws {
+        let known = admit(channel)
         try LinkSocket.setUp(channel)
         // sshd tells nobody who its client is.
         let source: String? = channel.localAddress?.pathname == nil ? nil : "sshd"
@@ -270,6 +289,12 @@ public final class LinkRelay: Sendable {
                     "a connection became no link", metadata: ["from": "\(source ?? "unknown")", "cause": "\(error.cause)"])
             })
         try channel.pipeline.syncOperations.addHandlers([handler, handshake])
+    }
+
+    /// A link of that uplink on an event loop that takes another stream, to be used there; nil where none does.
+    public func link(of pin: SHA256Digest, on eventLoop: any EventLoop) -> LinkConnection? {
+        let served = state.withLock { state in state.served.first { $0.key.pin == pin }?.value }
+        return served.flatMap { $0.isReady ? $0.links.best(on: eventLoop) : nil }
     }
 
     private func uplink(of pin: SHA256Digest) -> RelayUplink? {

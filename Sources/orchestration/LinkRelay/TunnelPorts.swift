@@ -88,7 +88,11 @@ enum TunnelPorts {
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 65_536))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(UDPSessions(port: port, links: links))
+                    let sessions = UDPSessions { _, deliver, over in
+                        guard let link = links.best(on: channel.eventLoop) else { return nil }
+                        return try? link.openFlow(tunnelPort: port, deliver: deliver, over: over)
+                    }
+                    try channel.pipeline.syncOperations.addHandler(sessions)
                 }
             }
             .bind(host: address.description, port: Int(port))

@@ -14,6 +14,8 @@ public struct OuterTLS: Sendable, Equatable {
     public var roots: [UInt8]?
     /// A folder with `tls.crt` and `tls.key`, which are shown where a client's certificate is asked for, and read anew for each link; nil for none.
     public var clientCertificate: String?
+    /// False where whoever ends it need not be believed: the link within has keys of its own, and he could only keep it back.
+    public var checksCertificate = true
 
     public init(serverName: HostAddress, applicationProtocol: String, roots: [UInt8]? = nil, clientCertificate: String? = nil) {
         self.serverName = serverName
@@ -41,6 +43,7 @@ public struct OuterTLS: Sendable, Equatable {
     private func configuration() throws -> TLSConfiguration {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.applicationProtocols = [applicationProtocol]
+        if !checksCertificate { configuration.certificateVerification = .none }
         if let roots { configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(roots)) }
         guard let clientCertificate else { return configuration }
         do {

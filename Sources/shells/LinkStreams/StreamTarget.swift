@@ -1,6 +1,6 @@
 import LinkProtocol
 public import NIOCore
-import NIOPosix
+public import NIOPosix
 public import NetworkTypes
 
 /// Where the uplink leads a stream.
@@ -150,7 +150,7 @@ private final class UDPSocket: ChannelInboundHandler {
 
 extension ClientBootstrap {
     /// As a stream wants a TCP connection: read when there is room, half-closes seen, no waiting for more to send.
-    func forStreams() -> ClientBootstrap {
+    public func forStreams() -> ClientBootstrap {
         channelOption(.autoRead, value: false)
             .channelOption(.allowRemoteHalfClosure, value: true)
             .channelOption(.recvAllocator, value: StreamBuffers())

@@ -5,6 +5,7 @@ import NIOPosix
 import NetworkTypes
 import NodeDocument
 import Sodium
+import StatusServing
 import Testing
 
 @testable import UplinkAgent

@@ -83,20 +83,3 @@ struct LinkDemand: Equatable, Sendable {
             serverName: name, applicationProtocol: applicationProtocol, roots: outer.authority.map { Array($0.utf8) })
     }
 }
-
-extension WebSocketEdge {
-    /// Nil for what is no `ws://` or `wss://`.
-    /// - Parameter path: for a URL that has none.
-    init?(url: String, path: String) {
-        let scheme = url.prefix { $0 != ":" }.lowercased()
-        guard scheme == "ws" || scheme == "wss", url.dropFirst(scheme.count).hasPrefix("://") else { return nil }
-        let rest = url.dropFirst(scheme.count + 3)
-        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-        let (place, own) = (rest[..<slash], rest[slash...])
-        let colon = place.hasSuffix("]") ? nil : place.lastIndex(of: ":")
-        let name = (colon.map { place[..<$0] } ?? place).drop { $0 == "[" }.prefix { $0 != "]" }
-        let number = colon.map { Int(place[place.index(after: $0)...]) ?? 0 } ?? (scheme == "wss" ? 443 : 80)
-        guard let host = try? HostAddress(parsing: String(name)), let port = try? Port(number) else { return nil }
-        self.init(isSecure: scheme == "wss", host: host, port: port, path: own.count > 1 ? String(own) : path)
-    }
-}

@@ -1,6 +1,7 @@
 import Glibc
 import NIOCore
 import NIOPosix
+import StatusServing
 
 /// The status as the edge asks for it by links: each question is a socket pair of this process, so that nobody else can ask here, or
 /// take the place of who does.

@@ -4,6 +4,7 @@ import NIOPosix
 import NetworkTypes
 import NodeDocument
 import PrometheusMetrics
+import StatusServing
 import Synchronization
 
 /// `/status` and `/metrics`, which grow with the bindings: made off the event loops, once a second however many ask.

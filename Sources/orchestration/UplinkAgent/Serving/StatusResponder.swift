@@ -3,45 +3,7 @@ import NIOHTTP1
 import NIOPosix
 import NetworkTypes
 import PrometheusMetrics
-
-/// What of a request matters here.
-struct StatusRequest: Sendable {
-    var method: HTTPMethod
-    /// Without the query.
-    var path: String
-    var source: ConnectionSource
-    /// Envoy itself asks, as relays of before had it do: once an interval for each binding.
-    var isEnvoysCheck = false
-
-    init(_ method: HTTPMethod, _ path: String, from source: ConnectionSource = .unknown) {
-        self.method = method
-        self.path = String(path.prefix { $0 != "?" })
-        self.source = source
-    }
-
-    init(_ head: HTTPRequestHead, from source: ConnectionSource) {
-        self.init(head.method, head.uri, from: source)
-        isEnvoysCheck = head.headers.first(name: "User-Agent") == "Envoy/HC"
-    }
-}
-
-struct StatusAnswer: Sendable {
-    var status: HTTPResponseStatus
-    var contentType: String
-    var body: ByteBuffer
-    /// Beside those that every answer has.
-    var fields: [(name: String, value: String)] = []
-
-    init(_ status: HTTPResponseStatus, contentType: String, body: ByteBuffer) {
-        self.status = status
-        self.contentType = contentType
-        self.body = body
-    }
-
-    static func text(_ status: HTTPResponseStatus, _ body: String) -> StatusAnswer {
-        StatusAnswer(status, contentType: "text/plain; charset=utf-8", body: ByteBuffer(string: body + "\n"))
-    }
-}
+import StatusServing
 
 /// Where a request came in.
 enum StatusDoor: Hashable, Sendable {

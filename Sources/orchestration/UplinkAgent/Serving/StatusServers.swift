@@ -5,6 +5,7 @@ import NIOCore
 import NIOPosix
 import NetworkTypes
 import ServiceLifecycle
+import StatusServing
 import Synchronization
 
 /// Serves the status: to the relay on the tunnel address, which comes with the first document, to the kubelet on a port of its own,

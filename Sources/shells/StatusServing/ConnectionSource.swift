@@ -1,13 +1,13 @@
-import NIOCore
-import NetworkTypes
+public import NIOCore
+public import NetworkTypes
 
 /// Whom a connection is counted for: an IPv4 address, or the /64 of an IPv6 one, which a host may fill with addresses of its own.
-enum ConnectionSource: Hashable, Sendable {
+public enum ConnectionSource: Hashable, Sendable {
     case v4(UInt32)
     case v6(UInt64)
     case unknown
 
-    init(_ address: SocketAddress?) {
+    public init(_ address: SocketAddress?) {
         switch address {
         case .v4(let v4):
             // `sin_addr` of `sockaddr_in` (ip(7)).
@@ -28,5 +28,5 @@ enum ConnectionSource: Hashable, Sendable {
         }
     }
 
-    init(_ address: IPv4Address) { self = .v4(address.number) }
+    public init(_ address: IPv4Address) { self = .v4(address.number) }
 }

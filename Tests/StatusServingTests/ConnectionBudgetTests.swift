@@ -2,7 +2,7 @@ import NIOCore
 import NetworkTypes
 import Testing
 
-@testable import UplinkAgent
+@testable import StatusServing
 
 @Suite struct ConnectionBudgetTests {
     private typealias Budget = ConnectionBudget<String>

@@ -1,15 +1,24 @@
-import NIOCore
+public import NIOCore
 import NIOHTTP1
 
 /// What the connections of one listener share; it lives on one event loop.
-final class StatusListener {
+public final class StatusListener {
     /// How the listener treats its connections.
-    struct Settings: Sendable {
-        var limits: ConnectionBudget<ConnectionSource>.Limits
+    public struct Settings: Sendable {
+        public var limits: ConnectionBudget<ConnectionSource>.Limits
         /// From the opening, or the last answer, to the next whole request.
-        var idle: TimeAmount
+        public var idle: TimeAmount
         /// What is answered, on which listener.
-        var answer: @Sendable (StatusRequest, any EventLoop) -> EventLoopFuture<StatusAnswer>
+        public var answer: @Sendable (StatusRequest, any EventLoop) -> EventLoopFuture<StatusAnswer>
+
+        public init(
+            limits: ConnectionBudget<ConnectionSource>.Limits, idle: TimeAmount,
+            answer: @escaping @Sendable (StatusRequest, any EventLoop) -> EventLoopFuture<StatusAnswer>
+        ) {
+            self.limits = limits
+            self.idle = idle
+            self.answer = answer
+        }
     }
 
     let settings: Settings
@@ -17,7 +26,7 @@ final class StatusListener {
     private var channels: [ConnectionBudget<ConnectionSource>.ID: any Channel] = [:]
     private var lastID: ConnectionBudget<ConnectionSource>.ID = 0
 
-    init(_ settings: Settings) {
+    public init(_ settings: Settings) {
         self.settings = settings
         budget = ConnectionBudget(settings.limits)
     }
@@ -35,7 +44,7 @@ final class StatusListener {
     }
 
     /// The listener ends: each connection does so after the answer that is under way.
-    func quiesce() {
+    public func quiesce() {
         for channel in channels.values { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
     }
 
@@ -49,9 +58,9 @@ final class StatusListener {
 }
 
 /// The first handler of a connection: HTTP is set up only for one that may stay.
-final class Admission: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
+public final class Admission: ChannelInboundHandler {
+    public typealias InboundIn = ByteBuffer
+    public typealias InboundOut = ByteBuffer
 
     private let listener: StatusListener
     private var id: ConnectionBudget<ConnectionSource>.ID?
@@ -60,9 +69,9 @@ final class Admission: ChannelInboundHandler {
     private static let headerBytes = 8192
     private static let headerFields = 100
 
-    init(_ listener: StatusListener) { self.listener = listener }
+    public init(_ listener: StatusListener) { self.listener = listener }
 
-    func channelActive(context: ChannelHandlerContext) {
+    public func channelActive(context: ChannelHandlerContext) {
         guard let id = listener.admit(context.channel) else {
             context.close(promise: nil)
             return
@@ -83,7 +92,7 @@ final class Admission: ChannelInboundHandler {
         }
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
+    public func channelInactive(context: ChannelHandlerContext) {
         if let id { listener.closed(id) }
         context.fireChannelInactive()
     }

@@ -2,14 +2,19 @@
 ///
 /// A new one is nearly always let in: a kubelet and a prober ask over fresh connections, so it is an old idle one that nobody misses.
 /// It goes from the source that is over its share, else from the source that holds most: whoever floods takes from himself.
-struct ConnectionBudget<Source: Hashable & Sendable>: Sendable {
+public struct ConnectionBudget<Source: Hashable & Sendable>: Sendable {
     /// Connections at once.
-    struct Limits: Hashable, Sendable {
-        var total: Int
-        var ofOneSource: Int
+    public struct Limits: Hashable, Sendable {
+        public var total: Int
+        public var ofOneSource: Int
+
+        public init(total: Int, ofOneSource: Int) {
+            self.total = total
+            self.ofOneSource = ofOneSource
+        }
     }
 
-    typealias ID = UInt64
+    public typealias ID = UInt64
 
     enum Verdict: Hashable, Sendable {
         case stay

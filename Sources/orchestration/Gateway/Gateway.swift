@@ -1,0 +1,187 @@
+import FileWatching
+import Glibc
+import LinkRelay
+public import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+public import NetworkTypes
+import NodeDocument
+import PrometheusMetrics
+import QuietMemory
+public import ServiceLifecycle
+import StatusServing
+import Syscalls
+
+/// A remote service's gateway: takes its visitors in the cluster and its remote from outside, and joins them. Follows the Secret that the controller
+/// writes: what is another there changes what is served, and cuts nothing else.
+public struct Gateway: Service {
+    private let folder: GatewayFolder
+    private let port: Port
+    private let statusPort: Port
+    private let logger: Logger
+
+    /// After being told to stop: clients find the next gateway meanwhile, and what is joined goes on.
+    private static let drain = Duration.seconds(25)
+    /// Between two looks at the folder where nothing tells of a change.
+    private static let pace = Duration.seconds(10)
+
+    /// - Parameters:
+    ///   - folder: with the files that `GatewayDocument` names.
+    ///   - port: for the remote.
+    ///   - statusPort: for `/ready`, `/status` and `/metrics`.
+    public init(folder: String, port: Port = .gateway, statusPort: Port = .gatewayStatus, logger: Logger) {
+        self.folder = GatewayFolder(path: folder)
+        self.port = port
+        self.statusPort = statusPort
+        self.logger = logger
+    }
+
+    /// Until shutdown, and then until the last connection ends or half a minute is over.
+    /// - Throws: where there is nothing to begin with: a folder that cannot be read, a port that cannot be listened at.
+    public func run() async throws {
+        let configuration = try folder.read()
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let loop = group.next()
+        let place = NIOLoopBoundBox<GatewayCore?>.makeEmptyBox(valueType: GatewayCore.self, eventLoop: loop)
+        let relay = try LinkRelay(
+            key: configuration.key, service: GatewayCore.service(configuration), build: "gateway", instance: .random(in: .min ... .max),
+            group: group, logger: logger, changed: { loop.execute { place.value?.settle() } })
+        let logger = logger
+        try await loop.submit { place.value = GatewayCore(configuration, relay: relay, on: loop, logger: logger) }.get()
+        let doors = try await open(place, relay, on: loop)
+        logger.info(
+            "gateway",
+            metadata: ["service": "\(configuration.document.service)", "ports": "\(configuration.document.ports.count)"])
+        await cancelWhenGracefulShutdown { await follow(place, from: configuration, on: loop) }
+        try? await loop.submit { place.value?.leave() }.get()
+        // The next gateway may not be ready; whoever comes here is taken as long as there is a way.
+        let end = ContinuousClock.now + Self.drain
+        try? await Task.sleep(for: .seconds(2))
+        for door in doors { door.close(promise: nil) }
+        while .now < end {
+            let visitors = try? await loop.submit { place.value?.openVisitors ?? 0 }.get()
+            if relay.openLinks == 0, visitors == 0 { break }
+            try? await Task.sleep(for: .milliseconds(100))
+        }
+        logger.info("stopped")
+    }
+
+    private func open(
+        _ place: NIOLoopBoundBox<GatewayCore?>, _ relay: LinkRelay, on loop: any EventLoop
+    ) async throws -> [any Channel] {
+        let front = ServerBootstrap(group: loop)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
+            .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 20)
+            .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: 8)
+            .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: 3)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let core = place.value else { throw ChannelError.eof }
+                    try channel.pipeline.syncOperations.addHandler(FrontDoor(core, known: relay.admit(channel)))
+                }
+            }
+        let settings = StatusListener.Settings(limits: .init(total: 64, ofOneSource: 16), idle: .seconds(15)) { request, loop in
+            loop.makeSucceededFuture(Self.answer(request, place.value))
+        }
+        let listener = try await loop.submit { NIOLoopBound(StatusListener(settings), eventLoop: loop) }.get()
+        let status = ServerBootstrap(group: loop)
+            .serverChannelOption(.backlog, value: 256)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Admission(listener.value)) }
+            }
+        return [try await bind(front, port), try await bind(status, statusPort)]
+    }
+
+    /// At all addresses, of IPv6 too where there is any.
+    private func bind(_ bootstrap: ServerBootstrap, _ port: Port) async throws -> any Channel {
+        do {
+            return try await bootstrap.bind(host: "::", port: Int(port.number)).get()
+        } catch {
+            return try await bootstrap.bind(host: "0.0.0.0", port: Int(port.number)).get()
+        }
+    }
+
+    // MARK: the folder
+
+    private func follow(
+        _ place: NIOLoopBoundBox<GatewayCore?>, from first: GatewayConfiguration, on loop: any EventLoop
+    ) async {
+        let (looks, look) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask {
+                do {
+                    for try await _ in FileWatch(paths: [folder.path]) { look.yield() }
+                } catch {
+                    logger.warning("changes are seen some seconds late", metadata: ["cause": "\(error)"])
+                }
+            }
+            // What was missed is seen all the same.
+            tasks.addTask {
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: Self.pace)
+                    look.yield()
+                }
+                look.finish()
+            }
+            var known = first
+            var told: String?
+            for await _ in looks {
+                var trouble: String?
+                do throws(GatewayError) {
+                    let configuration = try folder.read()
+                    if configuration.key != first.key {
+                        trouble = "the gateway's key is another: it is in force once the gateway is restarted"
+                    }
+                    if configuration != known {
+                        known = configuration
+                        logger.info("took up a change", metadata: ["ports": "\(configuration.document.ports.count)"])
+                        try? await loop.submit { place.value?.apply(configuration) }.get()
+                    }
+                } catch {
+                    trouble = "\(error)"
+                }
+                if let trouble, trouble != told { logger.error("what was in force stays", metadata: ["cause": "\(trouble)"]) }
+                told = trouble
+                try? await loop.submit { [trouble] in place.value?.trouble = trouble }.get()
+            }
+            tasks.cancelAll()
+        }
+    }
+
+    // MARK: the status
+
+    private static func answer(_ request: StatusRequest, _ core: GatewayCore?) -> StatusAnswer {
+        guard request.method == .GET || request.method == .HEAD else { return .text(.methodNotAllowed, "only GET is answered here") }
+        guard let core else { return .text(.serviceUnavailable, "it is starting") }
+        switch request.path {
+        case "/ready": return .text(.ok, "ready")
+        case "/status":
+            guard let json = try? DocumentJSON.encode(core.report) else { return .text(.internalServerError, "no status") }
+            return StatusAnswer(.ok, contentType: "application/json", body: ByteBuffer(bytes: json + [UInt8(ascii: "\n")]))
+        case "/metrics":
+            return StatusAnswer(.ok, contentType: Exposition.contentType, body: ByteBuffer(string: metrics(of: core)))
+        default: return .text(.notFound, "here are /ready, /status and /metrics")
+        }
+    }
+
+    private static func metrics(of core: GatewayCore) -> String {
+        var exposition = Exposition()
+        exposition.write(
+            MetricFamily(
+                .gauge, "tidegate_gateway_port_connected", labels: ["port"],
+                help: "Whether the remote takes connections for a port."),
+            zip(core.configuration.document.ports, core.report.ports).map { Sample($1.client != nil, labels: [$0.name]) })
+        exposition.write(
+            MetricFamily(
+                .counter, "tidegate_gateway_visitors_total", labels: ["port"],
+                help: "Connections and UDP sessions that came to a port."),
+            core.visitors.map { Sample($0.count, labels: [$0.port.name]) })
+        return exposition.text
+    }
+}

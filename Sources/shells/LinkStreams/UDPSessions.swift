@@ -1,0 +1,72 @@
+public import NIOCore
+
+/// One UDP session's way to whoever answers. On an event loop.
+public protocol UDPFlow: AnyObject {
+    var lastUsed: NIODeadline { get }
+    /// Sends a datagram on; one that finds no room is dropped.
+    func send(_ datagram: ByteBuffer)
+    /// Ends the flow, and says so.
+    func close()
+}
+
+extension DatagramFlow: UDPFlow {}
+
+/// One UDP port that is listened at, on one event loop: a flow for each source address.
+public final class UDPSessions: ChannelInboundHandler {
+    public typealias InboundIn = AddressedEnvelope<ByteBuffer>
+    public typealias OutboundOut = AddressedEnvelope<ByteBuffer>
+
+    /// Opens a flow for a source: `deliver` takes what is answered, `over` hears of the flow's end. Nil where none can be had.
+    public typealias Opening = (
+        _ source: SocketAddress, _ deliver: @escaping (ByteBuffer) -> Void, _ over: @escaping () -> Void
+    ) -> (any UDPFlow)?
+
+    /// Sessions of one port at a time; datagrams of others are dropped.
+    private static let most = 16_384
+    /// How long a session may rest.
+    private static let idle = TimeAmount.seconds(60)
+
+    private let opening: Opening
+    private var flows: [SocketAddress: any UDPFlow] = [:]
+    private var sweep: RepeatedTask?
+    private var context: ChannelHandlerContext?
+
+    public init(opening: @escaping Opening) { self.opening = opening }
+
+    public func channelActive(context: ChannelHandlerContext) {
+        self.context = context
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        sweep = context.eventLoop.scheduleRepeatedTask(initialDelay: .seconds(5), delay: .seconds(5)) { _ in
+            for flow in bound.value.flows.values where .now() - flow.lastUsed >= Self.idle { flow.close() }
+        }
+    }
+
+    public func channelInactive(context: ChannelHandlerContext) {
+        self.context = nil
+        sweep?.cancel()
+        for flow in flows.values { flow.close() }
+    }
+
+    public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let envelope = unwrapInboundIn(data)
+        let flow = flows[envelope.remoteAddress] ?? open(envelope.remoteAddress)
+        flow?.send(envelope.data)
+    }
+
+    /// A source that takes no answer (ICMP) may send on.
+    public func errorCaught(context: ChannelHandlerContext, error: any Error) {}
+
+    /// Nil when there are too many, or nobody takes another.
+    private func open(_ source: SocketAddress) -> (any UDPFlow)? {
+        guard flows.count < Self.most else { return nil }
+        let flow = opening(
+            source,
+            { [weak self] datagram in
+                guard let self, let context = self.context else { return }
+                let envelope = AddressedEnvelope(remoteAddress: source, data: datagram)
+                context.writeAndFlush(wrapOutboundOut(envelope), promise: nil)
+            }, { [weak self] in self?.flows[source] = nil })
+        flows[source] = flow
+        return flow
+    }
+}
