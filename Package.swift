@@ -158,6 +158,9 @@ let package = Package(
                 crypto, cryptoExtras, swiftASN1, x509,
             ]),
         module(
+            "decisions/RemoteWorkload",
+            ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
+        module(
             "decisions/UplinkWorkload",
             ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
 
@@ -197,7 +200,8 @@ let package = Package(
                 "CLinuxHeaders", "FileWatching", "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkSSH", "LinkStreams",
                 "LinkUplink",
                 "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "PrometheusMetrics", "QuietMemory", "Sodium",
-                "StatusServing", "Syscalls", "WireGuardNetlink", logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle, unixSignals, heap,
+                "StatusServing", "Syscalls", "WireGuardNetlink", logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
+                unixSignals, heap,
             ]),
         module(
             "orchestration/NodeAgent",
@@ -230,7 +234,7 @@ let package = Package(
             [
                 "Certificates", "Documents", "EdgeAPI", "Enrollment", "EventRecording", "Informers",
                 "JSON", "KubernetesAPI", "LeaseElection", "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics",
-                "Reconcilers",
+                "Reconcilers", "RemoteWorkload",
                 "SSH", "Serving", "Sodium", "UplinkWorkload",
                 asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
             ]),
@@ -343,6 +347,9 @@ let package = Package(
                 "SSH", "Sodium", "TestCertificates", logging,
             ]),
         tests("PrometheusMetricsTests", ["PrometheusMetrics"]),
+        tests(
+            "RemoteWorkloadTests",
+            ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "NodeDocument", "RemoteWorkload", "Sodium"], exclude: ["Goldens"]),
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
         tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium"]),
         tests("QuietMemoryTests", ["CLinuxHeaders", "QuietMemory"]),
@@ -364,7 +371,7 @@ let package = Package(
         tests("WireGuardNetlinkTests", ["NetlinkMessages", "NetworkTypes", "Sodium", "WireGuardNetlink"]),
 
         tests("StatusServingTests", ["NetworkTypes", "StatusServing", nioCore]),
-        tests("TunnelProtocolsTests", ["NetworkTypes", "Sodium", "TunnelProtocols"]),
+        tests("TunnelProtocolsTests", ["NetworkTypes", "TunnelProtocols"]),
         tests(
             "UplinkAgentTests",
             [

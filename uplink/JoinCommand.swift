@@ -60,7 +60,8 @@ struct JoinCommand: AsyncParsableCommand {
         let client: RemoteClient
         do throws(InvalidValue) {
             client = try RemoteClient(
-                try RemoteToken(consuming: &text), target: try target.map { text throws(InvalidValue) in try HostAddress(parsing: text) },
+                try RemoteToken(consuming: &text),
+                target: try target.map { text throws(InvalidValue) in try HostAddress(parsing: text) },
                 proxy: start.usableProxy, exceptions: start.proxyExceptions, logger: start.logger)
         } catch {
             throw ValidationError("\(error)")
@@ -72,7 +73,8 @@ struct JoinCommand: AsyncParsableCommand {
     static func hideToken() {
         guard CommandLine.argc > 2 else { return }
         for index in 1..<Int(CommandLine.argc) {
-            guard let text = CommandLine.unsafeArgv[index], strncmp(text, "tidegate-join-", 14) == 0 || strncmp(text, "tidegate-remote-", 16) == 0
+            guard let text = CommandLine.unsafeArgv[index],
+                strncmp(text, "tidegate-join-", 14) == 0 || strncmp(text, "tidegate-remote-", 16) == 0
             else { continue }
             memset(text, 0x2A, strlen(text))
         }

@@ -5,8 +5,10 @@ import UplinkAgent
 @main struct UplinkCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "uplink",
-        abstract: "Dials the VPS, by WireGuard or by links, and sends on what comes to the targets of the bindings; or joins a RemoteService.",
-        subcommands: [RunCommand.self, JoinCommand.self, GatewayCommand.self, HealthCommand.self], defaultSubcommand: RunCommand.self)
+        abstract:
+            "Dials the VPS, by WireGuard or by links, and sends on what comes to the targets of the bindings; or joins a RemoteService.",
+        subcommands: [RunCommand.self, JoinCommand.self, GatewayCommand.self, HealthCommand.self],
+        defaultSubcommand: RunCommand.self)
 
     static func main() async {
         let arguments = Array(CommandLine.arguments.dropFirst())

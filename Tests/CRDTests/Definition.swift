@@ -10,6 +10,8 @@ struct Definition {
 
     static let edgeNode = "edgenodes"
     static let portBinding = "portbindings"
+    static let remoteService = "remoteservices"
+    static let all = [edgeNode, portBinding, remoteService]
 
     /// What Tidegate hands on without reading it; the schema knows its insides, the Swift types do not.
     static let opaque: Set<String> = ["spec.uplink.resources", "spec.uplink.tolerations", "spec.uplink.affinity"]

@@ -107,6 +107,10 @@ func fileBytes(_ path: String) throws -> [UInt8] {
 func refusals(_ object: FieldValue) -> [String] {
     let node = FieldNode(value: object)
     let problems =
-        object["kind"]?.text == EdgeNode.kind ? EdgeNode.decode(node).problems : PortBinding.decode(node).problems
+        switch object["kind"]?.text {
+        case EdgeNode.kind: EdgeNode.decode(node).problems
+        case RemoteService.kind: RemoteService.decode(node).problems
+        default: PortBinding.decode(node).problems
+        }
     return problems.map { "\($0.path): \($0.message)" }
 }

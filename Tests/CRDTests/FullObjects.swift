@@ -58,8 +58,38 @@ func fullPortBinding() throws -> FieldValue {
     return try #require(full.fieldValue.adding("namespace", .string("default"), to: "spec.edgeNodeRef"))
 }
 
+/// Both ways in, which one RemoteService cannot have.
+func fullRemoteService() throws -> FieldValue {
+    let ingress = RemoteIngress(
+        className: "nginx", host: "job.example.com", tlsSecretName: "job-tls",
+        issuer: RemoteIngress.Issuer(name: "ca", kind: "ClusterIssuer"))
+    let status = RemoteServiceStatus(
+        conditions: [condition], observedGeneration: 1, url: "wss://job.example.com", host: "job.example.com",
+        joinSecret: "job-join",
+        ports: [RemoteServiceStatus.PortStatus(name: "http", client: .tidegate, message: "m")], connectedPorts: "1/1")
+    let full = RemoteService(
+        metadata: ObjectMeta(name: "job"),
+        spec: RemoteServiceSpec(
+            ports: [RemotePort(name: "http", protocol: .tcp, port: try Port(80), targetPort: try Port(8080))],
+            clients: RemoteClientKind.allCases,
+            gateway: RemoteGateway(entrance: .ingress(ingress), forwards: ["127.0.0.1:51820"])), status: status)
+    let node: FieldValue = ["name": "edge", "listenPort": 8443]
+    return try #require(full.fieldValue.adding("edgeNodeRef", node, to: "spec.gateway"))
+}
+
 private let condition = Condition(
     type: "Ready", status: .true, reason: "Ready", message: "", lastTransitionTime: "2026-01-02T03:04:05Z", observedGeneration: 1)
+
+/// The same without what a RemoteService may not have beside that field.
+func withoutRivals(_ full: FieldValue, of path: String) throws -> FieldValue {
+    guard full["kind"]?.text == RemoteService.kind else { return full }
+    func left(_ name: String, _ place: Substring, _ object: FieldValue) throws -> FieldValue {
+        try #require(object.adding(name, .null, to: place))
+    }
+    if path.hasPrefix("spec.gateway.edgeNodeRef") { return try left("ingress", "spec.gateway", full) }
+    let byIngress = try left("edgeNodeRef", "spec.gateway", full)
+    return try left(path.contains("tlsSecretName") ? "issuerRef" : "tlsSecretName", "spec.gateway.ingress", byIngress)
+}
 
 extension FieldValue {
     func adding(_ name: String, _ value: FieldValue, to path: Substring) -> FieldValue? {
@@ -70,5 +100,11 @@ extension FieldValue {
 }
 
 func definitionAndFullObject(_ plural: String) throws -> (Definition, FieldValue) {
-    (try Definition(plural), plural == Definition.edgeNode ? try fullEdgeNode() : try fullPortBinding())
+    let full =
+        switch plural {
+        case Definition.edgeNode: try fullEdgeNode()
+        case Definition.remoteService: try fullRemoteService()
+        default: try fullPortBinding()
+        }
+    return (try Definition(plural), full)
 }

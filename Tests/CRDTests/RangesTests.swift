@@ -10,11 +10,11 @@ import Testing
         var path: String
 
         func takes(_ value: FieldValue) throws -> Bool {
-            refusals(try #require(full.replacing(path[...], with: value), "no \(path)")) == []
+            refusals(try #require(try withoutRivals(full, of: path).replacing(path[...], with: value), "no \(path)")) == []
         }
     }
 
-    @Test(arguments: [Definition.edgeNode, Definition.portBinding])
+    @Test(arguments: Definition.all)
     func numbers(plural: String) throws {
         let (definition, full) = try definitionAndFullObject(plural)
         var count = 0
@@ -35,7 +35,7 @@ import Testing
         #expect(count >= 5)
     }
 
-    @Test(arguments: [Definition.edgeNode, Definition.portBinding])
+    @Test(arguments: Definition.all)
     func durations(plural: String) throws {
         let (definition, full) = try definitionAndFullObject(plural)
         var count = 0
@@ -59,7 +59,7 @@ import Testing
             #expect(message.contains(range), "\(path)")
             count += 1
         }
-        #expect(count == (plural == Definition.edgeNode ? 4 : 3))
+        #expect(count == [Definition.edgeNode: 4, Definition.portBinding: 3, Definition.remoteService: 0][plural])
     }
 
     private func quoted(after mark: String, in rule: String) throws -> String {
@@ -81,7 +81,7 @@ import Testing
     }
 
     /// Texts at the edges of all the patterns, in every field that has one.
-    @Test(arguments: [Definition.edgeNode, Definition.portBinding])
+    @Test(arguments: Definition.all)
     func patterns(plural: String) throws {
         let long = String(repeating: "a", count: 63)
         let texts = [

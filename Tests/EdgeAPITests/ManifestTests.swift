@@ -41,7 +41,10 @@ import Testing
 
     @Test(arguments: [
         ("tunnel.achetronic.com/v1alpha1", "EdgNode", "kind: unknown kind \"EdgNode\"; did you mean EdgeNode?"),
-        ("tunnel.achetronic.com/v1alpha1", "Zebra", "kind: unknown kind \"Zebra\"; the kinds are EdgeNode and PortBinding"),
+        (
+            "tunnel.achetronic.com/v1alpha1", "Zebra",
+            "kind: unknown kind \"Zebra\"; the kinds are EdgeNode, PortBinding and RemoteService"
+        ),
         ("tunnel.achetronic.com/v2", "EdgeNode", "apiVersion: EdgeNode is known as tunnel.achetronic.com/v1alpha1, given"),
         ("v2", "Secret", "apiVersion: Secret is known as v1, given \"v2\""),
     ])

@@ -35,6 +35,8 @@ _ENROLLMENT = 120  # seconds, as in stage.py
 _COLLECTIONS = {
     "EdgeNode": f"/apis/{GROUP}/v1alpha1/namespaces/%s/edgenodes", "PortBinding": f"/apis/{GROUP}/v1alpha1/namespaces/%s/portbindings",
     "Secret": "/api/v1/namespaces/%s/secrets", "ConfigMap": "/api/v1/namespaces/%s/configmaps", "Service": "/api/v1/namespaces/%s/services",
+    "RemoteService": f"/apis/{GROUP}/v1alpha1/namespaces/%s/remoteservices", "Deployment": "/apis/apps/v1/namespaces/%s/deployments",
+    "Ingress": "/apis/networking.k8s.io/v1/namespaces/%s/ingresses",
     "Pod": "/api/v1/namespaces/%s/pods", "StatefulSet": "/apis/apps/v1/namespaces/%s/statefulsets",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/%s/poddisruptionbudgets",
     "Lease": "/apis/coordination.k8s.io/v1/namespaces/%s/leases", "Event": "/apis/events.k8s.io/v1/namespaces/%s/events",

@@ -77,6 +77,7 @@ import TunnelProtocols
             #expect(try reader.read(frame.span.bytes, &offset) == datagram)
         }
         #expect(
-            Rathole.Datagram(visitor: try IPAddress(parsing: "10.0.0.1"), port: 1, payload: Array(repeating: 7, count: 65_536)).frame == nil)
+            Rathole.Datagram(visitor: try IPAddress(parsing: "10.0.0.1"), port: 1, payload: Array(repeating: 7, count: 65_536))
+                .frame == nil)
     }
 }

@@ -53,17 +53,26 @@ import TunnelProtocols
     func `Masked and unmasked, wherever they are cut`(count: Int) throws {
         let payload = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
         let plain = header(count) + payload
-        let input = plain + masked(0x82, payload) + masked(0x89, [1, 2]) + masked(0x82, payload, [0, 0, 0, 0]) + masked(0x8A, []) + [0x88, 0]
+        let input =
+            plain + masked(0x82, payload) + masked(0x89, [1, 2]) + masked(0x82, payload, [0, 0, 0, 0]) + masked(0x8A, []) + [
+                0x88, 0,
+            ]
         let sizes = count > 1000 ? [1000, 4096, 1 << 20] : [1, 2, 3, 7, 1000]
         for size in sizes {
-            #expect(try read(input, by: size) == [.message(payload), .message(payload), .ping([1, 2]), .message(payload), .pong, .close])
+            #expect(
+                try read(input, by: size) == [
+                    .message(payload), .message(payload), .ping([1, 2]), .message(payload), .pong, .close,
+                ])
         }
     }
 
     /// RFC 6455, section 5.7.
     @Test func `The RFC's examples`() throws {
-        #expect(try read([0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58], by: 3) == [.message(Array("Hello".utf8))])
-        #expect(try read([0x89, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58], by: 2) == [.ping(Array("Hello".utf8))])
+        #expect(
+            try read([0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58], by: 3) == [.message(Array("Hello".utf8))]
+        )
+        #expect(
+            try read([0x89, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58], by: 2) == [.ping(Array("Hello".utf8))])
     }
 
     @Test(

@@ -46,25 +46,28 @@ import TunnelProtocols
     }
 
     @Test(arguments: [
-        "", "a", "a.b", "..", "a.b.c.d", #"{"p":1,"r":"a","rp":1}"#, #"{"p":{},"r":"a","rp":1}"#, #"{"p":"Tcp","r":"","rp":1}"#,
+        "", "xyzzy", "xyzzy.b", "..", "xyzzy.b.c.d", #"{"p":1,"r":"a","rp":1}"#, #"{"p":{},"r":"a","rp":1}"#,
+        #"{"p":"Tcp","r":"","rp":1}"#,
         #"{"p":"Tcp","r":"a b","rp":1}"#, #"{"p":"Tcp","r":"a","rp":0}"#, #"{"p":"Tcp","r":"a","rp":65536}"#,
         #"{"p":"Tcp","r":"a","rp":"1"}"#, #"{"p":{"Tcp":{},"Udp":{}},"r":"a","rp":1}"#, "[1]",
     ])
     func `What is no token is refused and not repeated`(text: String) {
         let given = text.hasPrefix("{") || text.hasPrefix("[") ? token(text) : text
         #expect { try WstunnelRequest(token: given) } throws: { error in
-            text.isEmpty || !"\(error)".contains(given)
+            text.utf8.count < 4 || !"\(error)".contains(given)
         }
     }
 
     @Test func `A token is bounded`() {
         #expect(throws: InvalidValue.self) {
-            try WstunnelRequest(token: token(#"{"p":"Tcp","r":"a","rp":1,"x":""# + String(repeating: "y", count: 400_000) + #""}"#))
+            try WstunnelRequest(
+                token: token(#"{"p":"Tcp","r":"a","rp":1,"x":""# + String(repeating: "y", count: 400_000) + #""}"#))
         }
     }
 
     @Test(arguments: [
-        ("/secret/events", "secret"), ("/secret/v1/events?x=/y", "secret"), ("/secret", nil), ("/events", nil), ("secret/events", nil),
+        ("/secret/events", "secret"), ("/secret/v1/events?x=/y", "secret"), ("/secret", nil), ("/events", nil),
+        ("secret/events", nil),
         ("//events", nil), ("/secret/events/", nil), ("", nil),
     ])
     func `The path's prefix`(path: String, prefix: String?) {

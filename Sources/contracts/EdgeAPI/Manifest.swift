@@ -5,6 +5,7 @@ import NetworkTypes
 public enum Manifest: Sendable, Equatable {
     case edgeNode(EdgeNode)
     case portBinding(PortBinding)
+    case remoteService(RemoteService)
     case secret(Secret)
     case service(Service)
 
@@ -12,6 +13,7 @@ public enum Manifest: Sendable, Equatable {
         switch self {
         case .edgeNode: EdgeNode.kind
         case .portBinding: PortBinding.kind
+        case .remoteService: RemoteService.kind
         case .secret: Secret.kind
         case .service: Service.kind
         }
@@ -21,6 +23,7 @@ public enum Manifest: Sendable, Equatable {
         switch self {
         case .edgeNode(let object): object.metadata
         case .portBinding(let object): object.metadata
+        case .remoteService(let object): object.metadata
         case .secret(let object): object.metadata
         case .service(let object): object.metadata
         }
@@ -42,7 +45,8 @@ public struct PlacedManifest: Sendable, Equatable {
 
 extension Manifest {
     private static let kinds: [String: String] = [
-        EdgeNode.kind: APIName.groupVersion, PortBinding.kind: APIName.groupVersion, Secret.kind: "v1", Service.kind: "v1",
+        EdgeNode.kind: APIName.groupVersion, PortBinding.kind: APIName.groupVersion, RemoteService.kind: APIName.groupVersion,
+        Secret.kind: "v1", Service.kind: "v1",
     ]
 
     /// Reads a document: one object, or a `List` of some; an empty document holds none.
@@ -103,6 +107,7 @@ extension Manifest {
             switch kind {
             case EdgeNode.kind: return EdgeNode(field).map { .edgeNode($0) }
             case PortBinding.kind: return PortBinding(field).map { .portBinding($0) }
+            case RemoteService.kind: return RemoteService(field).map { .remoteService($0) }
             case Secret.kind:
                 let hidden = Field(field.node, path: field.path, position: nil, log: field.log, isSecret: true)
                 return Secret(hidden).map { .secret($0) }
@@ -117,7 +122,7 @@ extension Manifest {
             } else if group(version) == APIName.group {
                 let hint =
                     nearestName(to: kind, among: kinds.keys).map { "did you mean \($0)?" }
-                    ?? "the kinds are EdgeNode and PortBinding"
+                    ?? "the kinds are EdgeNode, PortBinding and RemoteService"
                 kindField.fail("unknown kind \"\(printable(kind))\"; \(hint)")
             } else {
                 let hint =

@@ -100,7 +100,8 @@ public enum Rathole {
             guard gathered[2...4].allSatisfy({ $0 == 0 }), kind == (headerSize == 12 ? 0 : 1) else { throw .datagramHeader }
             guard gather(1 + headerSize + length, bytes, &offset) else { return nil }
             let address = gathered[5..<headerSize - 3]
-            let visitor = kind == 0 ? IPv4Address(bytes: address).map(IPAddress.v4) : IPv6Address(bytes: address).map(IPAddress.v6)
+            let visitor =
+                kind == 0 ? IPv4Address(bytes: address).map(IPAddress.v4) : IPv6Address(bytes: address).map(IPAddress.v6)
             guard let visitor else { throw .datagramHeader }
             let port = UInt16(gathered[headerSize - 3]) | UInt16(gathered[headerSize - 2]) << 8
             defer { gathered.removeAll(keepingCapacity: true) }

@@ -25,6 +25,9 @@ public struct Port: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// Where a remote service's gateway takes its remote, by whatever protocol, and where it tells of itself.
     public static let gateway = Port(unchecked: 28080)
     public static let gatewayStatus = Port(unchecked: 28081)
+    /// RFC 9110, section 4.2.
+    public static let http = Port(unchecked: 80)
+    public static let https = Port(unchecked: 443)
     /// SSH (RFC 4253, section 4.1).
     public static let ssh = Port(unchecked: 22)
     /// The default port of an EdgeNode's links: HTTPS's (RFC 9110, section 4.2.2), which every network lets out.

@@ -32,7 +32,8 @@ public final class ControllerMetering: Sendable {
         ReconcileQueues(
             nodes: queue("edgenode", concurrency, .byHost) { WorkShare(tenant: $0.namespace, host: host($0) ?? "") },
             bindings: queue("portbinding", concurrency, .byTenant) { WorkShare(tenant: $0.namespace) },
-            looks: WorkQueue(concurrency: concurrency, share: { WorkShare(tenant: $0.namespace) }))
+            looks: WorkQueue(concurrency: concurrency, share: { WorkShare(tenant: $0.namespace) }),
+            remoteServices: queue("remoteservice", concurrency, .byTenant) { WorkShare(tenant: $0.namespace) })
     }
 
     private func queue(

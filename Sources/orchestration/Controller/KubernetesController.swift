@@ -37,6 +37,7 @@ public final class KubernetesController: ServiceLifecycle.Service {
         /// Where bindings may lead.
         public var targets = TargetPolicy()
         public var tenants: TenantPolicy
+        public var remotes = RemoteSettings()
 
         public init(
             namespaces: [String], secretNamespaces: [String], concurrency: Int, lease: ObjectName, electsLeader: Bool,
@@ -162,6 +163,7 @@ public final class KubernetesController: ServiceLifecycle.Service {
                 resources: self.resources, store: store, owned: owned, uplinks: uplinks,
                 nodes: nodes,
                 bindings: PortBindingReconciler(store: store, outcomes: self.outcomes, logger: self.logger),
+                remotes: self.remoteWork(mayWrite: { term.epoch != nil }),
                 queues: self.queues, outcomes: self.outcomes, sessions: self.sessions, metering: self.metering,
                 logger: self.logger)
             await work.run()
@@ -182,6 +184,13 @@ public final class KubernetesController: ServiceLifecycle.Service {
                         looks.add(one.node.metadata.objectName)
                     }
                 }))
+    }
+
+    private func remoteWork(mayWrite: @escaping @Sendable () -> Bool) -> RemoteWork {
+        RemoteWork(
+            server, settings.remotes, image: settings.uplinks.image, environment: settings.uplinks.environment,
+            resources: resources,
+            queue: queues.remoteServices, events: events, mayWrite: mayWrite, logger: logger)
     }
 
     /// What tells this cluster from all others: the uid of its kube-system namespace.
@@ -211,8 +220,8 @@ public final class KubernetesController: ServiceLifecycle.Service {
             for await _ in self.changes.signals {
                 // What is named now is followed before anybody asks for it.
                 self.resources.followReferences()
-                let (nodes, bindings) = self.changes.take(self.resources)
-                self.queues.add(nodes: nodes, bindings: bindings)
+                let (nodes, bindings, remoteServices) = self.changes.take(self.resources)
+                self.queues.add(nodes: nodes, bindings: bindings, remoteServices: remoteServices)
             }
         }
     }

@@ -7,6 +7,7 @@ final class PendingChanges: Sendable {
     private struct State {
         var nodes: Set<ObjectName> = []
         var bindings: Set<ObjectName> = []
+        var remoteServices: Set<ObjectName> = []
         var secrets: Set<ObjectName> = []
         var services: Set<ObjectName> = []
     }
@@ -31,6 +32,10 @@ final class PendingChanges: Sendable {
                     state.nodes.formUnion(change.objects.map(\.edgeNodeName))
                 }
             },
+            remoteService: { change in
+                guard change.matters(\.metadata) else { return }
+                self.note { $0.remoteServices.insert(change.name) }
+            },
             secret: { name in self.note { $0.secrets.insert(name) } },
             service: { name in self.note { $0.services.insert(name) } },
             rights: { self.note { _ in } })
@@ -41,8 +46,10 @@ final class PendingChanges: Sendable {
         signal.yield()
     }
 
-    /// What has changed since the last call: EdgeNodes to look at, and PortBindings.
-    func take(_ resources: WatchedResources) -> (nodes: Set<ObjectName>, bindings: Set<ObjectName>) {
+    /// What has changed since the last call: EdgeNodes to look at, PortBindings, and RemoteServices.
+    func take(
+        _ resources: WatchedResources
+    ) -> (nodes: Set<ObjectName>, bindings: Set<ObjectName>, remoteServices: Set<ObjectName>) {
         let pending = state.withLock { state in
             defer { state = State() }
             return state
@@ -50,7 +57,7 @@ final class PendingChanges: Sendable {
         var nodes = pending.nodes
         for secret in pending.secrets { nodes.formUnion(resources.nodes(usingSecret: secret)) }
         for service in pending.services { nodes.formUnion(resources.nodes(usingService: service)) }
-        return (nodes, pending.bindings)
+        return (nodes, pending.bindings, pending.remoteServices)
     }
 }
 

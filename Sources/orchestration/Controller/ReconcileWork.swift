@@ -15,10 +15,12 @@ struct ReconcileQueues: Sendable {
     let bindings: WorkQueue<ObjectName>
     /// EdgeNodes whose pods or owned objects the watches tell of.
     let looks: WorkQueue<ObjectName>
+    let remoteServices: WorkQueue<ObjectName>
 
-    func add(nodes: Set<ObjectName>, bindings: Set<ObjectName>) {
+    func add(nodes: Set<ObjectName>, bindings: Set<ObjectName>, remoteServices: Set<ObjectName>) {
         for name in nodes { self.nodes.add(name) }
         for name in bindings { self.bindings.add(name) }
+        for name in remoteServices { self.remoteServices.add(name) }
     }
 }
 
@@ -31,6 +33,7 @@ final class ReconcileWork: Sendable {
     private let paces = Mutex<[ObjectName: Pace]>([:])
     private let nodes: EdgeNodeReconciler
     private let bindings: PortBindingReconciler
+    private let remotes: RemoteWork
     private let queues: ReconcileQueues
     private let outcomes: NodeOutcomes
     private let sessions: NodeSessions
@@ -39,7 +42,7 @@ final class ReconcileWork: Sendable {
 
     init(
         resources: WatchedResources, store: KubernetesStore, owned: OwnedObjects, uplinks: UplinkWriter,
-        nodes: EdgeNodeReconciler, bindings: PortBindingReconciler,
+        nodes: EdgeNodeReconciler, bindings: PortBindingReconciler, remotes: RemoteWork,
         queues: ReconcileQueues, outcomes: NodeOutcomes, sessions: NodeSessions, metering: ControllerMetering, logger: Logger
     ) {
         self.resources = resources
@@ -48,6 +51,7 @@ final class ReconcileWork: Sendable {
         self.uplinks = uplinks
         self.nodes = nodes
         self.bindings = bindings
+        self.remotes = remotes
         self.queues = queues
         self.outcomes = outcomes
         self.sessions = sessions
@@ -58,10 +62,12 @@ final class ReconcileWork: Sendable {
     /// Looks at all there is, then at what is added, until the task is cancelled.
     func run() async {
         queues.add(
-            nodes: Set(resources.nodes.allObserved.map(\.name)), bindings: Set(resources.bindings.allObserved.map(\.name)))
+            nodes: Set(resources.nodes.allObserved.map(\.name)), bindings: Set(resources.bindings.allObserved.map(\.name)),
+            remoteServices: Set(resources.remoteServices.allObserved.map(\.name)))
         followUplinks()
         await withDiscardingTaskGroup { group in
             group.addTask { await self.owned.run() }
+            group.addTask { await self.remotes.run(self.queues.remoteServices) }
             group.addTask { await self.queues.looks.run { await self.look(at: $0) } }
             group.addTask { await self.queues.nodes.run { await self.reconcile(node: $0) } }
             group.addTask { await self.queues.bindings.run { await self.reconcile(binding: $0) } }

@@ -1,7 +1,3 @@
-import AsyncHTTPClient
-import NIOCore
-import NIOHTTP1
-import NIOPosix
 import NetworkTypes
 import Reconcilers
 
@@ -9,11 +5,6 @@ import Reconcilers
 ///
 /// The address may be another pod's by now: no answer is followed, long waited for or read at length, and what it says is but shown.
 struct UplinkQuestion: Sendable {
-    /// Never shut down, as `HTTPClient.shared`, which follows redirects.
-    private static let client = HTTPClient(
-        eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
-        configuration: HTTPClient.Configuration(redirectConfiguration: .disallow))
-    private static let patience = TimeAmount.seconds(1)
     /// Bytes of an answer.
     private static let limit = 2048
     /// Pods that are asked, all at once.
@@ -38,12 +29,9 @@ struct UplinkQuestion: Sendable {
 
     /// Whether it lives the kubelet asks.
     private func complaint(at address: IPAddress) async -> String? {
-        var request = HTTPClientRequest(url: "http://\(HostAddress.ip(address).bracketed):\(port)/healthz")
-        request.headers.add(name: "Connection", value: "close")
-        guard let answer = try? await Self.client.execute(request, timeout: Self.patience), answer.status == .ok,
-            let body = try? await answer.body.collect(upTo: Self.limit)
-        else { return nil }
-        let word = LivenessAnswer(parsing: String(buffer: body))
+        let page = await PodPage.get("http://\(HostAddress.ip(address).bracketed):\(port)/healthz", limit: Self.limit)
+        guard let page else { return nil }
+        let word = LivenessAnswer(parsing: String(decoding: page, as: UTF8.self))
         return word.problem == nil ? word.complaint.map { printable($0, limit: 400) } : nil
     }
 }

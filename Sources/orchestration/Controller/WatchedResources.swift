@@ -3,6 +3,7 @@ import EdgeAPI
 import Informers
 import KubernetesAPI
 import Logging
+import RemoteWorkload
 import ServiceLifecycle
 
 /// An EdgeNode as the controller follows it.
@@ -33,6 +34,8 @@ struct WatchedNode: Sendable {
 struct WatchedResources: Sendable {
     let nodes: InformerGroup<WatchedNode>
     let bindings: InformerGroup<PortBinding>
+    /// A cluster whose definitions are of a former release has none.
+    let remoteServices: InformerGroup<RemoteService>
     let secrets: WatchSet<Secret>
     let services: WatchSet<EdgeAPI.Service>
     /// Of the namespaces where some binding asks for a Service's endpoints: all of each, of which the ready IPv4 addresses and the ports
@@ -67,6 +70,9 @@ struct WatchedResources: Sendable {
             server, .portBindings, namespaces: namespaces,
             indexes: [Self.bindingsByNode, Self.bindingsBySecret, Self.bindingsByService], logger: logger,
             decode: { PortBinding.decode($0, unknownFields: .ignored) }, onChange: changes.binding)
+        remoteServices = InformerGroup(
+            server, .remoteServices, namespaces: namespaces, indexes: [], logger: logger,
+            decode: { RemoteService.decode($0, unknownFields: .ignored) }, onChange: changes.remoteService)
         secrets = WatchSet(
             server, .secrets, parts: Secret.usedParts, logger: logger, decode: { Secret.decode($0, unknownFields: .ignored) },
             onChange: changes.secret)
@@ -131,6 +137,7 @@ struct WatchedResources: Sendable {
         await withDiscardingTaskGroup { group in
             group.addTask { await nodes.run() }
             group.addTask { await bindings.run() }
+            group.addTask { await remoteServices.run() }
             group.addTask { await secrets.run() }
             group.addTask { await services.run() }
             group.addTask { await slices.run() }
@@ -142,6 +149,7 @@ struct WatchedResources: Sendable {
 struct ResourceChanges: Sendable {
     var node: @Sendable (ObjectChange<WatchedNode>) -> Void
     var binding: @Sendable (ObjectChange<PortBinding>) -> Void
+    var remoteService: @Sendable (ObjectChange<RemoteService>) -> Void
     var secret: @Sendable (ObjectName) -> Void
     var service: @Sendable (ObjectName) -> Void
     /// What may be followed may be otherwise now.

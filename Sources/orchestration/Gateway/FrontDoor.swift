@@ -2,6 +2,7 @@ import LinkRelay
 import NIOCore
 import NIOHTTP1
 import NIOWebSocket
+import NetworkTypes
 import NodeDocument
 import Sodium
 import TunnelProtocols
@@ -119,7 +120,8 @@ final class FrontDoor: ChannelInboundHandler, RemovableChannelHandler {
         else { return refused }
         place.value.isKnown = true
         known()
-        guard let request = core.wstunnelRequest(token), let upgrade = core.wstunnel.take(request, on: channel, in: configuration.document)
+        guard let request = core.wstunnelRequest(token),
+            let upgrade = core.wstunnel.take(request, on: channel, in: configuration.document)
         else { return refused }
         place.value.route = .wstunnel(upgrade)
         return upgrade.answer.futureResult.map { $0 ? ["Sec-WebSocket-Protocol": "v1"] : nil }

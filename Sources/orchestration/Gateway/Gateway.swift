@@ -45,7 +45,8 @@ public struct Gateway: Service {
         let loop = group.next()
         let place = NIOLoopBoundBox<GatewayCore?>.makeEmptyBox(valueType: GatewayCore.self, eventLoop: loop)
         let relay = try LinkRelay(
-            key: configuration.key, service: GatewayCore.service(configuration), build: "gateway", instance: .random(in: .min ... .max),
+            key: configuration.key, service: GatewayCore.service(configuration), build: "gateway",
+            instance: .random(in: .min ... .max),
             group: group, logger: logger, changed: { loop.execute { place.value?.settle() } })
         let logger = logger
         try await loop.submit { place.value = GatewayCore(configuration, relay: relay, on: loop, logger: logger) }.get()
@@ -93,7 +94,9 @@ public struct Gateway: Service {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Admission(listener.value)) }
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(Admission(listener.value))
+                }
             }
         return [try await bind(front, port), try await bind(status, statusPort)]
     }
@@ -157,7 +160,9 @@ public struct Gateway: Service {
     // MARK: the status
 
     private static func answer(_ request: StatusRequest, _ core: GatewayCore?) -> StatusAnswer {
-        guard request.method == .GET || request.method == .HEAD else { return .text(.methodNotAllowed, "only GET is answered here") }
+        guard request.method == .GET || request.method == .HEAD else {
+            return .text(.methodNotAllowed, "only GET is answered here")
+        }
         guard let core else { return .text(.serviceUnavailable, "it is starting") }
         switch request.path {
         case "/ready": return .text(.ok, "ready")

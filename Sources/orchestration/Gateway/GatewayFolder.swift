@@ -49,7 +49,9 @@ struct GatewayFolder: Sendable {
         }
     }
 
-    private func fault(_ name: String, _ reason: String) -> GatewayError { GatewayError(description: "\(path)/\(name): \(reason)") }
+    private func fault(_ name: String, _ reason: String) -> GatewayError {
+        GatewayError(description: "\(path)/\(name): \(reason)")
+    }
 }
 
 /// What is served.

@@ -1,5 +1,6 @@
 import LinkStreams
 import NIOCore
+import NetworkTypes
 import NodeDocument
 import Sodium
 import TunnelProtocols

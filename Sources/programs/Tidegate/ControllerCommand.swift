@@ -73,6 +73,8 @@ struct ControllerCommand: AsyncParsableCommand {
     @Option(help: "The namespace of the Lease \(lease).")
     var leaderElectNamespace = "default"
 
+    @OptionGroup var remotes: RemoteOptions
+
     func validate() throws {
         guard (1...1000).contains(maxConcurrentReconciles) else {
             throw ValidationError("--max-concurrent-reconciles: want 1 to 1000, not \(maxConcurrentReconciles)")
@@ -98,12 +100,27 @@ struct ControllerCommand: AsyncParsableCommand {
         options.report = { report in
             metering.requestEnded(code: report.code, method: report.method.rawValue, host: report.host)
         }
-        let client = try KubernetesClient(access, options: options, logger: logger)
+        // What is missing is said before there is a client, which must be shut down.
         let sessions = NodeSessions(
             bundle: try AgentBundle(path: "\(agentDir)/edge-agent-x86_64.tar.gz"), envoy: try envoy.source(folder: agentDir),
             envoyVersion: envoy.envoyVersion, sendsPasswordsUnchecked: tenants.allowsUncheckedPasswords, logger: logger)
         var settings = settings(environment)
         settings.targets = try targets.policy()
+        settings.remotes = try remotes.settings()
+        let client = try KubernetesClient(access, options: options, logger: logger)
+        do {
+            try await serve(client, settings, sessions, metering, registry, access, logger)
+        } catch {
+            await client.shutdown()
+            throw error
+        }
+        await client.shutdown()
+    }
+
+    private func serve(
+        _ client: KubernetesClient, _ settings: KubernetesController.Settings, _ sessions: NodeSessions,
+        _ metering: ControllerMetering, _ registry: MetricRegistry, _ access: ClusterAccess, _ logger: Logger
+    ) async throws {
         let controller = KubernetesController(
             client.server, leaseServer: client.leaseServer, settings, sessions: sessions, metering: metering, logger: logger)
         logger.info(
@@ -116,13 +133,7 @@ struct ControllerCommand: AsyncParsableCommand {
             configuration: ServiceGroupConfiguration(
                 services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup) },
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-        do {
-            try await group.run()
-        } catch {
-            await client.shutdown()
-            throw error
-        }
-        await client.shutdown()
+        try await group.run()
     }
 
     private func settings(_ environment: [String: String]) -> KubernetesController.Settings {

@@ -83,6 +83,12 @@ public struct ManifestFolder: Sendable {
             guard let first = ordered.first else { continue }
             newHolders[key] = first.file
             snapshot.add(first.manifest.manifest)
+            if case .remoteService = first.manifest.manifest {
+                snapshot.problems.append(
+                    ManifestProblem(
+                        file: first.file, line: first.manifest.position?.line, object: "\(key.kind) \(key.name)",
+                        message: "needs a Kubernetes cluster and `tidegate controller`; here it is passed over"))
+            }
             for other in ordered.dropFirst() {
                 let place = first.manifest.position.map { ":\($0.line)" } ?? ""
                 snapshot.problems.append(

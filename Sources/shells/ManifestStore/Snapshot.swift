@@ -24,6 +24,8 @@ public struct Snapshot: Equatable, Sendable {
         case .portBinding(let object): portBindings.append(object)
         case .secret(let object): secrets[object.metadata.objectName] = object
         case .service(let object): services[object.metadata.objectName] = object
+        // It needs a cluster, which is said where it is read.
+        case .remoteService: break
         }
     }
 

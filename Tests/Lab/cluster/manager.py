@@ -1,4 +1,4 @@
-"""The loops: StatefulSets to pods, Services to the nodes' rules."""
+"""The loops: StatefulSets and Deployments to pods, Services to the nodes' rules."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .api import API, APIError, Manifest
 from .kubelet import Kubelets
 from .mirror import Key, Mirror
 from .nodes import Node
-from . import proxy, scheduling, statefulsets
+from . import deployments, proxy, scheduling, statefulsets
 
 _RESYNC = 1  # seconds; what depends on time, or failed, is looked at again then at the latest
 
 
 class Manager:
-    """The StatefulSet controller, the scheduler and kube-proxy, over shared mirrors."""
+    """The StatefulSet and Deployment controllers, the scheduler and kube-proxy, over shared mirrors."""
 
     def __init__(self, api: API, nodes: list[Node], kubelets: Kubelets):
         self.api, self.nodes, self.kubelets = api, nodes, kubelets
@@ -24,19 +24,22 @@ class Manager:
         self._services = threading.Event()
         self.pods = Mirror(api, "/api/v1/pods", self._pod_changed)
         self.sets = Mirror(api, "/apis/apps/v1/statefulsets", lambda _: self._work.set())
+        self.deployments = Mirror(api, "/apis/apps/v1/deployments", lambda _: self._work.set())
         self.services = Mirror(api, "/api/v1/services", lambda _: self._services.set())
         kubelets.pods = self.pods
 
     def start(self) -> None:
-        for mirror in (self.pods, self.sets, self.services):
+        mirrors = (self.pods, self.sets, self.deployments, self.services)
+        for mirror in mirrors:
             mirror.start()
-        for mirror in (self.pods, self.sets, self.services):
+        for mirror in mirrors:
             mirror.synced.wait()
         threading.Thread(target=self._loop, args=(self._work, self._reconcile_all), daemon=True).start()
         threading.Thread(target=self._loop, args=(self._services, self._serve), daemon=True).start()
 
     def _pod_changed(self, key: Key) -> None:
         self._work.set()
+        self._services.set()
         self.kubelets.changed(key)
 
     def _loop(self, event: threading.Event, work) -> None:
@@ -49,7 +52,7 @@ class Manager:
                 print(f"manager: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
     def _serve(self) -> None:
-        wanted = proxy.endpoints(self.services.all())
+        wanted = proxy.endpoints(self.services.all(), self.pods.all())
         for node in self.nodes:
             node.serve(wanted)
 
@@ -59,6 +62,12 @@ class Manager:
                 self._reconcile(one)
             except APIError as error:
                 print(f"statefulset {one['metadata']['name']}: {error}", file=sys.stderr, flush=True)
+        for one in self.deployments.all():
+            try:
+                pods = statefulsets.owned(one, self.pods.all())
+                self._carry_out(deployments.decide(one, pods, datetime.now(timezone.utc)), one, self.deployments, "deployments")
+            except APIError as error:
+                print(f"deployment {one['metadata']['name']}: {error}", file=sys.stderr, flush=True)
 
     def _reconcile(self, owner: Manifest) -> None:
         namespace, name = owner["metadata"]["namespace"], owner["metadata"]["name"]
@@ -67,7 +76,10 @@ class Manager:
             self.pods.learn(self.api.patch(f"/api/v1/namespaces/{namespace}/pods/{meta['name']}", {"metadata": {
                 "uid": meta["uid"], "ownerReferences": [*meta.get("ownerReferences", []), statefulsets.reference(owner)]}}))
         pods = statefulsets.owned(owner, self.pods.all())
-        decision = statefulsets.decide(owner, pods, datetime.now(timezone.utc))
+        self._carry_out(statefulsets.decide(owner, pods, datetime.now(timezone.utc)), owner, self.sets, "statefulsets")
+
+    def _carry_out(self, decision: statefulsets.Decision, owner: Manifest, mirror: Mirror, plural: str) -> None:
+        namespace, name = owner["metadata"]["namespace"], owner["metadata"]["name"]
         for pod in decision.create:
             node = scheduling.choose(pod, self.nodes, self.pods.all())
             if node is not None:
@@ -86,5 +98,5 @@ class Manager:
                 if error.status != 404:
                     raise
         if any(owner.get("status", {}).get(key) != value for key, value in decision.status.items()):
-            path = f"/apis/apps/v1/namespaces/{namespace}/statefulsets/{name}/status"
-            self.sets.learn(self.api.patch(path, {"status": decision.status}))
+            path = f"/apis/apps/v1/namespaces/{namespace}/{plural}/{name}/status"
+            mirror.learn(self.api.patch(path, {"status": decision.status}))

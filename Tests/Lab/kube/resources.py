@@ -91,6 +91,7 @@ BUILTIN: tuple[Resource, ...] = (
     _make("apps", "deployments", "Deployment", short=("deploy",), categories=("all",), status=True, scale=True, generation=True, hash="8aSe+NMegvE="),
     _make("apps", "statefulsets", "StatefulSet", short=("sts",), categories=("all",), status=True, scale=True, generation=True, hash="H+vl74LkKdo="),
     _make("policy", "poddisruptionbudgets", "PodDisruptionBudget", short=("pdb",), status=True, generation=True, unconditional=False, hash="EVWiDmWqyJw="),
+    _make("networking.k8s.io", "ingresses", "Ingress", short=("ing",), status=True, generation=True, hash="39NQlfNR+bo="),
     _make("networking.k8s.io", "networkpolicies", "NetworkPolicy", short=("netpol",), generation=True, hash="YpfwF18m1G8="),
     _make("coordination.k8s.io", "leases", "Lease", unconditional=False, create_on_update=True, hash="gqkMMb/YqFM="),
     _make("discovery.k8s.io", "endpointslices", "EndpointSlice", hash="Nx3SIv6I0mE="),

@@ -339,7 +339,7 @@ class Values(unittest.TestCase):
 def program_flags() -> set[str]:
     """What `tidegate controller` takes, from its declarations."""
     found: set[str] = set()
-    for file in ("ControllerCommand", "EnvoyOptions", "ServingOptions", "TargetOptions", "TenantOptions"):
+    for file in ("ControllerCommand", "EnvoyOptions", "ServingOptions", "TargetOptions", "TenantOptions", "RemoteOptions"):
         text = (ROOT / f"Sources/programs/Tidegate/{file}.swift").read_text()
         for part in text.split("@Option(")[1:]:
             declared, variable = re.split(r"\n\s+var (?=\w+)", part, maxsplit=1)

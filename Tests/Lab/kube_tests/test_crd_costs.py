@@ -18,7 +18,7 @@ class Costs(unittest.TestCase):
         for file in sorted(CRDS.glob("*.yaml")):
             schema = yaml.safe_load(file.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
             found = costs(schema)
-            self.assertGreater(len(found), 10)
+            self.assertGreater(len(found), 5 if "remoteservices" in file.name else 10)
             for path, most in found.items():
                 with self.subTest(file.name, path=path):
                     # Half of it: the API server's next release may reckon a little otherwise.

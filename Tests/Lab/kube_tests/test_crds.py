@@ -17,7 +17,7 @@ from lab.commands import CommandFailed
 
 ROOT = Path(__file__).resolve().parents[3]
 API = "/apis/tunnel.achetronic.com/v1alpha1"
-PLURALS = {"EdgeNode": "edgenodes", "PortBinding": "portbindings"}
+PLURALS = {"EdgeNode": "edgenodes", "PortBinding": "portbindings", "RemoteService": "remoteservices"}
 Object = dict[str, Any]
 
 

@@ -133,7 +133,7 @@ class Install(OnCluster):
         folder = Path(tempfile.mkdtemp(prefix="chart-package-"))
         self.addCleanup(shutil.rmtree, folder)
         self.releases.install(helm.package(CHART, folder))
-        self.assertEqual(len(self.objects("crd")), 2)
+        self.assertEqual(len(self.objects("crd")), 3)
 
     def test_a_second_controller(self) -> None:
         self.releases.install(CHART, {"flags": {"watchNamespaces": ["default"]}})
@@ -271,7 +271,7 @@ class Uninstall(OnCluster):
         self.assertEqual(self.objects("deploy,svc,pdb,role,rolebinding", "-n", "tunnel"), [])
         self.assertEqual([one["metadata"]["name"] for one in self.objects("sa", "-n", "tunnel")], ["default"])
         self.assertEqual(self.objects("clusterrole,clusterrolebinding", "-l", "app.kubernetes.io/part-of=tidegate"), [])
-        self.assertEqual(len(self.objects("crd")), 2)
+        self.assertEqual(len(self.objects("crd")), 3)
         self.assertEqual(self.objects("en", "edge"), node)
 
         # Deleted without a controller, it stays: the next release finds it and has its controller finish.

@@ -102,6 +102,8 @@ subjects:
   (list "envoy-source" $flags.envoySource)
   (list "envoy-sha256" $flags.envoySha256)
   (list "agent-dir" ($flags.agentDir | default $flags.tunnelctlDir))
+  (list "wildcard-domain" $flags.wildcardDomain)
+  (list "client-command" $flags.clientCommand)
   (list "kubeconfig" $flags.kubeconfig)
   (list "context" $flags.context)
   (list "deny-target-cidrs" (include "tidegate.names" $flags.denyTargetCidrs | fromJsonArray | join ","))

@@ -2,14 +2,14 @@
 
 {{- define "tidegate.rules.objects" }}
   - apiGroups: [tunnel.achetronic.com]
-    resources: [edgenodes, portbindings]
+    resources: [edgenodes, portbindings, remoteservices]
     verbs: [get, list, watch]
   # The finalizer, and annotations that are done with.
   - apiGroups: [tunnel.achetronic.com]
     resources: [edgenodes]
     verbs: [patch]
   - apiGroups: [tunnel.achetronic.com]
-    resources: [edgenodes/status, portbindings/status]
+    resources: [edgenodes/status, portbindings/status, remoteservices/status]
     verbs: [get, patch]
   - apiGroups: [events.k8s.io]
     resources: [events]

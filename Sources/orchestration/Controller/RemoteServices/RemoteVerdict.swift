@@ -1,0 +1,90 @@
+import EdgeAPI
+import NetworkTypes
+import NodeDocument
+
+/// Why something of a RemoteService is not as it should be.
+struct RemoteFault: Error, Hashable, Sendable {
+    /// CamelCase.
+    var reason: String
+    /// What is so, and what to do about it.
+    var message: String
+    var host: String?
+
+    init(reason: String, message: String) {
+        self.reason = reason
+        self.message = message
+    }
+
+    func keeping(host: String?) -> RemoteFault {
+        var fault = self
+        fault.host = host
+        return fault
+    }
+
+    /// Nothing passes by itself: somebody has to change the object.
+    var isFinal: Bool { reason == "InvalidSpec" }
+}
+
+/// What a look at a RemoteService found.
+struct RemoteVerdict: Sendable {
+    /// Why it could not be looked at to the end.
+    var failure: RemoteFault?
+    var host: String?
+    var url: String?
+    var joinSecret: String?
+    /// Why the gateway cannot be reached; nil where it can.
+    var gateway: RemoteFault?
+    /// What the gateway says; nil where it could not be asked.
+    var report: GatewayReport?
+
+    init(failure: RemoteFault? = nil) { self.failure = failure }
+
+    func status(
+        of metadata: ObjectMeta, ports: [RemotePort], former: RemoteServiceStatus?, now: String
+    ) -> RemoteServiceStatus {
+        var status = RemoteServiceStatus(
+            conditions: former?.conditions ?? [], observedGeneration: metadata.generation, url: url ?? former?.url,
+            host: host ?? former?.host, joinSecret: joinSecret ?? former?.joinSecret)
+        let trouble = failure ?? gateway
+        let told = Dictionary((report?.ports ?? []).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        status.ports = ports.map { port in
+            guard let report else { return .init(name: port.name, client: nil, message: "the gateway does not answer") }
+            guard let one = told[port.name] else {
+                let reason = report.trouble.map { ": " + printable($0, limit: 200) } ?? ", which takes a minute at most"
+                return .init(name: port.name, client: nil, message: "the gateway has not taken it up yet\(reason)")
+            }
+            return .init(name: port.name, client: one.client, message: one.trouble.map { printable($0, limit: 200) } ?? "")
+        }
+        let connected = status.ports.count { $0.client != nil && $0.message.isEmpty }
+        status.connectedPorts = "\(connected)/\(ports.count)"
+        func set(_ type: String, _ isTrue: Bool, _ reason: String, _ message: String) {
+            status.conditions.set(
+                Condition(
+                    type: type, status: isTrue ? .true : .false, reason: reason, message: message,
+                    observedGeneration: metadata.generation), now: now)
+        }
+        let join = joinSecret.map { "; Secret \($0) has the command" } ?? ""
+        set(
+            "GatewayReady", trouble == nil, trouble?.reason ?? "Serving",
+            trouble?.message ?? "the gateway takes its remote at \(url ?? "its host")")
+        let isConnected = connected == ports.count && !ports.isEmpty
+        let missing = status.ports.first { $0.client == nil || !$0.message.isEmpty }
+        let words =
+            report == nil
+            ? "the gateway cannot be asked"
+            : connected == 0
+                ? "no remote is connected\(join)"
+                : "\(connected) of \(ports.count) ports are connected; \(missing?.name ?? ""): "
+                    + (missing.map { $0.message.isEmpty ? "no remote is connected for it" : $0.message } ?? "")
+        set(
+            "Connected", isConnected,
+            isConnected ? "Connected" : report == nil ? "GatewayUnknown" : connected == 0 ? "NoRemote" : "SomePorts",
+            isConnected ? "the remote takes connections for all ports" : words)
+        if let trouble {
+            set("Ready", false, trouble.reason, trouble.message)
+        } else {
+            set("Ready", isConnected, status.conditions["Connected"]?.reason ?? "", status.conditions["Connected"]?.message ?? "")
+        }
+        return status
+    }
+}
