@@ -184,8 +184,8 @@ let package = Package(
         module(
             "orchestration/Gateway",
             [
-                "FileWatching", "LinkRelay", "LinkStreams", "NetworkTypes", "NodeDocument", "PrometheusMetrics", "QuietMemory",
-                "Sodium", "StatusServing", "Syscalls", "TunnelProtocols", logging, nioCore, nioHTTP1, nioPosix, nioWebSocket,
+                "FileWatching", "LinkRelay", "LinkStreams", "NetworkTypes", "NodeDocument", "PrometheusMetrics", "Sodium",
+                "StatusServing", "Syscalls", "TunnelProtocols", logging, nioCore, nioHTTP1, nioPosix, nioWebSocket,
                 serviceLifecycle,
             ]),
         module(

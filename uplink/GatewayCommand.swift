@@ -9,13 +9,15 @@ import UnixSignals
 struct GatewayCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gateway",
-        abstract: "Runs the gateway of a RemoteService, as its Deployment does.",
+        abstract: "Runs the gateway of a RemoteService, as its Deployment does; or one by itself, for others' clients.",
         discussion: """
-            Takes the remote's connections at one port, whichever client it has, and listens at the ports of the service while one is there.
+            Takes the remote's connections at one port, whichever client it has, and listens at the ports of the service while one is there. \
+            Without --config it takes clients of wstunnel and rathole that know the password in the variable GATEWAY_PASSWORD: what stands in \
+            wstunnel's place in templates of interLink.
             """)
 
     @Option(help: "The folder of the Secret that the controller writes.")
-    var config: String
+    var config: String?
 
     @Option(help: "Where the remote comes in.")
     var port = Port.gateway
@@ -23,9 +25,36 @@ struct GatewayCommand: AsyncParsableCommand {
     @Option(help: "Where /ready, /status and /metrics are.")
     var statusPort = Port.gatewayStatus
 
+    @Option(help: "Without --config: the ports to listen at for the remote, PORT[:NAME[:TCP|UDP]], separated by commas.")
+    var expose = ""
+
+    @Option(help: "Without --config: HOST:PORT where clients of wstunnel may lead connections (-L), separated by commas.")
+    var forward = ""
+
+    func validate() throws {
+        if config != nil, !expose.isEmpty || !forward.isEmpty {
+            throw ValidationError("--expose and --forward: the folder of --config has them")
+        }
+    }
+
     func run() async throws {
         let start = RunStart()
-        let gateway = Gateway(folder: config, port: port, statusPort: statusPort, logger: start.logger)
+        let gateway: Gateway
+        if let config {
+            gateway = Gateway(folder: config, port: port, statusPort: statusPort, logger: start.logger)
+        } else {
+            guard let password = start.environment["GATEWAY_PASSWORD"] else {
+                throw ValidationError("give --config, or a password in the variable GATEWAY_PASSWORD")
+            }
+            do {
+                gateway = try Gateway(
+                    ports: RemotePort.named(try RemotePort.list(parsing: expose)), clients: [.wstunnel, .rathole],
+                    forwards: forward.split(separator: ",").map { $0.filter { $0 != " " } }, password: password, port: port,
+                    statusPort: statusPort, logger: start.logger)
+            } catch {
+                throw ValidationError("\(error)")
+            }
+        }
         try await serve(gateway, within: .seconds(28), logger: start.logger)
     }
 }

@@ -19,6 +19,9 @@ import time
 import unittest
 from pathlib import Path
 
+import yaml
+
+from lab import paths
 from lab.commands import CommandFailed, run
 from lab.network import BACKEND, UPLINKS
 from product.programs import programs
@@ -424,6 +427,51 @@ http {{
         self.connected("Rathole")
         with self.visit() as connection:
             exchange(connection, 1000)
+
+    # MARK: interLink
+
+    def test_interlinks_template(self) -> None:
+        """deploy/interlink/wstunnel-template.yaml as interLink fills it in (Go's text/template), its container's line run, and the client's command of the
+        contract on it."""
+        go = self.folder / "render.go"
+        go.write_text("""package main
+
+import ("os"; "text/template")
+
+type port struct { Port, TargetPort int32; Name, Protocol string }
+
+func main() {
+	parsed := template.Must(template.ParseFiles(os.Args[1]))
+	values := map[string]any{"Name": "web-default", "Namespace": "default-wstunnel", "RandomPassword": os.Args[2], "WildcardDNS": "example.test",
+		"ExposedPorts": []port{{7080, 7080, "http", "TCP"}, {7053, 7053, "dns", "UDP"}, {7081, 7081, "", ""}}}
+	if err := parsed.Execute(os.Stdout, values); err != nil { panic(err) }
+}
+""")
+        password = secrets.token_hex(16)
+        template = paths.REPOSITORY / "deploy/interlink/wstunnel-template.yaml"
+        text = run(["env", "GO111MODULE=off", f"GOCACHE={self.folder}/gocache", "HOME=/tmp", "go", "run", str(go), str(template), password], timeout=120)
+        deployment, service, ingress = yaml.safe_load_all(text)
+        self.assertEqual([one["port"] for one in service["spec"]["ports"]], [8080, 7080, 7053, 7081])
+        self.assertEqual([one["host"] for one in ingress["spec"]["rules"]], ["ws-web-default.example.test", "web-default-default-wstunnel.example.test"])
+        container = deployment["spec"]["template"]["spec"]["containers"][0]
+        environment = {one["name"]: one["value"] for one in container["env"]}
+        with open(self.folder / "interlink.log", "ab") as log:
+            process = self.ingress.start([self.program, *container["args"]], log=log, env={"LOG_FORMAT": "text", **environment})
+        self.addCleanup(self.end, process)
+        eventually(lambda: self.ingress.connect(UPLINKS[0], 8080).close() or True, within=10)
+        # `-R tcp://0.0.0.0:P:localhost:P` for each TCP port.
+        client = self.wstunnel(Server(self.remote, UPLINKS[0], 8080))
+        client.prefix = password
+        client.reverse(7080, ("127.0.0.1", _ECHO), bind="0.0.0.0").reverse(7053, ("127.0.0.1", _UDP), bind="0.0.0.0", udp=True)
+        connection = eventually(lambda: self.visitor.connect(UPLINKS[0], 7080, timeout=20), within=10)
+        with connection:
+            exchange(connection, 100_000)
+        with self.visitor.socket(kind=socket.SOCK_DGRAM) as session:
+            session.settimeout(5)
+            session.connect((UPLINKS[0], 7053))
+            session.send(b"x")
+            self.assertEqual(session.recv(100), b"x")
+        self.assertNotIn(password, (self.folder / "interlink.log").read_text())
 
     # MARK: strangers
 

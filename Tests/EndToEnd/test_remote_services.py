@@ -131,7 +131,13 @@ class RemoteServices(ClusterTest):
         stage.kubectl.apply(visitors())
         run_kustomize = yaml.safe_load_all(stage.kubectl("kustomize", str(paths.REPOSITORY / "deploy/kubernetes/remote-services")))
         stage.kubectl.apply(*[one for one in run_kustomize if not one["kind"].startswith("ValidatingAdmission")])
-        stage.controller().start("--wildcard-domain", f"*.{_DOMAIN}")
+        stage.kubectl.apply(
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "nodes", "namespace": ""},
+             "rules": [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "nodes", "namespace": ""},
+             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "nodes"},
+             "subjects": [{"kind": "ServiceAccount", "name": stage.account["name"], "namespace": stage.account["namespace"]}]})
+        stage.controller().start("--wildcard-domain", f"*.{_DOMAIN}", "--expose-pods", "virtual-nodes", "--expose-pods-namespaces", "default")
         cls.ingresses = Ingresses(stage)
         cls.remote = stage.lab.home
         cls.listeners = [cls.remote.socket(), cls.remote.socket(kind=socket.SOCK_DGRAM)]
@@ -311,6 +317,62 @@ class RemoteServices(ClusterTest):
         self.kubectl("delete", "rs", "kept")
         for kind, name in (("Service", "kept"), ("Deployment", "kept-gateway"), ("Ingress", "kept-gateway"), ("Secret", "kept-gateway"), ("Secret", "kept-join")):
             self.stage.wait_gone(kind, name)
+
+    # MARK: pods by annotation
+
+    def pod(self, name: str, annotations: dict[str, str] | None = None, ports: list[Manifest] | None = None, node: str = "far") -> Manifest:
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default", "annotations": annotations or {}},
+                "spec": {"nodeName": node, "containers": [{"name": "c", "image": "busybox", "ports": ports if ports is not None else [
+                    {"name": "http", "containerPort": 8080}]}]}}
+
+    def exposed(self, name: str) -> dict[tuple[str, int], str]:
+        spec = eventually(lambda: (self.stage.get("RemoteService", name) or {}).get("spec"), within=20)
+        return {(one["protocol"], one["port"]): one["name"] for one in spec["ports"]}
+
+    def annotations(self, name: str) -> dict[str, str]:
+        return self.stage.get("Pod", name)["metadata"].get("annotations", {})
+
+    def make_far(self) -> None:
+        self.kubectl.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "far", "labels": {"type": "virtual-kubelet"}}})
+
+    def test_pods_by_annotation(self) -> None:
+        self.make_far()
+        self.publish(self.pod("train", {"interlink.eu/wstunnel-extra-ports": "8080,9090:metrics:UDP,3000:api"}),
+                     self.pod("own", {"tunnel.achetronic.com/expose": "true"}, node="node1-none"), self.pod("vpn", {"interlink.eu/pod-vpn": "x"}),
+                     self.pod("here", node="node1-none"), self.pod("silent", ports=[]), self.pod("broken", {"tunnel.achetronic.com/extra-ports": "80:x:y:z"}))
+        self.assertEqual(self.exposed("pod-train"), {("TCP", 8080): "http", ("UDP", 9090): "metrics", ("TCP", 3000): "api"})
+        self.assertEqual(self.stage.get("RemoteService", "pod-own")["spec"]["clients"], ["Tidegate"])
+        written = eventually(lambda: self.annotations("train").get("interlink.eu/wstunnel-client-commands"), within=30)
+        self.assertRegex(written, rf"^wstunnel client --http-upgrade-path-prefix \w{{32}} -R tcp://0\.0\.0\.0:8080:localhost:8080 .*ws://pod-train-default\.{_DOMAIN}$")
+        self.assertRegex(self.annotations("train")["tunnel.achetronic.com/client-command"], r"\| uplink join -$")
+        self.stage.wait_event("ExtraPortsInvalid", regarding="broken")
+        for name in ("vpn", "here", "silent", "broken"):
+            self.assertIsNone(self.stage.get("RemoteService", f"pod-{name}"), name)
+        # Its annotation changes, it opts out, it ends, it goes.
+        self.kubectl("annotate", "pod", "train", "--overwrite", "interlink.eu/wstunnel-extra-ports=7777:new")
+        eventually(lambda: self.assertEqual(self.exposed("pod-train"), {("TCP", 8080): "http", ("TCP", 7777): "new"}) or True, within=20)
+        eventually(lambda: self.assertIn(":7777:", self.annotations("train")["interlink.eu/wstunnel-client-commands"]) or True, within=20)
+        self.kubectl("annotate", "pod", "train", "--overwrite", "interlink.eu/pod-vpn=yes")
+        self.stage.wait_gone("RemoteService", "pod-train")
+        self.stage.wait_gone("Deployment", "pod-train-gateway")
+        self.kubectl("annotate", "pod", "train", "interlink.eu/pod-vpn-")
+        self.exposed("pod-train")
+        self.stage.api.patch("/api/v1/namespaces/default/pods/train/status", {"status": {"phase": "Failed"}})
+        self.stage.wait_gone("RemoteService", "pod-train")
+        self.kubectl("delete", "pod", "own", "--force", "--grace-period=0")
+        self.stage.wait_gone("RemoteService", "pod-own")
+
+    def test_a_hundred_pods_at_once(self) -> None:
+        """Their RemoteServices alone: gateways of a hundred are more than this machine runs."""
+        self.make_far()
+        names = [f"many-{number}" for number in range(100)]
+        self.kubectl.apply(*[self.pod(name) for name in names])
+        eventually(lambda: all(self.stage.get("Secret", f"pod-{name}-join") for name in names), within=120, every=1)
+        hosts = {self.stage.status("RemoteService", f"pod-{name}").get("host") for name in names}
+        self.assertEqual(len(hosts), 100)
+        self.kubectl("delete", "pods", "--force", "--grace-period=0", *names)
+        for name in names:
+            self.stage.wait_gone("RemoteService", f"pod-{name}", within=60)
 
     def test_secrets_are_in_no_log(self) -> None:
         self.serve(remote_service("quiet", clients=["Tidegate", "Wstunnel", "Rathole"]))

@@ -83,36 +83,9 @@ public struct ExposedPod: Hashable, Sendable {
     /// What its ports are to be, each once and by a name of its own: those of its containers, then the extra ones. At most as many as a
     /// RemoteService has.
     public func exposedPorts() throws(InvalidValue) -> [RemotePort] {
-        var result: [RemotePort] = []
-        var names: Set<String> = []
-        var keys: Set<RemotePort.Key> = []
-        let extra = try Self.ports(says(Self.extraPortsAnnotation)) + Self.ports(says(Self.interLinkPortsAnnotation))
-        for port in ports + extra where !port.isGateways && keys.insert(port.key).inserted {
-            var port = port
-            if port.name.isEmpty || port.name.utf8.count > 15 || !isDNSLabel(port.name) || names.contains(port.name) {
-                port.name = (port.protocol == .tcp ? "port-" : "udp-") + "\(port.port)"
-            }
-            names.insert(port.name)
-            result.append(port)
-        }
-        return Array(result.prefix(RemoteService.mostPorts))
-    }
-
-    /// `8080,9090:metrics:UDP,3000:api`: port, name and protocol.
-    static func ports(_ text: String) throws(InvalidValue) -> [RemotePort] {
-        var result: [RemotePort] = []
-        for word in text.split(separator: ",") where !word.allSatisfy({ $0 == " " }) {
-            let parts = word.split(separator: ":", omittingEmptySubsequences: false).map { $0.filter { $0 != " " } }
-            guard parts.count <= 3, let number = Int(parts[0]), let port = try? Port(number) else { throw fault(word) }
-            let transport = parts.count == 3 ? TransportProtocol(rawValue: parts[2].uppercased()) : .tcp
-            guard let transport else { throw fault(word) }
-            result.append(RemotePort(name: parts.count > 1 ? parts[1] : "", protocol: transport, port: port, targetPort: port))
-        }
-        return result
-    }
-
-    private static func fault(_ word: Substring) -> InvalidValue {
-        InvalidValue(expected: "extra port", given: printable(String(word), limit: 40), reason: "want PORT[:NAME[:TCP|UDP]]")
+        let extra = try RemotePort.list(parsing: says(Self.extraPortsAnnotation))
+            + RemotePort.list(parsing: says(Self.interLinkPortsAnnotation))
+        return Array(RemotePort.named((ports + extra).filter { !$0.isGateways }).prefix(RemoteService.mostPorts))
     }
 
     /// Its RemoteService's name: the pod's, cut and told apart by a hash where it is no Service's name.

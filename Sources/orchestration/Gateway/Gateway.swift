@@ -8,15 +8,21 @@ import NIOPosix
 public import NetworkTypes
 import NodeDocument
 import PrometheusMetrics
-import QuietMemory
 public import ServiceLifecycle
+import Sodium
 import StatusServing
 import Syscalls
 
 /// A remote service's gateway: takes its visitors in the cluster and its remote from outside, and joins them. Follows the Secret that the controller
 /// writes: what is another there changes what is served, and cuts nothing else.
 public struct Gateway: Service {
-    private let folder: GatewayFolder
+    private enum Source: Sendable {
+        case folder(GatewayFolder)
+        /// Of this life of the process.
+        case fixed(GatewayConfiguration)
+    }
+
+    private let source: Source
     private let port: Port
     private let statusPort: Port
     private let logger: Logger
@@ -31,7 +37,27 @@ public struct Gateway: Service {
     ///   - port: for the remote.
     ///   - statusPort: for `/ready`, `/status` and `/metrics`.
     public init(folder: String, port: Port = .gateway, statusPort: Port = .gatewayStatus, logger: Logger) {
-        self.folder = GatewayFolder(path: folder)
+        source = .folder(GatewayFolder(path: folder))
+        self.port = port
+        self.statusPort = statusPort
+        self.logger = logger
+    }
+
+    /// A gateway for others' clients alone, that nobody writes a Secret for. Links need a pin, and have none here.
+    /// - Parameter password: at least 16 visible characters.
+    /// - Throws: where it is shorter, or a port is there twice or the gateway's own.
+    public init(
+        ports: [RemotePort], clients: [RemoteClientKind], forwards: [String], password: String, port: Port, statusPort: Port, logger: Logger
+    ) throws {
+        guard GatewayFolder.isWord(password) else { throw GatewayError(description: "the password: want 16 visible characters at least") }
+        let (key, other) = (try LinkPrivateKey.generate(), try LinkPrivateKey.generate())
+        let document = GatewayDocument(
+            service: "-", ports: ports, clients: clients.filter { $0 != .tidegate }, pin: other.pin, forwards: forwards)
+        if let fault = document.fault { throw GatewayError(description: fault) }
+        if let taken = ports.first(where: { $0.protocol == .tcp && ($0.port == port || $0.port == statusPort) }) {
+            throw GatewayError(description: "port \(taken.port) is the gateway's own")
+        }
+        source = .fixed(GatewayConfiguration(document: document, key: key, password: password, path: "/\(other.pin)"))
         self.port = port
         self.statusPort = statusPort
         self.logger = logger
@@ -40,7 +66,11 @@ public struct Gateway: Service {
     /// Until shutdown, and then until the last connection ends or half a minute is over.
     /// - Throws: where there is nothing to begin with: a folder that cannot be read, a port that cannot be listened at.
     public func run() async throws {
-        let configuration = try folder.read()
+        let configuration =
+            switch source {
+            case .folder(let folder): try folder.read()
+            case .fixed(let configuration): configuration
+            }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
         let place = NIOLoopBoundBox<GatewayCore?>.makeEmptyBox(valueType: GatewayCore.self, eventLoop: loop)
@@ -54,7 +84,11 @@ public struct Gateway: Service {
         logger.info(
             "gateway",
             metadata: ["service": "\(configuration.document.service)", "ports": "\(configuration.document.ports.count)"])
-        await cancelWhenGracefulShutdown { await follow(place, from: configuration, on: loop) }
+        switch source {
+        case .folder(let folder):
+            await cancelWhenGracefulShutdown { await follow(folder, place, from: configuration, on: loop) }
+        case .fixed: try? await gracefulShutdown()
+        }
         try? await loop.submit { place.value?.leave() }.get()
         // The next gateway may not be ready; whoever comes here is taken as long as there is a way.
         let end = ContinuousClock.now + Self.drain
@@ -113,7 +147,7 @@ public struct Gateway: Service {
     // MARK: the folder
 
     private func follow(
-        _ place: NIOLoopBoundBox<GatewayCore?>, from first: GatewayConfiguration, on loop: any EventLoop
+        _ folder: GatewayFolder, _ place: NIOLoopBoundBox<GatewayCore?>, from first: GatewayConfiguration, on loop: any EventLoop
     ) async {
         let (looks, look) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         await withTaskGroup(of: Void.self) { tasks in

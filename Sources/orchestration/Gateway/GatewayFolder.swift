@@ -35,10 +35,12 @@ struct GatewayFolder: Sendable {
 
     private func word(_ name: String) throws(GatewayError) -> String {
         let text = String(decoding: try bytes(of: name, Self.longestWord), as: UTF8.self)
-        guard text.utf8.count >= 16, text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-            throw fault(name, "want 16 visible characters at least")
-        }
+        guard Self.isWord(text) else { throw fault(name, "want 16 visible characters at least") }
         return text
+    }
+
+    static func isWord(_ text: String) -> Bool {
+        text.utf8.count >= 16 && text.utf8.count <= longestWord && text.utf8.allSatisfy { (0x21...0x7E).contains($0) }
     }
 
     private func bytes(of name: String, _ limit: Int) throws(GatewayError) -> [UInt8] {

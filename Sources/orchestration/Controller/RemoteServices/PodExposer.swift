@@ -77,7 +77,25 @@ final class PodExposer: Sendable {
         pods.want(settings.namespaces)
         await withDiscardingTaskGroup { group in
             group.addTask { await self.pods.run() }
+            group.addTask { await self.tellOfRights() }
             group.addTask { await self.queue.run { await self.look(at: $0) } }
+        }
+    }
+
+    /// Nobody else would say that a namespace's pods cannot be followed.
+    private func tellOfRights() async {
+        var told: Set<String> = []
+        while (try? await Task.sleep(for: .seconds(10))) != nil {
+            for namespace in settings.namespaces {
+                guard let problem = pods.problem(in: namespace) else {
+                    told.remove(namespace)
+                    continue
+                }
+                guard told.insert(namespace).inserted else { continue }
+                logger.error(
+                    "the pods of a namespace cannot be exposed: grant the rights of deploy/kubernetes/remote-services there",
+                    metadata: ["namespace": "\(namespace)", "error": "\(problem)"])
+            }
         }
     }
 

@@ -40,6 +40,11 @@ subjects:
 {{- $own := include "tidegate.names" .Values.flags.secretNamespaces -}}
 {{- eq $own "[]" | ternary (include "tidegate.watchNamespaces" .) $own -}}
 {{- end -}}
+{{- define "tidegate.exposeNamespaces" -}}
+{{- $own := include "tidegate.names" .Values.flags.exposePodsNamespaces -}}
+{{- $all := eq .Values.flags.exposePods "none" | ternary list .Values.remoteServices.namespaces | toJson -}}
+{{- eq $own "[]" | ternary $all $own -}}
+{{- end -}}
 {{- define "tidegate.targetNamespaces" -}}
 {{- $own := include "tidegate.names" .Values.rbac.targetNamespaces -}}
 {{- eq $own "[]" | ternary (include "tidegate.watchNamespaces" .) $own -}}
@@ -104,6 +109,9 @@ subjects:
   (list "agent-dir" ($flags.agentDir | default $flags.tunnelctlDir))
   (list "wildcard-domain" $flags.wildcardDomain)
   (list "client-command" $flags.clientCommand)
+  (list "expose-pods" $flags.exposePods "none")
+  (list "expose-pods-namespaces" (include "tidegate.exposeNamespaces" . | fromJsonArray | join ","))
+  (list "remote-template" $flags.remoteTemplate)
   (list "kubeconfig" $flags.kubeconfig)
   (list "context" $flags.context)
   (list "deny-target-cidrs" (include "tidegate.names" $flags.denyTargetCidrs | fromJsonArray | join ","))
