@@ -349,7 +349,8 @@ let package = Package(
         tests("PrometheusMetricsTests", ["PrometheusMetrics"]),
         tests(
             "RemoteWorkloadTests",
-            ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "NodeDocument", "RemoteWorkload", "Sodium"], exclude: ["Goldens"]),
+            ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "NodeDocument", "RemoteWorkload", "Sodium"],
+            exclude: ["Goldens"]),
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
         tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium"]),
         tests("QuietMemoryTests", ["CLinuxHeaders", "QuietMemory"]),
@@ -465,7 +466,7 @@ if isFuzzing {
                 "KubernetesAPI", "KubernetesClient", "LinkProtocol", "ManifestStore", "NFTables", "NetlinkMessages",
                 "NetworkTypes",
                 "NodeAgent", "NodeDocument", "Planning", "Reconcilers", "RouteNetlink", "SSH", "Sodium",
-                "UplinkAgent", "WireGuardNetlink", "YAML", logging,
+                "TunnelProtocols", "UplinkAgent", "WireGuardNetlink", "YAML", logging,
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: strict, linkerSettings: [.unsafeFlags(fuzzer + ["-use-ld=lld"])]),
     ]

@@ -29,6 +29,12 @@ struct JoinCommand: AsyncParsableCommand {
     @Option(help: "Of a RemoteService: the only host that its ports may lead to. Default: this one.")
     var target: String?
 
+    @Option(
+        help:
+            "Of a RemoteService: the only ports there that it may lead to, separated by commas. Default: those that its gateway names."
+    )
+    var allowPorts: String?
+
     @OptionGroup var options: RunOptions
 
     func run() async throws {
@@ -38,7 +44,9 @@ struct JoinCommand: AsyncParsableCommand {
             token = nil
             return try await joinService(text, start)
         }
-        if target != nil { throw ValidationError("--target: the token is an uplink's, whose bindings say where they lead") }
+        if target != nil || allowPorts != nil {
+            throw ValidationError("--target and --allow-ports: the token is an uplink's, whose bindings say where they lead")
+        }
         let folder = try JoinFolder(path: try state ?? Self.defaultFolder(start.environment))
         if var text = token {
             token = nil
@@ -59,10 +67,12 @@ struct JoinCommand: AsyncParsableCommand {
         var text = text
         let client: RemoteClient
         do throws(InvalidValue) {
+            let host: HostAddress? = if let target { try HostAddress(parsing: target) } else { nil }
+            var allowed: Set<Port>?
+            if let allowPorts { allowed = Set(try RemotePort.list(parsing: allowPorts).map(\.port)) }
             client = try RemoteClient(
-                try RemoteToken(consuming: &text),
-                target: try target.map { text throws(InvalidValue) in try HostAddress(parsing: text) },
-                proxy: start.usableProxy, exceptions: start.proxyExceptions, logger: start.logger)
+                try RemoteToken(consuming: &text), target: host, allowed: allowed, proxy: start.usableProxy,
+                exceptions: start.proxyExceptions, logger: start.logger)
         } catch {
             throw ValidationError("\(error)")
         }

@@ -82,7 +82,9 @@ private func service(
         verdict.joinSecret = "job-join"
         verdict.url = "wss://a.b"
         #expect(reasons(status(verdict)) == ["True Serving", "False GatewayUnknown", "False GatewayUnknown"])
-        verdict.report = GatewayReport(ports: [.init(name: "a", client: nil, trouble: nil), .init(name: "b", client: nil, trouble: nil)])
+        verdict.report = GatewayReport(ports: [
+            .init(name: "a", client: nil, trouble: nil), .init(name: "b", client: nil, trouble: nil),
+        ])
         #expect(reasons(status(verdict)) == ["True Serving", "False NoRemote", "False NoRemote"])
         #expect(status(verdict).conditions["Connected"]?.message.contains("Secret job-join has the command") == true)
         verdict.report?.ports[0].client = .wstunnel

@@ -214,10 +214,10 @@ http {{
 
     # MARK: ours
 
-    def join(self, url: str = f"wss://{_HOST}") -> subprocess.Popen:
+    def join(self, url: str = f"wss://{_HOST}", *options: str) -> subprocess.Popen:
         log = self.folder / f"{self._testMethodName}.log"
         with open(log, "ab") as output:
-            process = self.remote.start([self.program, "join", "-"], log=output, stdin=subprocess.PIPE, env={"LOG_FORMAT": "text"})
+            process = self.remote.start([self.program, "join", *options, "-"], log=output, stdin=subprocess.PIPE, env={"LOG_FORMAT": "text"})
         process.stdin.write(join_token(url, self.path, self.pin, self.remote_seed).encode())
         process.stdin.close()
         self.addCleanup(self.end, process)
@@ -253,6 +253,14 @@ http {{
         self.connected("Tidegate")
         with self.visit() as connection:
             conversation(connection, 1 << 20)
+
+    def test_a_remote_leads_to_the_ports_that_it_allows(self) -> None:
+        self.join(f"wss://{_HOST}", "--allow-ports", str(_UDP))
+        self.connected("Tidegate")
+        self.ask_dns()
+        with self.visit() as connection, self.assertRaises(ConnectionResetError):
+            conversation(connection, 1)
+        self.assertIn("--allow-ports", (self.folder / f"{self._testMethodName}.log").read_text())
 
     def test_our_client_comes_back(self) -> None:
         process = self.join()

@@ -6,14 +6,19 @@ import RemoteWorkload
 import Testing
 
 @Suite struct ExposedPodTests {
-    private func pod(_ annotations: [String: String] = [:], name: String = "web", ports: [FieldValue] = [], phase: String = "Running") throws
+    private func pod(
+        _ annotations: [String: String] = [:], name: String = "web", ports: [FieldValue] = [], phase: String = "Running"
+    ) throws
         -> ExposedPod
     {
         let object: FieldValue = [
             "metadata": [
-                "name": .string(name), "namespace": "default", "uid": "1", "annotations": .object(.init(annotations.map { ($0.key, .string($0.value)) })),
+                "name": .string(name), "namespace": "default", "uid": "1",
+                "annotations": .object(.init(annotations.map { ($0.key, .string($0.value)) })),
             ],
-            "spec": ["nodeName": "n", "containers": [["ports": .array(ports)]], "initContainers": [["ports": [["containerPort": 9]]]]],
+            "spec": [
+                "nodeName": "n", "containers": [["ports": .array(ports)]], "initContainers": [["ports": [["containerPort": 9]]]],
+            ],
             "status": ["phase": .string(phase)],
         ]
         return try #require(ExposedPod(FieldNode(value: object)))
@@ -22,10 +27,21 @@ import Testing
     private func words(_ ports: [RemotePort]) -> [String] { ports.map { "\($0.name) \($0.key)" } }
 
     @Test func `Ports of containers come first, and each counts once`() throws {
-        let own: [FieldValue] = [["name": "http", "containerPort": 8080], ["containerPort": 53, "protocol": "UDP"], ["containerPort": 53, "protocol": "SCTP"]]
-        let found = try pod([ExposedPod.interLinkPortsAnnotation: "8080:other, 9090:metrics:UDP,3000:http,28080", ExposedPod.extraPortsAnnotation: "53"], ports: own)
-            .exposedPorts()
-        #expect(words(found) == ["http TCP 8080", "udp-53 UDP 53", "port-9 TCP 9", "port-53 TCP 53", "metrics UDP 9090", "port-3000 TCP 3000"])
+        let own: [FieldValue] = [
+            ["name": "http", "containerPort": 8080], ["containerPort": 53, "protocol": "UDP"],
+            ["containerPort": 53, "protocol": "SCTP"],
+        ]
+        let found = try pod(
+            [
+                ExposedPod.interLinkPortsAnnotation: "8080:other, 9090:metrics:UDP,3000:http,28080",
+                ExposedPod.extraPortsAnnotation: "53",
+            ], ports: own
+        )
+        .exposedPorts()
+        #expect(
+            words(found) == [
+                "http TCP 8080", "udp-53 UDP 53", "port-9 TCP 9", "port-53 TCP 53", "metrics UDP 9090", "port-3000 TCP 3000",
+            ])
     }
 
     @Test(arguments: ["x", "0", "65536", "80:a:b", "80:a:TCP:c", "-1", "80;reboot", "80 90:"])
@@ -83,6 +99,8 @@ import Testing
         let commands = ExposedPod.commands(["tidegate": "t", "client.toml": "x"])
         #expect(commands[ExposedPod.commandAnnotation] == "t")
         #expect(commands[ExposedPod.wstunnelCommandAnnotation] == .some(nil))
-        #expect(commands[ExposedPod.ratholeCommandAnnotation] == "echo eA== | base64 -d > client.toml && rathole --client client.toml")
+        #expect(
+            commands[ExposedPod.ratholeCommandAnnotation] == "echo eA== | base64 -d > client.toml && rathole --client client.toml"
+        )
     }
 }

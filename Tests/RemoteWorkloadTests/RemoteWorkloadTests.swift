@@ -8,7 +8,6 @@ import NodeDocument
 import Sodium
 import Testing
 
-
 @testable import RemoteWorkload
 
 private func service(
@@ -30,7 +29,8 @@ private func service(
     init() throws { secrets = try .generate() }
 
     private func commands(
-        _ service: RemoteService, _ address: RemoteAddress = RemoteAddress(host: "a.example.com", port: .https, isSecure: true, isHTTP: true)
+        _ service: RemoteService,
+        _ address: RemoteAddress = RemoteAddress(host: "a.example.com", port: .https, isSecure: true, isHTTP: true)
     ) -> JoinCommands {
         JoinCommands(of: service, secrets, at: address)
     }
@@ -144,7 +144,8 @@ private func service(
         var seen: Set<String> = []
         for names in words.map({ names($0, "n") }) {
             let objects = [
-                ("Service", names.service), ("Deployment", names.deployment), ("Secret", names.gatewaySecret), ("Secret", names.joinSecret),
+                ("Service", names.service), ("Deployment", names.deployment), ("Secret", names.gatewaySecret),
+                ("Secret", names.joinSecret),
                 ("Ingress", names.ingress), ("PortBinding", names.portBinding), ("Certificate", names.certificate),
             ]
             for (kind, name) in objects { #expect(seen.insert("\(kind) \(name)").inserted, "\(kind) \(name)") }
@@ -182,7 +183,8 @@ private func service(
     }
 
     @Test func `The gateway's pod does not get the remote's key`() throws {
-        let deployment = try #require(objects(try service()).workload(host: nil).first { $0.resource.kind == "Deployment" }?.value)
+        let deployment = try #require(
+            objects(try service()).workload(host: nil).first { $0.resource.kind == "Deployment" }?.value)
         let volume = try #require(deployment["spec"]?["template"]?["spec"]?["volumes"]?.items.first?["secret"])
         let keys = volume["items"]?.items.compactMap { $0["key"]?.text } ?? []
         #expect(keys.sorted() == ["gateway.json", "key", "password", "path"])
@@ -201,7 +203,8 @@ private func service(
     @Test(arguments: ["key", "remote-key", "password", "path"])
     func `Keys that are none are not taken`(name: String) throws {
         let value = try #require(try objects(try service()).gatewaySecret(try .generate()).value)
-        for broken in ["", "!", encodeBase64([1, 2, 3]), encodeBase64(Array(repeating: 0x0A, count: 32))] where name != "key" || broken.count < 20 {
+        for broken in ["", "!", encodeBase64([1, 2, 3]), encodeBase64(Array(repeating: 0x0A, count: 32))]
+        where name != "key" || broken.count < 20 {
             let altered = try #require(value.replacing("data", name, with: .string(broken)))
             if name.hasSuffix("key"), broken.count > 20 { continue }
             #expect(RemoteSecrets(of: FieldNode(value: altered)) == nil, "\(broken)")

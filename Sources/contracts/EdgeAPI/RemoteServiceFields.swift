@@ -89,7 +89,9 @@ extension RemotePort {
         guard let fields = field.mapping() else { return nil }
         // A name of a container's port (RFC 6335, section 5.1), which a Service's may be too.
         let name = fields["name"].required("a name of the port's own")
-            .string("at most 15 lower-case letters, digits and -", where: { isDNSLabel($0) && $0.utf8.count <= RemotePort.longestName })
+            .string(
+                "at most 15 lower-case letters, digits and -",
+                where: { isDNSLabel($0) && $0.utf8.count <= RemotePort.longestName })
         let kind = fields["protocol"]
         let `protocol` =
             kind.isPresent ? kind.choice(TransportProtocol.allCases.map { (name: $0.rawValue, value: $0) }) : .tcp

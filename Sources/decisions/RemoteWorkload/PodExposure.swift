@@ -1,5 +1,5 @@
-public import EdgeAPI
 public import Documents
+public import EdgeAPI
 public import JSON
 public import NetworkTypes
 import Sodium
@@ -30,9 +30,13 @@ public struct ExposedPod: Hashable, Sendable {
     public static let usedParts: JSONParts = .fields(
         [
             "metadata": .fields(
-                ["name": .all, "namespace": .all, "uid": .all, "resourceVersion": .all, "deletionTimestamp": .all, "annotations": .all],
+                [
+                    "name": .all, "namespace": .all, "uid": .all, "resourceVersion": .all, "deletionTimestamp": .all,
+                    "annotations": .all,
+                ],
                 others: false),
-            "spec": .fields(["nodeName": .all, "containers": .each(container), "initContainers": .each(container)], others: false),
+            "spec": .fields(
+                ["nodeName": .all, "containers": .each(container), "initContainers": .each(container)], others: false),
             "status": .fields(["phase": .all], others: false),
         ], others: true)
     private static let container: JSONParts = .fields(["ports": .all], others: false)
@@ -45,7 +49,8 @@ public struct ExposedPod: Hashable, Sendable {
     /// Nil for what has no name.
     public init?(_ object: FieldNode) {
         let metadata = object["metadata"]
-        guard let name = metadata?["name"]?.text, let namespace = metadata?["namespace"]?.text, let uid = metadata?["uid"]?.text else {
+        guard let name = metadata?["name"]?.text, let namespace = metadata?["namespace"]?.text, let uid = metadata?["uid"]?.text
+        else {
             return nil
         }
         self.name = ObjectName(namespace: namespace, name: name)
@@ -83,7 +88,8 @@ public struct ExposedPod: Hashable, Sendable {
     /// What its ports are to be, each once and by a name of its own: those of its containers, then the extra ones. At most as many as a
     /// RemoteService has.
     public func exposedPorts() throws(InvalidValue) -> [RemotePort] {
-        let extra = try RemotePort.list(parsing: says(Self.extraPortsAnnotation))
+        let extra =
+            try RemotePort.list(parsing: says(Self.extraPortsAnnotation))
             + RemotePort.list(parsing: says(Self.interLinkPortsAnnotation))
         return Array(RemotePort.named((ports + extra).filter { !$0.isGateways }).prefix(RemoteService.mostPorts))
     }
@@ -100,11 +106,17 @@ public struct ExposedPod: Hashable, Sendable {
     /// What is applied for it.
     public func remoteService(_ spec: RemoteServiceSpec) -> FieldValue {
         let service = RemoteService(
-            metadata: ObjectMeta(name: remoteServiceName.name, namespace: name.namespace, labels: ["app.kubernetes.io/managed-by": "tidegate"]),
+            metadata: ObjectMeta(
+                name: remoteServiceName.name, namespace: name.namespace, labels: ["app.kubernetes.io/managed-by": "tidegate"]),
             spec: spec)
-        guard case .object(var fields) = service.fieldValue, case .object(var metadata)? = fields["metadata"] else { return .null }
+        guard case .object(var fields) = service.fieldValue, case .object(var metadata)? = fields["metadata"] else {
+            return .null
+        }
         metadata["ownerReferences"] = [
-            ["apiVersion": "v1", "kind": "Pod", "name": .string(name.name), "uid": .string(uid), "controller": true, "blockOwnerDeletion": false]
+            [
+                "apiVersion": "v1", "kind": "Pod", "name": .string(name.name), "uid": .string(uid), "controller": true,
+                "blockOwnerDeletion": false,
+            ]
         ]
         fields["metadata"] = .object(metadata)
         return .object(fields)

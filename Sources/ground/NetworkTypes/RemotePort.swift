@@ -42,7 +42,8 @@ public struct RemotePort: Hashable, Codable, Sendable {
             let parts = word.split(separator: ":", omittingEmptySubsequences: false).map { $0.filter { $0 != " " } }
             let transport = parts.count == 3 ? TransportProtocol(rawValue: parts[2].uppercased()) : .tcp
             guard parts.count <= 3, let number = Int(parts[0]), let port = try? Port(number), let transport else {
-                throw InvalidValue(expected: "port", given: printable(String(word), limit: 40), reason: "want PORT[:NAME[:TCP|UDP]]")
+                throw InvalidValue(
+                    expected: "port", given: printable(String(word), limit: 40), reason: "want PORT[:NAME[:TCP|UDP]]")
             }
             result.append(RemotePort(name: parts.count > 1 ? parts[1] : "", protocol: transport, port: port, targetPort: port))
         }

@@ -47,9 +47,12 @@ public struct Gateway: Service {
     /// - Parameter password: at least 16 visible characters.
     /// - Throws: where it is shorter, or a port is there twice or the gateway's own.
     public init(
-        ports: [RemotePort], clients: [RemoteClientKind], forwards: [String], password: String, port: Port, statusPort: Port, logger: Logger
+        ports: [RemotePort], clients: [RemoteClientKind], forwards: [String], password: String, port: Port, statusPort: Port,
+        logger: Logger
     ) throws {
-        guard GatewayFolder.isWord(password) else { throw GatewayError(description: "the password: want 16 visible characters at least") }
+        guard GatewayFolder.isWord(password) else {
+            throw GatewayError(description: "the password: want 16 visible characters at least")
+        }
         let (key, other) = (try LinkPrivateKey.generate(), try LinkPrivateKey.generate())
         let document = GatewayDocument(
             service: "-", ports: ports, clients: clients.filter { $0 != .tidegate }, pin: other.pin, forwards: forwards)

@@ -95,6 +95,9 @@ final class RatholeClients {
         private var datagrams: (any Channel)?
         private var isOver = false
 
+        /// Visitors whose first datagrams are kept.
+        private static let mostWithEarly = 256
+
         fileprivate init(_ key: RemotePort.Key, id: [UInt8], control: any Channel) {
             self.key = key
             self.id = id
@@ -161,6 +164,8 @@ final class RatholeClients {
                     self?.flows[visitor] = nil
                     over()
                 })
+            // Of a crowd nothing is kept while there is no way.
+            flow.keepsEarly = flows.count < Self.mostWithEarly
             flows[visitor] = flow
             if datagrams == nil { if let connection = parked.popFirst() { carryDatagrams(by: connection) } else { ask(for: 1) } }
             return flow
@@ -200,6 +205,7 @@ final class RatholeClients {
             private let forward: (Rathole.Datagram) -> Bool?
             private let over: () -> Void
             private var early: [Rathole.Datagram] = []
+            var keepsEarly = true
             private var isOver = false
 
             init(
@@ -216,7 +222,7 @@ final class RatholeClients {
                 lastUsed = .now()
                 let datagram = Rathole.Datagram(
                     visitor: visitor.address, port: visitor.port, payload: Array(datagram.readableBytesView))
-                if forward(datagram) != true, early.count < Self.mostEarly { early.append(datagram) }
+                if forward(datagram) != true, keepsEarly, early.count < Self.mostEarly { early.append(datagram) }
             }
 
             func begin() {

@@ -2,8 +2,8 @@ import NIOCore
 
 /// Visitors of one port that wait for a client's next connection, in order; each at most for a while.
 struct VisitorQueue<Visitor> {
-    /// More are turned away.
-    private static var most: Int { 1024 }
+    /// More are turned away: each may have sent as much as `HeldConnection.receiveBuffer`.
+    private static var most: Int { 256 }
     private static var patience: TimeAmount { .seconds(10) }
 
     private var visitors = CircularBuffer<(visitor: Visitor, deadline: NIODeadline)>()

@@ -22,16 +22,19 @@ public struct RemoteClient: Service {
     private let token: RemoteToken
     private let carrier: LinkCarrier
     private let target: HostAddress?
+    private let allowed: Set<Port>?
     private let proxy: HTTPProxy?
     private let exceptions: ProxyExceptions
     private let logger: Logger
 
     /// - Parameters:
     ///   - target: where the ports are; nil for this host (127.0.0.1, then ::1).
+    ///   - allowed: the only ports there that the gateway may name; nil for any.
     ///   - proxy: through which the gateway is reached; nil goes there directly.
     /// - Throws: `InvalidValue` where the token's URL is none.
     public init(
-        _ token: RemoteToken, target: HostAddress?, proxy: HTTPProxy?, exceptions: ProxyExceptions, logger: Logger
+        _ token: RemoteToken, target: HostAddress?, allowed: Set<Port>? = nil, proxy: HTTPProxy?, exceptions: ProxyExceptions,
+        logger: Logger
     ) throws(InvalidValue) {
         guard var edge = WebSocketEdge(url: token.facts.url, path: token.facts.path) else {
             throw InvalidValue(expected: "URL of a gateway", given: token.facts.url, reason: "want ws://HOST or wss://HOST")
@@ -41,6 +44,7 @@ public struct RemoteClient: Service {
         self.token = token
         carrier = .webSocket(edge)
         self.target = target
+        self.allowed = allowed
         self.proxy = proxy
         self.exceptions = exceptions
         self.logger = logger
@@ -52,11 +56,17 @@ public struct RemoteClient: Service {
 
         var digest: [UInt8] { state.withLock(\.digest) }
 
-        func take(_ bytes: [UInt8], _ logger: Logger) {
+        /// - Parameter allowed: what else is named is left out, and said to be.
+        func take(_ bytes: [UInt8], allowed: Set<Port>?, _ logger: Logger) {
             do throws(DocumentError) {
                 let told = try DocumentJSON.decode(RemotePorts.self, from: bytes)
+                let ports = told.ports.prefix(RemotePort.most)
+                for port in ports where allowed?.contains(port.targetPort) == false {
+                    logger.warning("a port is not among those of --allow-ports", metadata: ["port": "\(port.targetPort)"])
+                }
                 let targets = Dictionary(
-                    told.ports.prefix(RemotePort.most).map { ($0.key, $0.targetPort) }, uniquingKeysWith: { first, _ in first })
+                    ports.filter { allowed?.contains($0.targetPort) ?? true }.map { ($0.key, $0.targetPort) },
+                    uniquingKeysWith: { first, _ in first })
                 state.withLock { $0 = (SHA256.digest(of: bytes).bytes, targets) }
                 let words = told.ports.map { "\($0.key) to \($0.targetPort)" }.joined(separator: ", ")
                 logger.info("the gateway named its ports", metadata: ["ports": "\(printable(words, limit: 1000))"])
@@ -75,7 +85,7 @@ public struct RemoteClient: Service {
     public func run() async throws {
         let table = Table()
         let logger = logger
-        let target = target
+        let (target, allowed) = (target, allowed)
         var configuration = LinkUplink.Configuration(key: token.key, pin: token.facts.pin, carriers: [carrier])
         configuration.proxy = proxy
         configuration.exceptions = exceptions
@@ -83,7 +93,7 @@ public struct RemoteClient: Service {
         configuration.build = "remote"
         configuration.instance = .random(in: 0 ... .max)
         configuration.inbox = LinkUplink.Inbox(
-            most: RemotePorts.longest, digest: { table.digest }, take: { table.take($0, logger) })
+            most: RemotePorts.longest, digest: { table.digest }, take: { table.take($0, allowed: allowed, logger) })
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let uplink = try LinkUplink(configuration, group: group, logger: logger) { header in
             table.target(of: header).map { port in

@@ -69,7 +69,9 @@ struct RemoteOptions: ParsableArguments {
 
     private func template() throws -> RemoteServiceSpec {
         let file = ManifestFile.read(remoteTemplate)
-        if let problem = file.problems.first(where: { $0.severity == .error }) { throw ValidationError("--remote-template: \(problem)") }
+        if let problem = file.problems.first(where: { $0.severity == .error }) {
+            throw ValidationError("--remote-template: \(problem)")
+        }
         guard file.manifests.count == 1, case .remoteService(let service)? = file.manifests.first?.manifest else {
             throw ValidationError("--remote-template: want one RemoteService in \(remoteTemplate)")
         }

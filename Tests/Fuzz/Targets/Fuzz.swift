@@ -43,6 +43,7 @@ let targets: [String: @Sendable ([UInt8]) -> Void] = [
     "reportbounds": fuzzReportBounds,
     "reports": fuzzReports,
     "sshkey": fuzzSSHKey,
+    "tunnels": fuzzTunnels,
     "uapi": fuzzSocketText,
     "values": fuzzValues,
     "watch": fuzzWatch,

@@ -146,7 +146,10 @@ final class PodExposer: Sendable {
             tell(pod, .warning, "NoPorts", "there is nothing to expose: no container has ports, and no annotation names some")
             return try await withdraw(pod)
         }
-        var spec = settings.template ?? RemoteServiceSpec(ports: [], clients: clients(of: pod), gateway: RemoteGateway(entrance: .ingress(RemoteIngress())))
+        var spec =
+            settings.template
+            ?? RemoteServiceSpec(
+                ports: [], clients: clients(of: pod), gateway: RemoteGateway(entrance: .ingress(RemoteIngress())))
         spec.ports = ports
         let name = pod.remoteServiceName
         let existing = resources.remoteServices.observed(name)?.object
@@ -175,19 +178,26 @@ final class PodExposer: Sendable {
     /// The commands, once they are known.
     private func writeBack(_ pod: ExposedPod, _ name: ObjectName) async throws {
         guard let secret = try await server.get(.secrets, RemoteNames(of: name).joinSecret) else { return }
-        let entries = (secret["data"]?.texts ?? [:]).compactMapValues { decodeBase64($0).map { String(decoding: $0, as: UTF8.self) } }
+        let entries = (secret["data"]?.texts ?? [:]).compactMapValues {
+            decodeBase64($0).map { String(decoding: $0, as: UTF8.self) }
+        }
         let wanted = ExposedPod.commands(entries)
         guard wanted.contains(where: { pod.annotations[$0.key] != $0.value }) else { return }
+        // Nobody gets what another's RemoteService is joined by, whatever he calls his pod.
+        guard let service = try await server.get(.remoteServices, name), Self.isOwned(service, by: pod) else { return }
         var annotations: FieldMembers = [:]
         for (key, value) in wanted { annotations[key] = value.map { .string($0) } ?? .null }
-        try await server.mergePatch(.pods, pod.name, ["metadata": ["annotations": .object(annotations), "uid": .string(pod.uid)]])
+        try await server.mergePatch(
+            .pods, pod.name, ["metadata": ["annotations": .object(annotations), "uid": .string(pod.uid)]])
     }
 
     private func watchGateway(_ pod: ExposedPod, _ service: RemoteService?) -> ReconcileOutcome {
         if service?.status?.conditions["GatewayReady"]?.status == .true {
             state.withLock { $0.waiting[pod.uid] = nil }
             // The commands may not have been written yet.
-            let isWritten = pod.annotations[ExposedPod.commandAnnotation] != nil || pod.annotations[ExposedPod.wstunnelCommandAnnotation] != nil
+            let isWritten =
+                pod.annotations[ExposedPod.commandAnnotation] != nil
+                || pod.annotations[ExposedPod.wstunnelCommandAnnotation] != nil
             return .done(requeueAfter: isWritten ? nil : Self.pace)
         }
         let isLate = state.withLock { state in
@@ -218,7 +228,8 @@ final class PodExposer: Sendable {
     private func tell(_ pod: ExposedPod, _ level: EventDraft.Level, _ reason: String, _ note: String) {
         events.record(
             EventDraft(
-                regarding: ObjectReference(apiVersion: "v1", kind: "Pod", name: pod.name, uid: pod.uid), level: level, reason: reason,
+                regarding: ObjectReference(apiVersion: "v1", kind: "Pod", name: pod.name, uid: pod.uid), level: level,
+                reason: reason,
                 action: "Expose", note: note))
     }
 }
