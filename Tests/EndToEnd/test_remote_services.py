@@ -221,7 +221,7 @@ class RemoteServices(ClusterTest):
         with self.visit("job") as connection:
             conversation(connection, 1 << 20)
         self.ask_dns("job")
-        self.assertIn("2/2", self.kubectl("get", "rs", "job"))
+        self.assertIn("2/2", self.kubectl("get", "rsvc", "job"))
         # Its pod may do nothing.
         pod = next(pod for pod in self.stage.list("Pod") if pod["metadata"]["name"].startswith("job-gateway-"))
         said = run(["grep", "-E", "CapEff|Uid", f"/proc/{self.stage.cluster.pid('default', pod['metadata']['name'])}/status"])
@@ -314,7 +314,7 @@ class RemoteServices(ClusterTest):
         eventually(lambda: self.stage.get("Ingress", "kept-gateway") and self.stage.get("Secret", "kept-join")
                    and "app" not in self.stage.get("Service", "kept")["spec"]["selector"], within=20)
         self.assertEqual(self.stage.get("Secret", "kept-gateway")["data"], password)
-        self.kubectl("delete", "rs", "kept")
+        self.kubectl("delete", "rsvc", "kept")
         for kind, name in (("Service", "kept"), ("Deployment", "kept-gateway"), ("Ingress", "kept-gateway"), ("Secret", "kept-gateway"), ("Secret", "kept-join")):
             self.stage.wait_gone(kind, name)
 
