@@ -31,10 +31,10 @@ class Fault:
 
 
 FAULTS: list[Fault] = []
-HOSTS, CHANGE, UPLINKS, LINKS, HOST, DRIFT, ENROLLMENT, OUTSIDE, RIGHTS, BESIDE, CLUSTER, STATUS, SCALE, CHURN = (
-    "Hosts", "Traffic through change", "Uplinks and the way to them", "Links", "The VPS", "Drift", "Enrollment", "From the internet",
+HOSTS, CHANGE, UPLINKS, LINKS, REMOTE, HOST, DRIFT, ENROLLMENT, OUTSIDE, RIGHTS, BESIDE, CLUSTER, STATUS, SCALE, CHURN = (
+    "Hosts", "Traffic through change", "Uplinks and the way to them", "Links", "Remote services", "The VPS", "Drift", "Enrollment", "From the internet",
     "Rights and secrets", "From whom nobody expects it", "On a cluster", "What the status says", "Scale", "Long run")
-GROUPS = (HOSTS, CHANGE, UPLINKS, LINKS, HOST, DRIFT, ENROLLMENT, OUTSIDE, RIGHTS, BESIDE, CLUSTER, STATUS, SCALE, CHURN)
+GROUPS = (HOSTS, CHANGE, UPLINKS, LINKS, REMOTE, HOST, DRIFT, ENROLLMENT, OUTSIDE, RIGHTS, BESIDE, CLUSTER, STATUS, SCALE, CHURN)
 
 
 def fault(name: str, group: str, *, injected: str, expected: str, stage: str, quick: bool = False):

@@ -1,0 +1,97 @@
+"""What becomes of a remote service (docs/remote.md): gateway, remote, the Ingress between and the network."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import Callable, Iterator
+
+from lab.commands import run
+from lab.network import BACKEND
+from load import OpenLoad
+from registry import REMOTE, Seen, fault
+from scenes import EndToEndTests
+from test_gateway import Gateway
+from test_ssh_tunnel import conversation
+
+_SINCE = 3.0  # seconds after the end of a fault from which on nothing may be lost
+
+
+class Talks(OpenLoad):
+    """Visitors of the service."""
+
+    def _ask(self) -> dict:
+        with self.client.connect(self.address, self.port, timeout=self.timeout) as connection:
+            conversation(connection, 1000)
+        return {"peer": "gateway"}
+
+
+@contextmanager
+def served() -> Iterator[Gateway]:
+    """A gateway whose remote is there, through nginx."""
+    Gateway.setUpClass()
+    rig = Gateway("test_our_client")
+    try:
+        rig.setUp()
+        rig.process = rig.join()  # type: ignore[attr-defined]
+        rig.connected("Tidegate")
+        yield rig
+    finally:
+        rig.doCleanups()
+        Gateway.tearDownClass()
+
+
+def through(injure: Callable[[Gateway], float | None], text: str) -> Seen:
+    """Requests all the while. `injure` returns when the fault was over; nil for when it returned."""
+    with served() as rig, Talks(rig.visitor, BACKEND, 80) as load:
+        time.sleep(1)
+        over = injure(rig) or time.monotonic()
+        rig.connected("Tidegate")
+        time.sleep(_SINCE + 4)
+        late = load.lost(since=over + _SINCE)
+        assert not late, f"lost later: {late[0].failure}"
+        return Seen(text, load.trouble_ended(over), len(load.lost()), load.requests)
+
+
+@fault("gateway killed", REMOTE, injected="SIGKILL to the gateway, which is started again at once", expected="nothing is lost that begins 3 s later",
+       stage="tests", quick=True)
+def gateway_killed(_: EndToEndTests) -> Seen:
+    def injure(rig: Gateway) -> None:
+        Gateway.gateway.kill()
+        Gateway.gateway.wait()
+        Gateway.gateway = rig.start_gateway()
+    return through(injure, "the remote dialed anew")
+
+
+@fault("remote killed", REMOTE, injected="SIGKILL to the remote, which is started again 5 s later", expected="refused meanwhile, and nothing lost 3 s later",
+       stage="tests")
+def remote_killed(_: EndToEndTests) -> Seen:
+    def injure(rig: Gateway) -> float:
+        rig.process.kill()  # type: ignore[attr-defined]
+        rig.process.wait()  # type: ignore[attr-defined]
+        time.sleep(5)
+        began = time.monotonic()
+        rig.join()
+        return began
+    return through(injure, "refused while it was gone, served when it was back")
+
+
+@fault("Ingress restarted", REMOTE, injected="SIGKILL to nginx, which is started again at once", expected="nothing is lost that begins 3 s later", stage="tests")
+def ingress_restarted(_: EndToEndTests) -> Seen:
+    def injure(rig: Gateway) -> None:
+        Gateway.nginx.kill()
+        run(["sh", "-c", f"kill -9 $(ip netns pids {rig.ingress.name}) 2>/dev/null; true"])
+        Gateway.nginx.wait()
+        rig.start_nginx()
+    return through(injure, "the remote dialed anew")
+
+
+@fault("remote's network cut", REMOTE, injected="the remote's network is down for 20 s", expected="nothing is lost that begins 3 s after its end", stage="tests")
+def network_cut(_: EndToEndTests) -> Seen:
+    def injure(rig: Gateway) -> float:
+        role = rig.remote.role
+        rig.lab.nat.run(["ip", "link", "set", role, "down"])
+        time.sleep(20)
+        rig.lab.nat.run(["ip", "link", "set", role, "up"])
+        return time.monotonic()
+    return through(injure, "another link was dialed when the network was back")
