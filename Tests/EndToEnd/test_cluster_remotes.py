@@ -54,17 +54,17 @@ class RemoteByEdgeNode(ClusterTest):
             process = self.remote.start([programs().uplink, "join", "-"], log=log, stdin=subprocess.PIPE, env={"LOG_FORMAT": "text"})
         process.stdin.write(secret["token"].encode())
         process.stdin.close()
-        self.stage.wait("RemoteService", "afar", within=30)
+        self.stage.wait("RemoteService", "afar", within=60)
         self.assertEqual(self.stage.status("RemoteService", "afar")["ports"][0]["client"], "Tidegate")
         self.talk()
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(25)
-        self.stage.wait("RemoteService", "afar", "Connected", "False", reason="NoRemote", within=20)
+        self.stage.wait("RemoteService", "afar", "Connected", "False", reason="NoRemote", within=40)
         settings = tomllib.loads(secret["client.toml"])["client"]
         self.assertEqual((settings["remote_addr"], settings["transport"]), (f"{VPS}:{_PORT}", {"type": "tcp"}))
         client = Rathole(Server(self.remote, VPS, _PORT), settings["default_token"], "p80", ("127.0.0.1", _ECHO))
         self.addCleanup(client.stop)
-        self.stage.wait("RemoteService", "afar", within=30)
+        self.stage.wait("RemoteService", "afar", within=60)
         self.talk()
 
     def talk(self) -> None:

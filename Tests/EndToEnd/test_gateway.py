@@ -181,7 +181,7 @@ http {{
         return next(one for one in json.loads(self.page("/status"))["ports"] if one["name"] == name).get("client")
 
     def connected(self, client: str | None, name: str = "http") -> None:
-        eventually(lambda: self.assertEqual(self.client_of(name), client) or True, within=10)
+        eventually(lambda: self.assertEqual(self.client_of(name), client) or True, within=30)
 
     def visit(self, port: int = 80) -> socket.socket:
         return self.visitor.connect(BACKEND, port, timeout=20)
@@ -529,7 +529,7 @@ func main() {
         self.connected("Tidegate")
         with self.visit() as connection:
             conversation(connection, 100_000)
-        time.sleep(11)
+        time.sleep(14)
         closed = 0
         for connection in silent:
             connection.settimeout(0.05)

@@ -147,7 +147,7 @@ class RemoteServices(ClusterTest):
         threading.Thread(target=echoes, args=(cls.listeners[0],), daemon=True).start()
         cls.listeners[1].bind(("127.0.0.1", _UDP))
         quietly(cls.echo_datagrams, cls.listeners[1])
-        eventually(lambda: stage.status("StatefulSet", "visitor").get("readyReplicas") == 1, within=30)
+        eventually(lambda: stage.status("StatefulSet", "visitor").get("readyReplicas") == 1, within=60)
         cls.visitor = stage.cluster.host_of("default", "visitor-0")
         return stage
 
@@ -170,12 +170,12 @@ class RemoteServices(ClusterTest):
         self.publish(*objects)
 
     def host(self, name: str) -> str:
-        host = eventually(lambda: self.stage.status("RemoteService", name).get("host"), within=20)
+        host = eventually(lambda: self.stage.status("RemoteService", name).get("host"), within=40)
         self.lab.set_names({UPLINKS[0]: host})
         return host
 
     def join_secret(self, name: str) -> dict[str, str]:
-        secret = eventually(lambda: self.stage.get("Secret", f"{name}-join"), within=20)
+        secret = eventually(lambda: self.stage.get("Secret", f"{name}-join"), within=40)
         return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
     def visit(self, name: str, port: int = 80) -> socket.socket:
@@ -217,7 +217,7 @@ class RemoteServices(ClusterTest):
         with self.assertRaises(OSError):
             self.visit("job")
         self.join("job")
-        self.stage.wait("RemoteService", "job", within=30)
+        self.stage.wait("RemoteService", "job", within=60)
         with self.visit("job") as connection:
             conversation(connection, 1 << 20)
         self.ask_dns("job")
@@ -231,7 +231,7 @@ class RemoteServices(ClusterTest):
         with self.visit("job") as held:
             exchange(held, 1000)
             self.kubectl.apply(remote_service("job", ports=[{"name": "http", "port": 80, "targetPort": _ECHO}, {"name": "more", "port": 8443, "targetPort": _ECHO}]))
-            self.stage.wait("RemoteService", "job", within=20)
+            self.stage.wait("RemoteService", "job", within=40)
             with self.visit("job", 8443) as other:
                 conversation(other, 1000)
             exchange(held, 1000)
@@ -240,7 +240,7 @@ class RemoteServices(ClusterTest):
         eventually(lambda: conversation(self.visit("job"), 1000) or True, within=40)
         self.ingresses.kill()
         self.ingresses.start()
-        eventually(lambda: conversation(self.visit("job"), 1000) or True, within=30)
+        eventually(lambda: conversation(self.visit("job"), 1000) or True, within=60)
 
     def test_a_client_of_wstunnel(self) -> None:
         self.serve(remote_service("ws", clients=["Wstunnel"]))
@@ -254,7 +254,7 @@ class RemoteServices(ClusterTest):
         client = Wstunnel(Server(self.remote, UPLINKS[0], 80, name=host), found[1])
         self.addCleanup(client.stop)
         client.reverse(80, ("127.0.0.1", _ECHO), bind="0.0.0.0").reverse(53, ("127.0.0.1", _UDP), bind="0.0.0.0", udp=True)
-        self.stage.wait("RemoteService", "ws", within=30)
+        self.stage.wait("RemoteService", "ws", within=60)
         with self.visit("ws") as connection:
             exchange(connection, 1 << 20)
         self.ask_dns("ws")
@@ -283,7 +283,7 @@ class RemoteServices(ClusterTest):
             place, port = one["local_addr"].split(":")
             client = Rathole(server, settings["default_token"], service, (place, int(port)), udp=one.get("type") == "udp", webSocket=True)
             self.addCleanup(client.stop)
-        self.stage.wait("RemoteService", "rat", within=30)
+        self.stage.wait("RemoteService", "rat", within=60)
         with self.visit("rat") as connection:
             exchange(connection, 1 << 20)
         self.ask_dns("rat")
@@ -292,17 +292,17 @@ class RemoteServices(ClusterTest):
         self.serve(remote_service("issued", gateway={"ingress": {"className": "nginx", "issuerRef": {"name": "ca"}}}),
                    remote_service("nowhere", gateway={"edgeNodeRef": {"name": "absent", "listenPort": 8443}}))
         for name, reason, words in (("issued", "CertManagerMissing", "install it"), ("nowhere", "EdgeNodeNotFound", "there is no EdgeNode default/absent")):
-            self.assertIn(words, self.stage.wait("RemoteService", name, "GatewayReady", "False", reason=reason, within=30)["message"])
+            self.assertIn(words, self.stage.wait("RemoteService", name, "GatewayReady", "False", reason=reason, within=60)["message"])
         taken = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "taken", "namespace": "default", "labels": {"own": "yes"}},
                  "spec": {"ports": [{"port": 1}]}}
         self.publish(taken, remote_service("taken"))
-        self.assertIn("not this RemoteService's", self.stage.wait("RemoteService", "taken", "GatewayReady", "False", reason="NameTaken", within=30)["message"])
+        self.assertIn("not this RemoteService's", self.stage.wait("RemoteService", "taken", "GatewayReady", "False", reason="NameTaken", within=60)["message"])
         self.assertEqual(self.stage.get("Service", "taken")["metadata"]["labels"], {"own": "yes"})
         # Two that want one host: the older has it, and a name that another may want too is told apart.
         self.serve(remote_service("first", gateway={"ingress": {"host": f"one.{_DOMAIN}"}}))
         self.stage.wait("RemoteService", "first", "GatewayReady", within=60)
         self.serve(remote_service("second", gateway={"ingress": {"host": f"one.{_DOMAIN}"}}))
-        self.assertIn("default/first", self.stage.wait("RemoteService", "second", "GatewayReady", "False", reason="HostTaken", within=30)["message"])
+        self.assertIn("default/first", self.stage.wait("RemoteService", "second", "GatewayReady", "False", reason="HostTaken", within=60)["message"])
 
     def test_what_others_change_is_put_back_and_nothing_stays_behind(self) -> None:
         self.serve(remote_service("kept"))
@@ -312,7 +312,7 @@ class RemoteServices(ClusterTest):
         self.kubectl("delete", "ingress", "kept-gateway")
         self.kubectl("delete", "secret", "kept-join")
         eventually(lambda: self.stage.get("Ingress", "kept-gateway") and self.stage.get("Secret", "kept-join")
-                   and "app" not in self.stage.get("Service", "kept")["spec"]["selector"], within=20)
+                   and "app" not in self.stage.get("Service", "kept")["spec"]["selector"], within=40)
         self.assertEqual(self.stage.get("Secret", "kept-gateway")["data"], password)
         self.kubectl("delete", "rsvc", "kept")
         for kind, name in (("Service", "kept"), ("Deployment", "kept-gateway"), ("Ingress", "kept-gateway"), ("Secret", "kept-gateway"), ("Secret", "kept-join")):
@@ -326,7 +326,7 @@ class RemoteServices(ClusterTest):
                     {"name": "http", "containerPort": 8080}]}]}}
 
     def exposed(self, name: str) -> dict[tuple[str, int], str]:
-        spec = eventually(lambda: (self.stage.get("RemoteService", name) or {}).get("spec"), within=20)
+        spec = eventually(lambda: (self.stage.get("RemoteService", name) or {}).get("spec"), within=40)
         return {(one["protocol"], one["port"]): one["name"] for one in spec["ports"]}
 
     def annotations(self, name: str) -> dict[str, str]:
@@ -342,7 +342,7 @@ class RemoteServices(ClusterTest):
                      self.pod("here", node="node1-none"), self.pod("silent", ports=[]), self.pod("broken", {"tunnel.achetronic.com/extra-ports": "80:x:y:z"}))
         self.assertEqual(self.exposed("pod-train"), {("TCP", 8080): "http", ("UDP", 9090): "metrics", ("TCP", 3000): "api"})
         self.assertEqual(self.stage.get("RemoteService", "pod-own")["spec"]["clients"], ["Tidegate"])
-        written = eventually(lambda: self.annotations("train").get("interlink.eu/wstunnel-client-commands"), within=30)
+        written = eventually(lambda: self.annotations("train").get("interlink.eu/wstunnel-client-commands"), within=60)
         self.assertRegex(written, rf"^wstunnel client --http-upgrade-path-prefix \w{{32}} -R tcp://0\.0\.0\.0:8080:localhost:8080 .*ws://pod-train-default\.{_DOMAIN}$")
         self.assertRegex(self.annotations("train")["tunnel.achetronic.com/client-command"], r"\| uplink join -$")
         self.stage.wait_event("ExtraPortsInvalid", regarding="broken")
@@ -350,8 +350,8 @@ class RemoteServices(ClusterTest):
             self.assertIsNone(self.stage.get("RemoteService", f"pod-{name}"), name)
         # Its annotation changes, it opts out, it ends, it goes.
         self.kubectl("annotate", "pod", "train", "--overwrite", "interlink.eu/wstunnel-extra-ports=7777:new")
-        eventually(lambda: self.assertEqual(self.exposed("pod-train"), {("TCP", 8080): "http", ("TCP", 7777): "new"}) or True, within=20)
-        eventually(lambda: self.assertIn(":7777:", self.annotations("train")["interlink.eu/wstunnel-client-commands"]) or True, within=20)
+        eventually(lambda: self.assertEqual(self.exposed("pod-train"), {("TCP", 8080): "http", ("TCP", 7777): "new"}) or True, within=40)
+        eventually(lambda: self.assertIn(":7777:", self.annotations("train")["interlink.eu/wstunnel-client-commands"]) or True, within=40)
         self.kubectl("annotate", "pod", "train", "--overwrite", "interlink.eu/pod-vpn=yes")
         self.stage.wait_gone("RemoteService", "pod-train")
         self.stage.wait_gone("Deployment", "pod-train-gateway")
@@ -367,12 +367,12 @@ class RemoteServices(ClusterTest):
         self.make_far()
         names = [f"many-{number}" for number in range(100)]
         self.kubectl.apply(*[self.pod(name) for name in names])
-        eventually(lambda: all(self.stage.get("Secret", f"pod-{name}-join") for name in names), within=120, every=1)
+        eventually(lambda: all(self.stage.get("Secret", f"pod-{name}-join") for name in names), within=300, every=1)
         hosts = {self.stage.status("RemoteService", f"pod-{name}").get("host") for name in names}
         self.assertEqual(len(hosts), 100)
         self.kubectl("delete", "pods", "--force", "--grace-period=0", *names)
         for name in names:
-            self.stage.wait_gone("RemoteService", f"pod-{name}", within=60)
+            self.stage.wait_gone("RemoteService", f"pod-{name}", within=120)
 
     def test_secrets_are_in_no_log(self) -> None:
         self.serve(remote_service("quiet", clients=["Tidegate", "Wstunnel", "Rathole"]))
