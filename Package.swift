@@ -105,8 +105,10 @@ let package = Package(
         module("contracts/EdgeAPI", ["Documents", "JSON", "NetworkTypes", "Sodium"]),
         module("contracts/KubernetesAPI", ["Documents", "EdgeAPI", "JSON", "NetworkTypes", "Timing"]),
         module("contracts/NodeDocument", ["NetworkTypes", "Sodium"]),
+        module("contracts/RemoteDocuments", ["NetworkTypes", "NodeDocument", "Sodium"]),
         module("contracts/LinkProtocol", ["NetworkTypes"]),
         module("contracts/TunnelProtocols", ["Documents", "NetworkTypes", "Sodium"]),
+        module("contracts/WebSocketFrames"),
 
         // shells
         module("shells/FileWatching", ["Syscalls"]),
@@ -125,7 +127,10 @@ let package = Package(
             ]),
         module(
             "shells/LinkCarriers",
-            ["LinkProtocol", "NetworkTypes", "Sodium", nioCore, nioHTTP1, nioPosix, nioSSL, nioTLS, nioWebSocket]),
+            [
+                "LinkProtocol", "NetworkTypes", "Sodium", "WebSocketFrames", nioCore, nioHTTP1, nioPosix, nioSSL, nioTLS,
+                nioWebSocket,
+            ]),
         module("shells/LinkStreams", ["LinkProtocol", "NetworkTypes", nioCore, nioPosix]),
         module("shells/StatusServing", ["NetworkTypes", nioCore, nioHTTP1]),
         module(
@@ -159,7 +164,7 @@ let package = Package(
             ]),
         module(
             "decisions/RemoteWorkload",
-            ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
+            ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "NodeDocument", "RemoteDocuments", "Sodium"]),
         module(
             "decisions/UplinkWorkload",
             ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "NodeDocument", "Sodium"]),
@@ -184,14 +189,16 @@ let package = Package(
         module(
             "orchestration/Gateway",
             [
-                "FileWatching", "LinkRelay", "LinkStreams", "NetworkTypes", "NodeDocument", "PrometheusMetrics", "Sodium",
-                "StatusServing", "Syscalls", "TunnelProtocols", logging, nioCore, nioHTTP1, nioPosix, nioWebSocket,
+                "FileWatching", "LinkCarriers", "LinkRelay", "LinkStreams", "NetworkTypes", "NodeDocument", "PrometheusMetrics",
+                "RemoteDocuments", "Sodium", "StatusServing", "Syscalls", "TunnelProtocols", "WebSocketFrames", logging, nioCore,
+                nioHTTP1, nioPosix,
                 serviceLifecycle,
             ]),
         module(
             "orchestration/RemoteClient",
             [
-                "LinkCarriers", "LinkProtocol", "LinkStreams", "LinkUplink", "NetworkTypes", "NodeDocument", "Sodium", logging,
+                "LinkCarriers", "LinkProtocol", "LinkStreams", "LinkUplink", "NetworkTypes", "NodeDocument", "RemoteDocuments",
+                "Sodium", logging,
                 nioCore, nioPosix, serviceLifecycle,
             ]),
         module(
@@ -234,7 +241,7 @@ let package = Package(
             [
                 "Certificates", "Documents", "EdgeAPI", "Enrollment", "EventRecording", "Informers",
                 "JSON", "KubernetesAPI", "LeaseElection", "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics",
-                "Reconcilers", "RemoteWorkload",
+                "Reconcilers", "RemoteDocuments", "RemoteWorkload",
                 "SSH", "Serving", "Sodium", "UplinkWorkload",
                 asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
             ]),
@@ -260,7 +267,8 @@ let package = Package(
             "uplink", path: "uplink",
             [
                 "CLinuxHeaders", "Gateway", "LinkCarriers", "LinkProtocol", "NetworkTypes", "NodeDocument", "QuietMemory",
-                "RemoteClient", "Sodium", "StructuredLogging", "Syscalls", "UplinkAgent", argumentParser, logging,
+                "RemoteClient", "RemoteDocuments", "Sodium", "StructuredLogging", "Syscalls", "UplinkAgent", argumentParser,
+                logging,
                 serviceLifecycle, unixSignals,
             ]),
 
@@ -288,7 +296,8 @@ let package = Package(
             "ControllerTests",
             [
                 "Controller", "Documents", "EdgeAPI", "Enrollment", "Fixtures", "JSON", "KubernetesAPI",
-                "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "Sodium", "UplinkWorkload",
+                "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers", "RemoteDocuments", "Sodium",
+                "UplinkWorkload",
                 logging, nioCore, nioPosix,
             ]),
         tests("EdgeAPITests", ["Documents", "EdgeAPI", "JSON", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
@@ -349,7 +358,10 @@ let package = Package(
         tests("PrometheusMetricsTests", ["PrometheusMetrics"]),
         tests(
             "RemoteWorkloadTests",
-            ["Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "NodeDocument", "RemoteWorkload", "Sodium"],
+            [
+                "Documents", "EdgeAPI", "JSON", "KubernetesAPI", "NetworkTypes", "NodeDocument", "RemoteDocuments",
+                "RemoteWorkload", "Sodium",
+            ],
             exclude: ["Goldens"]),
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
         tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium"]),
@@ -373,6 +385,7 @@ let package = Package(
 
         tests("StatusServingTests", ["NetworkTypes", "StatusServing", nioCore]),
         tests("TunnelProtocolsTests", ["NetworkTypes", "TunnelProtocols"]),
+        tests("WebSocketFramesTests", ["WebSocketFrames"]),
         tests(
             "UplinkAgentTests",
             [
@@ -465,8 +478,8 @@ if isFuzzing {
                 "HostNetwork", "LeaseElection",
                 "KubernetesAPI", "KubernetesClient", "LinkProtocol", "ManifestStore", "NFTables", "NetlinkMessages",
                 "NetworkTypes",
-                "NodeAgent", "NodeDocument", "Planning", "Reconcilers", "RouteNetlink", "SSH", "Sodium",
-                "TunnelProtocols", "UplinkAgent", "WireGuardNetlink", "YAML", logging,
+                "NodeAgent", "NodeDocument", "Planning", "Reconcilers", "RemoteDocuments", "RouteNetlink", "SSH", "Sodium",
+                "TunnelProtocols", "UplinkAgent", "WebSocketFrames", "WireGuardNetlink", "YAML", logging,
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: strict, linkerSettings: [.unsafeFlags(fuzzer + ["-use-ld=lld"])]),
     ]

@@ -3,6 +3,7 @@ import Glibc
 import NetworkTypes
 import NodeDocument
 import RemoteClient
+import RemoteDocuments
 import Sodium
 import Syscalls
 import UplinkAgent

@@ -1,6 +1,7 @@
 import EdgeAPI
 import NetworkTypes
 import NodeDocument
+import RemoteDocuments
 import Testing
 
 @testable import Controller

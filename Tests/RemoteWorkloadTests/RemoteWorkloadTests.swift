@@ -5,6 +5,7 @@ import JSON
 import KubernetesAPI
 import NetworkTypes
 import NodeDocument
+import RemoteDocuments
 import Sodium
 import Testing
 

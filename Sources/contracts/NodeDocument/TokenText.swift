@@ -1,9 +1,9 @@
-import NetworkTypes
-import Sodium
+public import NetworkTypes
+public import Sodium
 
 /// A token as one word: its prefix, facts in JSON as base64url, secrets of 32 bytes each in hexadecimal digits, and 8 digits of the SHA-256 of
 /// what is before them, with points between; what was cut while it was copied is seen.
-struct TokenText: Sendable {
+public struct TokenText: Sendable {
     /// Characters.
     static let longest = 16 << 10
     private static let secretSize = 32
@@ -12,13 +12,13 @@ struct TokenText: Sendable {
     private let secrets: Int
 
     /// - Parameter prefix: with its version, ends with a point.
-    init(prefix: String, secrets: Int) {
+    public init(prefix: String, secrets: Int) {
         self.prefix = Array(prefix.utf8)
         self.secrets = secrets
     }
 
     /// The caller zeroes it.
-    func text(facts: [UInt8], secrets: [SecretBytes]) -> [UInt8] {
+    public func text(facts: [UInt8], secrets: [SecretBytes]) -> [UInt8] {
         var text = prefix + encodeBase64URL(facts) + [0x2E]
         // No copy of what is secret stays behind by a growing array.
         text.reserveCapacity(text.count + 2 * Self.secretSize * secrets.count + 1 + 8)
@@ -32,7 +32,7 @@ struct TokenText: Sendable {
 
     /// Zeroes the text. White space around it is allowed.
     /// - Throws: `InvalidValue` that never repeats it.
-    func parts(consuming text: inout [UInt8]) throws(InvalidValue) -> (facts: [UInt8], secrets: [SecretBytes]) {
+    public func parts(consuming text: inout [UInt8]) throws(InvalidValue) -> (facts: [UInt8], secrets: [SecretBytes]) {
         defer { zero(&text) }
         let isSpace = { (byte: UInt8) in byte == 0x20 || (0x09...0x0D).contains(byte) }
         while let last = text.last, isSpace(last) { text.removeLast() }

@@ -1,6 +1,7 @@
 public import EdgeAPI
 public import NetworkTypes
 public import NodeDocument
+import RemoteDocuments
 import Sodium
 
 /// What the remote is started with, one for each client that may be it: exact lines, to be copied.

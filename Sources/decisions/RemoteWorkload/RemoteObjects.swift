@@ -3,6 +3,7 @@ public import JSON
 public import KubernetesAPI
 import NetworkTypes
 public import NodeDocument
+import RemoteDocuments
 
 /// The objects of a RemoteService as they should be.
 public struct RemoteObjects: Sendable {

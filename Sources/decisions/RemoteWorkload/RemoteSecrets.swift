@@ -2,7 +2,8 @@ public import Documents
 public import EdgeAPI
 import JSON
 import NetworkTypes
-public import NodeDocument
+import NodeDocument
+public import RemoteDocuments
 public import Sodium
 
 /// What a RemoteService's halves know each other by: made once, and kept in the gateway's Secret.

@@ -1,9 +1,9 @@
+import LinkCarriers
 import LinkRelay
 import NIOCore
 import NIOHTTP1
-import NIOWebSocket
 import NetworkTypes
-import NodeDocument
+import RemoteDocuments
 import Sodium
 import TunnelProtocols
 
@@ -75,16 +75,14 @@ final class FrontDoor: ChannelInboundHandler, RemovableChannelHandler {
         let place = NIOLoopBoundBox<Place>(Place(), eventLoop: channel.eventLoop)
         let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
         let known = known
-        let upgrader = NIOTypedWebSocketServerUpgrader<Void>(
-            enableAutomaticErrorHandling: false,
-            shouldUpgrade: { channel, head in bound.value.route(head, on: channel, place) },
-            upgradePipelineHandler: { channel, _ in
-                channel.eventLoop.makeCompletedFuture { known() }.flatMap {
-                    Self.takeBytes(channel).flatMapThrowing { try bound.value.enter(channel, place.value.route) }
-                }
-            })
+        let handshake = WebSocketServerHandshake { channel, head in
+            bound.value.route(head, on: channel, place)
+        } ready: { channel in
+            known()
+            try bound.value.enter(channel, place.value.route)
+        }
         let upgrade = NIOTypedHTTPServerUpgradeConfiguration(
-            upgraders: [upgrader],
+            upgraders: [handshake],
             notUpgradingCompletionHandler: { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(Refusal(isKnown: place.value.isKnown))
@@ -131,19 +129,6 @@ final class FrontDoor: ChannelInboundHandler, RemovableChannelHandler {
     private static func hasPassword(_ head: HTTPRequestHead, _ configuration: GatewayConfiguration) -> Bool {
         guard let prefix = WstunnelRequest.prefix(ofPath: head.uri) else { return false }
         return SHA256.digest(of: String(prefix)) == SHA256.digest(of: configuration.password)
-    }
-
-    /// Takes NIO's own reader of frames out: it holds each frame as a whole.
-    private static func takeBytes(_ channel: any Channel) -> EventLoopFuture<Void> {
-        do {
-            let pipeline = channel.pipeline.syncOperations
-            let decoder = try pipeline.handler(type: ByteToMessageHandler<WebSocketFrameDecoder>.self)
-            let promise = channel.eventLoop.makePromise(of: Void.self)
-            pipeline.removeHandler(decoder, promise: promise)
-            return promise.futureResult
-        } catch {
-            return channel.eventLoop.makeFailedFuture(error)
-        }
     }
 
     private func enter(_ channel: any Channel, _ route: Route?) throws {

@@ -8,6 +8,7 @@ import NIOPosix
 public import NetworkTypes
 import NodeDocument
 import PrometheusMetrics
+import RemoteDocuments
 public import ServiceLifecycle
 import Sodium
 import StatusServing

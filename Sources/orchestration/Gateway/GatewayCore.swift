@@ -5,6 +5,7 @@ import NIOCore
 import NIOPosix
 import NetworkTypes
 import NodeDocument
+import RemoteDocuments
 import TunnelProtocols
 
 /// What the gateway has and does, on its one event loop: visitors come to the ports of the service, and go by whichever client is there: a link

@@ -1,6 +1,7 @@
 import Glibc
 import NetworkTypes
 import NodeDocument
+import RemoteDocuments
 import Sodium
 import Syscalls
 

@@ -2,7 +2,7 @@ import LinkStreams
 import Logging
 import NIOCore
 import NetworkTypes
-import NodeDocument
+import RemoteDocuments
 import Sodium
 import TunnelProtocols
 

@@ -1,7 +1,7 @@
 import LinkStreams
 import NIOCore
 import NetworkTypes
-import NodeDocument
+import RemoteDocuments
 import Sodium
 import TunnelProtocols
 

@@ -1,13 +1,13 @@
+import LinkCarriers
 import NIOCore
-import NIOWebSocket
-import TunnelProtocols
+import WebSocketFrames
 
 /// A WebSocket whose client is wstunnel's or rathole's, on the server's side: its payload is bytes, or each of its messages a datagram.
 final class WebSocketStream: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
     typealias OutboundIn = ByteBuffer
-    typealias OutboundOut = WebSocketFrame
+    typealias OutboundOut = ByteBuffer
 
     enum Content {
         case bytes
@@ -45,7 +45,8 @@ final class WebSocketStream: ChannelDuplexHandler {
             let (stream, context) = bound.value
             guard stream.unanswered < Self.mostUnanswered else { return context.close(mode: .all, promise: nil) }
             stream.unanswered += 1
-            context.writeAndFlush(stream.frame(.ping, ByteBuffer()), promise: nil)
+            context.writeFrame(.ping, ByteBuffer(), isMasked: false, promise: nil)
+            context.flush()
         }
     }
 
@@ -60,13 +61,8 @@ final class WebSocketStream: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
-        var offset = 0
         do throws(WebSocketFrameReader.Fault) {
-            while let event = try reader.read(bytes.readableBytesSpan, &offset) {
-                bytes.moveReaderIndex(forwardBy: offset)
-                offset = 0
-                try take(event, from: &bytes, context)
-            }
+            while let event = try reader.read(from: &bytes) { try take(event, from: &bytes, context) }
         } catch {
             context.fireErrorCaught(error)
             context.close(promise: nil)
@@ -78,8 +74,7 @@ final class WebSocketStream: ChannelDuplexHandler {
     ) throws(WebSocketFrameReader.Fault) {
         switch event {
         case .payload(let count, let mask):
-            guard var payload = bytes.readSlice(length: count) else { return }
-            if let mask { payload.withUnsafeMutableReadableBytes { mask.apply(to: $0) } }
+            let payload = bytes.readUnmasked(count, mask)
             switch content {
             case .bytes: context.fireChannelRead(wrapInboundOut(payload))
             case .datagrams:
@@ -93,7 +88,8 @@ final class WebSocketStream: ChannelDuplexHandler {
         case .ping(let word):
             // Who sends pings and reads no answer gets none.
             guard context.channel.isWritable else { return }
-            context.writeAndFlush(frame(.pong, ByteBuffer(bytes: word)), promise: nil)
+            context.writeFrame(.pong, ByteBuffer(bytes: word), isMasked: false, promise: nil)
+            context.flush()
         case .pong: unanswered = 0
         case .close:
             context.fireChannelReadComplete()
@@ -107,15 +103,14 @@ final class WebSocketStream: ChannelDuplexHandler {
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         var bytes = unwrapOutboundIn(data)
         guard content == .bytes else {
-            context.write(frame(.binary, bytes), promise: promise)
-            return
+            return context.writeFrame(.binary, bytes, isMasked: false, promise: promise)
         }
         guard bytes.readableBytes > 0 else {
             promise?.succeed()
             return
         }
         while let piece = bytes.readSlice(length: min(bytes.readableBytes, Self.longestOwn)), piece.readableBytes > 0 {
-            context.write(frame(.binary, piece), promise: bytes.readableBytes == 0 ? promise : nil)
+            context.writeFrame(.binary, piece, isMasked: false, promise: bytes.readableBytes == 0 ? promise : nil)
         }
     }
 
@@ -129,18 +124,15 @@ final class WebSocketStream: ChannelDuplexHandler {
     private func sayClose(_ context: ChannelHandlerContext) {
         guard !hasClosed, context.channel.isActive else { return }
         hasClosed = true
-        var code = ByteBuffer()
-        code.write(webSocketErrorCode: .normalClosure)
         let channel = context.channel
-        context.writeAndFlush(frame(.connectionClose, code)).whenComplete { _ in
+        let said = channel.eventLoop.makePromise(of: Void.self)
+        // 1000: a normal end (RFC 6455, section 7.4.1). Servers mask nothing.
+        context.writeFrame(.close, ByteBuffer(integer: UInt16(1000)), isMasked: false, promise: said)
+        context.flush()
+        said.futureResult.whenComplete { _ in
             guard channel.isActive else { return }
             // Whoever closed first waits for the other.
             channel.eventLoop.scheduleTask(in: Self.farewell) { channel.close(promise: nil) }
         }
-    }
-
-    /// Servers mask nothing.
-    private func frame(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) -> NIOAny {
-        wrapOutboundOut(WebSocketFrame(fin: true, opcode: opcode, data: payload))
     }
 }

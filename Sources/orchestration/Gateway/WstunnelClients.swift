@@ -3,7 +3,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import NetworkTypes
-import NodeDocument
+import RemoteDocuments
 import TunnelProtocols
 
 /// What clients of wstunnel ask for. A `-R` of a client is an upgrade request that is answered when a visitor has come; then the client asks for the

@@ -6,7 +6,8 @@ public import Logging
 import NIOCore
 import NIOPosix
 public import NetworkTypes
-public import NodeDocument
+import NodeDocument
+public import RemoteDocuments
 public import ServiceLifecycle
 import Sodium
 import Synchronization

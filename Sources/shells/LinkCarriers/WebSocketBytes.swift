@@ -1,96 +1,74 @@
 import NIOCore
-import NIOWebSocket
+import WebSocketFrames
 
 /// A WebSocket (RFC 6455) as a byte stream: what is written goes out in binary frames, and what comes in them is read, wherever
 /// frames and messages begin and end. Pings are answered, a close is a close.
 final class WebSocketBytes: ChannelDuplexHandler {
-    typealias InboundIn = WebSocketFrame
+    typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
     typealias OutboundIn = ByteBuffer
-    typealias OutboundOut = WebSocketFrame
+    typealias OutboundOut = ByteBuffer
 
-    /// Bytes of a frame that comes, at most: it is read as a whole. Those of ours are shorter.
-    static let longestFrame = 128 << 10
+    /// Bytes of a frame of ours.
     private static let longestOwn = 64 << 10
-
-    enum Violation: Error, CustomStringConvertible {
-        case masking, text, continuation, extensionBits
-
-        var description: String {
-            switch self {
-            case .masking: "the WebSocket's peer masks wrongly"
-            case .text: "the WebSocket's peer sends text"
-            case .continuation: "the WebSocket's peer continues what it did not begin"
-            case .extensionBits: "the WebSocket's peer uses an extension"
-            }
-        }
-    }
 
     /// Clients mask what they send, servers do not (section 5.1).
     private let isClient: Bool
-    private var isWithinMessage = false
+    private var reader: WebSocketFrameReader
     private var hasClosed = false
 
-    init(isClient: Bool) { self.isClient = isClient }
+    init(isClient: Bool) {
+        self.isClient = isClient
+        reader = WebSocketFrameReader(.strict(isMasked: !isClient))
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let frame = unwrapInboundIn(data)
-        do {
-            try take(frame, context)
+        guard !hasClosed else { return }
+        var bytes = unwrapInboundIn(data)
+        do throws(WebSocketFrameReader.Fault) {
+            while let event = try reader.read(from: &bytes) { take(event, from: &bytes, context) }
         } catch {
-            sayClose(.protocolError, context)
+            sayClose(code: error == .length ? 1009 : 1002, context)
             context.fireErrorCaught(error)
             context.close(mode: .all, promise: nil)
         }
     }
 
-    private func take(_ frame: WebSocketFrame, _ context: ChannelHandlerContext) throws(Violation) {
-        guard (frame.maskKey != nil) == !isClient || frame.length == 0 else { throw .masking }
-        guard !frame.rsv1, !frame.rsv2, !frame.rsv3 else { throw .extensionBits }
-        switch frame.opcode {
-        case .binary, .continuation:
-            guard (frame.opcode == .continuation) == isWithinMessage else { throw .continuation }
-            isWithinMessage = !frame.fin
-            if frame.length > 0 { context.fireChannelRead(wrapInboundOut(frame.unmaskedData)) }
-        case .ping:
+    private func take(_ event: WebSocketFrameReader.Event, from bytes: inout ByteBuffer, _ context: ChannelHandlerContext) {
+        switch event {
+        case .payload(let count, let mask): context.fireChannelRead(wrapInboundOut(bytes.readUnmasked(count, mask)))
+        case .ping(let word):
             // Who sends pings and reads no answer gets none (section 5.5.3 asks for the last one only).
-            if context.channel.isWritable { write(.pong, frame.unmaskedData, context) }
-        case .connectionClose:
-            sayClose(.normalClosure, context)
+            if context.channel.isWritable { write(.pong, ByteBuffer(bytes: word), context) }
+        case .close:
+            sayClose(code: 1000, context)
             context.close(promise: nil)
-        case .pong: break
-        default: throw .text
+        case .end, .pong: break
         }
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         var bytes = unwrapOutboundIn(data)
-        guard bytes.readableBytes > Self.longestOwn else {
-            return context.write(wrapOutboundOut(frame(.binary, bytes)), promise: promise)
-        }
-        while let piece = bytes.readSlice(length: min(bytes.readableBytes, Self.longestOwn)), piece.readableBytes > 0 {
-            context.write(wrapOutboundOut(frame(.binary, piece)), promise: bytes.readableBytes == 0 ? promise : nil)
-        }
+        repeat {
+            let piece = bytes.readSlice(length: min(bytes.readableBytes, Self.longestOwn)) ?? ByteBuffer()
+            context.writeFrame(.binary, piece, isMasked: isClient, promise: bytes.readableBytes == 0 ? promise : nil)
+        } while bytes.readableBytes > 0
     }
 
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-        if mode == .all { sayClose(.normalClosure, context) }
+        if mode == .all { sayClose(code: 1000, context) }
         context.close(mode: mode, promise: promise)
     }
 
-    private func sayClose(_ code: WebSocketErrorCode, _ context: ChannelHandlerContext) {
+    /// Section 7.4.1 has the codes.
+    private func sayClose(code: UInt16, _ context: ChannelHandlerContext) {
         guard !hasClosed, context.channel.isActive else { return }
         hasClosed = true
-        var reason = ByteBuffer()
-        reason.write(webSocketErrorCode: code)
-        write(.connectionClose, reason, context)
+        write(.close, ByteBuffer(integer: code), context)
     }
 
-    private func write(_ opcode: WebSocketOpcode, _ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
-        context.writeAndFlush(wrapOutboundOut(frame(opcode, bytes)), promise: nil)
-    }
-
-    private func frame(_ opcode: WebSocketOpcode, _ bytes: ByteBuffer) -> WebSocketFrame {
-        WebSocketFrame(fin: true, opcode: opcode, maskKey: isClient ? .random() : nil, data: bytes)
+    private func write(_ kind: WebSocketFrameHeader.Kind, _ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        context.writeFrame(kind, bytes, isMasked: isClient, promise: nil)
+        context.flush()
     }
 }

@@ -1,7 +1,6 @@
 public import NIOCore
 import NIOHTTP1
 import NIOSSL
-import NIOWebSocket
 public import NetworkTypes
 import Sodium
 
@@ -39,18 +38,13 @@ public struct WebSocketEdge: Sendable, Equatable, CustomStringConvertible {
 
     /// Opens the WebSocket on a channel that leads to the web server. Done when bytes can be written.
     func open(on channel: any Channel) throws -> EventLoopFuture<Void> {
-        let upgrader = NIOTypedWebSocketClientUpgrader<Void>(maxFrameSize: WebSocketBytes.longestFrame) { channel, _ in
-            channel.eventLoop.makeCompletedFuture {
-                try channel.pipeline.syncOperations.addHandler(WebSocketBytes(isClient: true))
-            }
-        }
         let isDefault = port.number == (isSecure ? 443 : 80)
         let request = HTTPRequestHead(
             version: .http1_1, method: .GET, uri: path,
             headers: ["Host": isDefault ? host.bracketed : "\(host.bracketed):\(port)", "Content-Length": "0"])
         let error = LinkCarrierError(.webSocket(description), cause: "no WebSocket is there")
         var upgrade = NIOTypedHTTPClientUpgradeConfiguration(
-            upgradeRequestHead: request, upgraders: [upgrader],
+            upgradeRequestHead: request, upgraders: [WebSocketClientHandshake()],
             notUpgradingCompletionHandler: { $0.eventLoop.makeFailedFuture(error) })
         upgrade.upgradeRequestHead = request
         var configuration = NIOUpgradableHTTPClientPipelineConfiguration(upgradeConfiguration: upgrade)
@@ -90,20 +84,15 @@ public enum WebSocketDoor {
         to channel: any Channel, path: String, ready: @escaping @Sendable (any Channel) throws -> Void
     ) throws {
         let secret = SHA256.digest(of: path)
-        let upgrader = NIOTypedWebSocketServerUpgrader<Void>(
-            maxFrameSize: WebSocketBytes.longestFrame,
-            shouldUpgrade: { channel, head in
-                // Digests: their comparison tells nothing about the path.
-                channel.eventLoop.makeSucceededFuture(SHA256.digest(of: head.uri) == secret ? [:] : nil)
-            },
-            upgradePipelineHandler: { channel, _ in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(WebSocketBytes(isClient: false))
-                    try ready(channel)
-                }
-            })
+        // Digests: their comparison tells nothing about the path.
+        let handshake = WebSocketServerHandshake { channel, head in
+            channel.eventLoop.makeSucceededFuture(SHA256.digest(of: head.uri) == secret ? [:] : nil)
+        } ready: { channel in
+            try channel.pipeline.syncOperations.addHandler(WebSocketBytes(isClient: false))
+            try ready(channel)
+        }
         let upgrade = NIOTypedHTTPServerUpgradeConfiguration(
-            upgraders: [upgrader],
+            upgraders: [handshake],
             notUpgradingCompletionHandler: { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(NotFound()) }
             })

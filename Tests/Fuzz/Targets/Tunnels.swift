@@ -1,6 +1,8 @@
 import NetworkTypes
 import NodeDocument
+import RemoteDocuments
 import TunnelProtocols
+import WebSocketFrames
 
 /// What clients of wstunnel and rathole say to a gateway, and what a remote is told. The same wherever it is cut, and never more than is allowed.
 @Sendable func fuzzTunnels(_ input: [UInt8]) {

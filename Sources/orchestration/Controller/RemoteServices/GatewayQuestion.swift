@@ -1,6 +1,7 @@
 import NIOCore
 import NetworkTypes
 import NodeDocument
+import RemoteDocuments
 
 /// Asks a gateway what it serves. What it says is bounded, and but shown.
 struct GatewayQuestion: Sendable {

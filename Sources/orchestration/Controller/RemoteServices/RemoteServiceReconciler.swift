@@ -7,8 +7,8 @@ import JSON
 import KubernetesAPI
 import Logging
 import NetworkTypes
-import NodeDocument
 import Reconcilers
+import RemoteDocuments
 import RemoteWorkload
 import Sodium
 import Synchronization

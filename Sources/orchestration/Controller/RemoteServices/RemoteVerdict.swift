@@ -1,6 +1,6 @@
 import EdgeAPI
 import NetworkTypes
-import NodeDocument
+import RemoteDocuments
 
 /// Why something of a RemoteService is not as it should be.
 struct RemoteFault: Error, Hashable, Sendable {

@@ -1,5 +1,5 @@
 import Testing
-import TunnelProtocols
+import WebSocketFrames
 
 @Suite struct WebSocketFrameTests {
     private enum Seen: Equatable {
@@ -9,8 +9,8 @@ import TunnelProtocols
     }
 
     /// Reads in pieces of that size.
-    private func read(_ input: [UInt8], by size: Int) throws -> [Seen] {
-        var reader = WebSocketFrameReader()
+    private func read(_ input: [UInt8], by size: Int, _ rules: WebSocketFrameReader.Rules = .tolerant) throws -> [Seen] {
+        var reader = WebSocketFrameReader(rules)
         var seen: [Seen] = []
         var message: [UInt8] = []
         for start in stride(from: 0, to: input.count, by: size) {
@@ -83,5 +83,38 @@ import TunnelProtocols
         ] as [([UInt8], WebSocketFrameReader.Fault)])
     func `What is no frame`(input: [UInt8], fault: WebSocketFrameReader.Fault) {
         #expect(throws: fault) { try read(input, by: 1) }
+    }
+
+    @Test(
+        arguments: [
+            // Of a client: masked bytes, in pieces if it likes, with pings between them, and what is empty either way.
+            (true, [0x02, 0x81, 0, 0, 0, 1, 7, 0x89, 0x80, 0, 0, 0, 0, 0x80, 0x81, 0, 0, 0, 1, 8, 0x82, 0], nil),
+            (true, [0x82, 0xFF, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0, 0], .length), (true, [0x82, 1, 7], .masking),
+            (true, [0x81, 0x81, 0, 0, 0, 1, 7], .text),
+            (true, [0x80, 0x80, 0, 0, 0, 0], .continuation),
+            (true, [0x02, 0x80, 0, 0, 0, 0, 0x82, 0x80, 0, 0, 0, 0], .continuation),
+            // Of a server.
+            (false, [0x82, 1, 7, 0x89, 1, 9], nil), (false, [0x82, 0x81, 0, 0, 0, 0, 7], .masking), (false, [0x81, 1, 7], .text),
+        ] as [(Bool, [UInt8], WebSocketFrameReader.Fault?)])
+    func `Strict rules`(isMasked: Bool, input: [UInt8], fault: WebSocketFrameReader.Fault?) throws {
+        if let fault {
+            #expect(throws: fault) { try read(input, by: 1, .strict(isMasked: isMasked)) }
+        } else {
+            _ = try read(input, by: 1, .strict(isMasked: isMasked))
+        }
+    }
+
+    @Test(arguments: [0, 1, 7, 8, 125, 126, 65_535, 65_536, 100_003])
+    func `What is written is read`(count: Int) throws {
+        let payload = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 13) }
+        #expect(WebSocketFrameHeader(.binary, length: count, mask: nil).bytes == header(count))
+        let mask = WebSocketMask.random()
+        var hidden = payload
+        hidden.withUnsafeMutableBytes { mask.apply(to: $0) }
+        // As the RFC has it, byte by byte.
+        #expect(hidden == payload.enumerated().map { $1 ^ mask.bytes[$0 & 3] })
+        let frame = WebSocketFrameHeader(.binary, length: count, mask: mask).bytes + hidden
+        #expect(try read(frame, by: 1009, .strict(isMasked: true)) == [.message(payload)])
+        #expect(WebSocketFrameHeader(.close, length: 0, mask: nil).bytes == [0x88, 0])
     }
 }

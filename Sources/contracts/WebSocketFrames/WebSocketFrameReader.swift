@@ -1,9 +1,9 @@
 /// Reads the frames of a WebSocket (RFC 6455, section 5.2) as their bytes come, and keeps none of them: a client of wstunnel makes frames of
-/// up to 32 MiB. What is masked and what is not is taken alike, since such clients send unmasked frames.
+/// up to 32 MiB.
 public struct WebSocketFrameReader: Sendable {
     public enum Event: Equatable, Sendable {
         /// The next `count` bytes belong to a message; `mask` unmasks them, nil where there is nothing to do.
-        case payload(count: Int, mask: Mask?)
+        case payload(count: Int, mask: WebSocketMask?)
         /// The frame that the payload belonged to is over.
         case end
         case ping([UInt8])
@@ -11,18 +11,18 @@ public struct WebSocketFrameReader: Sendable {
         case close
     }
 
-    public struct Mask: Equatable, Sendable {
-        public let key: [UInt8]
-        /// Of the first byte, in the key.
-        public let phase: Int
+    public enum Rules: Equatable, Sendable {
+        /// What is masked and what is not is taken alike, and text like bytes: wstunnel's clients send unmasked frames.
+        case tolerant
+        /// Bytes alone, all masked (a client's) or none, in frames of 128 KiB at most.
+        case strict(isMasked: Bool)
 
-        public func apply(to bytes: UnsafeMutableRawBufferPointer) {
-            for index in bytes.indices { bytes[index] ^= key[(index + phase) & 3] }
-        }
+        /// Bytes of a frame; 64 MiB as in wstunnel.
+        var longestFrame: Int { self == .tolerant ? 64 << 20 : 128 << 10 }
     }
 
     public enum Fault: Error, Equatable, Sendable, CustomStringConvertible {
-        case extensionBits, opcode(UInt8), controlFrame, length
+        case extensionBits, opcode(UInt8), controlFrame, length, masking, text, continuation
 
         public var description: String {
             switch self {
@@ -30,23 +30,26 @@ public struct WebSocketFrameReader: Sendable {
             case .opcode(let code): "the WebSocket's peer sends frames of kind \(code)"
             case .controlFrame: "the WebSocket's peer sends a control frame that is none"
             case .length: "the WebSocket's peer sends too long a frame"
+            case .masking: "the WebSocket's peer masks wrongly"
+            case .text: "the WebSocket's peer sends text"
+            case .continuation: "the WebSocket's peer continues what it did not begin"
             }
         }
     }
 
-    /// Bytes of a frame, as in wstunnel (64 MiB).
-    static let longestFrame = 64 << 20
-
     private enum State: Sendable {
         case header
-        case payload(left: Int, key: [UInt8]?, phase: Int)
-        case control(opcode: UInt8, length: Int, key: [UInt8]?)
+        case payload(left: Int, mask: WebSocketMask?)
+        case control(opcode: UInt8, length: Int, mask: WebSocketMask?)
     }
 
     private var state = State.header
     private var gathered: [UInt8] = []
+    private let rules: Rules
+    /// Kept where rules are strict.
+    private var isWithinMessage = false
 
-    public init() {}
+    public init(_ rules: Rules = .tolerant) { self.rules = rules }
 
     /// What comes next; nil when more bytes are needed. After `payload` the caller takes that many bytes itself, by `offset`.
     public mutating func read(_ bytes: RawSpan, _ offset: inout Int) throws(Fault) -> Event? {
@@ -54,20 +57,20 @@ public struct WebSocketFrameReader: Sendable {
             switch state {
             case .header:
                 guard try readHeader(bytes, &offset) else { return nil }
-            case .payload(0, _, _):
+            case .payload(0, _):
                 state = .header
                 return .end
-            case .payload(let left, let key, let phase):
+            case .payload(let left, let mask):
                 let count = min(left, bytes.byteCount - offset)
                 guard count > 0 else { return nil }
-                state = .payload(left: left - count, key: key, phase: (phase + count) & 3)
-                return .payload(count: count, mask: key.map { Mask(key: $0, phase: phase) })
-            case .control(let opcode, let length, let key):
+                state = .payload(left: left - count, mask: mask?.advanced(by: count))
+                return .payload(count: count, mask: mask)
+            case .control(let opcode, let length, let mask):
                 guard gather(length, bytes, &offset) else { return nil }
                 var content = gathered
                 gathered = []
                 state = .header
-                if let key { content.withUnsafeMutableBytes { Mask(key: key, phase: 0).apply(to: $0) } }
+                content.withUnsafeMutableBytes { mask?.apply(to: $0) }
                 switch opcode {
                 case 0x8: return .close
                 case 0x9: return .ping(content)
@@ -99,16 +102,24 @@ public struct WebSocketFrameReader: Sendable {
         var length = short
         if lengthBytes > 0 {
             let number = gathered[2..<2 + lengthBytes].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-            guard number <= Self.longestFrame else { throw .length }
+            guard number <= rules.longestFrame else { throw .length }
             length = Int(number)
         }
-        let key = isMasked ? Array(gathered.suffix(4)) : nil
+        try check(opcode, isMasked: length == 0 ? nil : isMasked, isFinal: first & 0x80 != 0)
+        let mask = isMasked ? WebSocketMask(gathered.suffix(4)) : nil
         gathered = []
-        let isPlain = key?.allSatisfy { $0 == 0 } ?? true
-        state =
-            isControl
-            ? .control(opcode: opcode, length: length, key: key)
-            : .payload(left: length, key: isPlain ? nil : key, phase: 0)
+        let needed = mask.flatMap { $0.isPlain ? nil : $0 }
+        state = isControl ? .control(opcode: opcode, length: length, mask: needed) : .payload(left: length, mask: needed)
         return true
+    }
+
+    /// - Parameter isMasked: nil where there is nothing to mask.
+    private mutating func check(_ opcode: UInt8, isMasked: Bool?, isFinal: Bool) throws(Fault) {
+        guard case .strict(let shouldMask) = rules else { return }
+        guard isMasked ?? shouldMask == shouldMask else { throw .masking }
+        guard opcode != 1 else { throw .text }
+        guard opcode < 8 else { return }
+        guard (opcode == 0) == isWithinMessage else { throw .continuation }
+        isWithinMessage = !isFinal
     }
 }

@@ -1,4 +1,5 @@
 public import NetworkTypes
+public import NodeDocument
 public import Sodium
 
 /// What a remote service's gateway serves: written by the controller into the Secret that the gateway's pod mounts, read by `uplink gateway`.

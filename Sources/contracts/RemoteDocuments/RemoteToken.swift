@@ -1,4 +1,5 @@
 public import NetworkTypes
+public import NodeDocument
 public import Sodium
 
 /// All that a remote needs to be the other half of a remote service, as one word for `uplink join`: it is told its ports by the link.

@@ -1,0 +1,58 @@
+public import NIOCore
+public import NIOHTTP1
+import NIOWebSocket
+
+/// NIO's handshake of a WebSocket's server, without its coders of frames: what follows are bytes.
+public struct WebSocketServerHandshake: NIOTypedHTTPServerProtocolUpgrader {
+    private let handshake: NIOTypedWebSocketServerUpgrader<Void>
+    private let ready: @Sendable (any Channel) throws -> Void
+
+    /// - Parameters:
+    ///   - answer: headers to answer with; nil refuses.
+    ///   - ready: called on the channel's event loop.
+    public init(
+        answer: @escaping @Sendable (any Channel, HTTPRequestHead) -> EventLoopFuture<HTTPHeaders?>,
+        ready: @escaping @Sendable (any Channel) throws -> Void
+    ) {
+        handshake = NIOTypedWebSocketServerUpgrader(shouldUpgrade: answer) { channel, _ in
+            channel.eventLoop.makeSucceededVoidFuture()
+        }
+        self.ready = ready
+    }
+
+    public var supportedProtocol: String { handshake.supportedProtocol }
+    public var requiredUpgradeHeaders: [String] { handshake.requiredUpgradeHeaders }
+
+    public func buildUpgradeResponse(
+        channel: any Channel, upgradeRequest: HTTPRequestHead, initialResponseHeaders: HTTPHeaders
+    ) -> EventLoopFuture<HTTPHeaders> {
+        handshake.buildUpgradeResponse(
+            channel: channel, upgradeRequest: upgradeRequest, initialResponseHeaders: initialResponseHeaders)
+    }
+
+    public func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Void> {
+        channel.eventLoop.makeCompletedFuture { try ready(channel) }
+    }
+}
+
+/// The same of a client.
+struct WebSocketClientHandshake: NIOTypedHTTPClientProtocolUpgrader {
+    private let handshake = NIOTypedWebSocketClientUpgrader<Void> { channel, _ in channel.eventLoop.makeSucceededVoidFuture() }
+
+    var supportedProtocol: String { handshake.supportedProtocol }
+    var requiredUpgradeHeaders: [String] { handshake.requiredUpgradeHeaders }
+
+    func addCustom(upgradeRequestHeaders: inout HTTPHeaders) {
+        handshake.addCustom(upgradeRequestHeaders: &upgradeRequestHeaders)
+    }
+
+    func shouldAllowUpgrade(upgradeResponse: HTTPResponseHead) -> Bool {
+        handshake.shouldAllowUpgrade(upgradeResponse: upgradeResponse)
+    }
+
+    func upgrade(channel: any Channel, upgradeResponse: HTTPResponseHead) -> EventLoopFuture<Void> {
+        channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(WebSocketBytes(isClient: true))
+        }
+    }
+}
