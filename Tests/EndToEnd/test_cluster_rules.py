@@ -178,6 +178,19 @@ class ProxyRules(unittest.TestCase):
         service = {"metadata": {"annotations": {proxy.BACKEND: "192.168.77.20"}},
                    "spec": {"clusterIP": "10.96.1.1", "ports": [{"port": 80, "targetPort": 7000}, {"port": 53, "protocol": "UDP"}]}}
         silent = {"metadata": {}, "spec": {"clusterIP": "10.96.1.2", "ports": [{"port": 80}]}}
-        self.assertEqual(proxy.endpoints([service, silent]), {
+        self.assertEqual(proxy.endpoints([service, silent], []), {
             Endpoint("tcp", "10.96.1.1", 80): Endpoint("tcp", "192.168.77.20", 7000),
             Endpoint("udp", "10.96.1.1", 53): Endpoint("udp", "192.168.77.20", 53)})
+
+    def test_ports_lead_to_a_ready_pod_that_the_selector_means(self) -> None:
+        service = {"metadata": {"namespace": "a"},
+                   "spec": {"clusterIP": "10.96.1.3", "selector": {"app": "x"}, "ports": [{"port": 80, "targetPort": 8080}]}}
+
+        def pod(name: str, address: str, namespace: str = "a", ready: str = "True", app: str = "x") -> dict:
+            return {"metadata": {"name": name, "namespace": namespace, "labels": {"app": app}},
+                    "status": {"phase": "Running", "podIP": address, "conditions": [{"type": "Ready", "status": ready}]}}
+
+        others = [pod("a", "10.244.0.1", namespace="b"), pod("b", "10.244.0.2", ready="False"), pod("c", "10.244.0.3", app="y")]
+        self.assertEqual(proxy.endpoints([service], others), {})
+        self.assertEqual(proxy.endpoints([service], [*others, pod("d", "10.244.0.4")]),
+                         {Endpoint("tcp", "10.96.1.3", 80): Endpoint("tcp", "10.244.0.4", 8080)})

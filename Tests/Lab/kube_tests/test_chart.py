@@ -362,5 +362,5 @@ def example(name: str, schema: dict[str, Any]) -> Any:
     return {"envoySource": "https://mirror.example/envoy-{version}", "envoySha256": 64 * "a", "imageRepo": "registry.example:5000/x",
             "denyTargetCidrs": "10.0.0.0/8", "allowTargetCidrs": "10.1.0.0/16",
             "healthProbeBindAddress": "127.0.0.1:1", "metricsBindAddress": "[::1]:2", "maxUplinkCpu": "7",
-            "maxUplinkMemory": "7Gi", "maxUplinkStorage": "7Gi"}.get(
+            "maxUplinkMemory": "7Gi", "maxUplinkStorage": "7Gi", "exposePods": "annotated", "remoteTemplate": "/a"}.get(
                 name, "/a" if name.endswith(("Path", "Dir", "kubeconfig")) else "other")
