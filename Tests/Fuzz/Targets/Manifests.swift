@@ -27,6 +27,7 @@ import Sodium
         case .portBinding(let binding):
             requireSame(binding, binding.fieldValue) { PortBinding.decode($0) }
             portBindings.append(binding)
+        case .remoteService(let service): requireSame(service, service.fieldValue) { RemoteService.decode($0) }
         case .service(let service): services[service.metadata.objectName] = service
         case .secret(let secret):
             let again = required("a Secret that was written can be read") { () throws(SyntaxProblem) in
