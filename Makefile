@@ -102,8 +102,8 @@ fuzz: setup             ## every parser that reads what others wrote, each for S
 	@echo "fuzz"
 	@$(PYTHON) Tests/Fuzz/run --seconds $(or $(SECONDS),600) $(TARGETS)
 
-bench: build            ## the figures of the performance budgets
-	@$(PYTHON) Tests/Benchmarks/run
+bench: build            ## the figures of the performance budgets; SUITES= for some of them
+	@$(PYTHON) Tests/Benchmarks/run $(SUITES)
 
 lab-up: setup           ## a VPS behind its internet, a home behind its NAT
 	@$(LAB) up $(if $(RTT),--rtt $(RTT))
