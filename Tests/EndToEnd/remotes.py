@@ -29,6 +29,12 @@ def _quiet(body: Callable, *arguments) -> None:
         pass
 
 
+def echo_datagrams(listener: socket.socket) -> None:
+    while True:
+        data, peer = listener.recvfrom(65536)
+        listener.sendto(data, peer)
+
+
 def _cut(connection: socket.socket) -> None:
     """Whoever is just reading from it sees the end."""
     try:

@@ -28,7 +28,7 @@ from product.programs import programs
 from product.traffic import eventually
 
 import stage as stages
-from remotes import Rathole, Server, WebSocket, Wstunnel, quietly
+from remotes import Rathole, Server, WebSocket, Wstunnel, echo_datagrams, quietly
 from test_ssh_tunnel import conversation, echoes
 
 _WEB = 28080
@@ -96,17 +96,11 @@ class Gateway(unittest.TestCase):
         cls.listeners[0].listen(512)
         threading.Thread(target=echoes, args=(cls.listeners[0],), daemon=True).start()
         cls.listeners[1].bind(("127.0.0.1", _UDP))
-        quietly(cls.echo_datagrams, cls.listeners[1])
+        quietly(echo_datagrams, cls.listeners[1])
         cls.nginx = None
         cls.start_nginx()
         cls.document()
         cls.gateway = cls.start_gateway()
-
-    @classmethod
-    def echo_datagrams(cls, listener: socket.socket) -> None:
-        while True:
-            data, peer = listener.recvfrom(65536)
-            listener.sendto(data, peer)
 
     @classmethod
     def tearDownClass(cls) -> None:
@@ -382,7 +376,7 @@ http {{
         """`-L udp://…:127.0.0.1:51820`, as interLink's mesh has it, and nothing else."""
         with self.cluster.socket(kind=socket.SOCK_DGRAM) as there:
             there.bind(("127.0.0.1", 51820))
-            quietly(self.echo_datagrams, there)
+            quietly(echo_datagrams, there)
             client = self.wstunnel(self.plain)
             with self.assertRaises(ConnectionRefusedError) as refused:
                 client.upgrade({"p": {"Udp": {"timeout": None}}, "r": "127.0.0.1", "rp": 51820}, 5)

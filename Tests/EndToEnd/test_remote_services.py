@@ -20,7 +20,7 @@ from lab.commands import run
 from lab.network import UPLINKS
 from product.programs import programs
 from product.traffic import eventually
-from remotes import Rathole, Server, Wstunnel, quietly
+from remotes import Rathole, Server, Wstunnel, echo_datagrams, quietly
 from test_gateway import exchange
 from test_ssh_tunnel import conversation, echoes
 
@@ -146,16 +146,10 @@ class RemoteServices(ClusterTest):
         cls.listeners[0].listen(512)
         threading.Thread(target=echoes, args=(cls.listeners[0],), daemon=True).start()
         cls.listeners[1].bind(("127.0.0.1", _UDP))
-        quietly(cls.echo_datagrams, cls.listeners[1])
+        quietly(echo_datagrams, cls.listeners[1])
         eventually(lambda: stage.status("StatefulSet", "visitor").get("readyReplicas") == 1, within=60)
         cls.visitor = stage.cluster.host_of("default", "visitor-0")
         return stage
-
-    @classmethod
-    def echo_datagrams(cls, listener: socket.socket) -> None:
-        while True:
-            data, peer = listener.recvfrom(65536)
-            listener.sendto(data, peer)
 
     @classmethod
     def tearDownClass(cls) -> None:

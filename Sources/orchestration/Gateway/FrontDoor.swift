@@ -68,9 +68,6 @@ final class FrontDoor: ChannelInboundHandler, RemovableChannelHandler {
         var isKnown = false
     }
 
-    /// Bytes of a request's header at most.
-    private static let longestHeader = 16 << 10
-
     private func takeHTTP(_ channel: any Channel) throws {
         let place = NIOLoopBoundBox<Place>(Place(), eventLoop: channel.eventLoop)
         let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
@@ -81,21 +78,7 @@ final class FrontDoor: ChannelInboundHandler, RemovableChannelHandler {
             known()
             try bound.value.enter(channel, place.value.route)
         }
-        let upgrade = NIOTypedHTTPServerUpgradeConfiguration(
-            upgraders: [handshake],
-            notUpgradingCompletionHandler: { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(Refusal(isKnown: place.value.isKnown))
-                }
-            })
-        var configuration = NIOUpgradableHTTPServerPipelineConfiguration(upgradeConfiguration: upgrade)
-        configuration.enablePipelining = false
-        var limits = NIOHTTPDecoderLimitConfiguration()
-        limits.maxHeaderFieldSize = Self.longestHeader
-        limits.maxHeaderListSize = Self.longestHeader
-        configuration.decoderConfiguration = limits
-        let done = try channel.pipeline.syncOperations.configureUpgradableHTTPServerPipeline(configuration: configuration)
-        done.whenFailure { _ in channel.close(promise: nil) }
+        try handshake.add(to: channel, refusal: { Refusal(isKnown: place.value.isKnown) })
     }
 
     /// The headers of the answer; nil refuses.

@@ -76,9 +76,6 @@ extension WebSocketEdge {
 
 /// The edge's side: takes WebSockets at one path and answers anything else like a web server that has nothing there.
 public enum WebSocketDoor {
-    /// Bytes of a request's header at most, and of one of its lines.
-    private static let longestHeader = 16 << 10
-
     /// Waits for the request; `ready` gets the channel, whose bytes are then the WebSocket's. `path` is compared in constant time.
     public static func add(
         to channel: any Channel, path: String, ready: @escaping @Sendable (any Channel) throws -> Void
@@ -91,19 +88,7 @@ public enum WebSocketDoor {
             try channel.pipeline.syncOperations.addHandler(WebSocketBytes(isClient: false))
             try ready(channel)
         }
-        let upgrade = NIOTypedHTTPServerUpgradeConfiguration(
-            upgraders: [handshake],
-            notUpgradingCompletionHandler: { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(NotFound()) }
-            })
-        var configuration = NIOUpgradableHTTPServerPipelineConfiguration(upgradeConfiguration: upgrade)
-        configuration.enablePipelining = false
-        var limits = NIOHTTPDecoderLimitConfiguration()
-        limits.maxHeaderFieldSize = longestHeader
-        limits.maxHeaderListSize = longestHeader
-        configuration.decoderConfiguration = limits
-        let done = try channel.pipeline.syncOperations.configureUpgradableHTTPServerPipeline(configuration: configuration)
-        done.whenFailure { _ in channel.close(promise: nil) }
+        try handshake.add(to: channel, refusal: { NotFound() })
     }
 }
 

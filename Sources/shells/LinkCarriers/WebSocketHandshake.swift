@@ -4,6 +4,9 @@ import NIOWebSocket
 
 /// NIO's handshake of a WebSocket's server, without its coders of frames: what follows are bytes.
 public struct WebSocketServerHandshake: NIOTypedHTTPServerProtocolUpgrader {
+    /// Bytes of a request's header at most, and of one of its lines.
+    private static let longestHeader = 16 << 10
+
     private let handshake: NIOTypedWebSocketServerUpgrader<Void>
     private let ready: @Sendable (any Channel) throws -> Void
 
@@ -18,6 +21,23 @@ public struct WebSocketServerHandshake: NIOTypedHTTPServerProtocolUpgrader {
             channel.eventLoop.makeSucceededVoidFuture()
         }
         self.ready = ready
+    }
+
+    /// Waits on `channel` for the request; one that is no WebSocket's, or is refused, goes to the handler that `refusal` makes.
+    public func add(to channel: any Channel, refusal: @escaping @Sendable () -> any ChannelHandler) throws {
+        let upgrade = NIOTypedHTTPServerUpgradeConfiguration(
+            upgraders: [self],
+            notUpgradingCompletionHandler: { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(refusal()) }
+            })
+        var configuration = NIOUpgradableHTTPServerPipelineConfiguration(upgradeConfiguration: upgrade)
+        configuration.enablePipelining = false
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderFieldSize = Self.longestHeader
+        limits.maxHeaderListSize = Self.longestHeader
+        configuration.decoderConfiguration = limits
+        let done = try channel.pipeline.syncOperations.configureUpgradableHTTPServerPipeline(configuration: configuration)
+        done.whenFailure { _ in channel.close(promise: nil) }
     }
 
     public var supportedProtocol: String { handshake.supportedProtocol }

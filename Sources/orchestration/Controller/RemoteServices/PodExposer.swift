@@ -155,7 +155,7 @@ final class PodExposer: Sendable {
         let existing = resources.remoteServices.observed(name)?.object
         if existing?.spec != spec {
             // Of another pod of that name, say, which is still going.
-            if let found = try await server.get(.remoteServices, name), !Self.isOwned(found, by: pod) {
+            if let found = try await server.get(.remoteServices, name), !found.isOwned(by: pod.uid) {
                 tell(pod, .warning, "NameTaken", "RemoteService \(name.name) is there already and not this pod's; remove it")
                 return .done(requeueAfter: Self.pace)
             }
@@ -171,10 +171,6 @@ final class PodExposer: Sendable {
             ? [.tidegate] : [.tidegate, .wstunnel]
     }
 
-    private static func isOwned(_ object: FieldNode, by pod: ExposedPod) -> Bool {
-        object["metadata"]?["ownerReferences"]?.items?.contains { $0["uid"]?.text == pod.uid } ?? false
-    }
-
     /// The commands, once they are known.
     private func writeBack(_ pod: ExposedPod, _ name: ObjectName) async throws {
         guard let secret = try await server.get(.secrets, RemoteNames(of: name).joinSecret) else { return }
@@ -184,7 +180,7 @@ final class PodExposer: Sendable {
         let wanted = ExposedPod.commands(entries)
         guard wanted.contains(where: { pod.annotations[$0.key] != $0.value }) else { return }
         // Nobody gets what another's RemoteService is joined by, whatever he calls his pod.
-        guard let service = try await server.get(.remoteServices, name), Self.isOwned(service, by: pod) else { return }
+        guard let service = try await server.get(.remoteServices, name), service.isOwned(by: pod.uid) else { return }
         var annotations: FieldMembers = [:]
         for (key, value) in wanted { annotations[key] = value.map { .string($0) } ?? .null }
         try await server.mergePatch(
@@ -219,7 +215,7 @@ final class PodExposer: Sendable {
         state.withLock { $0.waiting[pod.uid] = nil }
         let name = pod.remoteServiceName
         guard resources.remoteServices.observed(name) != nil, let found = try await server.get(.remoteServices, name),
-            Self.isOwned(found, by: pod)
+            found.isOwned(by: pod.uid)
         else { return .done(requeueAfter: nil) }
         try await server.delete(.remoteServices, name, APIPreconditions(uid: found["metadata"]?["uid"]?.text))
         return .done(requeueAfter: nil)
@@ -236,4 +232,11 @@ final class PodExposer: Sendable {
 
 extension APIResource {
     static let nodes = APIResource(group: "", version: "v1", kind: "Node", plural: "nodes", isNamespaced: false)
+}
+
+extension FieldNode {
+    /// Whether an object names the one of that UID among its owners.
+    func isOwned(by uid: String) -> Bool {
+        self["metadata"]?["ownerReferences"]?.items?.contains { $0["uid"]?.text == uid } ?? false
+    }
 }

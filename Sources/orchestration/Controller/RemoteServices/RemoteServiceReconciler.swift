@@ -178,8 +178,7 @@ final class RemoteServiceReconciler: Sendable {
     private func checkOwner(
         of existing: FieldNode, _ resource: APIResource, _ name: ObjectName, _ service: RemoteService
     ) throws(RemoteFault) {
-        let owners = existing["metadata"]?["ownerReferences"]?.items ?? []
-        guard owners.contains(where: { $0["uid"]?.text == service.metadata.uid }) else {
+        guard existing.isOwned(by: service.metadata.uid) else {
             throw RemoteFault(
                 reason: "NameTaken",
                 message:
@@ -200,9 +199,7 @@ final class RemoteServiceReconciler: Sendable {
         if let found, object.value != nil { try checkOwner(of: found, object.resource, object.name, service) }
         if let value = object.value {
             try await apply(object, value)
-        } else if let found,
-            found["metadata"]?["ownerReferences"]?.items?.contains(where: { $0["uid"]?.text == service.metadata.uid }) == true
-        {
+        } else if let found, found.isOwned(by: service.metadata.uid) {
             try await server.delete(object.resource, object.name, APIPreconditions(uid: found["metadata"]?["uid"]?.text))
         }
         written.withLock { $0[owner, default: Written()].digests[key] = digest }
