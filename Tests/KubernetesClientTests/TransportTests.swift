@@ -169,11 +169,20 @@ struct TransportTests {
     }
 
     @Test func endsWithTheClient() async throws {
-        let client = try KubernetesClient(
-            server.access(authority), options: .init(agent: "test"), logger: silent)
+        // Beside a thousand other tests, as `withClient` has it; a client that is not shut down ends the process.
+        var options = KubernetesClient.Options(agent: "test")
+        options.connectTimeout = .seconds(120)
+        options.requestTimeout = .seconds(120)
+        let client = try KubernetesClient(server.access(authority), options: options, logger: silent)
         let api = client.server
-        let stream = try await api.stream(APIRequest(.get, "/watch/open"))
-        _ = try await stream.next()
+        let stream: APIStream
+        do {
+            stream = try await api.stream(APIRequest(.get, "/watch/open"))
+            _ = try await stream.next()
+        } catch {
+            await client.shutdown()
+            throw error
+        }
         await client.shutdown()
         await #expect(throws: APIError.self) { _ = try await stream.next() }
         #expect(try await api.failure(APIRequest(.get, "/echo")) == .cancelled)
