@@ -41,6 +41,13 @@ final class TestServer: Sendable {
     /// What it said so far.
     var said: [FieldNode] { lines.all }
 
+    /// Waits until it has said so many things; what it prints is read by a thread of its own.
+    func hasSaid(_ count: Int) async throws -> [FieldNode] {
+        let end = ContinuousClock.now + .seconds(60)
+        while said.count < count, .now < end { try await Task.sleep(for: .milliseconds(10)) }
+        return said
+    }
+
     /// Waits until it has said something of this name.
     func hasSaid(_ name: String) async throws -> FieldNode {
         let end = ContinuousClock.now + .seconds(240)
