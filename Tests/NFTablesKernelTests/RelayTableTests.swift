@@ -56,8 +56,10 @@ private func wanted() throws -> RelayRuleset {
         #expect(try ask(neighbour, "10.200.0.2:7443") == "backend\n")
         #expect(try ask(neighbour, "10.200.0.1:40600") == "bridge\n")
         #expect(
-            try relay.inside { try RelayTable.apply(wanted()) }.map(\.description) == ["nftables: made table ip tidegate_relay"])
-        #expect(try relay.inside { try RelayTable.apply(wanted()) } == [])
+            try relay.inside { try FixedTable.apply(wanted().ruleset) }.map(\.description) == [
+                "nftables: made table ip tidegate_relay"
+            ])
+        #expect(try relay.inside { try FixedTable.apply(wanted().ruleset) } == [])
         for (who, address, user) in [
             (relay, "10.200.0.2:7443", UInt32(1234)), (relay, "10.200.0.1:40600", 1234), (neighbour, "10.200.0.2:7443", 0),
             (neighbour, "10.200.0.1:40600", 0),
@@ -103,21 +105,21 @@ private func wanted() throws -> RelayRuleset {
         let wanted = RelayRuleset(
             interface: "wg-relay", address: try IPv4Address(parsing: "10.200.0.1"), network: try CIDR(parsing: "10.200.0.0/24"),
             envoyUser: envoy, links: .init(network: try CIDR(parsing: "127.88.0.0/16"), user: linkUser))
-        #expect(try relay.inside { try RelayTable.apply(wanted) }.count == 1)
-        #expect(try relay.inside { try RelayTable.apply(wanted) } == [])
+        #expect(try relay.inside { try FixedTable.apply(wanted.ruleset) }.count == 1)
+        #expect(try relay.inside { try FixedTable.apply(wanted.ruleset) } == [])
         for user in [envoy, linkUser, 0] { try eventually { try ask(user) == "link\n" } }
         #expect((try? ask(1234)) != "link\n")
         let rules = try relay.execute("nft", "list", "table", "ip", "tidegate_relay")
         #expect(rules.contains("ip daddr 127.88.0.0/16 meta skuid != 0 meta skuid != \(envoy) meta skuid != \(linkUser) drop"))
         #expect(rules.contains("iifname != \"lo\" ip daddr 127.88.0.0/16 drop"))
         // Without links there are no such rules.
-        #expect(try relay.inside { try RelayTable.apply(RelayRuleset.withoutLinks(wanted)) }.count == 1)
+        #expect(try relay.inside { try FixedTable.apply(RelayRuleset.withoutLinks(wanted).ruleset) }.count == 1)
         try eventually { try ask(1234) == "link\n" }
     }
 
     @Test func driftIsPutRightAndOthersRulesStay() throws {
         let relay = relay
-        _ = try relay.inside { try RelayTable.apply(wanted()) }
+        _ = try relay.inside { try FixedTable.apply(wanted().ruleset) }
         try relay.execute("nft", "add", "table", "ip", "other")
         let whole = try relay.execute("nft", "list", "ruleset")
         #expect(whole.contains("ip daddr 10.200.0.0/24 meta skuid != 0 meta skuid != \(envoy) drop"))
@@ -127,7 +129,7 @@ private func wanted() throws -> RelayRuleset {
             "insert rule ip tidegate_relay forward accept", "add set ip tidegate_relay s { type ipv4_addr; }",
         ] {
             try relay.execute("nft", drift)
-            let changes = try relay.inside { try RelayTable.apply(wanted()) }
+            let changes = try relay.inside { try FixedTable.apply(wanted().ruleset) }
             #expect(changes.count == 1 && changes[0].description.contains("in place anew"), "\(drift): \(changes)")
             #expect(
                 try relay.execute("nft", "list", "ruleset").split(separator: "\n").sorted()
@@ -135,9 +137,14 @@ private func wanted() throws -> RelayRuleset {
         }
         try relay.execute("nft", "delete", "table", "ip", "tidegate_relay")
         #expect(
-            try relay.inside { try RelayTable.apply(wanted()) }.map(\.description) == ["nftables: made table ip tidegate_relay"])
-        #expect(try relay.inside { try RelayTable.remove() }.map(\.description) == ["nftables: removed table ip tidegate_relay"])
-        #expect(try relay.inside { try RelayTable.remove() } == [])
+            try relay.inside { try FixedTable.apply(wanted().ruleset) }.map(\.description) == [
+                "nftables: made table ip tidegate_relay"
+            ])
+        #expect(
+            try relay.inside { try FixedTable.remove(RelayRuleset.table) }.map(\.description) == [
+                "nftables: removed table ip tidegate_relay"
+            ])
+        #expect(try relay.inside { try FixedTable.remove(RelayRuleset.table) } == [])
         #expect(try relay.execute("nft", "list", "ruleset") == "table ip other {\n}\n")
     }
 }

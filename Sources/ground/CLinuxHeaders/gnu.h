@@ -23,6 +23,10 @@ extern void *_Nullable memmem(const void *_Nonnull text, size_t length, const vo
 #ifndef CLONE_NEWNS
 #define CLONE_NEWNS 0x00020000
 #endif
+#ifndef CLONE_NEWUSER
+#define CLONE_NEWUSER 0x10000000
+#define CLONE_NEWNET 0x40000000
+#endif
 extern int unshare(int flags);
 extern int setns(int fd, int nstype);
 
@@ -40,6 +44,9 @@ extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *_Non
 struct sockaddr;
 /// accept(2): the new socket's flags.
 extern int accept4(int fd, struct sockaddr *_Nullable address, unsigned int *_Nullable length, int flags);
+
+/// mkostemp(3).
+extern int mkostemp(char *_Nonnull name, int flags);
 
 /// pipe(2), syncfs(2).
 extern int pipe2(int ends[_Nonnull 2], int flags);

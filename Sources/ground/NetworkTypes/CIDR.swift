@@ -53,6 +53,8 @@ public struct CIDR: StringValue, Comparable {
 
     public func contains(_ other: IPv4Address) -> Bool { other.number & Self.mask(prefixLength) == address.number }
 
+    public func overlaps(_ other: CIDR) -> Bool { contains(other.address) || other.contains(address) }
+
     private static func mask(_ length: Int) -> UInt32 { length == 0 ? 0 : ~0 << UInt32(32 - length) }
 
     public static func < (a: Self, b: Self) -> Bool { (a.address, a.prefixLength) < (b.address, b.prefixLength) }

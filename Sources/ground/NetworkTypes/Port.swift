@@ -25,6 +25,10 @@ public struct Port: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// Where a remote service's gateway takes its remote, by whatever protocol, and where it tells of itself.
     public static let gateway = Port(unchecked: 28080)
     public static let gatewayStatus = Port(unchecked: 28081)
+    /// WireGuard's, within the links of a remote service that has a mesh; UDP.
+    public static let mesh = Port(unchecked: 51820)
+    /// Where a gateway takes what its own WireGuard sends, at 127.0.0.1.
+    public static let meshDoor = Port(unchecked: 51821)
     /// RFC 9110, section 4.2.
     public static let http = Port(unchecked: 80)
     public static let https = Port(unchecked: 443)

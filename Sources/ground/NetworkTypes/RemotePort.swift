@@ -35,6 +35,9 @@ public struct RemotePort: Hashable, Codable, Sendable {
     /// Whether the gateway listens there itself.
     public var isGateways: Bool { `protocol` == .tcp && (port == .gateway || port == .gatewayStatus) }
 
+    /// Whether it is WireGuard's within the links, where there is a mesh.
+    public var isMeshes: Bool { key == Key(.udp, .mesh) }
+
     /// `8080,9090:metrics:UDP,3000:api`: port, name and protocol, with empty names where none is said.
     public static func list(parsing text: String) throws(InvalidValue) -> [RemotePort] {
         var result: [RemotePort] = []

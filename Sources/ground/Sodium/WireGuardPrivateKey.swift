@@ -22,6 +22,17 @@ public struct WireGuardPrivateKey: Sendable, Equatable, CustomStringConvertible 
         bytes[31] = bytes[31] & 127 | 64
     }
 
+    /// That of whoever has this link's key, for WireGuard within the link (BLAKE2b with the key, RFC 7693): one secret to keep and to replace.
+    public init(of key: LinkPrivateKey) throws(SodiumError) {
+        let context = Array("tidegate mesh key 1".utf8)
+        var bytes = [UInt8](repeating: 0, count: Int(crypto_scalarmult_curve25519_SCALARBYTES))
+        key.secret.withUnsafePointer { secret in
+            _ = crypto_generichash(&bytes, bytes.count, context, UInt64(context.count), secret, key.secret.count)
+        }
+        Self.clamp(&bytes)
+        secret = try SecretBytes(consuming: &bytes)
+    }
+
     /// Reads the 44 characters of base64 that `wg genkey` prints, and clamps them as the kernel does; white space around them
     /// is allowed. `text` is zeroed.
     /// - Throws: `InvalidValue` that never repeats what was given.

@@ -1,7 +1,7 @@
 import CLinuxHeaders
 import Glibc
 
-/// How a program is started: no shell is between, it has no standard input, no other descriptor of this process, and no signal blocked or
+/// How a program is started: no shell is between, it has no other descriptor of this process than those named, and no signal blocked or
 /// ignored.
 public struct Spawn: Sendable {
     /// A path.
@@ -13,6 +13,8 @@ public struct Spawn: Sendable {
     public var environment: [String]
     /// Nil for this process's own.
     public var folder: String?
+    /// Nil for none.
+    public var input: Descriptor?
     /// Nil for this process's own.
     public var output: Descriptor?
     public var errors: Descriptor?
@@ -31,7 +33,11 @@ public struct Spawn: Sendable {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        if let input {
+            posix_spawn_file_actions_adddup2(&actions, input.number, STDIN_FILENO)
+        } else {
+            posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        }
         if let output { posix_spawn_file_actions_adddup2(&actions, output.number, STDOUT_FILENO) }
         if let errors { posix_spawn_file_actions_adddup2(&actions, errors.number, STDERR_FILENO) }
         posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1)
@@ -60,7 +66,14 @@ public struct Spawn: Sendable {
 }
 
 extension Descriptor {
-    /// What is written to one end comes out of the other. No child inherits either, but as its `output` or `errors`.
+    /// Two stream sockets that are connected to each other. No child inherits either, but as its `input`, `output` or `errors`.
+    public static func pair() throws(SystemFailure) -> (Descriptor, Descriptor) {
+        var ends: [Int32] = [-1, -1]
+        try calling("socketpair") { socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) }
+        return (Descriptor(owning: ends[0]), Descriptor(owning: ends[1]))
+    }
+
+    /// What is written to one end comes out of the other. No child inherits either, but as its `input`, `output` or `errors`.
     public static func pipe() throws(SystemFailure) -> (output: Descriptor, input: Descriptor) {
         var ends: [Int32] = [-1, -1]
         try calling("pipe") { pipe2(&ends, O_CLOEXEC) }
@@ -96,10 +109,16 @@ public func endedChild(_ process: Int32 = -1) throws(SystemFailure) -> (process:
 }
 
 /// Makes the program the one that this process runs, with its environment.
-/// - Parameter arguments: its own name is the first.
+/// - Parameters:
+///   - arguments: its own name is the first.
+///   - searchesPath: whether a bare name is looked for in `PATH`.
 /// - Returns: only when that failed.
-public func replaceProcess(_ program: String, _ arguments: [String]) -> SystemFailure {
-    SystemFailure("execv", withCStrings(arguments) { execv(program, $0) == 0 ? 0 : errno })
+public func replaceProcess(_ program: String, _ arguments: [String], searchesPath: Bool = false) -> SystemFailure {
+    SystemFailure(
+        "execv",
+        withCStrings(arguments) { words in
+            (searchesPath ? execvp(program, words) : execv(program, words)) == 0 ? 0 : errno
+        })
 }
 
 /// Lends the texts as C has argv.

@@ -1,5 +1,6 @@
 public import CLinuxHeaders
 public import NetlinkMessages
+import NetworkTypes
 
 /// One expression of a rule: a step of the small machine that nf_tables runs for each packet.
 ///
@@ -14,8 +15,8 @@ public enum NFTablesExpression: Hashable, Sendable {
     case compare(Comparison, [UInt8], in: Register = .first)
     /// Puts a property of the packet's connection into a register, for some of them that of one direction.
     case connection(nft_ct_keys, of: Direction? = nil, into: Register = .first)
-    /// Sends the connection to the IPv4 address and the port in two registers.
-    case destinationNAT(address: Register = .first, port: Register)
+    /// Sends the connection to the IPv4 address and the port in two registers; nil leaves the port as it is.
+    case destinationNAT(address: Register = .first, port: Register?)
     /// Puts what the routes say of an address of the packet into a register.
     case fib(flags: UInt32, nft_fib_result, into: Register = .first)
     /// Puts fixed bytes into a register.
@@ -123,7 +124,7 @@ extension NFTablesExpression {
         case .destinationNAT(let address, let port):
             Written(
                 "nat", .number(NFTA_NAT_TYPE, NFT_NAT_DNAT), .number(NFTA_NAT_FAMILY, UInt32(NFPROTO_IPV4)),
-                .number(NFTA_NAT_REG_ADDR_MIN, address), .number(NFTA_NAT_REG_PROTO_MIN, port))
+                .number(NFTA_NAT_REG_ADDR_MIN, address), .number(NFTA_NAT_REG_PROTO_MIN, port?.rawValue))
         case .fib(let flags, let result, let register):
             Written("fib", .number(NFTA_FIB_FLAGS, flags), .number(NFTA_FIB_RESULT, result), .number(NFTA_FIB_DREG, register))
         case .immediate(let bytes, let register):
@@ -201,7 +202,8 @@ extension NFTablesExpression {
             let type: nft_nat_types = try found.number(NFTA_NAT_TYPE)
             let family: UInt32 = try found.number(NFTA_NAT_FAMILY)
             guard type == NFT_NAT_DNAT, family == UInt32(NFPROTO_IPV4) else { return .other(name) }
-            return try .destinationNAT(address: found.number(NFTA_NAT_REG_ADDR_MIN), port: found.number(NFTA_NAT_REG_PROTO_MIN))
+            return try .destinationNAT(
+                address: found.number(NFTA_NAT_REG_ADDR_MIN), port: found.optional(NFTA_NAT_REG_PROTO_MIN).map(Register.init))
         case "payload":
             let base: nft_payload_bases = try found.number(NFTA_PAYLOAD_BASE)
             let (offset, length): (UInt32, UInt32) = try (found.number(NFTA_PAYLOAD_OFFSET), found.number(NFTA_PAYLOAD_LEN))
@@ -367,6 +369,35 @@ extension NFTablesExpression {
 
     /// The destination stands at byte 16 of the IPv4 header (RFC 791, section 3.1).
     static let destination: Self = .payload(NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4)
+
+    /// Goes on with the next rule unless the packet is for an address of the network.
+    static func isFor(_ network: CIDR) -> [Self] {
+        let mask = network.prefixLength == 0 ? 0 : ~UInt32(0) << UInt32(32 - network.prefixLength)
+        return [.destination, .mask(IPv4Address(number: mask).bytes), .compare(.equal, network.address.bytes)]
+    }
+
+    /// Goes on with the next rule unless the packet is of this protocol of IP (`IPPROTO_*`).
+    static func isOf(_ number: Int) -> [Self] { [.meta(NFT_META_L4PROTO), .compare(.equal, [UInt8(number)])] }
+
+    /// Goes on with the next rule unless the packet is for this port.
+    static func isFor(_ protocol: TransportProtocol, _ port: Port) -> [Self] {
+        isOf(`protocol` == .tcp ? IPPROTO_TCP : IPPROTO_UDP) + [
+            .payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2), .compare(.equal, ForwardMap.bytes(port)),
+        ]
+    }
+
+    /// SYN without RST; the flags stand at byte 13 of the TCP header (RFC 9293, section 3.1).
+    static let isSYN: [Self] =
+        isOf(IPPROTO_TCP) + [
+            .payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 13, length: 1), .mask([0x06]), .compare(.equal, [0x02]),
+        ]
+
+    static let isDestinationNATed: [Self] = [
+        .connection(NFT_CT_STATUS), .mask(hostOrder(IPS_DST_NAT.rawValue)), .compare(.notEqual, [0, 0, 0, 0]),
+    ]
+
+    /// Of a connection that is known already. State bits are 1 << (state + 1) (nf_conntrack_common.h): established 2, related 4.
+    static let isReply: [Self] = [.connection(NFT_CT_STATE), .mask(hostOrder(6)), .compare(.notEqual, [0, 0, 0, 0])]
 
     /// The bytes of an integer that nf_tables holds in host order: connection states, address types.
     public static func hostOrder(_ value: UInt32) -> [UInt8] { withUnsafeBytes(of: value) { Array($0) } }

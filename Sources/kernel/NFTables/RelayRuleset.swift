@@ -1,5 +1,4 @@
 import CLinuxHeaders
-public import NetlinkMessages
 public import NetworkTypes
 
 /// What a VPS wants of nf_tables, as one table of its own: `ip tidegate_relay`.
@@ -43,7 +42,9 @@ public struct RelayRuleset: Hashable, Sendable {
     }
 
     /// No rule asks conntrack, which a flood of datagrams would fill.
-    var chains: [Chain] {
+    public var ruleset: FixedRuleset { FixedRuleset(table: Self.table, chains: chains) }
+
+    private var chains: [Chain] {
         [
             // A packet of no socket, such as the kernel's own RST, has no user: the comparison ends its rule.
             Chain(
@@ -99,32 +100,5 @@ public struct RelayRuleset: Hashable, Sendable {
 
     private static var notFromThisHost: [NFTablesExpression] { NFTablesExpression.interface(NFT_META_IIFNAME, .notEqual, "lo") }
 
-    private static func to(_ network: CIDR) -> [NFTablesExpression] {
-        let mask = network.prefixLength == 0 ? 0 : ~UInt32(0) << UInt32(32 - network.prefixLength)
-        return [.destination, .mask(IPv4Address(number: mask).bytes), .compare(.equal, network.address.bytes)]
-    }
-}
-
-extension RelayRuleset {
-    /// What of the table is not as wanted: nil when all is, `""` when there is none.
-    public func difference(from present: RulesetState) -> String? {
-        guard let flags = present.tableFlags else { return "" }
-        if flags != 0 { return "the table's flags" }
-        if !present.maps.isEmpty { return "the sets" }
-        return RulesetChange.difference(present, chains)
-    }
-
-    /// The transaction that puts the table in place.
-    /// - Parameter isThere: whether one is there, which goes then.
-    public func transaction(replacing isThere: Bool, generation: UInt32) -> [NetlinkMessage] {
-        let messages =
-            (isThere ? [NFTablesMessages.deleteTable(Self.table)] : []) + [NFTablesMessages.createTable(Self.table)]
-            + NFTablesMessages.create(chains, in: Self.table)
-        return NFTablesMessages.transaction(messages, generation: generation, table: Self.table)
-    }
-
-    /// The transaction that removes the table.
-    public static func removal(generation: UInt32) -> [NetlinkMessage] {
-        NFTablesMessages.transaction([NFTablesMessages.deleteTable(table)], generation: generation, table: table)
-    }
+    private static func to(_ network: CIDR) -> [NFTablesExpression] { NFTablesExpression.isFor(network) }
 }

@@ -60,7 +60,7 @@ struct Chain: Hashable, Sendable {
 }
 
 /// `enum nf_ip_hook_priorities` of linux/netfilter_ipv4.h.
-private enum Priority {
+enum Priority {
     static let mangle: Int32 = -150
     static let beforeDestinationNAT: Int32 = -100 - 1
     static let filter: Int32 = 0
@@ -71,6 +71,22 @@ struct Rule: Hashable, Sendable {
     /// For people who read `nft list ruleset`.
     let comment: String
     let expressions: [NFTablesExpression]
+}
+
+extension Rule {
+    /// What came so goes neither to this host's loopback, nor to link-local (where clouds hand out credentials), multicast or reserved
+    /// addresses (RFC 6890).
+    static func neverTargets(_ condition: [NFTablesExpression]) -> [Rule] {
+        let networks: [(String, network: [UInt8], mask: [UInt8])] = [
+            ("link-local", [169, 254, 0, 0], [0xFF, 0xFF, 0, 0]), ("loopback", [127, 0, 0, 0], [0xFF, 0, 0, 0]),
+            ("multicast, reserved", [224, 0, 0, 0], [0xE0, 0, 0, 0]),
+        ]
+        return networks.map { name, network, mask in
+            Rule(
+                comment: "never a target: \(name)",
+                expressions: condition + [.destination, .mask(mask), .compare(.equal, network), .verdict(.drop)])
+        }
+    }
 }
 
 extension UplinkRuleset {
@@ -154,29 +170,14 @@ extension UplinkRuleset {
             ])
     }
 
-    /// Whatever the map says, and whoever wrote it: what came through the tunnel goes neither back into it, nor to this host's loopback,
-    /// nor to link-local (where clouds hand out credentials), multicast or reserved addresses (RFC 6890).
+    /// Whatever the map says, and whoever wrote it: what came through the tunnel does not go back into it.
     private var neverTargets: [Rule] {
-        let networks: [(String, network: [UInt8], mask: [UInt8])] = [
-            ("link-local", [169, 254, 0, 0], [0xFF, 0xFF, 0, 0]), ("loopback", [127, 0, 0, 0], [0xFF, 0, 0, 0]),
-            ("multicast, reserved", [224, 0, 0, 0], [0xE0, 0, 0, 0]),
-        ]
-        return [Rule(comment: "never a target: the tunnel", expressions: fromTunnel + toTunnel + [.verdict(.drop)])]
-            + networks.map { name, network, mask in
-                Rule(
-                    comment: "never a target: \(name)",
-                    expressions: fromTunnel + [
-                        .destination, .mask(mask), .compare(.equal, network), .verdict(.drop),
-                    ])
-            }
+        [Rule(comment: "never a target: the tunnel", expressions: fromTunnel + toTunnel + [.verdict(.drop)])]
+            + Rule.neverTargets(fromTunnel)
     }
 
     private var input: Chain {
-        // State bits are 1 << (state + 1) (nf_conntrack_common.h): established 2, related 4.
-        let isReply: [NFTablesExpression] = [
-            .connection(NFT_CT_STATE), .mask(NFTablesExpression.hostOrder(6)), .compare(.notEqual, [0, 0, 0, 0]),
-        ]
-        return Chain(
+        Chain(
             name: "input", type: "filter", hook: NF_INET_LOCAL_IN.rawValue, priority: Priority.filter, policy: NF_ACCEPT,
             rules: [
                 Rule(
@@ -186,7 +187,7 @@ extension UplinkRuleset {
                     comment: "never a target: the bridge",
                     expressions: fromTunnel + isDestinationNATed + isTCP(to: .envoyBridge) + [.verdict(.drop)]),
                 Rule(comment: "bindings to this host", expressions: fromTunnel + isDestinationNATed + [.verdict(.accept)]),
-                Rule(comment: "answers", expressions: fromTunnel + isReply + [.verdict(.accept)]),
+                Rule(comment: "answers", expressions: fromTunnel + NFTablesExpression.isReply + [.verdict(.accept)]),
                 Rule(comment: "readiness", expressions: fromTunnel + toReadiness + [.verdict(.accept)]),
                 Rule(comment: "ping", expressions: fromTunnel + isICMP + [.verdict(.accept)]),
                 Rule(comment: "nothing else of the relay", expressions: fromTunnel + [.verdict(.drop)]),
@@ -214,30 +215,13 @@ extension UplinkRuleset {
     private var toTunnel: [NFTablesExpression] { NFTablesExpression.interface(NFT_META_OIFNAME, .equal, interface) }
     private var toTunnelAddress: [NFTablesExpression] { isFor(address) }
     private var toReadiness: [NFTablesExpression] { isTCP(to: .uplinkReadiness) }
-    private var isUDP: [NFTablesExpression] { [.meta(NFT_META_L4PROTO), .compare(.equal, [UInt8(IPPROTO_UDP)])] }
-    private var isICMP: [NFTablesExpression] { [.meta(NFT_META_L4PROTO), .compare(.equal, [UInt8(IPPROTO_ICMP)])] }
+    private var isUDP: [NFTablesExpression] { NFTablesExpression.isOf(IPPROTO_UDP) }
+    private var isICMP: [NFTablesExpression] { NFTablesExpression.isOf(IPPROTO_ICMP) }
 
     private func isFor(_ address: IPv4Address) -> [NFTablesExpression] { [.destination, .compare(.equal, address.bytes)] }
 
-    private func isTCP(to port: Port) -> [NFTablesExpression] {
-        [
-            .meta(NFT_META_L4PROTO), .compare(.equal, [UInt8(IPPROTO_TCP)]),
-            .payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2), .compare(.equal, ForwardMap.bytes(port)),
-        ]
-    }
+    private func isTCP(to port: Port) -> [NFTablesExpression] { NFTablesExpression.isFor(.tcp, port) }
 
-    /// SYN without RST; the flags stand at byte 13 of the TCP header (RFC 9293, section 3.1).
-    private var isSYN: [NFTablesExpression] {
-        [
-            .meta(NFT_META_L4PROTO), .compare(.equal, [UInt8(IPPROTO_TCP)]),
-            .payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset: 13, length: 1), .mask([0x06]), .compare(.equal, [0x02]),
-        ]
-    }
-
-    private var isDestinationNATed: [NFTablesExpression] {
-        [
-            .connection(NFT_CT_STATUS), .mask(NFTablesExpression.hostOrder(IPS_DST_NAT.rawValue)),
-            .compare(.notEqual, [0, 0, 0, 0]),
-        ]
-    }
+    private var isSYN: [NFTablesExpression] { NFTablesExpression.isSYN }
+    private var isDestinationNATed: [NFTablesExpression] { NFTablesExpression.isDestinationNATed }
 }

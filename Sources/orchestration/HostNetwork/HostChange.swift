@@ -26,8 +26,8 @@ public enum HostChange: Hashable, Sendable {
     case setting(SysctlChange)
     /// Of the table `ip tidegate`.
     case ruleset(RulesetChange.Kind)
-    /// Of the table `ip tidegate_relay`; the reason is what of a former one differed, nil where there was none.
-    case relayRuleset(replacedFor: String?)
+    /// Of a table without maps; the reason is what of a former one differed, nil where there was none.
+    case fixedTable(String, replacedFor: String?)
     case rulesetRemoved(table: String)
     /// How many UDP flows conntrack held to targets of before.
     case flowsForgotten(Int)
@@ -52,9 +52,8 @@ extension HostChange: CustomStringConvertible {
         case .link(let name, let change): "\(name): \(change)"
         case .setting(let change): "\(change)"
         case .ruleset(let change): "\(change)"
-        case .relayRuleset(nil): "nftables: made table ip \(RelayRuleset.table)"
-        case .relayRuleset(let reason?):
-            "nftables: put table ip \(RelayRuleset.table) in place anew, since \(reason) differed"
+        case .fixedTable(let table, nil): "nftables: made table ip \(table)"
+        case .fixedTable(let table, let reason?): "nftables: put table ip \(table) in place anew, since \(reason) differed"
         case .rulesetRemoved(let table): "nftables: removed table ip \(table)"
         case .flowsForgotten(let count): "conntrack: forgot \(count) UDP flows of former targets"
         }

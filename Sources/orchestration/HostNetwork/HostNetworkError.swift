@@ -40,9 +40,9 @@ extension HostNetworkError: CustomStringConvertible {
         case .noInterface(let name): "there is no interface \(name)"
         case .networkInUse(let network, let interface, let address):
             "the tunnel's network \(network) overlaps \(address) of interface \(interface) on this host; set spec.tunnel.network of the "
-                + "EdgeNode to one that is free there, such as 172.27.0.0/24"
+                + "EdgeNode (spec.mesh.network of a RemoteService) to one that is free there, such as 172.27.0.0/24"
         case .routeInUse(let network, let interface):
-            "a route to \(network) already leads through interface \(interface); remove it or choose another tunnel.network"
+            "a route to \(network) already leads through interface \(interface); remove it, or name another network"
         case .wireGuardGo(let name, let reason): "wireguard-go for \(name): \(reason)"
         case .noTun(let attempt, let errno):
             "this kernel has no WireGuard, and wireguard-go would have no /dev/net/tun (\(attempt): \(errorText(errno))): load the "

@@ -2,7 +2,7 @@ import CLinuxHeaders
 import Glibc
 import Netlink
 public import NetlinkMessages
-import NetworkTypes
+public import NetworkTypes
 public import RouteNetlink
 
 /// The interfaces of the network namespace that this was made in. One thread at a time may use it.
@@ -159,6 +159,30 @@ public final class NetworkInterfaces {
                 throw .networkInUse(prefix, interface: interface, address: other.prefix)
             }
         }
+    }
+}
+
+extension NetworkInterfaces {
+    /// Those of the networks that may be reached through an interface: none that lies within a network which this host is in by another, and
+    /// would lose parts of, and none that it has a route to already.
+    /// - Returns: the others with the reason, each in words.
+    public func usable(_ networks: [CIDR], besides name: InterfaceName) throws(HostNetworkError) -> (
+        used: [CIDR], leftOut: [String]
+    ) {
+        let names = Dictionary(try links().map { ($0.index, $0.name) }, uniquingKeysWith: { first, _ in first })
+        let others = try addresses().filter { names[$0.link] != name.description }
+        let ways = try routes().filter { $0.link.map { names[$0] } != name.description }
+        var (used, leftOut): ([CIDR], [String]) = ([], [])
+        for network in networks {
+            if let own = others.first(where: { $0.prefix.holds(IPPrefix(network)) }) {
+                leftOut.append("\(network) lies within \(own.prefix) of interface \(names[own.link] ?? "?"), and would cut it")
+            } else if let way = ways.first(where: { $0.destination == IPPrefix(network) }) {
+                leftOut.append("\(network) has a route by interface \(way.link.flatMap { names[$0] } ?? "?") already")
+            } else {
+                used.append(network)
+            }
+        }
+        return (used, leftOut)
     }
 }
 

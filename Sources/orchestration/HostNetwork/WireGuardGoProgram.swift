@@ -23,6 +23,13 @@ extension WireGuardGo {
         }
     }
 
+    /// The wireguard-go beside this program, and the first in the folders of `path`, as execvp(3) finds it; each only where it is.
+    public static func programs(path: String) -> [Program] {
+        let beside = (try? ownFolder()).flatMap { findProgram("wireguard-go", in: [$0]) }
+        let found = findProgram("wireguard-go", in: path.split(separator: ":").map(String.init))
+        return [beside, found == beside ? nil : found].compactMap { $0.map { Program($0) } }
+    }
+
     /// How long a program may take to say its version.
     private static let patienceForVersion = Duration.seconds(2)
 

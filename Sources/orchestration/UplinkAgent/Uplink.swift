@@ -28,7 +28,7 @@ public enum Uplink {
         pageThreads.start()
         let namespace = UplinkNamespace(
             bridge: settings.bridge,
-            wireguardGo: settings.wireguardGo.map { [WireGuardGo.Program($0)] } ?? wireguardPrograms(path: searchPath))
+            wireguardGo: settings.wireguardGo.map { [WireGuardGo.Program($0)] } ?? WireGuardGo.programs(path: searchPath))
         // Names of targets wait for no other name.
         let nameThreads = NIOThreadPool(numberOfThreads: 4)
         let resolver = HostResolver(threads: nameThreads)

@@ -90,7 +90,7 @@ final class UplinkNamespace: Sendable {
             let isTouched = try inHostTerms { () throws(HostNetworkError) in
                 if try table.isTouched() { return true }
                 if state.forwardsByInterface { return false }
-                return try Sysctl.read(Self.forwarding()) == "0"
+                return try !Forwarding.isOn()
             }
             return UplinkHost.Status(
                 kind: device.kind, device: status, tracking: Self.tracking(), isTouched: isTouched)
@@ -140,7 +140,7 @@ final class UplinkNamespace: Sendable {
                 let interfaces = state.forwardingInterfaces.sorted()
                 return try inHostTerms { () throws(HostNetworkError) in
                     try NetworkInterfaces().turnForwardingOff(interfaces)
-                    return try Sysctl.set(Self.forwarding(), to: "0").map { [.setting($0)] } ?? []
+                    return try Forwarding.turnOff().map { [.setting($0)] } ?? []
                         + interfaces.map { .link($0, .forwarding(false)) }
                 }
             }
@@ -189,7 +189,7 @@ final class UplinkNamespace: Sendable {
         if let known = state.turnedForwardingOn { return known }
         let answer = try inHostTerms { () throws(HostNetworkError) in
             let left = try table.forwardsNothingElse()
-            return try Sysctl.read(Self.forwarding()) == "0" || left
+            return try !Forwarding.isOn() || left
         }
         state.turnedForwardingOn = answer
         return answer
@@ -197,15 +197,12 @@ final class UplinkNamespace: Sendable {
 
     private static func turnForwardingOn(_ state: inout State) throws(UplinkError) -> [HostChange] {
         do throws(HostNetworkError) {
-            do throws(HostNetworkError) {
-                return try Sysctl.set(forwarding(), to: "1").map { [.setting($0)] } ?? []
-            } catch  where error.isRefusal {
-                // In a container /proc/sys is read-only; the interfaces are ours all the same.
+            let forwarding = try Forwarding.turnOn()
+            if case .byInterface(let changed) = forwarding {
                 state.forwardsByInterface = true
-                let changed = try NetworkInterfaces().turnForwardingOn()
                 state.forwardingInterfaces.formUnion(changed)
-                return changed.map { .link($0, .forwarding(true)) }
             }
+            return forwarding.changes
         } catch {
             throw .forwardingOff(reason: "\(error)")
         }
@@ -218,13 +215,6 @@ final class UplinkNamespace: Sendable {
         } catch {
             return nil
         }
-    }
-
-    private static func forwarding() throws(HostNetworkError) -> SysctlKey {
-        guard let key = SysctlKey("net.ipv4.ip_forward") else {
-            throw .system(attempt: "name net.ipv4.ip_forward", errno: EINVAL)
-        }
-        return key
     }
 
     private static func interface() throws(HostNetworkError) -> InterfaceName {
@@ -241,11 +231,4 @@ private func inHostTerms<Result>(_ body: () throws(HostNetworkError) -> Result) 
     } catch {
         throw .host(cause: "\(error)")
     }
-}
-
-/// The wireguard-go beside this program, and the first in the folders of `path`, as execvp(3) finds it; each only where it is.
-func wireguardPrograms(path: String) -> [WireGuardGo.Program] {
-    let beside = (try? ownFolder()).flatMap { findProgram("wireguard-go", in: [$0]) }
-    let found = findProgram("wireguard-go", in: path.split(separator: ":").map(String.init))
-    return [beside, found == beside ? nil : found].compactMap { $0.map { WireGuardGo.Program($0) } }
 }

@@ -181,10 +181,13 @@ extension KernelControl {
             let wanted = RelayRuleset(
                 interface: RelayWireGuard.interface, address: wireGuard.address, network: wireGuard.network, envoyUser: user,
                 links: link.map { RelayRuleset.Links(network: LinkedUplink.network, user: $0) })
-            return try onNetwork(.network) { () throws(HostNetworkError) in try RelayTable.apply(wanted).map(\.description) }
+            return try onNetwork(.network) { () throws(HostNetworkError) in
+                try FixedTable.apply(wanted.ruleset).map(\.description)
+            }
         },
         unguardTunnel: { () throws(AgentError) in
-            try onNetwork(.network) { () throws(HostNetworkError) in try RelayTable.remove().map(\.description) }
+            try onNetwork(.network) { () throws(HostNetworkError) in try FixedTable.remove(RelayRuleset.table).map(\.description)
+            }
         })
 }
 

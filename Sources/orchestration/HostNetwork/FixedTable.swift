@@ -2,35 +2,34 @@ public import NFTables
 import Netlink
 import NetlinkMessages
 
-/// The table `ip tidegate_relay` of this network namespace.
-public enum RelayTable {
+/// A table of ours in this network namespace that has no maps.
+public enum FixedTable {
     /// Makes the table what `wanted` says.
     /// - Returns: what was changed; empty when all was as it should be.
-    public static func apply(_ wanted: RelayRuleset) throws(HostNetworkError) -> [HostChange] {
+    public static func apply(_ wanted: FixedRuleset) throws(HostNetworkError) -> [HostChange] {
         try withSocket { (socket) throws(NetlinkError) in
             let generation = try socket.rulesGeneration()
-            let present = try self.present(socket)
+            let present = try self.present(wanted.table, socket)
             guard let difference = wanted.difference(from: present) else { return [] }
             try socket.transact(wanted.transaction(replacing: !difference.isEmpty, generation: generation))
-            return [.relayRuleset(replacedFor: difference.isEmpty ? nil : difference)]
+            return [.fixedTable(wanted.table, replacedFor: difference.isEmpty ? nil : difference)]
         }
     }
 
     /// Removes the table, if there is one.
     /// - Returns: what was changed.
-    public static func remove() throws(HostNetworkError) -> [HostChange] {
+    public static func remove(_ table: String) throws(HostNetworkError) -> [HostChange] {
         try withSocket { (socket) throws(NetlinkError) in
             let generation = try socket.rulesGeneration()
-            guard try !socket.table(RulesetQueries.table(RelayRuleset.table)).isEmpty else { return [] }
-            try socket.transact(RelayRuleset.removal(generation: generation))
-            return [.rulesetRemoved(table: RelayRuleset.table)]
+            guard try !socket.table(RulesetQueries.table(table)).isEmpty else { return [] }
+            try socket.transact(FixedRuleset.removal(of: table, generation: generation))
+            return [.rulesetRemoved(table: table)]
         }
     }
 
-    private static func present(_ socket: NetlinkSocket) throws(NetlinkError) -> RulesetState {
-        let table = try socket.table(RulesetQueries.table(RelayRuleset.table))
+    private static func present(_ name: String, _ socket: NetlinkSocket) throws(NetlinkError) -> RulesetState {
+        let table = try socket.table(RulesetQueries.table(name))
         if table.isEmpty { return RulesetState() }
-        let name = RelayRuleset.table
         let chains = try socket.dump(RulesetQueries.chains(of: name))
         let rules = try socket.dump(RulesetQueries.rules(of: name))
         let maps = try socket.dump(RulesetQueries.maps(of: name))
