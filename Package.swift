@@ -189,17 +189,21 @@ let package = Package(
         module(
             "orchestration/Gateway",
             [
-                "FileWatching", "LinkCarriers", "LinkRelay", "LinkStreams", "NetworkTypes", "NodeDocument", "PrometheusMetrics",
-                "RemoteDocuments", "Sodium", "StatusServing", "Syscalls", "TunnelProtocols", "WebSocketFrames", logging, nioCore,
-                nioHTTP1, nioPosix,
-                serviceLifecycle,
+                "FileWatching", "HostNetwork", "LinkCarriers", "LinkRelay", "LinkStreams", "Mesh", "NetworkTypes", "NodeDocument",
+                "PrometheusMetrics", "RemoteDocuments", "Sodium", "StatusServing", "Syscalls", "TunnelProtocols",
+                "WebSocketFrames", logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
             ]),
         module(
             "orchestration/RemoteClient",
             [
-                "LinkCarriers", "LinkProtocol", "LinkStreams", "LinkUplink", "NetworkTypes", "NodeDocument", "RemoteDocuments",
-                "Sodium", logging,
-                nioCore, nioPosix, serviceLifecycle,
+                "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkStreams", "LinkUplink", "Mesh", "NetworkTypes",
+                "NodeDocument", "RemoteDocuments", "Sodium", "Syscalls", "Timing", logging, nioCore, nioPosix, serviceLifecycle,
+            ]),
+        module(
+            "orchestration/Mesh",
+            [
+                "CLinuxHeaders", "HostNetwork", "NFTables", "NetlinkMessages", "NetworkTypes", "RemoteDocuments", "Sodium",
+                "Syscalls", "Timing", "WireGuardNetlink", logging, nioPosix,
             ]),
         module(
             "orchestration/UplinkAgent",
@@ -266,7 +270,8 @@ let package = Package(
         program(
             "uplink", path: "uplink",
             [
-                "CLinuxHeaders", "Gateway", "LinkCarriers", "LinkProtocol", "NetworkTypes", "NodeDocument", "QuietMemory",
+                "CLinuxHeaders", "Gateway", "HostNetwork", "LinkCarriers", "LinkProtocol", "Mesh", "NetworkTypes", "NodeDocument",
+                "QuietMemory",
                 "RemoteClient", "RemoteDocuments", "Sodium", "StructuredLogging", "Syscalls", "UplinkAgent", argumentParser,
                 logging,
                 serviceLifecycle, unixSignals,

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Gateway
+import HostNetwork
 import Logging
 import NetworkTypes
 import QuietMemory
@@ -41,7 +42,9 @@ struct GatewayCommand: AsyncParsableCommand {
         let start = RunStart()
         let gateway: Gateway
         if let config {
-            gateway = Gateway(folder: config, port: port, statusPort: statusPort, logger: start.logger)
+            gateway = Gateway(
+                folder: config, port: port, statusPort: statusPort,
+                wireguardGo: WireGuardGo.programs(path: start.environment["PATH"] ?? ""), logger: start.logger)
         } else {
             guard let password = start.environment["GATEWAY_PASSWORD"] else {
                 throw ValidationError("give --config, or a password in the variable GATEWAY_PASSWORD")
@@ -62,7 +65,10 @@ struct GatewayCommand: AsyncParsableCommand {
 /// Runs a service until SIGTERM or SIGINT, and then until it has ended.
 func serve(_ service: any Service, within limit: Duration, logger: Logger) async throws {
     var configuration = ServiceGroupConfiguration(
-        services: [.init(service: service), .init(service: QuietMemory(logger: logger))],
+        services: [
+            .init(service: service, successTerminationBehavior: .gracefullyShutdownGroup),
+            .init(service: QuietMemory(logger: logger)),
+        ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
     configuration.maximumGracefulShutdownDuration = limit
     try await ServiceGroup(configuration: configuration).run()

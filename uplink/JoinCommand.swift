@@ -1,10 +1,13 @@
 import ArgumentParser
 import Glibc
+import HostNetwork
+import Mesh
 import NetworkTypes
 import NodeDocument
 import RemoteClient
 import RemoteDocuments
 import Sodium
+import Synchronization
 import Syscalls
 import UplinkAgent
 
@@ -36,17 +39,46 @@ struct JoinCommand: AsyncParsableCommand {
     )
     var allowPorts: String?
 
+    @Flag(
+        help: """
+            Of a RemoteService with a mesh: be part of it, as root with this host's network, as another user with one of its own (slirp4netns).
+            """)
+    var mesh = false
+
+    @Option(help: "Of a mesh: where the cluster's resolv.conf is written.")
+    var resolvConf: String?
+
+    @Option(help: "Of a mesh: a file that is made once it is up.")
+    var readyFile: String?
+
     @OptionGroup var options: RunOptions
 
+    @Argument(
+        parsing: .postTerminator,
+        help: "Of a mesh, behind --: what is run once it is up, with the cluster's names. It ends with it, and so does this.")
+    var command: [String] = []
+
+    func validate() throws {
+        guard !mesh else { return }
+        if resolvConf != nil || readyFile != nil || !command.isEmpty {
+            throw ValidationError("--resolv-conf, --ready-file and a command are of a mesh: give --mesh")
+        }
+    }
+
     func run() async throws {
+        let network = Self.network.withLock { $0 }
+        if mesh, network == nil, geteuid() != 0 { throw ExitCode(try await runInOwnNetwork()) }
+        // What the command gets is what this was given, proxies and all.
+        let given = command.isEmpty ? [] : RunStart.environmentEntries()
         let start = RunStart()
         var token = try self.token.map { $0 == "-" ? try Self.standardInput() : Array($0.utf8) }
         if let text = token, Self.isRemote(text) {
             token = nil
-            return try await joinService(text, start)
+            return try await joinService(text, start, given, network)
         }
-        if target != nil || allowPorts != nil {
-            throw ValidationError("--target and --allow-ports: the token is an uplink's, whose bindings say where they lead")
+        if target != nil || allowPorts != nil || mesh {
+            throw ValidationError(
+                "--target, --allow-ports and --mesh: the token is an uplink's, whose bindings say where they lead")
         }
         let folder = try JoinFolder(path: try state ?? Self.defaultFolder(start.environment))
         if var text = token {
@@ -64,7 +96,50 @@ struct JoinCommand: AsyncParsableCommand {
         text.drop { $0 == 0x20 || (0x09...0x0D).contains($0) }.starts(with: RemoteToken.prefix.utf8)
     }
 
-    private func joinService(_ text: [UInt8], _ start: RunStart) async throws {
+    /// Where this process is in a network of its own.
+    private static let network = Mutex<OwnNetwork.Inside?>(nil)
+
+    static func enter(_ inside: OwnNetwork.Inside) { network.withLock { $0 = inside } }
+
+    /// As another user than root: this program once more, in a network of its own.
+    private func runInOwnNetwork() async throws -> Int32 {
+        guard !command.isEmpty else {
+            throw ValidationError(
+                "--mesh as another user than root has a network of its own, which only what is started by it sees: give a command behind --"
+            )
+        }
+        var arguments = Array(CommandLine.arguments.dropFirst())
+        var input: Descriptor? = Descriptor(borrowing: STDIN_FILENO)
+        if let token, token != "-", let place = arguments.firstIndex(of: token) {
+            // No list of processes shows it.
+            arguments[place] = "-"
+            let (output, end) = try Descriptor.pipe()
+            var text = Array(token.utf8)
+            defer { zero(&text) }
+            try end.writeAll(text)
+            input = output
+        }
+        let environment = RunStart.environmentEntries()
+        let path = getenv("PATH").map { String(cString: $0) } ?? ""
+        do {
+            return try await OwnNetwork.run(arguments, environment: environment, input: input, path: path)
+        } catch {
+            throw ValidationError("\(error)")
+        }
+    }
+
+    private func meshOptions(_ start: RunStart, _ given: [String], _ network: OwnNetwork.Inside?) -> MeshOptions? {
+        guard mesh else { return nil }
+        let programs =
+            options.wireguardGo.map { [WireGuardGo.Program($0)] } ?? WireGuardGo.programs(path: start.environment["PATH"] ?? "")
+        return MeshOptions(
+            wireguardGo: programs, resolverFile: resolvConf, readyFile: readyFile,
+            command: command.isEmpty ? nil : InnerCommand(command, environment: given, network: network))
+    }
+
+    private func joinService(
+        _ text: [UInt8], _ start: RunStart, _ given: [String], _ network: OwnNetwork.Inside?
+    ) async throws {
         var text = text
         let client: RemoteClient
         do throws(InvalidValue) {
@@ -73,11 +148,12 @@ struct JoinCommand: AsyncParsableCommand {
             if let allowPorts { allowed = Set(try RemotePort.list(parsing: allowPorts).map(\.port)) }
             client = try RemoteClient(
                 try RemoteToken(consuming: &text), target: host, allowed: allowed, proxy: start.usableProxy,
-                exceptions: start.proxyExceptions, logger: start.logger)
+                exceptions: start.proxyExceptions, mesh: meshOptions(start, given, network), logger: start.logger)
         } catch {
             throw ValidationError("\(error)")
         }
-        try await serve(client, within: .seconds(20), logger: start.logger)
+        try await serve(client, within: .seconds(30), logger: start.logger)
+        if let code = client.exitCode { throw ExitCode(code) }
     }
 
     /// A token among the arguments is overwritten, where whoever lists processes would find it.

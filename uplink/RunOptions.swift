@@ -95,14 +95,22 @@ struct RunStart {
         ProxyExceptions(environment["NO_PROXY"] ?? environment["no_proxy"] ?? "")
     }
 
-    /// The environment, without Foundation.
-    private static func currentEnvironment() -> [String: String] {
-        var result: [String: String] = [:]
+    /// The environment, without Foundation: `NAME=value` each.
+    static func environmentEntries() -> [String] {
+        var result: [String] = []
         var entry = environ
         while let text = entry.pointee {
-            let parts = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            if parts.count == 2 { result[String(parts[0])] = String(parts[1]) }
+            result.append(String(cString: text))
             entry += 1
+        }
+        return result
+    }
+
+    private static func currentEnvironment() -> [String: String] {
+        var result: [String: String] = [:]
+        for entry in environmentEntries() {
+            let parts = entry.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2 { result[String(parts[0])] = String(parts[1]) }
         }
         return result
     }

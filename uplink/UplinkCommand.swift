@@ -1,4 +1,5 @@
 public import ArgumentParser
+import Mesh
 import NetworkTypes
 import UplinkAgent
 
@@ -11,8 +12,14 @@ import UplinkAgent
         defaultSubcommand: RunCommand.self)
 
     static func main() async {
-        let arguments = Array(CommandLine.arguments.dropFirst())
+        var arguments = Array(CommandLine.arguments.dropFirst())
         JoinCommand.hideToken()
+        if arguments.first == InnerCommand.subcommand { return WithinCommand.main(Array(arguments.dropFirst())) }
+        if arguments.first == OwnNetwork.argument {
+            arguments.removeFirst()
+            // Before anything awaits, while there is but one thread.
+            do { JoinCommand.enter(try OwnNetwork.enter()) } catch { exit(withError: error) }
+        }
         await main(arguments)
     }
 }

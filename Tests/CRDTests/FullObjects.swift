@@ -72,7 +72,8 @@ func fullRemoteService() throws -> FieldValue {
         spec: RemoteServiceSpec(
             ports: [RemotePort(name: "http", protocol: .tcp, port: try Port(80), targetPort: try Port(8080))],
             clients: RemoteClientKind.allCases,
-            gateway: RemoteGateway(entrance: .ingress(ingress), forwards: ["127.0.0.1:51820"])), status: status)
+            gateway: RemoteGateway(entrance: .ingress(ingress), forwards: ["127.0.0.1:51820"]),
+            mesh: RemoteMesh(clusterCIDRs: [try CIDR(parsing: "10.96.0.0/12")])), status: status)
     let node: FieldValue = ["name": "edge", "listenPort": 8443]
     return try #require(full.fieldValue.adding("edgeNodeRef", node, to: "spec.gateway"))
 }

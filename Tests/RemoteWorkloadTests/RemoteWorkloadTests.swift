@@ -197,7 +197,7 @@ private func service(
         #expect(RemoteSecrets(of: FieldNode(value: value)) == secrets)
         let document = try #require(value["data"]?["gateway.json"]?.text.flatMap { decodeBase64($0) })
         let read = try DocumentJSON.decode(GatewayDocument.self, from: document)
-        #expect(read == (try service()).gatewayDocument(secrets))
+        #expect(try read == service().gatewayDocument(secrets))
         #expect(read.fault == nil)
     }
 

@@ -20,11 +20,35 @@ public struct RemoteServiceSpec: Hashable, Sendable {
     /// Who may be the remote: at least one.
     public var clients: [RemoteClientKind]
     public var gateway: RemoteGateway
+    /// Nil for none.
+    public var mesh: RemoteMesh?
 
-    public init(ports: [RemotePort], clients: [RemoteClientKind] = [.tidegate], gateway: RemoteGateway) {
+    public init(
+        ports: [RemotePort], clients: [RemoteClientKind] = [.tidegate], gateway: RemoteGateway, mesh: RemoteMesh? = nil
+    ) {
         self.ports = ports
         self.clients = clients
         self.gateway = gateway
+        self.mesh = mesh
+    }
+}
+
+/// A network of two, the gateway and the remote: the remote reaches the cluster by it, and the cluster all ports of the remote.
+public struct RemoteMesh: Hashable, Sendable {
+    /// 10.7.0.0/30.
+    public static let usualNetwork = CIDR(masking: IPv4Address(number: 0x0A07_0000), prefixLength: MeshBounds.networkLength)
+
+    /// What the remote reaches: the cluster's pods and services, say. At least one.
+    public var clusterCIDRs: [CIDR]
+    /// Of the two ends' own addresses.
+    public var network: CIDR
+    /// Bytes.
+    public var mtu: Int
+
+    public init(clusterCIDRs: [CIDR], network: CIDR = usualNetwork, mtu: Int = MeshBounds.usualMTU) {
+        self.clusterCIDRs = clusterCIDRs
+        self.network = network
+        self.mtu = mtu
     }
 }
 

@@ -39,6 +39,7 @@ extension RemoteService {
                 "ports": .array(spec.ports.map(\.fieldValue)),
                 "clients": .array(spec.clients.map { .string($0.rawValue) }),
                 "gateway": spec.gateway.fieldValue,
+                "mesh": spec.mesh?.fieldValue,
             ]),
             "status": status?.fieldValue,
         ])
@@ -57,7 +58,12 @@ extension RemoteServiceSpec {
         let items = list.sequence()
         let clients = Self.clients(fields["clients"])
         let gateway = RemoteGateway(fields["gateway"].required("an ingress or an edgeNodeRef, where the remote comes in"))
+        let meshField = fields["mesh"]
+        let mesh = meshField.isPresent ? RemoteMesh(meshField) : nil
         fields.finish()
+        if meshField.isPresent, let clients, !clients.contains(.tidegate) {
+            meshField.fail("is Tidegate's own, and spec.clients has no Tidegate: add it, or remove the mesh")
+        }
         if let count = items?.count, !(1...RemoteService.mostPorts).contains(count) {
             list.fail("expected 1 to \(RemoteService.mostPorts) ports, given \(count)")
             return nil
@@ -67,11 +73,12 @@ extension RemoteServiceSpec {
         let ports = items?.compactMap { item -> RemotePort? in
             guard let port = RemotePort(item) else { return nil }
             if !names.insert(port.name).inserted { item.fail("has the name \"\(port.name)\" of another; each needs its own") }
+            if meshField.isPresent, port.isMeshes { list.fail("must leave UDP \(Port.mesh) to the mesh") }
             if !keys.insert(port.key).inserted { item.fail("is \(port.key) as another is; each port can be had once") }
             return port
         }
         guard let ports, let clients, let gateway else { return nil }
-        self.init(ports: ports, clients: clients, gateway: gateway)
+        self.init(ports: ports, clients: clients, gateway: gateway, mesh: mesh)
     }
 
     private static func clients(_ field: Field) -> [RemoteClientKind]? {
@@ -108,6 +115,42 @@ extension RemotePort {
         .fields([
             "name": .string(name), "protocol": .text(`protocol`), "port": .port(port), "targetPort": .port(targetPort),
         ])
+    }
+}
+
+extension RemoteMesh {
+    init?(_ field: Field) {
+        guard let fields = field.mapping() else { return nil }
+        let list = fields["clusterCIDRs"].required("the networks that the remote reaches: the cluster's pods and services")
+        let items = list.sequence()
+        if let count = items?.count, !(1...MeshBounds.mostNetworks).contains(count) {
+            list.fail("expected 1 to \(MeshBounds.mostNetworks) networks, given \(count)")
+        }
+        let networks = items?.compactMap { Self.network($0) }
+        let networkField = fields["network"]
+        let network = networkField.isPresent ? Self.network(networkField) : Self.usualNetwork
+        let mtuField = fields["mtu"]
+        let bounds = Int64(MeshBounds.mtus.lowerBound)...Int64(MeshBounds.mtus.upperBound)
+        let mtu = mtuField.isPresent ? mtuField.integer(bounds, unit: "bytes") : MeshBounds.usualMTU
+        fields.finish()
+        guard let networks, let network, let mtu else { return nil }
+        if network.prefixLength != MeshBounds.networkLength {
+            networkField.fail("expected a /\(MeshBounds.networkLength), which holds the two ends' addresses, given \(network)")
+        }
+        if Set(networks).count < networks.count { list.fail("has a network twice") }
+        self.init(clusterCIDRs: networks, network: network, mtu: mtu)
+    }
+
+    private static func network(_ field: Field) -> CIDR? {
+        guard let network = field.parsed(CIDR.self, "an IPv4 network such as 10.244.0.0/16") else { return nil }
+        if let obstacle = MeshBounds.obstacle(to: network) { field.fail("\(network) \(obstacle)") }
+        return network
+    }
+
+    var fieldValue: FieldValue {
+        [
+            "clusterCIDRs": .array(clusterCIDRs.map { .text($0) }), "network": .text(network), "mtu": .integer(mtu),
+        ]
     }
 }
 

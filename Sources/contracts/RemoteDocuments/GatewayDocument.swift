@@ -21,14 +21,20 @@ public struct GatewayDocument: Hashable, Codable, Sendable {
     public var pin: SHA256Digest
     /// Where clients of wstunnel may lead connections on this side (`-L`), `HOST:PORT` each; nil for nowhere.
     public var forwards: [String]?
+    /// Nil for none.
+    public var mesh: MeshTerms?
 
-    public init(service: String, ports: [RemotePort], clients: [RemoteClientKind], pin: SHA256Digest, forwards: [String]? = nil) {
+    public init(
+        service: String, ports: [RemotePort], clients: [RemoteClientKind], pin: SHA256Digest, forwards: [String]? = nil,
+        mesh: MeshTerms? = nil
+    ) {
         format = Self.currentFormat
         self.service = service
         self.ports = ports
         self.clients = clients
         self.pin = pin
         self.forwards = forwards
+        self.mesh = mesh
     }
 
     /// Why it cannot be served; nil when it can.
@@ -39,7 +45,9 @@ public struct GatewayDocument: Hashable, Codable, Sendable {
         if ports.count > RemotePort.most { return "ports: want at most \(RemotePort.most), not \(ports.count)" }
         if let own = ports.first(where: { $0.isGateways }) { return "ports: \(own.port) is the gateway's own" }
         if Set(ports.map(\.key)).count < ports.count { return "ports: one is there twice" }
-        return nil
+        guard let mesh else { return nil }
+        if ports.contains(where: { $0.isMeshes }) { return "ports: UDP \(Port.mesh) is the mesh's" }
+        return mesh.fault.map { "mesh.\($0)" }
     }
 }
 
@@ -49,8 +57,16 @@ public struct RemotePorts: Hashable, Codable, Sendable {
     public static let longest = 64 << 10
 
     public var ports: [RemotePort]
+    /// Nil where there is none.
+    public var mesh: MeshTerms?
+    /// How names are resolved in the cluster; nil where it is not known, or there is no mesh.
+    public var resolver: ResolverSettings?
 
-    public init(ports: [RemotePort]) { self.ports = ports }
+    public init(ports: [RemotePort], mesh: MeshTerms? = nil, resolver: ResolverSettings? = nil) {
+        self.ports = ports
+        self.mesh = mesh
+        self.resolver = resolver
+    }
 }
 
 /// What a gateway says of itself at `/status`.
@@ -71,13 +87,28 @@ public struct GatewayReport: Hashable, Codable, Sendable {
         }
     }
 
+    public struct MeshReport: Hashable, Codable, Sendable {
+        /// Whether the remote's WireGuard was heard of within the last seconds.
+        public var isUp: Bool
+        /// Why this end is not as it should be; nil where it is.
+        public var trouble: String?
+
+        public init(isUp: Bool, trouble: String?) {
+            self.isUp = isUp
+            self.trouble = trouble
+        }
+    }
+
     /// Of the document in force.
     public var ports: [PortReport]
+    /// Nil where there is none.
+    public var mesh: MeshReport?
     /// Why the newest document is not in force; nil where it is.
     public var trouble: String?
 
-    public init(ports: [PortReport], trouble: String? = nil) {
+    public init(ports: [PortReport], mesh: MeshReport? = nil, trouble: String? = nil) {
         self.ports = ports
+        self.mesh = mesh
         self.trouble = trouble
     }
 }

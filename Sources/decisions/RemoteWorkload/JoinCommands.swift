@@ -28,7 +28,7 @@ public struct JoinCommands: Sendable {
                 pin: secrets.gatewayKey.pin)
             let token = String(decoding: try RemoteToken(facts: facts, key: secrets.remoteKey).text(), as: UTF8.self)
             entries["token"] = token
-            entries["tidegate"] = "echo \(token) | uplink join -"
+            entries["tidegate"] = "echo \(token) | uplink join -" + (service.spec.mesh == nil ? "" : " --mesh")
         }
         if has(.wstunnel) { entries["wstunnel"] = wstunnel(template) }
         if has(.rathole) {

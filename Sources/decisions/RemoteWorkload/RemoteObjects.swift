@@ -2,7 +2,7 @@ public import EdgeAPI
 public import JSON
 public import KubernetesAPI
 import NetworkTypes
-public import NodeDocument
+import NodeDocument
 import RemoteDocuments
 
 /// The objects of a RemoteService as they should be.
@@ -18,24 +18,29 @@ public struct RemoteObjects: Sendable {
     public let names: RemoteNames
     private let image: String
     private let environment: [String: String]
+    private let makesDevices: Bool
 
     private static let folder = "/etc/tidegate/gateway"
     private static let user: Int64 = 65532
+    /// Where wireguard-go puts its socket.
+    private static let socketFolder = "/var/run/wireguard"
     /// Of the Secret's volume: the user's group reads.
     private static let fileMode: Int64 = 0o440
 
     /// - Parameters:
     ///   - image: the uplinks', which is the gateway's too.
     ///   - environment: `LOG_FORMAT` and `LOG_LEVEL` as the controller has them, say.
-    public init(of service: RemoteService, image: String, environment: [String: String]) {
+    ///   - makesDevices: whether a gateway with a mesh gets CAP_MKNOD, for kernels without WireGuard.
+    public init(of service: RemoteService, image: String, environment: [String: String], makesDevices: Bool = true) {
         self.service = service
         self.image = image
         self.environment = environment
+        self.makesDevices = makesDevices
         names = RemoteNames(of: service.metadata.objectName)
     }
 
-    public func gatewaySecret(_ secrets: RemoteSecrets) throws(DocumentError) -> Object {
-        let data = try secrets.data(with: service.gatewayDocument(secrets))
+    public func gatewaySecret(_ secrets: RemoteSecrets) throws -> Object {
+        let data = try secrets.data(with: try service.gatewayDocument(secrets))
         return object(.secrets, names.gatewaySecret, ["type": "Opaque", "data": data])
     }
 
@@ -122,6 +127,20 @@ public struct RemoteObjects: Sendable {
         ]
     }
 
+    private var hasMesh: Bool { service.spec.mesh != nil }
+
+    /// root because Kubernetes gives capabilities to no other user, and a mesh has an interface, routes and rules (as uplinks by WireGuard have).
+    private var userFields: FieldMembers {
+        hasMesh
+            ? ["runAsNonRoot": false, "runAsUser": 0, "runAsGroup": 0]
+            : ["runAsNonRoot": true, "runAsUser": .integer(Self.user), "runAsGroup": .integer(Self.user)]
+    }
+
+    private var capabilities: FieldValue {
+        guard hasMesh else { return ["drop": ["ALL"]] }
+        return ["drop": ["ALL"], "add": .array(["NET_ADMIN"] + (makesDevices ? ["MKNOD"] : []))]
+    }
+
     private var podSpec: FieldValue {
         // The remote's own key is not the gateway's business.
         let files = [GatewayDocument.fileName, GatewayDocument.keyName, GatewayDocument.passwordName, GatewayDocument.pathName]
@@ -135,14 +154,14 @@ public struct RemoteObjects: Sendable {
         return [
             "automountServiceAccountToken": false, "enableServiceLinks": false, "terminationGracePeriodSeconds": 35,
             "nodeSelector": ["kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"],
-            "securityContext": [
-                "runAsNonRoot": true, "runAsUser": .integer(Self.user), "runAsGroup": .integer(Self.user),
-                "fsGroup": .integer(Self.user),
-                "seccompProfile": ["type": "RuntimeDefault"],
-                // A service's ports may be below 1024. A safe sysctl (Kubernetes 1.22), of the pod's own network.
-                "sysctls": [["name": "net.ipv4.ip_unprivileged_port_start", "value": "0"]],
-            ],
-            "containers": [container], "volumes": [volume],
+            "securityContext": .object(
+                userFields.merging([
+                    "fsGroup": hasMesh ? 0 : .integer(Self.user), "seccompProfile": ["type": "RuntimeDefault"],
+                    // A service's ports may be below 1024. A safe sysctl (Kubernetes 1.22), of the pod's own network.
+                    "sysctls": [["name": "net.ipv4.ip_unprivileged_port_start", "value": "0"]],
+                ])),
+            "containers": [container],
+            "volumes": .array([volume] + (hasMesh ? [["name": "wireguard", "emptyDir": [:]]] : [])),
         ]
     }
 
@@ -161,10 +180,12 @@ public struct RemoteObjects: Sendable {
                 "timeoutSeconds": 2, "failureThreshold": 2,
             ],
             "resources": ["requests": ["cpu": "10m", "memory": "32Mi"], "limits": ["memory": "512Mi"]],
-            "volumeMounts": [["name": "gateway", "mountPath": .string(Self.folder), "readOnly": true]],
+            "volumeMounts": .array(
+                [["name": "gateway", "mountPath": .string(Self.folder), "readOnly": true]]
+                    + (hasMesh ? [["name": "wireguard", "mountPath": .string(Self.socketFolder)]] : [])),
             "securityContext": [
                 "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "privileged": false,
-                "capabilities": ["drop": ["ALL"]],
+                "capabilities": capabilities,
             ],
             "terminationMessagePolicy": "FallbackToLogsOnError",
         ]

@@ -71,9 +71,15 @@ public struct RemoteSecrets: Sendable, Equatable {
 
 extension RemoteService {
     /// What its gateway serves.
-    public func gatewayDocument(_ secrets: RemoteSecrets) -> GatewayDocument {
-        GatewayDocument(
+    public func gatewayDocument(_ secrets: RemoteSecrets) throws(SodiumError) -> GatewayDocument {
+        var document = GatewayDocument(
             service: metadata.objectName.description, ports: spec.ports, clients: spec.clients, pin: secrets.remoteKey.pin,
             forwards: spec.gateway.forwards.isEmpty ? nil : spec.gateway.forwards)
+        if let mesh = spec.mesh {
+            document.mesh = MeshTerms(
+                peer: try WireGuardPrivateKey(of: secrets.remoteKey).publicKey(), network: mesh.network,
+                clusterCIDRs: mesh.clusterCIDRs, mtu: mesh.mtu)
+        }
+        return document
     }
 }

@@ -188,8 +188,7 @@ public final class KubernetesController: ServiceLifecycle.Service {
 
     private func remoteWork(mayWrite: @escaping @Sendable () -> Bool) -> RemoteWork {
         RemoteWork(
-            server, settings.remotes, image: settings.uplinks.image, environment: settings.uplinks.environment,
-            resources: resources,
+            server, settings.remotes, pods: settings.uplinks, resources: resources,
             queue: queues.remoteServices, events: events, mayWrite: mayWrite, logger: logger)
     }
 

@@ -1,7 +1,9 @@
 import FileWatching
 import Glibc
+public import HostNetwork
 import LinkRelay
 public import Logging
+import Mesh
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -26,6 +28,7 @@ public struct Gateway: Service {
     private let source: Source
     private let port: Port
     private let statusPort: Port
+    private let wireguardGo: [WireGuardGo.Program]
     private let logger: Logger
 
     /// After being told to stop: clients find the next gateway meanwhile, and what is joined goes on.
@@ -37,8 +40,13 @@ public struct Gateway: Service {
     ///   - folder: with the files that `GatewayDocument` names.
     ///   - port: for the remote.
     ///   - statusPort: for `/ready`, `/status` and `/metrics`.
-    public init(folder: String, port: Port = .gateway, statusPort: Port = .gatewayStatus, logger: Logger) {
+    ///   - wireguardGo: for a mesh, where the kernel has no WireGuard; the newest is taken.
+    public init(
+        folder: String, port: Port = .gateway, statusPort: Port = .gatewayStatus, wireguardGo: [WireGuardGo.Program],
+        logger: Logger
+    ) {
         source = .folder(GatewayFolder(path: folder))
+        self.wireguardGo = wireguardGo
         self.port = port
         self.statusPort = statusPort
         self.logger = logger
@@ -62,6 +70,7 @@ public struct Gateway: Service {
             throw GatewayError(description: "port \(taken.port) is the gateway's own")
         }
         source = .fixed(GatewayConfiguration(document: document, key: key, password: password, path: "/\(other.pin)"))
+        wireguardGo = []
         self.port = port
         self.statusPort = statusPort
         self.logger = logger
@@ -83,7 +92,13 @@ public struct Gateway: Service {
             instance: .random(in: .min ... .max),
             group: group, logger: logger, changed: { loop.execute { place.value?.settle() } })
         let logger = logger
-        try await loop.submit { place.value = GatewayCore(configuration, relay: relay, on: loop, logger: logger) }.get()
+        let mesh = configuration.document.mesh.map { _ in
+            MeshKeeper(wireguardGo: wireguardGo, logger: logger) { state in loop.execute { place.value?.take(state) } }
+        }
+        try await loop.submit {
+            place.value = GatewayCore(configuration, relay: relay, mesh: mesh, on: loop, logger: logger)
+        }.get()
+        let keeping = mesh.map { mesh in Task { await mesh.run() } }
         let doors = try await open(place, relay, on: loop)
         logger.info(
             "gateway",
@@ -103,6 +118,8 @@ public struct Gateway: Service {
             if relay.openLinks == 0, visitors == 0 { break }
             try? await Task.sleep(for: .milliseconds(100))
         }
+        keeping?.cancel()
+        await keeping?.value
         logger.info("stopped")
     }
 
@@ -220,6 +237,12 @@ public struct Gateway: Service {
                 .gauge, "tidegate_gateway_port_connected", labels: ["port"],
                 help: "Whether the remote takes connections for a port."),
             zip(core.configuration.document.ports, core.report.ports).map { Sample($1.client != nil, labels: [$0.name]) })
+        let report = core.report
+        if let mesh = report.mesh {
+            exposition.write(
+                MetricFamily(.gauge, "tidegate_gateway_mesh_up", help: "Whether the mesh with the remote is up."),
+                [Sample(mesh.isUp)])
+        }
         exposition.write(
             MetricFamily(
                 .counter, "tidegate_gateway_visitors_total", labels: ["port"],

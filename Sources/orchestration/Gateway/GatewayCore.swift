@@ -1,11 +1,13 @@
 import LinkRelay
 import LinkStreams
 import Logging
+import Mesh
 import NIOCore
 import NIOPosix
 import NetworkTypes
 import NodeDocument
 import RemoteDocuments
+import Sodium
 import TunnelProtocols
 
 /// What the gateway has and does, on its one event loop: visitors come to the ports of the service, and go by whichever client is there: a link
@@ -22,6 +24,12 @@ final class GatewayCore {
     let relay: LinkRelay
     let wstunnel: WstunnelClients
     let rathole: RatholeClients
+    /// Nil where there is none.
+    private let mesh: MeshKeeper?
+    private var meshState = MeshKeeper.State()
+    private var meshDoor: MeshDoor?
+    /// Why it has no end here; nil where it has one.
+    private var meshFault: String?
     private(set) var configuration: GatewayConfiguration
     private let loop: any EventLoop
     private let logger: Logger
@@ -35,9 +43,12 @@ final class GatewayCore {
     private static let retry = TimeAmount.seconds(5)
     private static let backlog: Int32 = 4096
 
-    init(_ configuration: GatewayConfiguration, relay: LinkRelay, on loop: any EventLoop, logger: Logger) {
+    init(
+        _ configuration: GatewayConfiguration, relay: LinkRelay, mesh: MeshKeeper?, on loop: any EventLoop, logger: Logger
+    ) {
         self.configuration = configuration
         self.relay = relay
+        self.mesh = mesh
         self.loop = loop
         self.logger = logger
         wstunnel = WstunnelClients(loop, logger: logger)
@@ -48,8 +59,17 @@ final class GatewayCore {
         loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
             bound.value.wstunnel.sweep()
             bound.value.rathole.sweep()
+            bound.value.meshDoor?.sweep()
         }
         apply(configuration)
+        if mesh != nil {
+            meshDoor = MeshDoor(on: loop) { [weak self] in
+                self?.link
+            } isUsable: { [weak self] link in
+                self.map { $0.relay.isUsable(link, of: $0.configuration.document.pin) } ?? false
+            }
+            meshDoor?.open()
+        }
     }
 
     /// What is another is changed, what is the same goes on.
@@ -62,11 +82,27 @@ final class GatewayCore {
         }
         for key in keys where ports[key] == nil { ports[key] = Served() }
         relay.update(Self.service(configuration))
-        let told = try? DocumentJSON.encode(RemotePorts(ports: configuration.document.ports))
-        relay.hand(configuration.takes(.tidegate) ? told : nil)
+        relay.hand(configuration.takes(.tidegate) ? told(configuration) : nil)
         wstunnel.keep(configuration.takes(.wstunnel) ? keys : [])
         rathole.keep(configuration.takes(.rathole) ? keys : [])
         settle()
+    }
+
+    /// What the remote is told.
+    private func told(_ configuration: GatewayConfiguration) -> [UInt8]? {
+        var told = RemotePorts(ports: configuration.document.ports)
+        if let mesh, let terms = configuration.document.mesh {
+            do {
+                mesh.want(try .gateway(terms, key: configuration.key, ports: configuration.document.ports.map(\.key)))
+                var theirs = terms
+                theirs.peer = try WireGuardPrivateKey(of: configuration.key).publicKey()
+                told.mesh = theirs
+                told.resolver = ResolverSettings.ofThisHost
+            } catch {
+                meshFault = "\(error)"
+            }
+        }
+        return try? DocumentJSON.encode(told)
     }
 
     /// Who may link; the ports are listened at here.
@@ -80,13 +116,19 @@ final class GatewayCore {
         wstunnel.leave()
         rathole.leave()
         relay.leave()
+        // The next one has the same keys: the remote would answer to both by turns.
+        mesh?.want(nil)
     }
 
     var report: GatewayReport {
         GatewayReport(
             ports: configuration.document.ports.map {
                 GatewayReport.PortReport(name: $0.name, client: client(of: $0.key), trouble: ports[$0.key]?.trouble)
-            }, trouble: trouble)
+            },
+            mesh: mesh.map { _ in
+                .init(isUp: meshState.isUp && link != nil, trouble: meshFault ?? meshDoor?.trouble ?? meshState.trouble)
+            },
+            trouble: trouble)
     }
 
     /// Visitors that came, by port.
@@ -114,10 +156,14 @@ final class GatewayCore {
         }
     }
 
+    func take(_ state: MeshKeeper.State) { meshState = state }
+
     // MARK: ports
 
     /// Listens where there is a client, and nowhere else.
     func settle() {
+        mesh?.reach(link != nil)
+        meshDoor?.sweep()
         for (key, served) in ports {
             let isWanted = client(of: key) != nil
             if !isWanted {

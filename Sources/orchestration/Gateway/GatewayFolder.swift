@@ -73,3 +73,11 @@ struct GatewayConfiguration: Equatable, Sendable {
 struct GatewayError: Error, CustomStringConvertible {
     let description: String
 }
+
+extension ResolverSettings {
+    /// How this pod resolves names, which is as the cluster wants it; nil where it does not say.
+    static var ofThisHost: ResolverSettings? {
+        guard let text = try? Descriptor.contents(of: "/etc/resolv.conf", limit: 64 << 10) else { return nil }
+        return ResolverSettings(text: String(decoding: text, as: UTF8.self))
+    }
+}

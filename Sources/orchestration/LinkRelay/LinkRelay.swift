@@ -297,6 +297,12 @@ public final class LinkRelay: Sendable {
         return served.flatMap { $0.isReady ? $0.links.best(on: eventLoop) : nil }
     }
 
+    /// Whether streams may be opened on a link, and it answers. On its event loop.
+    public func isUsable(_ link: LinkConnection, of pin: SHA256Digest) -> Bool {
+        let served = state.withLock { state in state.served.first { $0.key.pin == pin }?.value }
+        return link.mayOpen && served?.links.isAnswering(link) ?? false
+    }
+
     private func uplink(of pin: SHA256Digest) -> RelayUplink? {
         state.withLock { $0.service.uplinks.first { $0.pin == pin } }
     }

@@ -43,6 +43,11 @@ final class UplinkLinks: Sendable {
 
     var isAnswering: Bool { !answering.isEmpty }
 
+    /// On the link's event loop.
+    func isAnswering(_ link: LinkConnection) -> Bool {
+        answering.contains { $0.eventLoop.inEventLoop && $0.connection.value === link }
+    }
+
     /// Where links are that answer, or any where none does.
     var eventLoops: [any EventLoop] {
         trusted.map(\.eventLoop).reduce(into: []) { loops, loop in

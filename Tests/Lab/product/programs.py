@@ -25,6 +25,10 @@ class Programs:
     def uplink(self) -> str:
         return str(self.folder / "uplink")
 
+    @property
+    def wireguard_go(self) -> str:
+        return str(self.folder / "wireguard-go")
+
 
 def programs() -> Programs:
     """The programs built in this repository: TIDEGATE_BIN, TIDEGATE_AGENT_BUNDLE. Raises FileNotFoundError with the remedy."""

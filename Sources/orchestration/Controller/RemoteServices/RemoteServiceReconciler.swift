@@ -24,6 +24,8 @@ final class RemoteServiceReconciler: Sendable {
     struct Settings: Sendable {
         var image: String
         var environment: [String: String]
+        /// Whether gateways with a mesh get CAP_MKNOD.
+        var makesDevices: Bool
         /// For hosts that no RemoteService names; nil for none.
         var wildcardDomain: String?
         /// For the command of wstunnel, with `%s` three times; nil for ours.
@@ -118,7 +120,8 @@ final class RemoteServiceReconciler: Sendable {
     // MARK: what is made
 
     private func settle(_ service: RemoteService) async throws -> RemoteVerdict {
-        let wanted = RemoteObjects(of: service, image: settings.image, environment: settings.environment)
+        let wanted = RemoteObjects(
+            of: service, image: settings.image, environment: settings.environment, makesDevices: settings.makesDevices)
         let name = service.metadata.objectName
         written.withLock { if let known = $0[name], known.end < .now { $0[name] = nil } }
         let secrets = try await secrets(of: service, wanted)

@@ -39,6 +39,15 @@ struct RemoteVerdict: Sendable {
 
     init(failure: RemoteFault? = nil) { self.failure = failure }
 
+    /// Why the mesh is not up; nil where it is, or there is none.
+    private var meshTrouble: String? {
+        guard let mesh = report?.mesh else { return nil }
+        if let trouble = mesh.trouble { return "at the gateway: " + printable(trouble, limit: 300) }
+        return mesh.isUp
+            ? nil
+            : "the remote's WireGuard has not been heard of for some seconds; was it started with --mesh? Its log says what is in the way"
+    }
+
     func status(
         of metadata: ObjectMeta, ports: [RemotePort], former: RemoteServiceStatus?, now: String
     ) -> RemoteServiceStatus {
@@ -67,19 +76,26 @@ struct RemoteVerdict: Sendable {
         set(
             "GatewayReady", trouble == nil, trouble?.reason ?? "Serving",
             trouble?.message ?? "the gateway takes its remote at \(url ?? "its host")")
-        let isConnected = connected == ports.count && !ports.isEmpty
+        let meshTrouble = meshTrouble
+        let isConnected = connected == ports.count && !ports.isEmpty && meshTrouble == nil
         let missing = status.ports.first { $0.client == nil || !$0.message.isEmpty }
         let words =
             report == nil
             ? "the gateway cannot be asked"
             : connected == 0
                 ? "no remote is connected\(join)"
-                : "\(connected) of \(ports.count) ports are connected; \(missing?.name ?? ""): "
-                    + (missing.map { $0.message.isEmpty ? "no remote is connected for it" : $0.message } ?? "")
+                : connected == ports.count
+                    ? "the ports are connected, the mesh is not: \(meshTrouble ?? "")"
+                    : "\(connected) of \(ports.count) ports are connected; \(missing?.name ?? ""): "
+                        + (missing.map { $0.message.isEmpty ? "no remote is connected for it" : $0.message } ?? "")
         set(
             "Connected", isConnected,
-            isConnected ? "Connected" : report == nil ? "GatewayUnknown" : connected == 0 ? "NoRemote" : "SomePorts",
-            isConnected ? "the remote takes connections for all ports" : words)
+            isConnected
+                ? "Connected"
+                : report == nil
+                    ? "GatewayUnknown" : connected == 0 ? "NoRemote" : connected < ports.count ? "SomePorts" : "NoMesh",
+            isConnected
+                ? "the remote takes connections for all ports" + (report?.mesh == nil ? "" : ", and the mesh is up") : words)
         if let trouble {
             set("Ready", false, trouble.reason, trouble.message)
         } else {

@@ -4,6 +4,7 @@ import KubernetesAPI
 import Logging
 import Reconcilers
 import Synchronization
+import UplinkWorkload
 
 /// How RemoteServices are served.
 public struct RemoteSettings: Sendable {
@@ -34,8 +35,7 @@ final class RemoteWork: Sendable {
     private static let mostNamespaces = 64
 
     init(
-        _ server: APIServer, _ settings: RemoteSettings, image: String, environment: [String: String],
-        resources: WatchedResources,
+        _ server: APIServer, _ settings: RemoteSettings, pods: UplinkPodSettings, resources: WatchedResources,
         queue: WorkQueue<ObjectName>, events: EventRecorder, mayWrite: @escaping @Sendable () -> Bool,
         logger: Logger
     ) {
@@ -51,8 +51,8 @@ final class RemoteWork: Sendable {
         reconciler = RemoteServiceReconciler(
             server,
             RemoteServiceReconciler.Settings(
-                image: image, environment: environment, wildcardDomain: settings.wildcardDomain,
-                wstunnelCommand: settings.wstunnelCommand),
+                image: pods.image, environment: pods.environment, makesDevices: pods.makesDevices,
+                wildcardDomain: settings.wildcardDomain, wstunnelCommand: settings.wstunnelCommand),
             resources: resources, objects: objects, events: events, mayWrite: mayWrite, logger: logger)
         forgetting.set { [reconciler] in reconciler.forget($0) }
         exposer = PodExposer(
