@@ -30,6 +30,12 @@ struct JoinCommand: AsyncParsableCommand {
             """)
     var state: String?
 
+    @Option(
+        help:
+            "Instead of a token: the gateway's URL, ws://HOST or wss://HOST, where it has no Secret; GATEWAY_PASSWORD is its password."
+    )
+    var gateway: String?
+
     @Option(help: "Of a RemoteService: the only host that its ports may lead to. Default: this one.")
     var target: String?
 
@@ -59,6 +65,7 @@ struct JoinCommand: AsyncParsableCommand {
     var command: [String] = []
 
     func validate() throws {
+        if gateway != nil, token != nil { throw ValidationError("--gateway: there is a token too, and one of them must go") }
         guard !mesh else { return }
         if resolvConf != nil || readyFile != nil || !command.isEmpty {
             throw ValidationError("--resolv-conf, --ready-file and a command are of a mesh: give --mesh")
@@ -69,12 +76,19 @@ struct JoinCommand: AsyncParsableCommand {
         let network = Self.network.withLock { $0 }
         if mesh, network == nil, geteuid() != 0 { throw ExitCode(try await runInOwnNetwork()) }
         // What the command gets is what this was given, proxies and all.
-        let given = command.isEmpty ? [] : RunStart.environmentEntries()
+        let given = command.isEmpty ? [] : RunStart.environmentEntries().filter { !$0.hasPrefix("\(Self.passwordVariable)=") }
         let start = RunStart()
+        if let gateway {
+            guard let password = start.environment[Self.passwordVariable] else {
+                throw ValidationError("--gateway: give its password in the variable \(Self.passwordVariable)")
+            }
+            return try await joinService(start, given, network) { try RemoteToken(password: password, url: gateway) }
+        }
         var token = try self.token.map { $0 == "-" ? try Self.standardInput() : Array($0.utf8) }
         if let text = token, Self.isRemote(text) {
             token = nil
-            return try await joinService(text, start, given, network)
+            let remote = Mutex(text)
+            return try await joinService(start, given, network) { try remote.withLock { try RemoteToken(consuming: &$0) } }
         }
         if target != nil || allowPorts != nil || mesh {
             throw ValidationError(
@@ -91,6 +105,8 @@ struct JoinCommand: AsyncParsableCommand {
         try await start.run(settings)
         withExtendedLifetime(folder) {}
     }
+
+    private static let passwordVariable = "GATEWAY_PASSWORD"
 
     private static func isRemote(_ text: [UInt8]) -> Bool {
         text.drop { $0 == 0x20 || (0x09...0x0D).contains($0) }.starts(with: RemoteToken.prefix.utf8)
@@ -138,16 +154,15 @@ struct JoinCommand: AsyncParsableCommand {
     }
 
     private func joinService(
-        _ text: [UInt8], _ start: RunStart, _ given: [String], _ network: OwnNetwork.Inside?
+        _ start: RunStart, _ given: [String], _ network: OwnNetwork.Inside?, _ token: () throws -> RemoteToken
     ) async throws {
-        var text = text
         let client: RemoteClient
-        do throws(InvalidValue) {
+        do {
             let host: HostAddress? = if let target { try HostAddress(parsing: target) } else { nil }
             var allowed: Set<Port>?
             if let allowPorts { allowed = Set(try RemotePort.list(parsing: allowPorts).map(\.port)) }
             client = try RemoteClient(
-                try RemoteToken(consuming: &text), target: host, allowed: allowed, proxy: start.usableProxy,
+                try token(), target: host, allowed: allowed, proxy: start.usableProxy,
                 exceptions: start.proxyExceptions, mesh: meshOptions(start, given, network), logger: start.logger)
         } catch {
             throw ValidationError("\(error)")

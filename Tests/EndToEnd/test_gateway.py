@@ -28,6 +28,7 @@ from product.programs import programs
 from product.traffic import eventually
 
 import stage as stages
+from interlink import rendered
 from remotes import Rathole, Server, WebSocket, Wstunnel, echo_datagrams, quietly
 from test_ssh_tunnel import conversation, echoes
 
@@ -435,23 +436,8 @@ http {{
     def test_interlinks_template(self) -> None:
         """deploy/interlink/wstunnel-template.yaml as interLink fills it in (Go's text/template), its container's line run, and the client's command of the
         contract on it."""
-        go = self.folder / "render.go"
-        go.write_text("""package main
-
-import ("os"; "text/template")
-
-type port struct { Port, TargetPort int32; Name, Protocol string }
-
-func main() {
-	parsed := template.Must(template.ParseFiles(os.Args[1]))
-	values := map[string]any{"Name": "web-default", "Namespace": "default-wstunnel", "RandomPassword": os.Args[2], "WildcardDNS": "example.test",
-		"ExposedPorts": []port{{7080, 7080, "http", "TCP"}, {7053, 7053, "dns", "UDP"}, {7081, 7081, "", ""}}}
-	if err := parsed.Execute(os.Stdout, values); err != nil { panic(err) }
-}
-""")
         password = secrets.token_hex(16)
-        template = paths.REPOSITORY / "deploy/interlink/wstunnel-template.yaml"
-        text = run(["env", "GO111MODULE=off", f"GOCACHE={self.folder}/gocache", "HOME=/tmp", "go", "run", str(go), str(template), password], timeout=120)
+        text = rendered(self.folder, "wstunnel-template.yaml", password)
         deployment, service, ingress = yaml.safe_load_all(text)
         self.assertEqual([one["port"] for one in service["spec"]["ports"]], [8080, 7080, 7053, 7081])
         self.assertEqual([one["host"] for one in ingress["spec"]["rules"]], ["ws-web-default.example.test", "web-default-default-wstunnel.example.test"])

@@ -5,6 +5,7 @@ The gateway's pod is `uplink1`, the cluster's Services are on `backend`, its DNS
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -17,12 +18,15 @@ import threading
 import time
 import unittest
 
+import yaml
+
 from lab.commands import CommandFailed
 from lab.network import UPLINKS
 from product.programs import programs
 from product.traffic import eventually
 
 import stage as stages
+from interlink import rendered
 from remotes import echo_datagrams, quietly
 from test_gateway import exchange, identity, join_token
 from test_ssh_tunnel import echoes
@@ -58,7 +62,6 @@ def mesh_key(seed: bytes) -> str:
     private = bytearray(hashlib.blake2b(b"tidegate mesh key 1", key=seed, digest_size=32).digest())
     private[0] &= 248
     private[31] = private[31] & 127 | 64
-    import base64
     return subprocess.run(["wg", "pubkey"], input=base64.b64encode(private), check=True, capture_output=True).stdout.decode().strip()
 
 
@@ -344,6 +347,45 @@ class Mesh(unittest.TestCase):
         eventually(lambda: self.assertIn("the command runs", self.words()) or True, within=20)
         process.kill()
         self.none_left()
+
+    def test_interlinks_mesh(self) -> None:
+        """deploy/interlink's template and script, rendered as interLink does: the container's line on another pod, and the job's script as an ordinary
+        user with a command and, as the Kubernetes plugin runs it, as root without one."""
+        password = secrets.token_hex(16)
+        files = {name: f"file://{self.folder}/{name}" for name in ("uplink", "wireguard-go")}
+        deployment = next(yaml.safe_load_all(rendered(self.folder, "mesh-template.yaml", password)))
+        container = deployment["spec"]["template"]["spec"]["containers"][0]
+        environment = {one["name"]: one["value"] for one in container["env"]}
+        log = self.folder / "interlink.log"
+        arguments = [word.replace("10.105.0.0/16", "10.96.0.0/16") for word in container["args"]]
+        self.assertNotEqual(arguments, container["args"])
+        with open(log, "ab") as output:
+            process = self.visitor.start([str(self.program), *arguments, "--port=80"], log=output, env={"LOG_FORMAT": "text", **environment})
+        self.addCleanup(self.end, process)
+        eventually(lambda: self.visitor.connect(UPLINKS[1], 80).close() or True, within=10)
+        script = rendered(self.folder, "mesh.sh", password, WSTunnelExecutableURL=files["uplink"], WireguardGoURL=files["wireguard-go"],
+                          Slirp4netnsURL="file:///usr/bin/slirp4netns", IngressEndpoint=UPLINKS[1])
+        self.assertRegex(script, r"^cat <<'EOFMESH' > \$TMPDIR/mesh.sh\n")
+        self.assertIn("\nEOFMESH\n", script)
+        # A job.
+        work = self.folder / "job"
+        work.mkdir()
+        os.chown(work, _USER, _USER)
+        user = 'mount -t tmpfs dev /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec setpriv --reuid 1234 --regid 1234 --clear-groups -- "$@"'
+        run = f"{script}\n$TMPDIR/mesh.sh curl -sS --max-time 10 http://{_SERVICE}:{_HTTP}/"
+        said = self.remote.run(["unshare", "--mount", "env", f"TMPDIR={work}", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "bash", "-c", user, "bash", "bash", "-c", run])
+        self.assertIn("hello " + UPLINKS[1], said)
+        self.assertTrue((work / "mesh-ready").exists())
+        # The sidecar.
+        side = self.folder / "side"
+        side.mkdir()
+        with open(self.log, "ab") as output:
+            sidecar = self.remote.start(["env", f"TMPDIR={side}", "LOG_FORMAT=text", "bash", "-c", f"{script}\nexec $TMPDIR/mesh.sh"], log=output)
+        self.addCleanup(self.end, sidecar)
+        eventually(lambda: (side / "mesh-ready").exists(), within=30)
+        with self.pod.connect(UPLINKS[1], _ANY) as connection:
+            exchange(connection, 1 << 20)
+        self.assertNotIn(password, log.read_text() + self.words() + self.remote.run(["ps", "-e", "-o", "args"]).replace(script, ""))
 
     def none_left(self) -> None:
         def gone() -> bool:

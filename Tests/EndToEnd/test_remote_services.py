@@ -17,7 +17,7 @@ import yaml
 from cluster_stage import ClusterStage, ClusterTest, fresh
 from lab import paths
 from lab.commands import run
-from lab.network import UPLINKS
+from lab.network import BACKEND, UPLINKS
 from product.programs import programs
 from product.traffic import eventually
 from remotes import Rathole, Server, Wstunnel, echo_datagrams, quietly
@@ -31,10 +31,11 @@ _UDP = 5353
 Manifest = dict
 
 
-def remote_service(name: str, *, clients: list[str] | None = None, ports: list[Manifest] | None = None, gateway: Manifest | None = None) -> Manifest:
+def remote_service(name: str, *, clients: list[str] | None = None, ports: list[Manifest] | None = None, gateway: Manifest | None = None,
+                   mesh: Manifest | None = None) -> Manifest:
     return {"apiVersion": "tunnel.achetronic.com/v1alpha1", "kind": "RemoteService", "metadata": {"name": name, "namespace": "default"},
             "spec": {"ports": ports or [{"name": "http", "port": 80, "targetPort": _ECHO}, {"name": "dns", "protocol": "UDP", "port": 53, "targetPort": _UDP}],
-                     **({"clients": clients} if clients else {}), "gateway": gateway or {"ingress": {"className": "nginx"}}}}
+                     **({"clients": clients} if clients else {}), **({"mesh": mesh} if mesh else {}), "gateway": gateway or {"ingress": {"className": "nginx"}}}}
 
 
 def visitors() -> Manifest:
@@ -186,10 +187,11 @@ class RemoteServices(ClusterTest):
                 session.send(sent)
                 self.assertEqual(session.recv(65536), sent)
 
-    def join(self, name: str) -> subprocess.Popen:
-        """The very line of the Secret."""
+    def join(self, name: str, *, mesh: bool = False, without: str = "") -> subprocess.Popen:
+        """The very line of the Secret, or but for something."""
         line = self.join_secret(name)["tidegate"]
-        self.assertRegex(line, r"^echo tidegate-remote-1\.\S+ \| uplink join -$")
+        self.assertRegex(line, r"^echo tidegate-remote-1\.\S+ \| uplink join -" + (" --mesh" if mesh else "") + "$")
+        line = line.replace(without, "")
         with open(self.lab.folder / f"join-{name}.log", "ab") as log:
             process = self.remote.start(["sh", "-c", f"PATH={programs().folder}:$PATH; {line}"], log=log, env={"LOG_FORMAT": "text"})
         self.addCleanup(self.end, process)
@@ -281,6 +283,51 @@ class RemoteServices(ClusterTest):
         with self.visit("rat") as connection:
             exchange(connection, 1 << 20)
         self.ask_dns("rat")
+
+    def test_a_mesh(self) -> None:
+        # The lab's own way from the remote to Services.
+        self.remote.configure(["route del 10.96.0.0/16"])
+        self.addCleanup(self.remote.configure, [f"route add 10.96.0.0/16 via {BACKEND}"])
+        self.publish({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"},
+                      "spec": {"selector": {"app": "visitor"}, "ports": [{"name": "web", "port": 80, "targetPort": 8000}]}})
+        for host, port in ((self.visitor, 8000), (self.remote, 9000)):
+            listener = host.socket()
+            self.addCleanup(listener.close)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("0.0.0.0", port))
+            listener.listen(16)
+            threading.Thread(target=echoes, args=(listener,), daemon=True).start()
+        self.serve(remote_service("site", mesh={"clusterCIDRs": ["10.244.0.0/16", "10.96.0.0/16"]}))
+        self.host("site")
+        self.stage.wait("RemoteService", "site", "GatewayReady", within=60)
+        plain = self.join("site", mesh=True, without=" --mesh")
+        self.assertIn("--mesh", self.stage.wait("RemoteService", "site", "Connected", "False", reason="NoMesh", within=60)["message"])
+        self.end(plain)
+        self.stage.wait("RemoteService", "site", "Connected", "False", reason="NoRemote", within=40)
+        self.join("site", mesh=True)
+        self.assertIn("the mesh is up", self.stage.wait("RemoteService", "site", within=60)["message"])
+        # A Service and a pod of the cluster, from outside.
+        web = self.stage.get("Service", "web")["spec"]["clusterIP"]
+        with self.remote.connect(web, 80, timeout=20) as connection:
+            conversation(connection, 1 << 20)
+        visitor = self.stage.get("Pod", "visitor-0")["status"]["podIP"]
+        self.assertIn("1 received", self.remote.run(["ping", "-c", "1", "-W", "5", visitor]))
+
+        def there() -> bool:
+            pods = [pod for pod in self.stage.list("Pod") if pod["metadata"]["name"].startswith("site-gateway-") and pod["status"].get("podIP")]
+            with self.visitor.connect(pods[0]["status"]["podIP"], 9000, timeout=5) as connection:
+                conversation(connection, 1 << 20)
+            return True
+        # Any port of the remote, at the gateway's pod; and those of the Service, as ever.
+        there()
+        with self.visit("site") as connection:
+            conversation(connection, 1 << 20)
+        pod = next(pod for pod in self.stage.list("Pod") if pod["metadata"]["name"].startswith("site-gateway-"))
+        said = run(["grep", "CapEff", f"/proc/{self.stage.cluster.pid('default', pod['metadata']['name'])}/status"])
+        self.assertIn("CapEff:\t0000000008001000", said)  # NET_ADMIN, MKNOD
+        self.stage.cluster.kill("default", pod["metadata"]["name"])
+        eventually(there, within=60)
+        self.stage.wait("RemoteService", "site", within=60)
 
     def test_what_is_in_the_way_is_named(self) -> None:
         self.serve(remote_service("issued", gateway={"ingress": {"className": "nginx", "issuerRef": {"name": "ca"}}}),

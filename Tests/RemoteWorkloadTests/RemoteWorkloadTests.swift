@@ -174,13 +174,18 @@ private func service(
     }
 
     /// What the API server gets; the chart's admission policy is tested on it too (Tests/Lab/kube_tests/test_gateway_policy.py).
-    @Test func `The Deployment is as it was`() throws {
+    @Test(arguments: [("deployment.json", false), ("deployment-mesh.json", true)])
+    func `The Deployment is as it was`(name: String, hasMesh: Bool) throws {
+        var service = try service()
+        if hasMesh { service.spec.mesh = RemoteMesh(clusterCIDRs: [try CIDR(parsing: "10.96.0.0/12")]) }
         let made = RemoteObjects(
-            of: try service(), image: "ghcr.io/achetronic/tunnel/uplink:1", environment: ["LOG_LEVEL": "info"]
+            of: service, image: "ghcr.io/achetronic/tunnel/uplink:1", environment: ["LOG_LEVEL": "info"]
         ).workload(host: nil)
         let deployment = try #require(made.first { $0.resource.kind == "Deployment" }?.value)
-        let file = #filePath.split(separator: "/").dropLast().joined(separator: "/") + "/Goldens/deployment.json"
-        #expect(try String(contentsOfFile: "/\(file)", encoding: .utf8) == deployment.json + "\n", "\(deployment.json)")
+        let folder = #filePath.split(separator: "/").dropLast().joined(separator: "/")
+        #expect(
+            try String(contentsOfFile: "/\(folder)/Goldens/\(name)", encoding: .utf8) == deployment.json + "\n",
+            "\(deployment.json)")
     }
 
     @Test func `The gateway's pod does not get the remote's key`() throws {

@@ -35,9 +35,6 @@ public struct RemoteServiceSpec: Hashable, Sendable {
 
 /// A network of two, the gateway and the remote: the remote reaches the cluster by it, and the cluster all ports of the remote.
 public struct RemoteMesh: Hashable, Sendable {
-    /// 10.7.0.0/30.
-    public static let usualNetwork = CIDR(masking: IPv4Address(number: 0x0A07_0000), prefixLength: MeshBounds.networkLength)
-
     /// What the remote reaches: the cluster's pods and services, say. At least one.
     public var clusterCIDRs: [CIDR]
     /// Of the two ends' own addresses.
@@ -45,7 +42,7 @@ public struct RemoteMesh: Hashable, Sendable {
     /// Bytes.
     public var mtu: Int
 
-    public init(clusterCIDRs: [CIDR], network: CIDR = usualNetwork, mtu: Int = MeshBounds.usualMTU) {
+    public init(clusterCIDRs: [CIDR], network: CIDR = MeshBounds.usualNetwork, mtu: Int = MeshBounds.usualMTU) {
         self.clusterCIDRs = clusterCIDRs
         self.network = network
         self.mtu = mtu

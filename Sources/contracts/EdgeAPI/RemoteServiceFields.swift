@@ -128,7 +128,7 @@ extension RemoteMesh {
         }
         let networks = items?.compactMap { Self.network($0) }
         let networkField = fields["network"]
-        let network = networkField.isPresent ? Self.network(networkField) : Self.usualNetwork
+        let network = networkField.isPresent ? Self.network(networkField) : MeshBounds.usualNetwork
         let mtuField = fields["mtu"]
         let bounds = Int64(MeshBounds.mtus.lowerBound)...Int64(MeshBounds.mtus.upperBound)
         let mtu = mtuField.isPresent ? mtuField.integer(bounds, unit: "bytes") : MeshBounds.usualMTU

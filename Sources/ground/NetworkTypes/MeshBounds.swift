@@ -4,6 +4,8 @@ public enum MeshBounds {
     public static let mostNetworks = 16
     /// Prefix length of the network of the two ends: two addresses.
     public static let networkLength = 30
+    /// 10.7.0.0/30.
+    public static let usualNetwork = CIDR(masking: IPv4Address(number: 0x0A07_0000), prefixLength: networkLength)
     /// Bytes: what IPv4 is sure to carry in one piece (RFC 791, section 3.1), and what the links carry so with room to spare.
     public static let mtus = 576...9000
     /// What networks of clusters carry at most, mostly.

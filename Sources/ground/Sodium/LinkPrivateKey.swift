@@ -38,6 +38,22 @@ public struct LinkPrivateKey: Sendable, Equatable, CustomStringConvertible {
         secret = try SecretBytes(consuming: &seed)
     }
 
+    /// Whose key follows from a password that both halves of a remote service have.
+    public enum PasswordHolder: String, Sendable {
+        case gateway = "tidegate gateway of password 1"
+        case remote = "tidegate remote of password 1"
+    }
+
+    /// BLAKE2b of the password, with what it is for as the key (RFC 7693). It is as hard to guess as the password is.
+    public init(ofPassword password: String, for holder: PasswordHolder) throws(SodiumError) {
+        var bytes = Array(password.utf8)
+        defer { zero(&bytes) }
+        let context = Array(holder.rawValue.utf8)
+        var seed = [UInt8](repeating: 0, count: Self.size)
+        _ = crypto_generichash(&seed, seed.count, bytes, UInt64(bytes.count), context, context.count)
+        secret = try SecretBytes(consuming: &seed)
+    }
+
     private init(checked secret: SecretBytes) { self.secret = secret }
 
     /// What the other end is told: the SHA-256 of the public key as certificates hold it.

@@ -52,25 +52,29 @@ public struct Gateway: Service {
         self.logger = logger
     }
 
-    /// A gateway for others' clients alone, that nobody writes a Secret for. Links need a pin, and have none here.
-    /// - Parameter password: at least 16 visible characters.
-    /// - Throws: where it is shorter, or a port is there twice or the gateway's own.
+    /// A gateway that nobody writes a Secret for, and all clients of which have one password (`PasswordKeys` says of links how).
+    /// - Parameter mesh: nil for none.
+    /// - Throws: where the password is too short, or a port is there twice or the gateway's own.
     public init(
-        ports: [RemotePort], clients: [RemoteClientKind], forwards: [String], password: String, port: Port, statusPort: Port,
-        logger: Logger
+        ports: [RemotePort], forwards: [String], mesh: [CIDR]?, password: String, port: Port, statusPort: Port,
+        wireguardGo: [WireGuardGo.Program], logger: Logger
     ) throws {
-        guard GatewayFolder.isWord(password) else {
-            throw GatewayError(description: "the password: want 16 visible characters at least")
+        let keys = try PasswordKeys(password)
+        let terms = try mesh.map { networks in
+            MeshTerms(
+                peer: try WireGuardPrivateKey(of: keys.remoteKey).publicKey(), network: MeshBounds.usualNetwork,
+                clusterCIDRs: networks, mtu: MeshBounds.usualMTU)
         }
-        let (key, other) = (try LinkPrivateKey.generate(), try LinkPrivateKey.generate())
         let document = GatewayDocument(
-            service: "-", ports: ports, clients: clients.filter { $0 != .tidegate }, pin: other.pin, forwards: forwards)
+            service: "-", ports: ports, clients: RemoteClientKind.allCases, pin: keys.remoteKey.pin, forwards: forwards,
+            mesh: terms)
         if let fault = document.fault { throw GatewayError(description: fault) }
         if let taken = ports.first(where: { $0.protocol == .tcp && ($0.port == port || $0.port == statusPort) }) {
             throw GatewayError(description: "port \(taken.port) is the gateway's own")
         }
-        source = .fixed(GatewayConfiguration(document: document, key: key, password: password, path: "/\(other.pin)"))
-        wireguardGo = []
+        source = .fixed(
+            GatewayConfiguration(document: document, key: keys.gatewayKey, password: password, path: keys.path))
+        self.wireguardGo = wireguardGo
         self.port = port
         self.statusPort = statusPort
         self.logger = logger
@@ -95,11 +99,12 @@ public struct Gateway: Service {
         let mesh = configuration.document.mesh.map { _ in
             MeshKeeper(wireguardGo: wireguardGo, logger: logger) { state in loop.execute { place.value?.take(state) } }
         }
+        let doors = [port, statusPort]
         try await loop.submit {
-            place.value = GatewayCore(configuration, relay: relay, mesh: mesh, on: loop, logger: logger)
+            place.value = GatewayCore(configuration, relay: relay, mesh: mesh, doors: doors, on: loop, logger: logger)
         }.get()
         let keeping = mesh.map { mesh in Task { await mesh.run() } }
-        let doors = try await open(place, relay, on: loop)
+        let listeners = try await open(place, relay, on: loop)
         logger.info(
             "gateway",
             metadata: ["service": "\(configuration.document.service)", "ports": "\(configuration.document.ports.count)"])
@@ -112,7 +117,7 @@ public struct Gateway: Service {
         // The next gateway may not be ready; whoever comes here is taken as long as there is a way.
         let end = ContinuousClock.now + Self.drain
         try? await Task.sleep(for: .seconds(2))
-        for door in doors { door.close(promise: nil) }
+        for listener in listeners { listener.close(promise: nil) }
         while .now < end {
             let visitors = try? await loop.submit { place.value?.openVisitors ?? 0 }.get()
             if relay.openLinks == 0, visitors == 0 { break }

@@ -31,6 +31,8 @@ final class GatewayCore {
     /// Why it has no end here; nil where it has one.
     private var meshFault: String?
     private(set) var configuration: GatewayConfiguration
+    /// Where the remote comes in, and where the status is.
+    private let doors: [Port]
     private let loop: any EventLoop
     private let logger: Logger
     private var ports: [RemotePort.Key: Served] = [:]
@@ -44,11 +46,13 @@ final class GatewayCore {
     private static let backlog: Int32 = 4096
 
     init(
-        _ configuration: GatewayConfiguration, relay: LinkRelay, mesh: MeshKeeper?, on loop: any EventLoop, logger: Logger
+        _ configuration: GatewayConfiguration, relay: LinkRelay, mesh: MeshKeeper?, doors: [Port], on loop: any EventLoop,
+        logger: Logger
     ) {
         self.configuration = configuration
         self.relay = relay
         self.mesh = mesh
+        self.doors = doors
         self.loop = loop
         self.logger = logger
         wstunnel = WstunnelClients(loop, logger: logger)
@@ -93,7 +97,8 @@ final class GatewayCore {
         var told = RemotePorts(ports: configuration.document.ports)
         if let mesh, let terms = configuration.document.mesh {
             do {
-                mesh.want(try .gateway(terms, key: configuration.key, ports: configuration.document.ports.map(\.key)))
+                let own = configuration.document.ports.map(\.key) + doors.map { RemotePort.Key(.tcp, $0) }
+                mesh.want(try .gateway(terms, key: configuration.key, ports: own))
                 var theirs = terms
                 theirs.peer = try WireGuardPrivateKey(of: configuration.key).publicKey()
                 told.mesh = theirs

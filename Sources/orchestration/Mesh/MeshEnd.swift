@@ -22,9 +22,9 @@ public struct MeshEnd: Sendable {
     let forwards: Bool
 
     /// The end in the cluster, in a network namespace of its own.
-    /// - Parameter ports: those that it listens at itself; all others lead to the remote.
+    /// - Parameter ports: those that the gateway listens at itself; all others lead to the remote.
     public static func gateway(_ terms: MeshTerms, key: LinkPrivateKey, ports: [RemotePort.Key]) throws -> MeshEnd {
-        let own = ports + [.init(.tcp, .gateway), .init(.tcp, .gatewayStatus), .init(.udp, .mesh)]
+        let own = ports + [.init(.udp, .mesh)]
         return try MeshEnd(
             terms, at: terms.gatewayAddress, routes: [], key: key, listenPort: .mesh,
             peer: WireGuardPeerConfiguration(

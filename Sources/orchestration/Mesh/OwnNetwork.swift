@@ -114,10 +114,10 @@ public enum OwnNetwork {
         try calling("unshare") { unshare(CLONE_NEWNS) }
         try Mounts.makePrivate()
         try waitForWay()
+        try Mounts.replaceResolver(with: Array("nameserver \(nameServer)\n".utf8), covering: Mounts.nameServices)
         // wireguard-go has its socket there, and nobody but root may make the folder.
-        try Mounts.replaceResolver(with: Array("nameserver \(nameServer)\n".utf8), covering: ["/run", "/var/run"])
-        for folder in ["/run/wireguard", "/var/run/wireguard"] where mkdir(folder, 0o700) != 0 && errno != EEXIST {
-            throw SystemFailure("mkdir \(folder)", errno)
+        for folder in ["/run", "/var/run"] where try fileKind(at: folder) == .folder {
+            try Mounts.add(folder: "wireguard", to: folder)
         }
         return Inside(user: user, group: group, mounts: mounts)
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import unittest
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,16 +12,19 @@ from kube import helm
 
 from kube_tests.test_uplink_policy import CHART, ROOT, refusal
 
-_GATEWAY = ROOT / "Tests/RemoteWorkloadTests/Goldens/deployment.json"
+_GOLDENS = ROOT / "Tests/RemoteWorkloadTests/Goldens"
 
 
 class GatewayPolicy(unittest.TestCase):
+    golden = "deployment.json"
+    values: dict[str, Any] = {}
+
     def setUp(self) -> None:
-        values = {"crds": {"install": False}, "remoteServices": {"namespaces": ["batch"]}}
+        values = {"crds": {"install": False}, "remoteServices": {"namespaces": ["batch"], **self.values}}
         documents = list(yaml.safe_load_all(helm.render(CHART, values)["templates/remote-services/policy.yaml"]))
         self.spec = next(one for one in documents if one["kind"] == "ValidatingAdmissionPolicy")["spec"]
         self.binding = next(one for one in documents if one["kind"].endswith("Binding"))["spec"]
-        self.deployment = yaml.safe_load(Path(_GATEWAY).read_text())
+        self.deployment = yaml.safe_load((_GOLDENS / self.golden).read_text())
 
     def changed(self, place: str, value: Any) -> dict[str, Any]:
         new = copy.deepcopy(self.deployment)
@@ -42,16 +44,26 @@ class GatewayPolicy(unittest.TestCase):
         for place, value in (
             ("containers.0.image", "evil"), ("containers.0.args", ["run"]), ("containers.0.command", ["sh"]), ("containers.0.name", "x"),
             ("containers.0.securityContext.privileged", True), ("containers.0.securityContext.runAsUser", 0),
-            ("containers.0.securityContext.capabilities", {"drop": ["ALL"], "add": ["NET_ADMIN"]}),
+            ("containers.0.securityContext.capabilities", {"drop": ["ALL"], "add": ["SYS_ADMIN"]}),
             ("containers.0.securityContext.allowPrivilegeEscalation", True), ("containers.0.securityContext.readOnlyRootFilesystem", False),
             ("containers.0.env", [{"name": "x", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]),
             ("containers.0.envFrom", [{"secretRef": {"name": "a"}}]), ("containers", [container, {**container, "name": "y"}]),
             ("initContainers", [container]), ("hostNetwork", True), ("hostPID", True), ("nodeName", "n"), ("serviceAccountName", "admin"),
             ("automountServiceAccountToken", True), ("volumes", [{"name": "h", "hostPath": {"path": "/"}}]),
-            ("volumes", [{"name": "gateway", "secret": {"secretName": "other"}}]), ("securityContext.runAsNonRoot", False),
+            ("volumes", [{"name": "gateway", "secret": {"secretName": "other"}}]), ("volumes", [{"name": "other", "emptyDir": {}}]),
             ("securityContext.sysctls", [{"name": "kernel.msgmax", "value": "1"}]), ("securityContext.seccompProfile", {"type": "Unconfined"}),
         ):
             with self.subTest(place=place, value=value):
+                self.assertNotEqual(refusal(self.spec, self.changed(place, value)), "")
+
+    def test_a_mesh_is_allowed_where_the_chart_says_so(self) -> None:
+        mesh = yaml.safe_load((_GOLDENS / "deployment-mesh.json").read_text())
+        refused = refusal(self.spec, mesh)
+        self.assertEqual(refused == "", bool(self.values))
+        if not self.values:
+            self.assertIn("remoteServices.mesh", refused)
+            for place, value in (("containers.0.securityContext.capabilities", {"drop": ["ALL"], "add": ["NET_ADMIN"]}),
+                                 ("securityContext.runAsNonRoot", False)):
                 self.assertNotEqual(refusal(self.spec, self.changed(place, value)), "")
 
     def test_of_pods_the_metadata_alone(self) -> None:
@@ -59,6 +71,13 @@ class GatewayPolicy(unittest.TestCase):
         self.assertEqual(refusal(self.spec, {**pod, "metadata": {"name": "job-gateway-x", "annotations": {"a": "b"}}}, pod), "")
         self.assertNotEqual(refusal(self.spec, {**pod, "spec": {"containers": [{"image": "evil"}]}}, pod), "")
         self.assertNotEqual(refusal(self.spec, pod), "")
+
+
+class MeshPolicy(GatewayPolicy):
+    """The same rules where a mesh is allowed."""
+
+    golden = "deployment-mesh.json"
+    values = {"mesh": True}
 
 
 if __name__ == "__main__":
