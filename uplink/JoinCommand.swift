@@ -150,7 +150,11 @@ struct JoinCommand: AsyncParsableCommand {
             options.wireguardGo.map { [WireGuardGo.Program($0)] } ?? WireGuardGo.programs(path: start.environment["PATH"] ?? "")
         return MeshOptions(
             wireguardGo: programs, resolverFile: resolvConf, readyFile: readyFile,
-            command: command.isEmpty ? nil : InnerCommand(command, environment: given, network: network))
+            command: command.isEmpty
+                ? nil
+                : InnerCommand(
+                    command, environment: given, input: token == "-" ? nil : Descriptor(borrowing: STDIN_FILENO), network: network
+                ))
     }
 
     private func joinService(

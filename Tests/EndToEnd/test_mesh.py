@@ -32,10 +32,10 @@ from test_gateway import exchange, identity, join_token
 from test_ssh_tunnel import echoes
 
 _GATEWAY = UPLINKS[0]
-_SERVICE = "10.96.0.50"
+SERVICE = "10.96.0.50"
 _DNS = "10.97.0.10"
 _DOMAIN = "default.svc.cluster.local"
-_HTTP, _ECHO, _ANY = 8000, 8001, 9000
+_HTTP, ECHO, ANY = 8000, 8001, 9000
 _USER = 1234
 
 # What a job of an ordinary user does in the mesh: says what it sees, and serves.
@@ -78,7 +78,7 @@ def answer_names(server: socket.socket) -> None:
         flags = 0x8580 if known else 0x8583
         answers = known and kind == 1
         head = question[:2] + struct.pack(">HHHHH", flags, 1, int(answers), 0, 0)
-        record = b"\xc0\x0c\0\1\0\1\0\0\0\x05\0\x04" + socket.inet_aton(_SERVICE) if answers else b""
+        record = b"\xc0\x0c\0\1\0\1\0\0\0\x05\0\x04" + socket.inet_aton(SERVICE) if answers else b""
         server.sendto(head + question[12:end + 5] + record, peer)
 
 
@@ -115,16 +115,16 @@ class Mesh(unittest.TestCase):
         (cls.config / "path").write_text(cls.path)
         (cls.folder / "resolv.conf").write_text(f"search {_DOMAIN} svc.cluster.local cluster.local\nnameserver {_DNS}\noptions ndots:5\n")
         cls.sockets: list[socket.socket] = []
-        cls.serve(cls.services, _SERVICE, _HTTP, answer_http)
-        cls.serve(cls.services, _SERVICE, _ECHO, echoes)
-        cls.serve(cls.services, _SERVICE, _ECHO, echo_datagrams, datagrams=True)
+        cls.serve(cls.services, SERVICE, _HTTP, answer_http)
+        cls.serve(cls.services, SERVICE, ECHO, echoes)
+        cls.serve(cls.services, SERVICE, ECHO, echo_datagrams, datagrams=True)
         # The lab's own way there.
         cls.remote.configure(["route del 10.96.0.0/16"])
         cls.visitor.configure([f"addr add {_DNS}/32 dev lo"])
         cls.pod.configure([f"route add 10.97.0.0/16 via {UPLINKS[1]}"])
         cls.serve(cls.visitor, _DNS, 53, answer_names, datagrams=True)
-        cls.serve(cls.remote, "0.0.0.0", _ANY, echoes)
-        cls.serve(cls.remote, "0.0.0.0", _ANY, echo_datagrams, datagrams=True)
+        cls.serve(cls.remote, "0.0.0.0", ANY, echoes)
+        cls.serve(cls.remote, "0.0.0.0", ANY, echo_datagrams, datagrams=True)
         cls.serve(cls.remote, "127.0.0.1", 8080, echoes)
         cls.document()
         cls.gateway = cls.start_gateway()
@@ -214,17 +214,17 @@ class Mesh(unittest.TestCase):
         process = self.join()
         self.up()
         # The remote to the cluster, as the gateway's pod.
-        self.assertIn("hello " + _GATEWAY, self.remote.run(["curl", "-sS", "--max-time", "5", f"http://{_SERVICE}:{_HTTP}/"]))
-        self.assertIn("1 received", self.remote.run(["ping", "-c", "1", "-W", "3", _SERVICE]))
-        with self.remote.connect(_SERVICE, _ECHO) as connection:
+        self.assertIn("hello " + _GATEWAY, self.remote.run(["curl", "-sS", "--max-time", "5", f"http://{SERVICE}:{_HTTP}/"]))
+        self.assertIn("1 received", self.remote.run(["ping", "-c", "1", "-W", "3", SERVICE]))
+        with self.remote.connect(SERVICE, ECHO) as connection:
             exchange(connection, 1 << 20)
         for size in (1, 1400, 1472, 8000):
-            self.datagrams(self.remote, _SERVICE, _ECHO, size)
+            self.datagrams(self.remote, SERVICE, ECHO, size)
         # The cluster to any port of the remote.
-        with self.visitor.connect(_GATEWAY, _ANY) as connection:
+        with self.visitor.connect(_GATEWAY, ANY) as connection:
             exchange(connection, 1 << 20)
         for size in (1, 1400, 1472):
-            self.datagrams(self.visitor, _GATEWAY, _ANY, size)
+            self.datagrams(self.visitor, _GATEWAY, ANY, size)
         # A port of the service is a stream of the link, and may be of the remote's loopback.
         with self.visitor.connect(_GATEWAY, 80) as connection:
             exchange(connection, 1 << 20)
@@ -256,10 +256,10 @@ class Mesh(unittest.TestCase):
         self.assertIn("nothing behind the remote", rules)
 
     def test_only_the_ports_that_are_allowed(self) -> None:
-        self.join("--allow-ports", str(_ANY))
+        self.join("--allow-ports", str(ANY))
         self.up()
         self.serve(self.remote, "0.0.0.0", 9100, echoes)
-        with self.visitor.connect(_GATEWAY, _ANY) as connection:
+        with self.visitor.connect(_GATEWAY, ANY) as connection:
             exchange(connection, 1000)
         with self.assertRaises(OSError):
             self.visitor.connect(_GATEWAY, 9100, timeout=2)
@@ -269,7 +269,7 @@ class Mesh(unittest.TestCase):
         process = self.join("--ready-file", str(ready), "--resolv-conf", str(self.folder / "written"),
                             command=["sh", "-c", f"getent ahostsv4 web && curl -sS http://web.{_DOMAIN}:{_HTTP}/; cat /etc/resolv.conf; exit 7"])
         self.assertEqual(process.wait(60), 7)
-        self.assertIn(_SERVICE, self.words())
+        self.assertIn(SERVICE, self.words())
         self.assertIn("hello " + _GATEWAY, self.words())
         self.assertTrue(ready.exists())
         self.assertEqual((self.folder / "written").read_text(), (self.folder / "resolv.conf").read_text())
@@ -279,7 +279,7 @@ class Mesh(unittest.TestCase):
     def test_a_cut_of_twenty_seconds(self) -> None:
         self.join()
         self.up()
-        with self.visitor.connect(_GATEWAY, _ANY, timeout=60) as held, self.remote.connect(_SERVICE, _ECHO, timeout=60) as other:
+        with self.visitor.connect(_GATEWAY, ANY, timeout=60) as held, self.remote.connect(SERVICE, ECHO, timeout=60) as other:
             for one in (held, other):
                 exchange(one, 1000)
             self.router.configure(["link set home down"])
@@ -300,7 +300,7 @@ class Mesh(unittest.TestCase):
         self.gateway.wait(40)
         type(self).gateway = self.start_gateway()
         self.up()
-        with self.visitor.connect(_GATEWAY, _ANY) as connection:
+        with self.visitor.connect(_GATEWAY, ANY) as connection:
             exchange(connection, 1 << 20)
 
     def test_networks_that_are_changed(self) -> None:
@@ -326,13 +326,13 @@ class Mesh(unittest.TestCase):
         eventually(lambda: self.assertIn("listening", self.words()) or True, within=60)
         words = self.words()
         self.assertIn(f"user {_USER} {_USER}\n", words)
-        self.assertIn(f"address {_SERVICE}\n", words)
+        self.assertIn(f"address {SERVICE}\n", words)
         self.assertIn(f"body hello {_GATEWAY}\n", words)
         self.assertIn("variable http://user:pass@proxy.invalid:1\n", words)
         self.assertIn("run True\n", words)
         self.assertIn("capabilities 0000000000000000\n", words)
         self.up()
-        with self.visitor.connect(_GATEWAY, _ANY) as connection:
+        with self.visitor.connect(_GATEWAY, ANY) as connection:
             exchange(connection, 1 << 20)
         processes = self.remote.run(["ps", "-e", "-o", "args"])
         self.assertNotIn("tidegate-remote-1", processes)
@@ -372,7 +372,7 @@ class Mesh(unittest.TestCase):
         work.mkdir()
         os.chown(work, _USER, _USER)
         user = 'mount -t tmpfs dev /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec setpriv --reuid 1234 --regid 1234 --clear-groups -- "$@"'
-        run = f"{script}\n$TMPDIR/mesh.sh curl -sS --max-time 10 http://{_SERVICE}:{_HTTP}/"
+        run = f"{script}\n$TMPDIR/mesh.sh curl -sS --max-time 10 http://{SERVICE}:{_HTTP}/"
         said = self.remote.run(["unshare", "--mount", "env", f"TMPDIR={work}", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "bash", "-c", user, "bash", "bash", "-c", run])
         self.assertIn("hello " + UPLINKS[1], said)
         self.assertTrue((work / "mesh-ready").exists())
@@ -383,7 +383,7 @@ class Mesh(unittest.TestCase):
             sidecar = self.remote.start(["env", f"TMPDIR={side}", "LOG_FORMAT=text", "bash", "-c", f"{script}\nexec $TMPDIR/mesh.sh"], log=output)
         self.addCleanup(self.end, sidecar)
         eventually(lambda: (side / "mesh-ready").exists(), within=30)
-        with self.pod.connect(UPLINKS[1], _ANY) as connection:
+        with self.pod.connect(UPLINKS[1], ANY) as connection:
             exchange(connection, 1 << 20)
         self.assertNotIn(password, log.read_text() + self.words() + self.remote.run(["ps", "-e", "-o", "args"]).replace(script, ""))
 

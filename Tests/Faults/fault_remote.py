@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from typing import Callable, Iterator
 
 from lab.commands import run
-from lab.network import BACKEND
+from lab.network import BACKEND, UPLINKS
 from load import OpenLoad
 from registry import REMOTE, Seen, fault
 from scenes import EndToEndTests
 from test_gateway import Gateway
+from test_mesh import ANY, ECHO, SERVICE, Mesh
 from test_ssh_tunnel import conversation
 
 _SINCE = 3.0  # seconds after the end of a fault from which on nothing may be lost
+_MESH_SINCE = 5.0
 
 
 class Talks(OpenLoad):
@@ -95,3 +97,66 @@ def network_cut(_: EndToEndTests) -> Seen:
         rig.lab.nat.run(["ip", "link", "set", role, "up"])
         return time.monotonic()
     return through(injure, "another link was dialed when the network was back")
+
+
+# MARK: a mesh
+
+
+@contextmanager
+def meshed() -> Iterator[Mesh]:
+    Mesh.setUpClass()
+    rig = Mesh("test_both_ways_with_root")
+    try:
+        rig.setUp()
+        rig.process = rig.join()  # type: ignore[attr-defined]
+        rig.up()
+        yield rig
+    finally:
+        rig.doCleanups()
+        Mesh.tearDownClass()
+
+
+def through_mesh(injure: Callable[[Mesh], float | None], text: str) -> Seen:
+    """Both ways all the while: to a port of the remote, and from the remote to a Service."""
+    with meshed() as rig, Talks(rig.visitor, UPLINKS[0], ANY) as load, Talks(rig.remote, SERVICE, ECHO) as back:
+        time.sleep(1)
+        over = injure(rig) or time.monotonic()
+        rig.up()
+        time.sleep(_MESH_SINCE + 4)
+        late = load.lost(since=over + _MESH_SINCE) + back.lost(since=over + _MESH_SINCE)
+        assert not late, f"lost later: {late[0].failure}"
+        return Seen(text, max(load.trouble_ended(over), back.trouble_ended(over)), len(load.lost() + back.lost()), load.requests + back.requests)
+
+
+@fault("gateway killed, with a mesh", REMOTE, injected="SIGKILL to a gateway with a mesh, which is started again at once",
+       expected="nothing is lost that begins 5 s later, either way", stage="tests")
+def mesh_gateway_killed(_: EndToEndTests) -> Seen:
+    def injure(rig: Mesh) -> None:
+        Mesh.gateway.kill()
+        Mesh.gateway.wait()
+        Mesh.gateway = rig.start_gateway()
+    return through_mesh(injure, "its WireGuard stayed, and the remote dialed anew")
+
+
+@fault("remote killed, with a mesh", REMOTE, injected="SIGKILL to a remote in a mesh, which is started again 5 s later",
+       expected="nothing is lost that begins 5 s later, either way", stage="tests")
+def mesh_remote_killed(_: EndToEndTests) -> Seen:
+    def injure(rig: Mesh) -> float:
+        rig.process.kill()  # type: ignore[attr-defined]
+        rig.process.wait()  # type: ignore[attr-defined]
+        time.sleep(5)
+        began = time.monotonic()
+        rig.join()
+        return began
+    return through_mesh(injure, "the gateway greeted it anew")
+
+
+@fault("remote's network cut, with a mesh", REMOTE, injected="the network of a remote in a mesh is down for 20 s",
+       expected="nothing is lost that begins 5 s after its end, either way", stage="tests", quick=True)
+def mesh_cut(_: EndToEndTests) -> Seen:
+    def injure(rig: Mesh) -> float:
+        rig.router.configure(["link set home down"])
+        time.sleep(20)
+        rig.router.configure(["link set home up"])
+        return time.monotonic()
+    return through_mesh(injure, "its packets went by another link when the network was back")

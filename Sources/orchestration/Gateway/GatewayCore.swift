@@ -95,17 +95,18 @@ final class GatewayCore {
     /// What the remote is told.
     private func told(_ configuration: GatewayConfiguration) -> [UInt8]? {
         var told = RemotePorts(ports: configuration.document.ports)
-        if let mesh, let terms = configuration.document.mesh {
-            do {
-                let own = configuration.document.ports.map(\.key) + doors.map { RemotePort.Key(.tcp, $0) }
-                mesh.want(try .gateway(terms, key: configuration.key, ports: own))
-                var theirs = terms
-                theirs.peer = try WireGuardPrivateKey(of: configuration.key).publicKey()
-                told.mesh = theirs
+        do {
+            let own = configuration.document.ports.map(\.key) + doors.map { RemotePort.Key(.tcp, $0) }
+            let terms = mesh == nil ? nil : configuration.document.mesh
+            mesh?.want(try terms.map { try .gateway($0, key: configuration.key, ports: own) })
+            if var terms {
+                terms.peer = try WireGuardPrivateKey(of: configuration.key).publicKey()
+                told.mesh = terms
                 told.resolver = ResolverSettings.ofThisHost
-            } catch {
-                meshFault = "\(error)"
             }
+            meshFault = nil
+        } catch {
+            meshFault = "\(error)"
         }
         return try? DocumentJSON.encode(told)
     }
