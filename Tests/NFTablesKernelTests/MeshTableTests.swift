@@ -31,7 +31,7 @@ import Testing
         for (host, name) in [(pod, "pod"), (gateway, "gateway"), (remote, "remote"), (behind, "behind")] {
             for port in [80, 9000] {
                 try host.start("socat", "TCP-LISTEN:\(port),fork,reuseaddr", "SYSTEM:echo \(name) to $SOCAT_PEERADDR")
-                try host.start("socat", "UDP-LISTEN:\(port),fork,reuseaddr", "SYSTEM:echo \(name) by UDP")
+                try host.start("socat", "UDP-LISTEN:\(port),fork,reuseaddr", "SYSTEM:read x && echo \(name) by UDP")
             }
         }
         try eventually { try self.ask(self.gateway, "10.7.0.2:9000") == "remote to 10.7.0.1\n" }
@@ -41,13 +41,16 @@ import Testing
     }
 
     private func eventually(_ body: () throws -> Bool) throws {
-        for _ in 0..<100 where (try? body()) != true { usleep(100_000) }
+        for _ in 0..<20 where (try? body()) != true { usleep(100_000) }
         #expect(try body())
     }
 
     private func ask(_ host: TestNamespace, _ address: String, _ transport: String = "TCP") throws -> String {
-        let limit = transport == "TCP" ? ",connect-timeout=1" : ""
-        return try host.execute("sh", "-c", "echo x | timeout 3 socat -t 1 - \(transport):\(address)\(limit)")
+        // Who answers does not read, and a datagram must be sent.
+        let words =
+            transport == "TCP"
+            ? "socat - TCP:\(address),connect-timeout=1 </dev/null" : "echo x | timeout 3 socat -t 1 - UDP:\(address)"
+        return try host.execute("sh", "-c", words)
     }
 
     private func isRefused(_ host: TestNamespace, _ address: String) -> Bool {
