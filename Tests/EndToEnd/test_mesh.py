@@ -303,6 +303,22 @@ class Mesh(unittest.TestCase):
         with self.visitor.connect(_GATEWAY, ANY) as connection:
             exchange(connection, 1 << 20)
 
+    def test_what_is_taken_away_comes_back(self) -> None:
+        self.join()
+        self.up()
+        for host in (self.pod, self.remote):
+            host.run(["nft", "delete", "table", "ip", "tidegate_mesh"])
+            host.configure(["link del tidegate-mesh"])
+        eventually(lambda: self.assertIn("tidegate-mesh", self.pod.run(["ip", "link"]) + self.pod.run(["nft", "list", "ruleset"])) or True, within=30)
+
+        def works() -> bool:
+            for host, address, port in ((self.visitor, _GATEWAY, ANY), (self.remote, SERVICE, ECHO)):
+                with host.connect(address, port, timeout=5) as connection:
+                    exchange(connection, 100_000)
+            return True
+        eventually(works, within=40)
+        self.up()
+
     def test_networks_that_are_changed(self) -> None:
         self.join()
         self.up()

@@ -13,10 +13,12 @@ from registry import REMOTE, Seen, fault
 from scenes import EndToEndTests
 from test_gateway import Gateway
 from test_mesh import ANY, ECHO, SERVICE, Mesh
-from test_ssh_tunnel import conversation
+from test_ssh_tunnel import SSHTunnel, conversation
 
 _SINCE = 3.0  # seconds after the end of a fault from which on nothing may be lost
 _MESH_SINCE = 5.0
+_TUNNEL_SINCE = 10.0
+_LOCAL = 4100
 
 
 class Talks(OpenLoad):
@@ -160,3 +162,47 @@ def mesh_cut(_: EndToEndTests) -> Seen:
         rig.router.configure(["link set home up"])
         return time.monotonic()
     return through_mesh(injure, "its packets went by another link when the network was back")
+
+
+# MARK: the SSH tunnel
+
+
+def through_tunnel(injure: Callable[[SSHTunnel], float | None], text: str) -> Seen:
+    """Requests by a local port to one behind sshd."""
+    SSHTunnel.setUpClass()
+    rig = SSHTunnel("test_a_port_here_to_a_socket_there")
+    try:
+        rig.setUp()
+        rig.process = rig.start(rig.argv(local=f"127.0.0.1:{_LOCAL}"))  # type: ignore[attr-defined]
+        with Talks(rig.home, "127.0.0.1", _LOCAL) as load:
+            time.sleep(1)
+            over = injure(rig) or time.monotonic()
+            time.sleep(_TUNNEL_SINCE + 4)
+            late = load.lost(since=over + _TUNNEL_SINCE)
+            assert not late, f"lost later: {late[0].failure}"
+            return Seen(text, load.trouble_ended(over), len(load.lost()), load.requests)
+    finally:
+        rig.doCleanups()
+        SSHTunnel.tearDownClass()
+
+
+@fault("sshd restarted, SSH tunnel", REMOTE, injected="sshd and all its sessions killed, and started again 5 s later",
+       expected="nothing is lost that begins 10 s later", stage="tests")
+def tunnel_server_restarted(_: EndToEndTests) -> Seen:
+    def injure(rig: SSHTunnel) -> float:
+        rig.server.stop()
+        time.sleep(5)
+        rig.server.start()
+        return time.monotonic()
+    return through_tunnel(injure, "logged in again")
+
+
+@fault("network cut, SSH tunnel", REMOTE, injected="the network of `tidegate ssh-tunnel` is down for 30 s",
+       expected="nothing is lost that begins 10 s after its end", stage="tests")
+def tunnel_cut(_: EndToEndTests) -> Seen:
+    def injure(rig: SSHTunnel) -> float:
+        rig.lab.nat.run(["ip", "link", "set", rig.home.role, "down"])
+        time.sleep(30)
+        rig.lab.nat.run(["ip", "link", "set", rig.home.role, "up"])
+        return time.monotonic()
+    return through_tunnel(injure, "its keepalive had found it out, and it logged in again")
