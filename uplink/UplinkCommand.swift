@@ -18,7 +18,7 @@ import UplinkAgent
         if arguments.first == OwnNetwork.argument {
             arguments.removeFirst()
             // Before anything awaits, while there is but one thread.
-            do { JoinCommand.enter(try OwnNetwork.enter()) } catch { exit(withError: error) }
+            do { RemoteJoin.enter(try OwnNetwork.enter()) } catch { exit(withError: error) }
         }
         await main(arguments)
     }

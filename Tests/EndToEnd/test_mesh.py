@@ -181,15 +181,17 @@ class Mesh(unittest.TestCase):
     def words(self) -> str:
         return self.log.read_text()
 
-    def join(self, *options: str, command: list[str] | None = None, user: int | None = None, env: dict[str, str] | None = None) -> subprocess.Popen:
-        words = [str(self.program), "join", "-", "--mesh", *options, *(["--", *command] if command else [])]
+    def join(self, *options: str, command: list[str] | None = None, user: int | None = None, env: dict[str, str] | None = None,
+             is_argument: bool = False) -> subprocess.Popen:
+        token = join_token(f"ws://{_GATEWAY}:28080", self.path, self.pin, self.remote_seed)
+        words = [str(self.program), "join", token if is_argument else "-", "--mesh", *options, *(["--", *command] if command else [])]
         if user is not None:
             # A host's /dev/net/tun is everybody's.
             script = 'mount -t tmpfs dev /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec setpriv --reuid "$1" --regid "$1" --clear-groups -- "${@:2}"'
             words = ["unshare", "--mount", "bash", "-c", script, "bash", str(user), *words]
         with open(self.log, "ab") as output:
             process = self.remote.start(words, log=output, stdin=subprocess.PIPE, env={"LOG_FORMAT": "text", **(env or {})})
-        process.stdin.write(join_token(f"ws://{_GATEWAY}:28080", self.path, self.pin, self.remote_seed).encode())
+        process.stdin.write(b"words for the command\n" if is_argument else token.encode())
         process.stdin.close()
         self.addCleanup(self.end, process)
         return process
@@ -356,6 +358,18 @@ class Mesh(unittest.TestCase):
         self.assertNotIn("tidegate", self.remote.run(["ip", "link"]) + self.remote.run(["ip", "route"]))
         self.assertEqual(self.end(process), 128 + signal.SIGTERM)
         self.none_left()
+
+    def test_a_token_among_the_arguments(self) -> None:
+        for user in (None, _USER):
+            with self.subTest(user=user):
+                process = self.join(command=["sh", "-c", "cat; sleep 1000"], user=user, is_argument=True)
+                eventually(lambda: self.assertIn("the command runs", self.words()) or True, within=30)
+                self.assertNotIn("tidegate-remote-1.", self.remote.run(["ps", "-e", "-o", "args"]) + self.words())
+                if user is None:
+                    eventually(lambda: self.assertIn("words for the command", self.words()) or True, within=10)
+                self.end(process)
+                self.log.write_bytes(b"")
+                self.up(False)
 
     def test_an_ordinary_user_that_is_killed(self) -> None:
         process = self.join(command=["/usr/bin/sleep", "1000"], user=_USER)

@@ -16,7 +16,7 @@ public struct MeshEnd: Sendable {
     let address: IPPrefix
     let routes: [CIDR]
     let mtu: UInt32
-    let wireGuard: WireGuardDeviceConfiguration
+    private(set) var wireGuard: WireGuardDeviceConfiguration
     let rules: MeshRuleset
     /// Whether it carries packets of others.
     let forwards: Bool
@@ -60,6 +60,13 @@ public struct MeshEnd: Sendable {
             privateKey: try WireGuardPrivateKey(of: key), listenPort: listenPort, peers: [peer])
         rules = MeshRuleset(interface: Self.interface, end: end)
         self.forwards = forwards
+    }
+
+    /// At this port, where any would do.
+    func listening(at port: Port?) -> MeshEnd {
+        var end = self
+        end.wireGuard.listenPort = wireGuard.listenPort ?? port
+        return end
     }
 
     private static let loopback = IPv4Address(number: 0x7F00_0001)

@@ -122,9 +122,11 @@ public final class MeshKeeper: Sendable {
     private func keep(_ end: MeshEnd, _ former: Turn) -> Turn {
         var turn = former
         var state = self.state
+        let settles = turn.nextSettling <= .now
         do {
-            if turn.nextSettling <= .now {
-                let (changes, leftOut) = try host.settle(end)
+            if settles {
+                // What comes by a link is led to the port of before.
+                let (changes, leftOut) = try host.settle(end.listening(at: state.listenPort))
                 if !changes.isEmpty { logger.info("mesh", metadata: ["changes": "\(HostChange.words(changes))"]) }
                 for reason in leftOut where !turn.leftOut.contains(reason) {
                     logger.warning("mesh", metadata: ["left out": "\(reason)"])
@@ -142,7 +144,10 @@ public final class MeshKeeper: Sendable {
             state.trouble = nil
         } catch {
             turn.isSettled = false
-            turn.nextSettling = .now + Self.retry
+            // Somebody else may have it.
+            if settles { state.listenPort = nil }
+            // What was there and is gone comes back at once.
+            turn.nextSettling = settles ? .now + Self.retry : .now
             state.isUp = false
             state.trouble = "\(error)"
         }
