@@ -10,6 +10,9 @@ public struct DatagramReader: Sendable {
 
     public init() {}
 
+    /// Whether what comes next begins a datagram.
+    public var isAtStart: Bool { length == nil && partial.isEmpty }
+
     /// The bytes that this reader holds: less than one datagram and its length.
     public var held: Int { partial.count }
 

@@ -13,8 +13,8 @@ final class MeshDoor {
     private(set) var trouble: String?
 
     private static let retry = TimeAmount.seconds(5)
-    /// Bytes of a datagram: more than any MTU of a mesh has.
-    private static let longest = 16_384
+    /// Bytes of a read: many datagrams.
+    private static let longest = 65_536
 
     /// - Parameters:
     ///   - link: the one to use now; nil for none.
@@ -29,9 +29,12 @@ final class MeshDoor {
         let bound = NIOLoopBound(self, eventLoop: loop)
         DatagramBootstrap(group: loop)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.longest))
+            .offloading(DatagramOffload.isSupported)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let sessions = UDPSessions { bound.value.flow(from: $0, deliver: $1, over: $2) }
+                    let sessions = UDPSessions(offloads: DatagramOffload.isSupported) {
+                        bound.value.flow(from: $0, deliver: $1, over: $2)
+                    }
                     try channel.pipeline.syncOperations.addHandler(sessions)
                 }
             }

@@ -111,7 +111,11 @@ public final class RemoteClient: Service {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let uplink = try LinkUplink(configuration, group: group, logger: logger) { header in
             if let side, header.kind == .udp, header.tunnelPort == Port.mesh.number {
-                return side.door.map { StreamTarget(host: .ip(Self.loopback[0]), port: $0) }
+                return side.door.map { port in
+                    var target = StreamTarget(host: .ip(Self.loopback[0]), port: port)
+                    target.offloadsDatagrams = true
+                    return target
+                }
             }
             return table.target(of: header).map { port in
                 if let target { return StreamTarget(host: target, port: port) }

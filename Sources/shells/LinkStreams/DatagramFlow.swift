@@ -46,9 +46,18 @@ public final class DatagramFlow: StreamEnd {
 
     func received(_ payload: ByteBuffer) {
         lastUsed = .now()
-        var offset = 0
+        var rest = payload
         do {
-            while let datagram = try reader.read(payload.readableBytesSpan, &offset) { deliver(ByteBuffer(bytes: datagram)) }
+            while rest.readableBytes > 0 {
+                // One that came as a whole, as most do, is not copied.
+                if reader.isAtStart, let datagram = rest.readDatagram() {
+                    deliver(datagram)
+                    continue
+                }
+                var offset = 0
+                if let datagram = try reader.read(rest.readableBytesSpan, &offset) { deliver(ByteBuffer(bytes: datagram)) }
+                rest.moveReaderIndex(forwardBy: offset)
+            }
         } catch {
             return link.fail(error)
         }
@@ -63,5 +72,16 @@ public final class DatagramFlow: StreamEnd {
         guard !isOver else { return }
         isOver = true
         over()
+    }
+}
+
+extension ByteBuffer {
+    /// The datagram that begins here, where all of it is there; nil otherwise, and where its length is none.
+    fileprivate mutating func readDatagram() -> ByteBuffer? {
+        guard let length = getInteger(at: readerIndex, as: UInt16.self), length <= DatagramReader.longest,
+            readableBytes >= DatagramReader.prefix + Int(length)
+        else { return nil }
+        moveReaderIndex(forwardBy: DatagramReader.prefix)
+        return readSlice(length: Int(length))
     }
 }

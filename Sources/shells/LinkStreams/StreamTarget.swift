@@ -16,6 +16,8 @@ public struct StreamTarget: Sendable {
     public var connectTimeout = TimeAmount.seconds(5)
     /// How long a UDP session may rest.
     public var sessionTimeout = TimeAmount.seconds(60)
+    /// Whether many datagrams go to it and come from it in one call.
+    public var offloadsDatagrams = false
 
     public init(host: HostAddress, port: Port) {
         place = .address(host, port)
@@ -78,7 +80,8 @@ public struct StreamTarget: Sendable {
     }
 
     private func connectUDP(_ link: LinkConnection, _ id: StreamID, on loop: any EventLoop) -> any StreamEnd {
-        let socket = UDPSocket()
+        let offloads = offloadsDatagrams && DatagramOffload.isSupported
+        let socket = UDPSocket(offloads: offloads)
         let flow = DatagramFlow(link, id, deliver: { socket.send($0) }, over: { socket.close() })
         socket.received = { [weak flow] in flow?.send($0) }
         let bound = NIOLoopBound((flow: flow, socket: socket), eventLoop: loop)
@@ -98,6 +101,7 @@ public struct StreamTarget: Sendable {
         place.flatMap { host, port in
             DatagramBootstrap(group: loop)
                 .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 65_536))
+                .offloading(offloads)
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(bound.value.socket) }
                 }
@@ -110,7 +114,7 @@ public struct StreamTarget: Sendable {
 /// The uplink's socket of one UDP session, connected to the target.
 private final class UDPSocket: ChannelInboundHandler {
     typealias InboundIn = AddressedEnvelope<ByteBuffer>
-    typealias OutboundOut = ByteBuffer
+    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
 
     /// Datagrams that wait for the socket, before its target's name is looked up.
     private static let mostEarly = 16
@@ -119,13 +123,29 @@ private final class UDPSocket: ChannelInboundHandler {
     private(set) var isClosed = false
     private var context: ChannelHandlerContext?
     private var early: [ByteBuffer] = []
+    private let offloads: Bool
+    private var gathering: DatagramGathering?
+
+    init(offloads: Bool) { self.offloads = offloads }
 
     func send(_ datagram: ByteBuffer) {
-        if let context {
-            context.writeAndFlush(wrapOutboundOut(datagram), promise: nil)
+        if let gathering {
+            gathering.add(datagram)
+        } else if let context {
+            write(datagram, nil, context)
+            context.flush()
         } else if early.count < Self.mostEarly, !isClosed {
             early.append(datagram)
         }
+    }
+
+    private func write(_ bytes: ByteBuffer, _ segmentSize: Int?, _ context: ChannelHandlerContext) {
+        guard let target = context.remoteAddress else { return }
+        var envelope = AddressedEnvelope(remoteAddress: target, data: bytes)
+        if let segmentSize {
+            envelope.metadata = .init(ecnState: .transportNotCapable, packetInfo: nil, segmentSize: segmentSize)
+        }
+        context.write(wrapOutboundOut(envelope), promise: nil)
     }
 
     func close() {
@@ -133,16 +153,26 @@ private final class UDPSocket: ChannelInboundHandler {
         early = []
         context?.close(promise: nil)
         context = nil
+        gathering = nil
     }
 
     func channelActive(context: ChannelHandlerContext) {
         guard !isClosed else { return context.close(promise: nil) }
         self.context = context
+        if offloads {
+            gathering = DatagramGathering(on: context.eventLoop) { [weak self] in
+                if let self, let context = self.context { self.write($0, $1, context) }
+            } flush: { [weak self] in
+                self?.context?.flush()
+            }
+        }
         for datagram in early { send(datagram) }
         early = []
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) { received(unwrapInboundIn(data).data) }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        DatagramOffload.each(of: unwrapInboundIn(data), received)
+    }
 
     /// A target that refuses a datagram (ICMP) may take the next.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {}

@@ -1,4 +1,5 @@
 public import NIOCore
+public import NIOPosix
 
 /// One UDP session's way to whoever answers. On an event loop.
 public protocol UDPFlow: AnyObject {
@@ -27,11 +28,16 @@ public final class UDPSessions: ChannelInboundHandler {
     private static let idle = TimeAmount.seconds(60)
 
     private let opening: Opening
+    private let offloads: Bool
     private var flows: [SocketAddress: any UDPFlow] = [:]
     private var sweep: RepeatedTask?
     private var context: ChannelHandlerContext?
 
-    public init(opening: @escaping Opening) { self.opening = opening }
+    /// - Parameter offloads: whether many datagrams come and go in one call; `DatagramBootstrap.offloading` is the other half.
+    public init(offloads: Bool = false, opening: @escaping Opening) {
+        self.opening = opening
+        self.offloads = offloads
+    }
 
     public func channelActive(context: ChannelHandlerContext) {
         self.context = context
@@ -49,8 +55,8 @@ public final class UDPSessions: ChannelInboundHandler {
 
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let envelope = unwrapInboundIn(data)
-        let flow = flows[envelope.remoteAddress] ?? open(envelope.remoteAddress)
-        flow?.send(envelope.data)
+        guard let flow = flows[envelope.remoteAddress] ?? open(envelope.remoteAddress) else { return }
+        DatagramOffload.each(of: envelope, flow.send)
     }
 
     /// A source that takes no answer (ICMP) may send on.
@@ -59,14 +65,41 @@ public final class UDPSessions: ChannelInboundHandler {
     /// Nil when there are too many, or nobody takes another.
     private func open(_ source: SocketAddress) -> (any UDPFlow)? {
         guard flows.count < Self.most else { return nil }
-        let flow = opening(
-            source,
-            { [weak self] datagram in
-                guard let self, let context = self.context else { return }
-                let envelope = AddressedEnvelope(remoteAddress: source, data: datagram)
-                context.writeAndFlush(wrapOutboundOut(envelope), promise: nil)
-            }, { [weak self] in self?.flows[source] = nil })
+        let flow = opening(source, delivering(to: source)) { [weak self] in self?.flows[source] = nil }
         flows[source] = flow
         return flow
+    }
+
+    /// What writes to a source.
+    private func delivering(to source: SocketAddress) -> (ByteBuffer) -> Void {
+        guard offloads, let context else {
+            return { [weak self] datagram in
+                self?.write(datagram, nil, to: source)
+                self?.context?.flush()
+            }
+        }
+        let gathering = DatagramGathering(on: context.eventLoop) { [weak self] in
+            self?.write($0, $1, to: source)
+        } flush: { [weak self] in
+            self?.context?.flush()
+        }
+        return gathering.add
+    }
+
+    private func write(_ bytes: ByteBuffer, _ segmentSize: Int?, to source: SocketAddress) {
+        guard let context else { return }
+        var envelope = AddressedEnvelope(remoteAddress: source, data: bytes)
+        if let segmentSize {
+            envelope.metadata = .init(ecnState: .transportNotCapable, packetInfo: nil, segmentSize: segmentSize)
+        }
+        context.write(wrapOutboundOut(envelope), promise: nil)
+    }
+}
+
+extension DatagramBootstrap {
+    /// Has many datagrams come in one read, as `DatagramOffload.isSupported` says.
+    public func offloading(_ isWanted: Bool) -> DatagramBootstrap {
+        guard isWanted else { return self }
+        return channelOption(.datagramReceiveOffload, value: true).channelOption(.datagramReceiveSegmentSize, value: true)
     }
 }
