@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import signal
@@ -344,6 +345,31 @@ class RemoteServices(ClusterTest):
         self.stage.wait("RemoteService", "first", "GatewayReady", within=60)
         self.serve(remote_service("second", gateway={"ingress": {"host": f"one.{_DOMAIN}"}}))
         self.assertIn("default/first", self.stage.wait("RemoteService", "second", "GatewayReady", "False", reason="HostTaken", within=60)["message"])
+
+    def test_with_cert_manager(self) -> None:
+        """After those without it: its definition, and in its place a hand that says what it would."""
+        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+        self.publish({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "certificates.cert-manager.io", "namespace": ""},
+                      "spec": {"group": "cert-manager.io", "scope": "Namespaced",
+                               "names": {"kind": "Certificate", "listKind": "CertificateList", "plural": "certificates", "singular": "certificate"},
+                               "versions": [{"name": "v1", "served": True, "storage": True, "subresources": {"status": {}}, "schema": schema}]}})
+        self.serve(remote_service("secure", gateway={"ingress": {"className": "nginx", "issuerRef": {"name": "ca", "kind": "ClusterIssuer"}}}))
+        waiting = self.stage.wait("RemoteService", "secure", "GatewayReady", "False", reason="CertificatePending", within=60)
+        self.assertIn("cert-manager has said nothing of it yet", waiting["message"])
+        certificate = yaml.safe_load(self.kubectl("get", "certificates.cert-manager.io", "secure-gateway-tls", "-o", "yaml"))
+        self.assertEqual(certificate["spec"], {"secretName": "secure-gateway-tls", "dnsNames": [f"secure-default.{_DOMAIN}"],
+                                               "issuerRef": {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": "ca"}})
+        for status, message, reason in (("False", "Issuing certificate as Secret does not exist", "CertificatePending"), ("True", "up to date", "Serving")):
+            condition = {"type": "Ready", "status": status, "reason": "x", "message": message, "lastTransitionTime": "2026-01-02T03:04:05Z"}
+            self.kubectl("patch", "certificates.cert-manager.io", "secure-gateway-tls", "--subresource", "status", "--type", "merge", "-p",
+                         json.dumps({"status": {"conditions": [condition]}}))
+            told = self.stage.wait("RemoteService", "secure", "GatewayReady", "True" if status == "True" else "False", reason=reason, within=40)
+            if status == "False":
+                eventually(lambda: self.assertIn(message, self.stage.condition("RemoteService", "secure", "GatewayReady")["message"]) or True, within=20)
+        self.assertIn("wss://", told["message"])
+        ingress = self.stage.get("Ingress", "secure-gateway")["spec"]
+        self.assertEqual(ingress["tls"], [{"hosts": [f"secure-default.{_DOMAIN}"], "secretName": "secure-gateway-tls"}])
+        self.assertIn("wss://", self.join_secret("secure")["url"])
 
     def test_what_others_change_is_put_back_and_nothing_stays_behind(self) -> None:
         self.serve(remote_service("kept"))
