@@ -21,6 +21,33 @@ _TUNNEL_SINCE = 10.0
 _LOCAL = 4100
 
 
+def kill_gateway(rig: Gateway | Mesh) -> None:
+    """It is started again at once."""
+    kind = type(rig)
+    kind.gateway.kill()
+    kind.gateway.wait()
+    kind.gateway = rig.start_gateway()
+
+
+def kill_remote(rig: Gateway | Mesh) -> float:
+    """It is started again 5 s later."""
+    rig.process.kill()  # type: ignore[union-attr]
+    rig.process.wait()  # type: ignore[union-attr]
+    time.sleep(5)
+    began = time.monotonic()
+    rig.join()
+    return began
+
+
+def cut(rig: Gateway | Mesh | SSHTunnel, seconds: float) -> float:
+    """The network of the lab's home, where the far end is, for so long."""
+    for state in ("down", "up"):
+        rig.lab.nat.run(["ip", "link", "set", "home", state])
+        if state == "down":
+            time.sleep(seconds)
+    return time.monotonic()
+
+
 class Talks(OpenLoad):
     """Visitors of the service."""
 
@@ -60,24 +87,13 @@ def through(injure: Callable[[Gateway], float | None], text: str) -> Seen:
 @fault("gateway killed", REMOTE, injected="SIGKILL to the gateway, which is started again at once", expected="nothing is lost that begins 3 s later",
        stage="tests", quick=True)
 def gateway_killed(_: EndToEndTests) -> Seen:
-    def injure(rig: Gateway) -> None:
-        Gateway.gateway.kill()
-        Gateway.gateway.wait()
-        Gateway.gateway = rig.start_gateway()
-    return through(injure, "the remote dialed anew")
+    return through(kill_gateway, "the remote dialed anew")
 
 
 @fault("remote killed", REMOTE, injected="SIGKILL to the remote, which is started again 5 s later", expected="refused meanwhile, and nothing lost 3 s later",
        stage="tests")
 def remote_killed(_: EndToEndTests) -> Seen:
-    def injure(rig: Gateway) -> float:
-        rig.process.kill()  # type: ignore[attr-defined]
-        rig.process.wait()  # type: ignore[attr-defined]
-        time.sleep(5)
-        began = time.monotonic()
-        rig.join()
-        return began
-    return through(injure, "refused while it was gone, served when it was back")
+    return through(kill_remote, "refused while it was gone, served when it was back")
 
 
 @fault("Ingress restarted", REMOTE, injected="SIGKILL to nginx, which is started again at once", expected="nothing is lost that begins 3 s later", stage="tests")
@@ -92,13 +108,7 @@ def ingress_restarted(_: EndToEndTests) -> Seen:
 
 @fault("remote's network cut", REMOTE, injected="the remote's network is down for 20 s", expected="nothing is lost that begins 3 s after its end", stage="tests")
 def network_cut(_: EndToEndTests) -> Seen:
-    def injure(rig: Gateway) -> float:
-        role = rig.remote.role
-        rig.lab.nat.run(["ip", "link", "set", role, "down"])
-        time.sleep(20)
-        rig.lab.nat.run(["ip", "link", "set", role, "up"])
-        return time.monotonic()
-    return through(injure, "another link was dialed when the network was back")
+    return through(lambda rig: cut(rig, 20), "another link was dialed when the network was back")
 
 
 # MARK: a mesh
@@ -133,35 +143,19 @@ def through_mesh(injure: Callable[[Mesh], float | None], text: str) -> Seen:
 @fault("gateway killed, with a mesh", REMOTE, injected="SIGKILL to a gateway with a mesh, which is started again at once",
        expected="nothing is lost that begins 5 s later, either way", stage="tests")
 def mesh_gateway_killed(_: EndToEndTests) -> Seen:
-    def injure(rig: Mesh) -> None:
-        Mesh.gateway.kill()
-        Mesh.gateway.wait()
-        Mesh.gateway = rig.start_gateway()
-    return through_mesh(injure, "its WireGuard stayed, and the remote dialed anew")
+    return through_mesh(kill_gateway, "its WireGuard stayed, and the remote dialed anew")
 
 
 @fault("remote killed, with a mesh", REMOTE, injected="SIGKILL to a remote in a mesh, which is started again 5 s later",
        expected="nothing is lost that begins 5 s later, either way", stage="tests")
 def mesh_remote_killed(_: EndToEndTests) -> Seen:
-    def injure(rig: Mesh) -> float:
-        rig.process.kill()  # type: ignore[attr-defined]
-        rig.process.wait()  # type: ignore[attr-defined]
-        time.sleep(5)
-        began = time.monotonic()
-        rig.join()
-        return began
-    return through_mesh(injure, "the gateway greeted it anew")
+    return through_mesh(kill_remote, "the gateway greeted it anew")
 
 
 @fault("remote's network cut, with a mesh", REMOTE, injected="the network of a remote in a mesh is down for 20 s",
        expected="nothing is lost that begins 5 s after its end, either way", stage="tests", quick=True)
 def mesh_cut(_: EndToEndTests) -> Seen:
-    def injure(rig: Mesh) -> float:
-        rig.router.configure(["link set home down"])
-        time.sleep(20)
-        rig.router.configure(["link set home up"])
-        return time.monotonic()
-    return through_mesh(injure, "its packets went by another link when the network was back")
+    return through_mesh(lambda rig: cut(rig, 20), "its packets went by another link when the network was back")
 
 
 # MARK: the SSH tunnel
@@ -200,9 +194,4 @@ def tunnel_server_restarted(_: EndToEndTests) -> Seen:
 @fault("network cut, SSH tunnel", REMOTE, injected="the network of `tidegate ssh-tunnel` is down for 30 s",
        expected="nothing is lost that begins 10 s after its end", stage="tests")
 def tunnel_cut(_: EndToEndTests) -> Seen:
-    def injure(rig: SSHTunnel) -> float:
-        rig.lab.nat.run(["ip", "link", "set", rig.home.role, "down"])
-        time.sleep(30)
-        rig.lab.nat.run(["ip", "link", "set", rig.home.role, "up"])
-        return time.monotonic()
-    return through_tunnel(injure, "its keepalive had found it out, and it logged in again")
+    return through_tunnel(lambda rig: cut(rig, 30), "its keepalive had found it out, and it logged in again")

@@ -125,4 +125,20 @@ import Testing
         // The remote's own way to its neighbours is as it was.
         try eventually { try ask(remote, "192.168.9.2:80") == "behind to 192.168.9.1\n" }
     }
+
+    /// As many ports as a document names, as many networks, and of the remote's own more than anybody lists.
+    @Test func `The largest tables are taken, and read back as they were`() throws {
+        let (gateway, remote) = (gateway, remote)
+        let keys = try (1...RemotePort.most).map { RemotePort.Key($0 % 2 == 0 ? .tcp : .udp, try Port($0 + 30_000)) }
+        let networks = try (0..<MeshBounds.mostNetworks).map { try CIDR(parsing: "10.\($0 + 100).0.0/16") }
+        let rules = MeshRuleset(
+            interface: "mesh",
+            end: .gateway(remote: try IPv4Address(parsing: "10.7.0.2"), own: keys, networks: networks)
+        ).ruleset
+        let others = remoteRules(try (1...2_000).map { .init(.tcp, try Port($0)) })
+        #expect(try gateway.inside { try FixedTable.apply(rules) }.count == 1)
+        #expect(try gateway.inside { try FixedTable.apply(rules) } == [])
+        #expect(try remote.inside { try FixedTable.apply(others) }.count == 1)
+        #expect(try remote.inside { try FixedTable.apply(others) } == [])
+    }
 }

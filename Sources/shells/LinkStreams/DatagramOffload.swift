@@ -18,6 +18,14 @@ public enum DatagramOffload {
     }
 }
 
+extension AddressedEnvelope where DataType == ByteBuffer {
+    /// - Parameter segmentSize: of the datagrams in `bytes`, the last of which may be shorter; nil for a single one.
+    init(to address: SocketAddress, _ bytes: ByteBuffer, segmentSize: Int?) {
+        self.init(remoteAddress: address, data: bytes)
+        if let segmentSize { metadata = .init(ecnState: .transportNotCapable, packetInfo: nil, segmentSize: segmentSize) }
+    }
+}
+
 /// Gathers the datagrams for one address that come in one round of the event loop, and sends those of one size together.
 final class DatagramGathering {
     private let send: (ByteBuffer, _ segmentSize: Int?) -> Void

@@ -141,11 +141,7 @@ private final class UDPSocket: ChannelInboundHandler {
 
     private func write(_ bytes: ByteBuffer, _ segmentSize: Int?, _ context: ChannelHandlerContext) {
         guard let target = context.remoteAddress else { return }
-        var envelope = AddressedEnvelope(remoteAddress: target, data: bytes)
-        if let segmentSize {
-            envelope.metadata = .init(ecnState: .transportNotCapable, packetInfo: nil, segmentSize: segmentSize)
-        }
-        context.write(wrapOutboundOut(envelope), promise: nil)
+        context.write(wrapOutboundOut(AddressedEnvelope(to: target, bytes, segmentSize: segmentSize)), promise: nil)
     }
 
     func close() {

@@ -88,11 +88,7 @@ public final class UDPSessions: ChannelInboundHandler {
 
     private func write(_ bytes: ByteBuffer, _ segmentSize: Int?, to source: SocketAddress) {
         guard let context else { return }
-        var envelope = AddressedEnvelope(remoteAddress: source, data: bytes)
-        if let segmentSize {
-            envelope.metadata = .init(ecnState: .transportNotCapable, packetInfo: nil, segmentSize: segmentSize)
-        }
-        context.write(wrapOutboundOut(envelope), promise: nil)
+        context.write(wrapOutboundOut(AddressedEnvelope(to: source, bytes, segmentSize: segmentSize)), promise: nil)
     }
 }
 
