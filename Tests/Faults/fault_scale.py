@@ -29,6 +29,8 @@ def holds(scene: ClusterScene, count: int, *, rest: float) -> Seen:
     before = some.restarts()
     lost, requests = 0, 0
     wrong: list[str] = []
+    # The short row is for CI, whose machine may be busy and whose programs are debug builds: the budgets themselves are the long rows'.
+    short = rest < 30
     try:
         own, began = many.spent([scene.stage.server.pid]), time.monotonic()
         some.apply()
@@ -38,8 +40,7 @@ def holds(scene: ClusterScene, count: int, *, rest: float) -> Seen:
             wrong.append(f"in force after {applied:.1f} s only")
         some.sample()
         first = first_byte(scene, some)
-        # The short row is for CI, whose machine may be busy: the budget itself is the long rows'.
-        if first > (_ONE_MORE if rest >= 30 else 3 * _ONE_MORE):
+        if first > _ONE_MORE * (3 if short else 1):
             wrong.append(f"the first byte of one more came after {first:.2f} s")
         with SpreadLoad(scene.lab.client, VPS, some.streams) as load:
             time.sleep(2)
@@ -62,10 +63,10 @@ def holds(scene: ClusterScene, count: int, *, rest: float) -> Seen:
                   **{f"uplink {ordinal}": many.of_uplink(scene, ordinal) for ordinal in range(3)}}
         shares = many.at_rest(groups, rest)
         asked = sum(one["user"] == scene.stage.user() for one in scene.stage.server.control("records")) * 60 / rest
-        if asked > _ASKED and rest >= 30:
+        if asked > _ASKED and not short:
             wrong.append(f"{asked:.0f} requests a minute to the API server at rest")
         for name in ("Envoy and agent", "uplink 0", "uplink 1", "uplink 2"):
-            if shares[name] > _AT_REST:
+            if shares[name] > _AT_REST * (2 if short else 1):
                 wrong.append(f"{name} at rest: {shares[name]:.1f} % of a core")
         restarts = some.restarts() - before
         if restarts != 1:
