@@ -43,8 +43,6 @@ let swiftASN1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-a
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
-let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
-let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
@@ -69,12 +67,11 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
-        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
-        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
@@ -132,15 +129,13 @@ let package = Package(
                 nioWebSocket,
             ]),
         module("shells/LinkStreams", ["LinkProtocol", "NetworkTypes", nioCore, nioPosix]),
-        module("shells/StatusServing", ["NetworkTypes", nioCore, nioHTTP1]),
+        module("shells/HTTPServing", ["NetworkTypes", nioCore, nioHTTP1, nioPosix]),
         module(
-            "shells/Serving",
+            "shells/HealthAndMetrics",
             [
-                "FileWatching", "PrometheusMetrics", "Syscalls", "Timing", crypto, httpTypes, hummingbirdCore, logging, nioCore,
-                nioPosix,
-                nioSSL, nioTLS, serviceLifecycle, swiftASN1, x509,
-                .product(name: "HummingbirdHTTP2", package: "hummingbird"),
-                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                "FileWatching", "HTTPServing", "PrometheusMetrics", "Syscalls", "Timing", crypto, logging, nioCore, nioHTTP1,
+                nioPosix, nioSSL, nioTLS, serviceLifecycle, swiftASN1, x509,
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
             ]),
         module("shells/Netlink", ["CLibmnl", "CLinuxHeaders", "NetlinkMessages", "Sodium", "Syscalls"]),
         module("shells/SSH", ["CLibssh2", "NetworkTypes", "Sodium", "Syscalls"]),
@@ -189,8 +184,8 @@ let package = Package(
         module(
             "orchestration/Gateway",
             [
-                "FileWatching", "HostNetwork", "LinkCarriers", "LinkRelay", "LinkStreams", "Mesh", "NetworkTypes", "NodeDocument",
-                "PrometheusMetrics", "RemoteDocuments", "Sodium", "StatusServing", "Syscalls", "TunnelProtocols",
+                "FileWatching", "HTTPServing", "HostNetwork", "LinkCarriers", "LinkRelay", "LinkStreams", "Mesh", "NetworkTypes",
+                "NodeDocument", "PrometheusMetrics", "RemoteDocuments", "Sodium", "Syscalls", "TunnelProtocols",
                 "WebSocketFrames", logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
             ]),
         module(
@@ -208,10 +203,9 @@ let package = Package(
         module(
             "orchestration/UplinkAgent",
             [
-                "CLinuxHeaders", "FileWatching", "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkSSH", "LinkStreams",
-                "LinkUplink",
-                "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "PrometheusMetrics", "QuietMemory", "Sodium",
-                "StatusServing", "Syscalls", "WireGuardNetlink", logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
+                "CLinuxHeaders", "FileWatching", "HTTPServing", "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkSSH",
+                "LinkStreams", "LinkUplink", "NFTables", "NetlinkMessages", "NetworkTypes", "NodeDocument", "PrometheusMetrics",
+                "QuietMemory", "Sodium", "Syscalls", "WireGuardNetlink", logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
                 unixSignals, heap,
             ]),
         module(
@@ -243,10 +237,9 @@ let package = Package(
         module(
             "orchestration/Controller",
             [
-                "Certificates", "Documents", "EdgeAPI", "Enrollment", "EventRecording", "Informers",
-                "JSON", "KubernetesAPI", "LeaseElection", "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics",
-                "Reconcilers", "RemoteDocuments", "RemoteWorkload",
-                "SSH", "Serving", "Sodium", "UplinkWorkload",
+                "Certificates", "Documents", "EdgeAPI", "Enrollment", "EventRecording", "HealthAndMetrics", "Informers", "JSON",
+                "KubernetesAPI", "LeaseElection", "NetworkTypes", "NodeDocument", "Planning", "PrometheusMetrics", "Reconcilers",
+                "RemoteDocuments", "RemoteWorkload", "SSH", "Sodium", "UplinkWorkload",
                 asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
             ]),
 
@@ -255,11 +248,10 @@ let package = Package(
             "tidegate", path: "Sources/programs/Tidegate",
             [
                 "Certificates", "CLinuxHeaders", inCluster("Controller"), "Documents", "EdgeAPI", "Enrollment", "EnvoyConfig",
-                "JSON",
-                inCluster("KubernetesAPI"), inCluster("KubernetesClient"), "ManifestStore", "NetworkTypes", "NodeDocument",
+                inCluster("HealthAndMetrics"), "JSON", inCluster("KubernetesAPI"), inCluster("KubernetesClient"), "ManifestStore",
+                "NetworkTypes", "NodeDocument",
                 "Planning", inCluster("PrometheusMetrics"), inCluster("QuietMemory"), "Reconcilers", inCluster("SSH"),
-                inCluster("SSHTunnel"),
-                inCluster("Serving"), "Sodium", "Standalone", "StructuredLogging", "Syscalls", inCluster("UplinkWorkload"),
+                inCluster("SSHTunnel"), "Sodium", "Standalone", "StructuredLogging", "Syscalls", inCluster("UplinkWorkload"),
                 argumentParser, logging, serviceLifecycle,
                 unixSignals,
             ]),
@@ -280,6 +272,7 @@ let package = Package(
         // tests that need nothing
         support("Fixtures", ["EdgeAPI", "NetworkTypes", "NodeDocument", "Planning", "Sodium"]),
         support("TestFiles", []),
+        support("TestPrograms", ["Syscalls"]),
         support(
             "TestLinks",
             [
@@ -290,13 +283,16 @@ let package = Package(
         support("TestCertificates", ["EdgeAPI", "Sodium", crypto, swiftASN1, x509]),
         tests("DocumentsTests", ["Documents", "JSON"]),
         tests("YAMLTests", ["Documents", "JSON", "YAML"]),
-        tests("CasesTests", ["TestFiles", "tidegate"], exclude: ["Corpus"]),
+        tests("CasesTests", ["TestFiles", "TestPrograms", "tidegate"], exclude: ["Corpus"]),
         tests(
             "CRDTests", ["Documents", "EdgeAPI", "Fixtures", "JSON", "ManifestStore", "NetworkTypes", "Planning", "YAML"],
             exclude: ["Corpus"]),
         tests(
             "CertificatesTests",
-            ["Certificates", "EdgeAPI", "Fixtures", "NodeDocument", "Sodium", "TestCertificates", crypto, cryptoExtras, x509]),
+            [
+                "Certificates", "EdgeAPI", "Fixtures", "NodeDocument", "Sodium", "TestCertificates", "TestPrograms", crypto,
+                cryptoExtras, x509,
+            ]),
         tests(
             "ControllerTests",
             [
@@ -308,7 +304,10 @@ let package = Package(
         tests("EdgeAPITests", ["Documents", "EdgeAPI", "JSON", "NetworkTypes", "Sodium"], exclude: ["Corpus"]),
         tests(
             "EnrollmentTests",
-            ["EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestFiles", logging]),
+            [
+                "EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "SSH", "Sodium", "TestFiles", "TestPrograms",
+                logging,
+            ]),
         tests(
             "EnvoyConfigTests", ["EnvoyConfig", "Fixtures", "JSON", "NetworkTypes", "NodeDocument", "Sodium"],
             exclude: ["Goldens"]),
@@ -360,7 +359,7 @@ let package = Package(
                 "EdgeAPI", "Enrollment", "Fixtures", "NetworkTypes", "NodeDocument", "Planning", "Reconcilers",
                 "SSH", "Sodium", "TestCertificates", logging,
             ]),
-        tests("PrometheusMetricsTests", ["PrometheusMetrics"]),
+        tests("PrometheusMetricsTests", ["PrometheusMetrics", "TestPrograms"]),
         tests(
             "RemoteWorkloadTests",
             [
@@ -369,15 +368,15 @@ let package = Package(
             ],
             exclude: ["Goldens"]),
         tests("RouteNetlinkTests", ["NetlinkMessages", "NetworkTypes", "RouteNetlink"]),
-        tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium"]),
+        tests("SSHTests", ["CLibssh2", "NetworkTypes", "SSH", "Sodium", "TestPrograms"]),
         tests("QuietMemoryTests", ["CLinuxHeaders", "QuietMemory"]),
         tests("SSHTunnelTests", ["SSHTunnel", "Syscalls", "TestFiles"]),
         tests(
-            "ServingTests",
+            "HealthAndMetricsTests",
             [
-                "PrometheusMetrics", "Serving", "Syscalls", crypto, httpTypes, logging, nioCore, nioPosix, nioSSL,
-                serviceLifecycle,
-                swiftASN1, x509,
+                "HTTPServing", "HealthAndMetrics", "PrometheusMetrics", "TestPrograms", crypto, logging, nioCore, nioHTTP1,
+                nioPosix,
+                nioSSL, serviceLifecycle, swiftASN1, x509,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ]),
         tests("SodiumTests", ["NetworkTypes", "Sodium"]),
@@ -388,14 +387,14 @@ let package = Package(
         tests("SyscallsTests", ["NetworkTypes", "Syscalls", "TestFiles"]),
         tests("WireGuardNetlinkTests", ["NetlinkMessages", "NetworkTypes", "Sodium", "WireGuardNetlink"]),
 
-        tests("StatusServingTests", ["NetworkTypes", "StatusServing", nioCore]),
+        tests("HTTPServingTests", ["HTTPServing", "NetworkTypes", nioCore, nioHTTP1, nioPosix]),
         tests("TunnelProtocolsTests", ["NetworkTypes", "TunnelProtocols"]),
         tests("WebSocketFramesTests", ["WebSocketFrames"]),
         tests(
             "UplinkAgentTests",
             [
-                "StatusServing",
-                "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkUplink", "NFTables", "NetlinkMessages", "NetworkTypes",
+                "HTTPServing", "HostNetwork", "LinkCarriers", "LinkProtocol", "LinkUplink", "NFTables", "NetlinkMessages",
+                "NetworkTypes",
                 "NodeDocument", "Sodium", "Syscalls", "TestFiles", "UplinkAgent", "UplinkWorkload", "WireGuardNetlink",
                 logging, nioCore, nioHTTP1, nioPosix,
             ]),
@@ -405,14 +404,13 @@ let package = Package(
             exclude: ["Goldens"]),
 
         // tests that need root: each in namespaces of its own
-        support("TestNetwork", ["CLinuxHeaders"]),
+        support("TestNetwork", ["CLinuxHeaders", "TestPrograms"]),
         tests("EnrollmentKernelTests", ["Enrollment", "Sodium", "TestNetwork"]),
         tests(
             "EnvoyConfigKernelTests",
             [
                 "Documents", "EdgeAPI", "EnvoyConfig", "Fixtures", "JSON", "NetworkTypes", "NodeAgent", "NodeDocument",
-                "Planning",
-                "edge-agent",
+                "Planning", "TestPrograms", "edge-agent",
             ],
             exclude: ["Driver"]),
         tests(
@@ -442,17 +440,17 @@ let package = Package(
             "NodeAgentKernelTests",
             [
                 "Certificates", "EdgeAPI", "EnvoyConfig", "Fixtures", "HostNetwork", "NetworkTypes", "NodeAgent", "NodeDocument",
-                "Planning", "RouteNetlink", "Sodium", "TestCertificates", "TestNetwork", "WireGuardNetlink", "edge-agent", crypto,
-                logging, x509,
+                "Planning", "RouteNetlink", "Sodium", "TestCertificates", "TestNetwork", "TestPrograms", "WireGuardNetlink",
+                "edge-agent",
+                crypto, logging, x509,
             ]),
         tests("NetlinkKernelTests", ["Netlink", "NetlinkMessages", "RouteNetlink", "TestNetwork"]),
         tests(
             "UplinkAgentKernelTests",
             [
                 "Documents", "EdgeAPI", "JSON", "KubernetesAPI", "LinkRelay", "NetworkTypes", "NodeDocument", "Sodium",
-                "Syscalls",
-                "TestLinks",
-                "TestNetwork", "UplinkAgent", "UplinkWorkload", "uplink", logging, nioCore, nioPosix,
+                "Syscalls", "TestLinks", "TestNetwork", "TestPrograms", "UplinkAgent", "UplinkWorkload", "uplink", logging,
+                nioCore, nioPosix,
             ], exclude: ["Proxy"]),
         tests("SSHKernelTests", ["NetworkTypes", "SSH", "Sodium", "Syscalls"]),
 

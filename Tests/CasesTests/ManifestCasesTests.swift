@@ -1,5 +1,6 @@
 import Foundation
 import TestFiles
+import TestPrograms
 import Testing
 
 /// Inputs of public reports of this field, played whole through the commands that a user has: what is right is taken, and what is not
@@ -112,21 +113,21 @@ import Testing
     private func privateKeyFile(_ folder: TemporaryFolder) throws -> String {
         let path = "\(folder.path).key"
         defer { for file in [path, "\(path).pub"] { unlink(file) } }
-        let (status, output) = try run("/usr/bin/ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path])
-        try #require(status == 0, "\(output)")
+        let made = try ProgramRun("/usr/bin/ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path])
+        try #require(made.status == 0, "\(made.errors)")
         return try String(contentsOfFile: path, encoding: .utf8)
     }
 
     private func pair(_ folder: TemporaryFolder) throws -> (certificate: String, key: String) {
         let base = "\(folder.path).tls"
         defer { for suffix in ["crt", "key"] { unlink("\(base).\(suffix)") } }
-        let (status, output) = try run(
+        let made = try ProgramRun(
             "/usr/bin/openssl",
             [
                 "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
                 "/CN=test", "-keyout", "\(base).key", "-out", "\(base).crt",
             ])
-        try #require(status == 0, "\(output)")
+        try #require(made.status == 0, "\(made.errors)")
         return (
             try String(contentsOfFile: "\(base).crt", encoding: .utf8), try String(contentsOfFile: "\(base).key", encoding: .utf8)
         )
@@ -134,26 +135,11 @@ import Testing
 
     private func tidegate(_ arguments: [String]) throws -> (status: Int32, output: String) {
         let program = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "tidegate").path
-        return try run(program, arguments)
+        let run = try ProgramRun(program, arguments, mergesErrors: true)
+        return (run.status, run.output)
     }
 }
 
 enum Corpus {
     static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Corpus")
-}
-
-/// Runs a program to its end.
-/// - Returns: what it printed, errors too.
-private func run(_ program: String, _ arguments: [String]) throws -> (status: Int32, output: String) {
-    let process = Process()
-    process.executableURL = URL(filePath: program)
-    process.arguments = arguments
-    let output = Pipe()
-    process.standardOutput = output
-    process.standardError = output
-    process.standardInput = FileHandle.nullDevice
-    try process.run()
-    let data = output.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    return (process.terminationStatus, String(decoding: data, as: UTF8.self))
 }

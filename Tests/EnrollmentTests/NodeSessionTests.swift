@@ -5,6 +5,7 @@ import NodeDocument
 import Sodium
 import Synchronization
 import TestFiles
+import TestPrograms
 import Testing
 
 @testable import Enrollment
@@ -338,16 +339,5 @@ import Testing
 
 /// What gzip(1) makes of it.
 private func unzipped(_ bytes: [UInt8]) throws -> [UInt8] {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/gzip")
-    process.arguments = ["-dc"]
-    let (input, output) = (Pipe(), Pipe())
-    process.standardInput = input
-    process.standardOutput = output
-    try process.run()
-    input.fileHandleForWriting.write(Data(bytes))
-    try input.fileHandleForWriting.close()
-    let result = [UInt8](output.fileHandleForReading.readDataToEndOfFile())
-    process.waitUntilExit()
-    return result
+    try ProgramRun("/usr/bin/gzip", ["-dc"], input: bytes).bytes
 }

@@ -3,6 +3,7 @@ import Fixtures
 import Foundation
 import NetworkTypes
 import NodeDocument
+import TestPrograms
 
 /// Bindings of every mode. Each listens on 8xxx, and its backend on 1xxxx.
 enum Sample {
@@ -62,14 +63,14 @@ struct CertificateFolder {
 
     /// A self-signed certificate, its subject `CN = commonName`.
     func make(_ name: String, commonName: String) throws -> TLSMaterial {
-        let result = try Command(
+        let result = try ProgramRun(
             "/usr/bin/openssl",
             [
                 "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "\(name).key",
                 "-out", "\(name).crt", "-days", "2", "-subj", "/CN=\(commonName)",
-            ], in: folder
-        ).run()
-        guard result.status == 0 else { throw Missing(what: "a certificate: \(result.error)") }
+            ], in: folder.path()
+        )
+        guard result.status == 0 else { throw Missing(what: "a certificate: \(result.errors)") }
         return TLSMaterial(certificateChain: try text("\(name).crt"), privateKey: try text("\(name).key"))
     }
 

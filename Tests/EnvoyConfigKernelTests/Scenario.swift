@@ -2,6 +2,7 @@ import EnvoyConfig
 import Foundation
 import NetworkTypes
 import NodeDocument
+import TestPrograms
 
 /// A play of `Driver/scenarios.py`: what it saw, by name.
 struct Scenario {
@@ -16,13 +17,13 @@ struct Scenario {
         if settings["backends"] == nil { settings["backends"] = ["tcp": [], "udp": [], "tls": [:]] }
         try JSONSerialization.data(withJSONObject: settings).write(to: stage.root.appending(path: "settings.json"))
         let driver = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Driver/scenarios.py")
-        let result = try Command(
+        let result = try ProgramRun(
             "/usr/bin/timeout",
             ["--kill-after=5", "60", "/usr/bin/python3", driver.path(), name, stage.root.path(), Envoy.path(), Envoy.agent]
-        ).run()
+        )
         guard result.status == 0,
             let facts = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
-        else { throw Failure(text: "\(name): status \(result.status), \(result.output)\(result.error)") }
+        else { throw Failure(text: "\(name): status \(result.status), \(result.output)\(result.errors)") }
         self.facts = facts
     }
 

@@ -2,6 +2,7 @@ import EnvoyConfig
 import Foundation
 import NetworkTypes
 import NodeDocument
+import TestPrograms
 
 @testable import NodeAgent
 
@@ -30,8 +31,8 @@ struct Stage {
         let name = "validate-\(UUID().uuidString).json"
         let folder = root.appending(path: "config")
         try Data(bootstrap.utf8).write(to: folder.appending(path: name))
-        let result = try Command(Envoy.path(), ["--mode", "validate", "-l", "error", "-c", name], in: folder).run()
-        return result.status == 0 ? nil : result.error + result.output
+        let result = try ProgramRun(Envoy.path(), ["--mode", "validate", "-l", "error", "-c", name], in: folder.path())
+        return result.status == 0 ? nil : result.errors + result.output
     }
 }
 
@@ -57,36 +58,4 @@ enum Envoy {
 struct Missing: Error, CustomStringConvertible {
     let what: String
     var description: String { "missing: \(what)" }
-}
-
-/// A program run to its end.
-struct Command {
-    struct Result {
-        let status: Int32
-        let output: String
-        let error: String
-    }
-
-    let process = Process()
-
-    init(_ path: String, _ arguments: [String], in folder: URL? = nil) {
-        process.executableURL = URL(filePath: path)
-        process.arguments = arguments
-        process.currentDirectoryURL = folder
-    }
-
-    func run() throws -> Result {
-        let output = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
-        let error = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
-        defer { for url in [output, error] { try? FileManager.default.removeItem(at: url) } }
-        for url in [output, error] { try Data().write(to: url) }
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = try FileHandle(forWritingTo: output)
-        process.standardError = try FileHandle(forWritingTo: error)
-        try process.run()
-        process.waitUntilExit()
-        return Result(
-            status: process.terminationStatus, output: try String(contentsOf: output, encoding: .utf8),
-            error: try String(contentsOf: error, encoding: .utf8))
-    }
 }

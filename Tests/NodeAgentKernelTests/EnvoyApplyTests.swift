@@ -3,6 +3,7 @@ import Foundation
 import NetworkTypes
 import NodeDocument
 import TestNetwork
+import TestPrograms
 import Testing
 
 @testable import NodeAgent
@@ -154,11 +155,7 @@ import Testing
         #expect(after.drift == [])
     }
 
-    private func start(_ command: [String]) throws -> Process {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["ip", "netns", "exec", host.namespace.name] + command
-        try process.run()
-        return process
+    private func start(_ command: [String]) throws -> RunningProgram {
+        try RunningProgram(["ip", "netns", "exec", host.namespace.name] + command)
     }
 }

@@ -8,6 +8,7 @@ import RouteNetlink
 import Sodium
 import Synchronization
 import TestNetwork
+import TestPrograms
 import WireGuardNetlink
 
 @testable import NodeAgent
@@ -17,8 +18,8 @@ final class EnvoyHostFixture: Sendable {
     let namespace: TestNamespace
     let root: String
     let paths: HostPaths
-    private let envoy = Mutex<Process?>(nil)
-    private let prober = Mutex<Process?>(nil)
+    private let envoy = Mutex<RunningProgram?>(nil)
+    private let prober = Mutex<RunningProgram?>(nil)
     private let version = "1.40.0"
 
     init() throws {

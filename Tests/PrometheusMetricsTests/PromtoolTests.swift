@@ -1,24 +1,13 @@
 import Foundation
 import PrometheusMetrics
+import TestPrograms
 import Testing
 
 /// Gives `text` to `promtool check metrics`, Prometheus' own parser and linter.
 /// - Returns: what it has against it.
 private func promtool(_ text: String) throws -> String {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/promtool")
-    process.arguments = ["check", "metrics"]
-    let input = Pipe()
-    let output = Pipe()
-    process.standardInput = input
-    process.standardOutput = output
-    process.standardError = output
-    try process.run()
-    try input.fileHandleForWriting.write(contentsOf: Data(text.utf8))
-    try input.fileHandleForWriting.close()
-    let words = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return process.terminationStatus == 0 ? words : "status \(process.terminationStatus): \(words)"
+    let check = try ProgramRun("/usr/bin/promtool", ["check", "metrics"], input: Array(text.utf8), mergesErrors: true)
+    return check.status == 0 ? check.output : "status \(check.status): \(check.output)"
 }
 
 @Suite struct PromtoolTests {

@@ -1,18 +1,5 @@
 import Foundation
-
-/// Runs a program and returns its standard output; an empty array when it fails to start.
-func run(_ program: String, _ arguments: [String]) throws -> (status: Int32, output: String) {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: program)
-    process.arguments = arguments
-    let output = Pipe()
-    process.standardOutput = output
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    let data = output.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    return (process.terminationStatus, String(decoding: data, as: UTF8.self))
-}
+import TestPrograms
 
 /// A folder that goes with its owner.
 final class ScratchFolder {
@@ -36,7 +23,7 @@ final class ScratchFolder {
     {
         let file = path + "/" + name
         let arguments = ["-q", "-t", type, "-N", passphrase, "-C", "test", "-f", file] + options
-        guard try run("/usr/bin/ssh-keygen", arguments).status == 0 else { throw KeyGenFailed(arguments: arguments) }
+        guard try ProgramRun("/usr/bin/ssh-keygen", arguments).status == 0 else { throw KeyGenFailed(arguments: arguments) }
         let words = try String(contentsOfFile: file + ".pub", encoding: .utf8).split(separator: " ")
         return (file, words.prefix(2).joined(separator: " "))
     }

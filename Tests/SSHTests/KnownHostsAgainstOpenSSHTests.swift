@@ -1,5 +1,6 @@
 import Foundation
 import NetworkTypes
+import TestPrograms
 import Testing
 
 @testable import SSH
@@ -8,7 +9,7 @@ import Testing
 struct KnownHostsAgainstOpenSSHTests {
     /// The lines ssh-keygen finds for a host, without those that only mark authorities.
     private func found(_ name: String, in file: String) throws -> [Int] {
-        let output = try run("/usr/bin/ssh-keygen", ["-F", name, "-f", file]).output
+        let output = try ProgramRun("/usr/bin/ssh-keygen", ["-F", name, "-f", file]).output
         return output.split(separator: "\n").compactMap { line in
             guard line.hasPrefix("# Host"), line.contains(" found: line "), !line.hasSuffix("CA") else { return nil }
             return line.split(separator: " ").compactMap { Int($0) }.last
@@ -55,7 +56,7 @@ struct KnownHostsAgainstOpenSSHTests {
         // Hashed by OpenSSH itself, behind the plain lines.
         let toHash = ["hashed.example.com", "[hashed.example.com]:2222", "192.0.2.99"].map { "\($0) \(key)\n" }.joined()
         let hashedPath = try folder.write(toHash, to: "hashed")
-        #expect(try run("/usr/bin/ssh-keygen", ["-H", "-f", hashedPath]).status == 0)
+        #expect(try ProgramRun("/usr/bin/ssh-keygen", ["-H", "-f", hashedPath]).status == 0)
         let hashed = try String(contentsOfFile: hashedPath, encoding: .utf8)
         #expect(hashed.hasPrefix("|1|"))
         let file = plain + "\n" + hashed

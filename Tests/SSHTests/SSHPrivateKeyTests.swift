@@ -1,6 +1,7 @@
 import Foundation
 import NetworkTypes
 import Sodium
+import TestPrograms
 import Testing
 
 @testable import SSH
@@ -105,12 +106,8 @@ struct SSHPrivateKeyTests {
     func keysOfOpenSSLToo(options: [String], reason: String?) throws {
         let folder = try ScratchFolder()
         let open = try folder.key("k", type: "ecdsa", options: ["-m", "PKCS8"]).file
-        let openssl = Process()
-        openssl.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
-        openssl.arguments = ["pkcs8", "-topk8", "-in", open, "-out", open + ".locked", "-passout", "pass:x"] + options
-        openssl.standardError = FileHandle.nullDevice
-        try openssl.run()
-        openssl.waitUntilExit()
+        let arguments = ["pkcs8", "-topk8", "-in", open, "-out", open + ".locked", "-passout", "pass:x"] + options
+        #expect(try ProgramRun("/usr/bin/openssl", arguments).status == 0)
         let locked = try String(contentsOfFile: open + ".locked", encoding: .utf8)
         #expect(locked.hasPrefix("-----BEGIN ENCRYPTED PRIVATE KEY-----"))
         let passphrase = try SecretBytes(copying: [0x78])

@@ -1,6 +1,7 @@
 import CLinuxHeaders
-public import Foundation
+import Foundation
 import Synchronization
+public import TestPrograms
 
 /// The path of the wireguard-go that is shipped (deploy/agent/wireguard-go).
 public func shippedWireGuardGo() throws -> String {
@@ -49,8 +50,8 @@ public final class TestNamespace: Sendable {
 
     /// Starts a program inside; it ends with the namespace at the latest.
     @discardableResult
-    public func start(_ command: String..., environment: [String: String] = [:]) throws -> Process {
-        try startProcess(["ip", "netns", "exec", name] + command, environment: environment)
+    public func start(_ command: String..., environment: [String: String] = [:]) throws -> RunningProgram {
+        try RunningProgram(["ip", "netns", "exec", name] + command, environment: environment)
     }
 
     /// Two namespaces and a cable between them.
@@ -103,47 +104,7 @@ public func run(_ command: String...) throws -> String { try run(command) }
 
 @discardableResult
 public func run(_ command: [String]) throws -> String {
-    var pipes: [Int32] = [-1, -1]
-    guard pipe(&pipes) == 0 else { throw CommandFailure(command: "pipe", output: String(cString: strerror(errno))) }
-    let (readEnd, writeEnd) = (pipes[0], pipes[1])
-    defer { close(readEnd) }
-    // Not Foundation's Process: that waits until every heir of its descriptors has ended, daemons too.
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-    posix_spawn_file_actions_adddup2(&actions, writeEnd, 1)
-    posix_spawn_file_actions_adddup2(&actions, writeEnd, 2)
-    posix_spawn_file_actions_addclosefrom_np(&actions, 3)
-    // SwiftNIO ignores SIGPIPE in the whole process, and a shell that inherits that writes into a broken pipe for ever.
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    defer { posix_spawnattr_destroy(&attributes) }
-    var ordinary = sigset_t()
-    sigemptyset(&ordinary)
-    sigaddset(&ordinary, SIGPIPE)
-    posix_spawnattr_setsigdefault(&attributes, &ordinary)
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
-    var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
-    defer { for argument in arguments { free(argument) } }
-    var pid: pid_t = 0
-    let code = posix_spawnp(&pid, command[0], &actions, &attributes, &arguments, environ)
-    close(writeEnd)
-    guard code == 0 else { throw CommandFailure(command: command[0], output: String(cString: strerror(code))) }
-    let output = String(decoding: FileHandle(fileDescriptor: readEnd).readDataToEndOfFile(), as: UTF8.self)
-    var status: Int32 = 0
-    while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
-    guard status == 0 else { throw CommandFailure(command: command.joined(separator: " "), output: output) }
-    return output
-}
-
-/// Starts a program; its output goes to the test's own.
-public func startProcess(_ command: [String], environment: [String: String] = [:]) throws -> Process {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["--default-signal=PIPE"] + command
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-    process.standardInput = FileHandle.nullDevice
-    try process.run()
-    return process
+    let result = try ProgramRun(command[0], Array(command.dropFirst()), mergesErrors: true)
+    guard result.status == 0 else { throw CommandFailure(command: command.joined(separator: " "), output: result.output) }
+    return result.output
 }

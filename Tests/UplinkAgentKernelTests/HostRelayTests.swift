@@ -7,6 +7,7 @@ import NodeDocument
 import Synchronization
 import Syscalls
 import TestNetwork
+import TestPrograms
 import Testing
 
 @testable import UplinkAgent

@@ -6,6 +6,7 @@ import NodeDocument
 import Sodium
 import TestLinks
 import TestNetwork
+import TestPrograms
 
 /// An uplink that has links alone, as an ordinary user in a network namespace of its own, and the edge that it dials. Between the two is a
 /// unix socket, as the edge's listeners are of this process; at the uplink's end it looks like an edge at 198.18.0.1:443.
@@ -74,9 +75,9 @@ final class LinkLab: Sendable {
     }
 
     /// As nobody, without any capability, and no way to get one; with no interface, table or setting but those that it finds.
-    func startUplink(_ environment: [String: String] = [:]) throws -> Process {
+    func startUplink(_ environment: [String: String] = [:]) throws -> RunningProgram {
         let words = ["ip", "netns", "exec", uplink.name] + Self.asNobody + [TunnelLab.program]
-        return try startProcess(
+        return try RunningProgram(
             words + ["--config", "\(folder)/document.json", "--keys", folder, "--ordinal", "0", "--drain", "1s"],
             environment: ["LOG_FORMAT": "text", "LOG_LEVEL": "warn"].merging(environment) { $1 })
     }

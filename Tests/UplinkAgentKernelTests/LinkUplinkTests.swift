@@ -5,6 +5,7 @@ import NodeDocument
 import Sodium
 import TestLinks
 import TestNetwork
+import TestPrograms
 import Testing
 import UplinkWorkload
 

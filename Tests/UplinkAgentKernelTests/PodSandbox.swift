@@ -5,12 +5,13 @@ import JSON
 import KubernetesAPI
 import NetworkTypes
 import TestNetwork
+import TestPrograms
 import UplinkWorkload
 
 /// A pod of the uplinks' StatefulSet in a network namespace, as a kubelet and containerd would run it: the container that the
 /// pod template asks for, by a real OCI runtime, with the runtime's default seccomp profile, device rules and read-only paths.
 final class PodSandbox: Sendable {
-    let process: Process
+    let process: RunningProgram
     private let folder: String
     private let name: String
     /// Whom the template names: probes run as the container does.
@@ -45,7 +46,7 @@ final class PodSandbox: Sendable {
         try Data(pod.config().json.utf8).write(to: URL(fileURLWithPath: "\(folder)/config.json"))
         // crun takes no mixture of both cgroup versions, which this machine may have; it sees the older alone.
         let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$0\" \"$@\""
-        process = try startProcess(
+        process = try RunningProgram(
             [
                 "unshare", "--mount", "sh", "-c", script, "crun", "--root", "\(folder)/state", "--cgroup-manager", "cgroupfs",
                 "run",

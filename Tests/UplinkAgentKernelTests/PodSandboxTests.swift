@@ -5,6 +5,7 @@ import KubernetesAPI
 import NetworkTypes
 import NodeDocument
 import TestNetwork
+import TestPrograms
 import Testing
 import UplinkWorkload
 

@@ -1,5 +1,6 @@
 import Foundation
 import TestNetwork
+import TestPrograms
 import Testing
 
 /// Nobody who opens connections takes the kubelet's or the relay's from them.
@@ -11,7 +12,7 @@ import Testing
         try lab.write([])
     }
 
-    private func start() throws -> Process {
+    private func start() throws -> RunningProgram {
         let uplink = try lab.startUplink("--status-address", "0.0.0.0", "--probe-address", "0.0.0.0", "--drain", "0s")
         try eventually { try lab.ready() == "ready\n200" }
         return uplink
@@ -59,7 +60,7 @@ import Testing
         let parts = count > 10_000 ? 2 : 1
         let done = (0..<parts).map { "\(lab.folder)/done-\($0)" }
         let holders = try done.map { done in
-            try startProcess(
+            try RunningProgram(
                 ["ip", "netns", "exec", lab.backend.name, "python3", "-c", Self.holder, done, "\(port)", "\(count / parts)"]
                     + addresses)
         }

@@ -3,6 +3,7 @@ import NetworkTypes
 import NodeDocument
 import Sodium
 import TestNetwork
+import TestPrograms
 
 /// A relay set up by hand with wg(8), an uplink under test, and two backends behind it, each in a namespace of its own.
 final class TunnelLab: Sendable {
@@ -109,12 +110,12 @@ final class TunnelLab: Sendable {
     /// What a liveness probe hears.
     func health(_ arguments: String...) throws -> String { try uplink.execute([Self.program, "healthz"] + arguments) }
 
-    func startUplink(_ arguments: String...) throws -> Process {
+    func startUplink(_ arguments: String...) throws -> RunningProgram {
         let program = Self.program
         let words =
             ["ip", "netns", "exec", uplink.name, "sh", "-c", Self.privateSockets + "exec \"$0\" \"$@\"", program]
             + ["--config", documentPath, "--keys", folder, "--ordinal", "0"] + arguments
-        return try startProcess(words, environment: ["LOG_FORMAT": "text", "LOG_LEVEL": "warn"])
+        return try RunningProgram(words, environment: ["LOG_FORMAT": "text", "LOG_LEVEL": "warn"])
     }
 
     /// As Envoy asks, through the tunnel.

@@ -6,6 +6,7 @@ import NodeDocument
 import Sodium
 import TestLinks
 import TestNetwork
+import TestPrograms
 import Testing
 
 /// An uplink with a tunnel and links, and on its way from the one to the others.

@@ -2,6 +2,7 @@ import Foundation
 import NetworkTypes
 import NodeDocument
 import TestNetwork
+import TestPrograms
 import Testing
 
 @Suite struct UplinkTests {

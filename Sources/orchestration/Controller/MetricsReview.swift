@@ -1,7 +1,7 @@
 import Documents
+public import HealthAndMetrics
 import JSON
 public import KubernetesAPI
-public import Serving
 
 extension APIServer {
     /// Asks who a token is (TokenReview), and whether they may `get` the nonresource URL `/metrics` (SubjectAccessReview).

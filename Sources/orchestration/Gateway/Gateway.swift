@@ -1,5 +1,6 @@
 import FileWatching
 import Glibc
+import HTTPServing
 public import HostNetwork
 import LinkRelay
 public import Logging
@@ -13,7 +14,6 @@ import PrometheusMetrics
 import RemoteDocuments
 public import ServiceLifecycle
 import Sodium
-import StatusServing
 import Syscalls
 
 /// A remote service's gateway: takes its visitors in the cluster and its remote from outside, and joins them. Follows the Secret that the controller
@@ -145,28 +145,23 @@ public struct Gateway: Service {
                     try channel.pipeline.syncOperations.addHandler(FrontDoor(core, known: relay.admit(channel)))
                 }
             }
-        let settings = StatusListener.Settings(limits: .init(total: 64, ofOneSource: 16), idle: .seconds(15)) { request, loop in
+        let settings = HTTPConnections.Settings(limits: .init(total: 64, ofOneSource: 16), idle: .seconds(15)) { request, loop in
             loop.makeSucceededFuture(Self.answer(request, place.value))
         }
-        let listener = try await loop.submit { NIOLoopBound(StatusListener(settings), eventLoop: loop) }.get()
-        let status = ServerBootstrap(group: loop)
-            .serverChannelOption(.backlog, value: 256)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(Admission(listener.value))
-                }
-            }
-        return [try await bind(front, port), try await bind(status, statusPort)]
+        return [
+            try await atAllAddresses(port) { try await front.bind(to: $0).get() },
+            try await atAllAddresses(statusPort) { try await HTTPListener.bind(to: $0, on: loop, settings).channel },
+        ]
     }
 
-    /// At all addresses, of IPv6 too where there is any.
-    private func bind(_ bootstrap: ServerBootstrap, _ port: Port) async throws -> any Channel {
+    /// Of IPv6 too where there is any.
+    private func atAllAddresses(
+        _ port: Port, _ bind: (NIOCore.SocketAddress) async throws -> any Channel
+    ) async throws -> any Channel {
         do {
-            return try await bootstrap.bind(host: "::", port: Int(port.number)).get()
+            return try await bind(NIOCore.SocketAddress(ipAddress: "::", port: Int(port.number)))
         } catch {
-            return try await bootstrap.bind(host: "0.0.0.0", port: Int(port.number)).get()
+            return try await bind(NIOCore.SocketAddress(ipAddress: "0.0.0.0", port: Int(port.number)))
         }
     }
 
@@ -219,19 +214,16 @@ public struct Gateway: Service {
 
     // MARK: the status
 
-    private static func answer(_ request: StatusRequest, _ core: GatewayCore?) -> StatusAnswer {
-        guard request.method == .GET || request.method == .HEAD else {
-            return .text(.methodNotAllowed, "only GET is answered here")
-        }
-        guard let core else { return .text(.serviceUnavailable, "it is starting") }
+    private static func answer(_ request: HTTPRequest, _ core: GatewayCore?) -> HTTPAnswer {
+        guard let core else { return .line(.serviceUnavailable, "it is starting") }
         switch request.path {
-        case "/ready": return .text(.ok, "ready")
+        case "/ready": return .line(.ok, "ready")
         case "/status":
-            guard let json = try? DocumentJSON.encode(core.report) else { return .text(.internalServerError, "no status") }
-            return StatusAnswer(.ok, contentType: "application/json", body: ByteBuffer(bytes: json + [UInt8(ascii: "\n")]))
+            guard let json = try? DocumentJSON.encode(core.report) else { return .line(.internalServerError, "no status") }
+            return HTTPAnswer(.ok, contentType: "application/json", body: ByteBuffer(bytes: json + [UInt8(ascii: "\n")]))
         case "/metrics":
-            return StatusAnswer(.ok, contentType: Exposition.contentType, body: ByteBuffer(string: metrics(of: core)))
-        default: return .text(.notFound, "here are /ready, /status and /metrics")
+            return HTTPAnswer(.ok, contentType: Exposition.contentType, body: ByteBuffer(string: metrics(of: core)))
+        default: return .line(.notFound, "here are /ready, /status and /metrics")
         }
     }
 

@@ -5,7 +5,7 @@ import Logging
 public import NetworkTypes
 import SSH
 import SSHTunnel
-import Serving
+import HealthAndMetrics
 import ServiceLifecycle
 import Sodium
 import StructuredLogging

@@ -4,7 +4,7 @@ import Controller
 import KubernetesAPI
 import Logging
 import PrometheusMetrics
-import Serving
+import HealthAndMetrics
 import ServiceLifecycle
 
 /// What the controller serves: probes and metrics.

@@ -1,20 +1,20 @@
 import Glibc
+import HTTPServing
 import NIOCore
 import NIOPosix
-import StatusServing
 
 /// The status as the edge asks for it by links: each question is a socket pair of this process, so that nobody else can ask here, or
 /// take the place of who does.
 final class LinkDoor: Sendable {
     private let loop: any EventLoop
-    private let listener: NIOLoopBoundBox<StatusListener?>
-    private let settings: StatusListener.Settings
+    private let listener: NIOLoopBoundBox<HTTPConnections?>
+    private let settings: HTTPConnections.Settings
 
     init(_ responder: StatusResponder, group: any EventLoopGroup) {
         let loop = group.next()
         self.loop = loop
-        listener = .makeEmptyBox(valueType: StatusListener.self, eventLoop: loop)
-        settings = StatusListener.Settings(limits: .init(total: 512, ofOneSource: 512), idle: .seconds(60)) {
+        listener = .makeEmptyBox(valueType: HTTPConnections.self, eventLoop: loop)
+        settings = HTTPConnections.Settings(limits: .init(total: 512, ofOneSource: 512), idle: .seconds(60)) {
             responder.answer($0, at: .link, on: $1)
         }
     }
@@ -29,7 +29,7 @@ final class LinkDoor: Sendable {
             .channelOption(.allowRemoteHalfClosure, value: true)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let shared = listener.value ?? StatusListener(settings)
+                    let shared = listener.value ?? HTTPConnections(settings)
                     listener.value = shared
                     try channel.pipeline.syncOperations.addHandlers([GentleClose(), Admission(shared)])
                 }

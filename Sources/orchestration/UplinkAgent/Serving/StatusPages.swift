@@ -1,10 +1,10 @@
+import HTTPServing
 import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NetworkTypes
 import NodeDocument
 import PrometheusMetrics
-import StatusServing
 import Synchronization
 
 /// `/status` and `/metrics`, which grow with the bindings: made off the event loops, once a second however many ask.
@@ -20,7 +20,7 @@ final class StatusPages: Sendable {
     private let made = Mutex(Made())
 
     private struct Made {
-        var pages: [Page: (number: UInt64, second: Int, answer: StatusAnswer)] = [:]
+        var pages: [Page: (number: UInt64, second: Int, answer: HTTPAnswer)] = [:]
         /// The JSON of all targets, and the version they had.
         var targets: (version: UInt64, json: [UInt8])?
     }
@@ -30,28 +30,28 @@ final class StatusPages: Sendable {
         self.threads = threads
     }
 
-    func answer(_ page: Page, on loop: any EventLoop) -> EventLoopFuture<StatusAnswer> {
+    func answer(_ page: Page, on loop: any EventLoop) -> EventLoopFuture<HTTPAnswer> {
         threads.runIfActive(eventLoop: loop) { self.make(page, .now) }
     }
 
     /// To be called by one thread at a time, or the same page is made twice.
-    func make(_ page: Page, _ now: Moment) -> StatusAnswer {
+    func make(_ page: Page, _ now: Moment) -> HTTPAnswer {
         let look = store.look(now)
         let second = now.steady.wholeSeconds
         if let known = made.withLock({ $0.pages[page] }), known.number == look.number, known.second == second {
             return known.answer
         }
-        let answer: StatusAnswer
+        let answer: HTTPAnswer
         switch page {
         case .metrics:
             let text = Metrics.text(of: look.condition, now)
-            answer = StatusAnswer(.ok, contentType: Exposition.contentType, body: ByteBuffer(string: text))
+            answer = HTTPAnswer(.ok, contentType: Exposition.contentType, body: ByteBuffer(string: text))
         case .status:
             do throws(DocumentError) {
                 let json = try status(look.condition, now)
-                answer = StatusAnswer(.ok, contentType: "application/json", body: ByteBuffer(bytes: json + [UInt8(ascii: "\n")]))
+                answer = HTTPAnswer(.ok, contentType: "application/json", body: ByteBuffer(bytes: json + [UInt8(ascii: "\n")]))
             } catch {
-                answer = .text(.internalServerError, error.message)
+                answer = .line(.internalServerError, error.message)
             }
         }
         made.withLock { $0.pages[page] = (look.number, second, answer) }

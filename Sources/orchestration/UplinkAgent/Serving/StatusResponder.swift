@@ -1,9 +1,9 @@
+import HTTPServing
 import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NetworkTypes
 import PrometheusMetrics
-import StatusServing
 
 /// Where a request came in.
 enum StatusDoor: Hashable, Sendable {
@@ -28,24 +28,19 @@ struct StatusResponder: Sendable {
     static let documentField = "x-tidegate-document"
 
     /// `/ready` and `/healthz` are answered at once; the large pages are made on another thread.
-    func answer(_ request: StatusRequest, at door: StatusDoor, on loop: any EventLoop) -> EventLoopFuture<StatusAnswer> {
-        guard request.method == .GET || request.method == .HEAD else {
-            var answer = StatusAnswer.text(.methodNotAllowed, "only GET is answered here")
-            answer.fields = [("Allow", "GET, HEAD")]
-            return loop.makeSucceededFuture(answer)
-        }
+    func answer(_ request: HTTPRequest, at door: StatusDoor, on loop: any EventLoop) -> EventLoopFuture<HTTPAnswer> {
         switch request.path {
         case "/ready": return loop.makeSucceededFuture(ready(request, at: door, .now))
-        case "/healthz": return loop.makeSucceededFuture(.text(.ok, LivenessAnswer(complaint: store.now.complaint).text))
+        case "/healthz": return loop.makeSucceededFuture(.line(.ok, LivenessAnswer(complaint: store.now.complaint).text))
         case "/status" where door != .kubelet: return pages.answer(.status, on: loop)
         case "/metrics" where door != .kubelet: return pages.answer(.metrics, on: loop)
         default:
             let paths = door == .kubelet ? "/ready and /healthz" : "/ready, /healthz, /status and /metrics"
-            return loop.makeSucceededFuture(.text(.notFound, "here are \(paths)"))
+            return loop.makeSucceededFuture(.line(.notFound, "here are \(paths)"))
         }
     }
 
-    func ready(_ request: StatusRequest, at door: StatusDoor, _ now: Moment) -> StatusAnswer {
+    func ready(_ request: HTTPRequest, at door: StatusDoor, _ now: Moment) -> HTTPAnswer {
         let isRelay = door == .relay
         let isEdge = isRelay || door == .link
         func isHeard(_ condition: UplinkCondition) -> Bool {
@@ -61,9 +56,14 @@ struct StatusResponder: Sendable {
             case .link: look.condition.reasonAgainstLinks
             case .kubelet, .others: look.condition.reasonAgainst(now)
             }
-        var answer = reason.map { StatusAnswer.text(.serviceUnavailable, $0) } ?? .text(.ok, "ready")
-        answer.fields = [(Self.statusField, "\(look.number)")]
-        if isEdge, let hash = look.condition.hash { answer.fields.append((Self.documentField, "\(hash)")) }
+        var answer = reason.map { HTTPAnswer.line(.serviceUnavailable, $0) } ?? .line(.ok, "ready")
+        answer.fields.add(name: Self.statusField, value: "\(look.number)")
+        if isEdge, let hash = look.condition.hash { answer.fields.add(name: Self.documentField, value: "\(hash)") }
         return answer
     }
+}
+
+extension HTTPRequest {
+    /// Envoy itself asks, as relays of before had it do: once an interval for each binding.
+    fileprivate var isEnvoysCheck: Bool { fields.first(name: "User-Agent") == "Envoy/HC" }
 }

@@ -1,11 +1,11 @@
 import Glibc
+import HTTPServing
 import HostNetwork
 import Logging
 import NIOCore
 import NIOPosix
 import NetworkTypes
 import ServiceLifecycle
-import StatusServing
 import Synchronization
 
 /// Serves the status: to the relay on the tunnel address, which comes with the first document, to the kubelet on a port of its own,
@@ -43,7 +43,7 @@ struct StatusServers: Service {
 
     // MARK: Budgets
 
-    private func settings(_ door: StatusDoor) -> StatusListener.Settings {
+    private func settings(_ door: StatusDoor) -> HTTPConnections.Settings {
         let responder = responder
         let limits: ConnectionBudget<ConnectionSource>.Limits
         let idle: TimeAmount
@@ -60,11 +60,8 @@ struct StatusServers: Service {
             limits = .init(total: 64, ofOneSource: 16)
             idle = .seconds(15)
         }
-        return StatusListener.Settings(limits: limits, idle: idle) { responder.answer($0, at: door, on: $1) }
+        return HTTPConnections.Settings(limits: limits, idle: idle) { responder.answer($0, at: door, on: $1) }
     }
-
-    /// More than come while one turn of the loop is under way.
-    private static let backlog: Int32 = 1024
 
     // MARK: Sockets
 
@@ -105,10 +102,10 @@ struct StatusServers: Service {
         await withGracefulShutdownHandler {
             while !slot.isStopped && !Task.isCancelled {
                 do {
-                    let (server, listener) = try await listen(slot)
-                    slot.began(server)
-                    try await server.closeFuture.get()
-                    try? await server.eventLoop.submit { listener.value.quiesce() }.get()
+                    let listener = try await listen(slot)
+                    slot.began(listener.channel)
+                    try await listener.channel.closeFuture.get()
+                    _ = listener.quiesce()
                 } catch {
                     let failure = "\(error)"
                     if failure != lastFailure {
@@ -125,27 +122,14 @@ struct StatusServers: Service {
         }
     }
 
-    private func listen(_ slot: Slot) async throws -> (server: any Channel, listener: NIOLoopBound<StatusListener>) {
+    private func listen(_ slot: Slot) async throws -> HTTPListener {
         let door = slot.door
         let loop = (door == .others ? othersGroup : group).next()
-        let settings = settings(door)
-        let listener = try await loop.submit { NIOLoopBound(StatusListener(settings), eventLoop: loop) }.get()
-        var bootstrap = ServerBootstrap(group: loop)
-            .serverChannelOption(.backlog, value: Self.backlog)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(Admission(listener.value))
-                }
-            }
         // Beside a socket of every address the tunnel's has its own, and the kernel prefers the one that is bound more narrowly.
-        if door != .kubelet, extraAddresses.contains(where: \.isAny) {
-            bootstrap = bootstrap.serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: 1)
-        }
+        let sharesPort = door != .kubelet && extraAddresses.contains(where: \.isAny)
         // By no name: a look-up finds no `::` where no interface has an address of IPv6.
         let address = try SocketAddress(ipAddress: Self.host(of: slot.address), port: Int(slot.port.number))
-        return (try await bootstrap.bind(to: address).get(), listener)
+        return try await .bind(to: address, sharesPort: sharesPort, on: loop, settings(door))
     }
 
     /// 0.0.0.0 stands for every address, of IPv6 too where the host has that: a kubelet asks a pod at its first address, of

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Serving
+@testable import HealthAndMetrics
 
 @Suite struct ListenAddressTests {
     @Test(arguments: [

@@ -1,9 +1,10 @@
 import Foundation
 import PrometheusMetrics
 import Synchronization
+import TestPrograms
 import Testing
 
-@testable import Serving
+@testable import HealthAndMetrics
 
 /// An API server to which Prometheus may read and bob may not; what ghost may it cannot tell.
 final class Reviewer: Sendable {
@@ -53,7 +54,7 @@ final class Reviewer: Sendable {
             #expect(answer.fields["content-type"] == "text/plain; version=0.0.4; charset=utf-8")
             #expect(answer.body.hasPrefix("# HELP answer To all.\n# TYPE answer gauge\nanswer 42\n"))
             let check = try await run("/usr/bin/promtool", ["check", "metrics"], input: answer.body)
-            #expect(check.status == 0 && check.error.isEmpty, "\(check)")
+            #expect(check.status == 0 && check.errors.isEmpty, "\(check)")
             for path in ["/", "/metrics/", "/healthz", "/debug/pprof"] {
                 let other = try await curl("http://127.0.0.1:\(port)\(path)")
                 #expect(other.status == 404, "\(path)")

@@ -3,10 +3,10 @@ import Logging
 import NIOCore
 import ServiceLifecycle
 import ServiceLifecycleTestKit
-import Syscalls
+import TestPrograms
 import Testing
 
-@testable import Serving
+@testable import HealthAndMetrics
 
 let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
@@ -48,21 +48,12 @@ struct CurlAnswer {
     var body: String
 }
 
-/// Asks with curl; on a thread of its own, for the servers under test need those of the tasks. Not by Foundation's Process, which crashes now and
-/// then in a process with a thousand descriptors: it copies directory entries beyond their buffer's end.
+/// Asks with curl.
 func curl(_ url: String, _ options: [String] = []) async throws -> CurlAnswer {
-    let spawn = Spawn(
-        "/usr/bin/curl", ["-s", "-S", "-i", "--max-time", "20", "--noproxy", "*"] + options + [url], environment: [])
-    let finished = try await withCheckedThrowingContinuation { continuation in
-        Thread.detachNewThread {
-            continuation.resume(with: Result { try spawn.run(.apart, limit: 64 << 20, until: .now + .seconds(60)) })
-        }
-    }
-    let result = try #require(finished, "curl did not end")
-    let words = String(decoding: result.errors, as: UTF8.self)
-    guard result.ending.status == 0 else { throw ProgramFailed(status: result.ending.status, words: words) }
+    let result = try await run("/usr/bin/curl", ["-s", "-S", "-i", "--max-time", "20", "--noproxy", "*"] + options + [url])
+    guard result.status == 0 else { throw ProgramFailed(status: result.status, words: result.errors) }
     // HTTP/1.1 200 OK, the fields, an empty line, the body.
-    let parts = String(decoding: result.output, as: UTF8.self).replacing("\r\n", with: "\n").split(
+    let parts = result.output.replacing("\r\n", with: "\n").split(
         separator: "\n\n", maxSplits: 1, omittingEmptySubsequences: false)
     let lines = parts[0].split(separator: "\n")
     let first = try #require(lines.first).split(separator: " ")
@@ -81,30 +72,11 @@ struct ProgramFailed: Error {
     let words: String
 }
 
-func run(_ program: String, _ arguments: [String], input: String = "") async throws -> (
-    status: Int32, output: String, error: String
-) {
+/// On a thread of its own, for the servers under test need those of the tasks.
+func run(_ program: String, _ arguments: [String], input: String = "") async throws -> ProgramRun {
     try await withCheckedThrowingContinuation { continuation in
         Thread.detachNewThread {
-            continuation.resume(
-                with: Result {
-                    let process = Process()
-                    process.executableURL = URL(fileURLWithPath: program)
-                    process.arguments = arguments
-                    let (stdin, stdout, stderr) = (Pipe(), Pipe(), Pipe())
-                    process.standardInput = stdin
-                    process.standardOutput = stdout
-                    process.standardError = stderr
-                    try process.run()
-                    try stdin.fileHandleForWriting.write(contentsOf: Data(input.utf8))
-                    try stdin.fileHandleForWriting.close()
-                    let output = stdout.fileHandleForReading.readDataToEndOfFile()
-                    let error = stderr.fileHandleForReading.readDataToEndOfFile()
-                    process.waitUntilExit()
-                    return (
-                        process.terminationStatus, String(decoding: output, as: UTF8.self), String(decoding: error, as: UTF8.self)
-                    )
-                })
+            continuation.resume(with: Result { try ProgramRun(program, arguments, input: Array(input.utf8)) })
         }
     }
 }

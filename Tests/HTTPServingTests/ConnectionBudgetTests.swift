@@ -2,7 +2,7 @@ import NIOCore
 import NetworkTypes
 import Testing
 
-@testable import StatusServing
+@testable import HTTPServing
 
 @Suite struct ConnectionBudgetTests {
     private typealias Budget = ConnectionBudget<String>

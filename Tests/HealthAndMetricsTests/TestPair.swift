@@ -3,7 +3,7 @@ import Foundation
 import SwiftASN1
 import X509
 
-@testable import Serving
+@testable import HealthAndMetrics
 
 /// A self-signed certificate for 127.0.0.1 and its key, as PEM.
 struct TestPair {

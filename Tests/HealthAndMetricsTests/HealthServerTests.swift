@@ -1,7 +1,7 @@
 import NIOPosix
 import Testing
 
-@testable import Serving
+@testable import HealthAndMetrics
 
 @Suite struct HealthServerTests {
     @Test func theKubeletsProbesAreAnswered() async throws {

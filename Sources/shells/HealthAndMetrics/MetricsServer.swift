@@ -1,6 +1,7 @@
-import HTTPTypes
+import HTTPServing
 public import Logging
 public import NIOCore
+import NIOHTTP1
 public import NIOPosix
 import NIOSSL
 public import PrometheusMetrics
@@ -28,7 +29,7 @@ public struct MetricsServer: Service {
     private let onListening: @Sendable (SocketAddress) -> Void
 
     /// As controller-runtime's server: a scraper that comes once a minute keeps its connection.
-    private static let limits = ConnectionLimits(connections: 128, idle: .seconds(90))
+    private static let limits = EndpointLimits(connections: 128, idle: .seconds(90))
 
     /// - Parameter onListening: told the address in use, once it is.
     public init(
@@ -48,27 +49,27 @@ public struct MetricsServer: Service {
     /// - Throws: `ServingError` when it cannot listen, or has no certificate to begin with.
     public func run() async throws {
         switch security {
-        case .off: try await listener(.plain, gate: nil).run()
+        case .off: try await server(.plain, gate: nil).run()
         case .on(let files, let http2, let review):
             let certificate = ServingCertificate(try files.map(ServingCertificate.read) ?? ServingCertificate.selfSigned())
             let gate = AccessGate(review: review, logger: logger)
-            let listener = listener(.tls(certificate.configuration(http2: http2), http2: http2), gate: gate)
+            let server = server(.tls(certificate.configuration(http2: http2), http2: http2), gate: gate)
             try await withThrowingDiscardingTaskGroup { tasks in
                 if let files { tasks.addTask { await certificate.follow(files, logger: logger) } }
                 defer { tasks.cancelAll() }
-                try await listener.run()
+                try await server.run()
             }
         }
     }
 
-    private func listener(_ transport: HTTPListener.Transport, gate: AccessGate?) -> HTTPListener {
-        HTTPListener(
+    private func server(_ transport: EndpointServer.Transport, gate: AccessGate?) -> EndpointServer {
+        EndpointServer(
             name: "metrics", flag: Self.flag, address: address, transport: transport, limits: Self.limits, group: group,
             logger: logger, onListening: onListening
         ) { [registry] request in
-            guard request.pathOnly == "/metrics" else { return .notFound }
+            guard request.path == "/metrics" else { return .notFound }
             if let refusal = await gate?.refusal(for: request) { return refusal }
-            return HTTPAnswer(.ok, contentType: Exposition.contentType, body: registry.render())
+            return HTTPAnswer(.ok, contentType: Exposition.contentType, body: ByteBuffer(string: registry.render()))
         }
     }
 }

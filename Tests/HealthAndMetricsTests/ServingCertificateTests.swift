@@ -4,7 +4,7 @@ import NIOSSL
 import PrometheusMetrics
 import Testing
 
-@testable import Serving
+@testable import HealthAndMetrics
 
 /// Tells what is logged.
 private struct Listener: LogHandler {

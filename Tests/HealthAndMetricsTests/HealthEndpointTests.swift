@@ -1,13 +1,14 @@
-import HTTPTypes
+import HTTPServing
+import NIOHTTP1
 import Synchronization
 import Testing
 
-@testable import Serving
+@testable import HealthAndMetrics
 
 @Suite struct HealthEndpointTests {
     private func answer(_ path: String, _ checks: [HealthCheck]) throws -> HTTPAnswer? {
         try HealthEndpoint(name: "readyz", checks: checks, logger: quiet)
-            .answer(to: HTTPRequest(method: .get, scheme: nil, authority: nil, path: path))
+            .answer(to: HTTPRequest(.GET, path))
     }
 
     private let good = HealthCheck("informers") { nil }

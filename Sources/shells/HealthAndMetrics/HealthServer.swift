@@ -1,6 +1,7 @@
-import HTTPTypes
+import HTTPServing
 public import Logging
 public import NIOCore
+import NIOHTTP1
 public import NIOPosix
 public import ServiceLifecycle
 import Synchronization
@@ -25,7 +26,7 @@ public struct HealthCheck: Sendable {
 public struct HealthServer: Service {
     public static let flag = "--health-probe-bind-address"
 
-    private let listener: HTTPListener
+    private let server: EndpointServer
 
     /// - Parameters:
     ///   - live: fails when only a new process helps; `ping` where there is none.
@@ -41,9 +42,9 @@ public struct HealthServer: Service {
             try HealthEndpoint(name: "healthz", checks: live, logger: logger),
             try HealthEndpoint(name: "readyz", checks: ready, logger: logger),
         ]
-        listener = HTTPListener(
+        server = EndpointServer(
             name: "health probes", flag: Self.flag, address: address, transport: .plain,
-            limits: ConnectionLimits(connections: 256, idle: .seconds(30)), group: group, logger: logger,
+            limits: EndpointLimits(connections: 256, idle: .seconds(30)), group: group, logger: logger,
             onListening: onListening
         ) { request in
             endpoints.lazy.compactMap { $0.answer(to: request) }.first ?? .notFound
@@ -52,7 +53,7 @@ public struct HealthServer: Service {
 
     /// Ends at graceful shutdown, when requests under way are answered.
     /// - Throws: `ServingError` when it cannot listen.
-    public func run() async throws { try await listener.run() }
+    public func run() async throws { try await server.run() }
 }
 
 /// One of the two paths, and what is below it.
@@ -73,7 +74,7 @@ struct HealthEndpoint: Sendable {
 
     /// Nil when the request is not for this endpoint.
     func answer(to request: HTTPRequest) -> HTTPAnswer? {
-        let path = request.pathOnly
+        let path = request.path
         guard path.hasPrefix("/\(name)") else { return nil }
         let rest = path.dropFirst(name.utf8.count + 1)
         if rest.isEmpty || rest == "/" { return answerAll(request.queryItems) }

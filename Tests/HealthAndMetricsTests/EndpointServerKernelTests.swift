@@ -1,26 +1,27 @@
-import HTTPTypes
+import HTTPServing
 import NIOCore
+import NIOHTTP1
 import NIOPosix
 import NIOSSL
 import ServiceLifecycle
 import ServiceLifecycleTestKit
 import Testing
 
-@testable import Serving
+@testable import HealthAndMetrics
 
-extension HTTPListener: Service {}
+extension EndpointServer: Service {}
 
 /// With the kernel tests, one after the other: its clients are slow by half a second, and so is whoever shares a process with a thousand tests.
-@Suite(.serialized) struct HTTPListenerKernelTests {
+@Suite(.serialized) struct EndpointServerKernelTests {
     /// Its times are short: a client that is slow shall be seen off while the test waits.
     private func listener(
-        _ transport: HTTPListener.Transport = .plain, limits: ConnectionLimits? = nil,
+        _ transport: EndpointServer.Transport = .plain, limits: EndpointLimits? = nil,
         onListening: @escaping @Sendable (SocketAddress) -> Void, answer: @escaping @Sendable () async -> Void = {}
-    ) -> HTTPListener {
-        var short = ConnectionLimits(connections: 16, idle: .milliseconds(500))
+    ) -> EndpointServer {
+        var short = EndpointLimits(connections: 16, idle: .milliseconds(500))
         short.handshake = .milliseconds(500)
-        short.farewell = .milliseconds(500)
-        return HTTPListener(
+        short.answering = .milliseconds(500)
+        return EndpointServer(
             name: "test", flag: "--test", address: freePort(), transport: transport, limits: limits ?? short,
             group: MultiThreadedEventLoopGroup.singleton, logger: quiet, onListening: onListening
         ) { _ in
@@ -51,9 +52,30 @@ extension HTTPListener: Service {}
         }
     }
 
+    /// RFC 9113, section 3.4: the preface, then an empty frame SETTINGS.
+    private static let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{04}\0\0\0\0\0"
+
+    private static func http2Client() -> TLSConfiguration {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        tls.certificateVerification = .none
+        tls.applicationProtocols = ["h2"]
+        return tls
+    }
+
+    @Test(arguments: ["", preface]) func whoOpensNoStreamIsSeenOff(words: String) async throws {
+        let certificate = ServingCertificate(try ServingCertificate.selfSigned())
+        let client = Self.http2Client()
+        try await serving {
+            listener(.tls(certificate.configuration(http2: true), http2: true), onListening: $0)
+        } _: { port in
+            let heard = try await conversation(port: port, tls: client, words: words)
+            #expect(!heard.isEmpty)
+        }
+    }
+
     @Test(arguments: [true, false]) func whoNeverFinishesTheHandshakeIsSeenOff(http2: Bool) async throws {
         let certificate = ServingCertificate(try ServingCertificate.selfSigned())
-        let tls = HTTPListener.Transport.tls(certificate.configuration(http2: http2), http2: http2)
+        let tls = EndpointServer.Transport.tls(certificate.configuration(http2: http2), http2: http2)
         try await serving {
             listener(tls, onListening: $0)
         } _: { port in
@@ -87,18 +109,23 @@ extension HTTPListener: Service {}
         }
     }
 
-    /// One connection is let in at a time, and the next when it has gone.
-    @Test func tooManyConnectionsWaitTheirTurn() async throws {
-        let limits = ConnectionLimits(connections: 1, idle: .milliseconds(500))
+    /// A kubelet that is not answered has the controller killed: who fills the port takes a place from himself.
+    @Test(arguments: [false, true]) func whoTakesAllPlacesLocksNobodyOut(secured: Bool) async throws {
+        let limits = EndpointLimits(connections: 8, idle: .seconds(600))
+        let certificate = ServingCertificate(try ServingCertificate.selfSigned())
+        let transport = secured ? .tls(certificate.configuration(http2: true), http2: true) : EndpointServer.Transport.plain
         try await serving {
-            listener(limits: limits, onListening: $0)
+            listener(transport, limits: limits, onListening: $0)
         } _: { port in
-            try await withThrowingTaskGroup { tasks in
-                for _ in 0..<3 {
-                    tasks.addTask { try await conversation(port: port, words: "GET / HTTP/1.1\r\nHost: x\r\n\r\n") }
-                }
-                for try await heard in tasks { #expect(heard.hasSuffix("hello")) }
+            var idle: [any Channel] = []
+            for _ in 0..<(100 * limits.connections) {
+                idle.append(
+                    try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(host: "127.0.0.1", port: port)
+                        .get())
             }
+            let answer = try await curl("http\(secured ? "s" : "")://127.0.0.1:\(port)/", ["-k", "--max-time", "5"])
+            #expect(answer.status == 200 && answer.body == "hello" && answer.version == (secured ? "HTTP/2" : "HTTP/1.1"))
+            for channel in idle { channel.close(promise: nil) }
         }
     }
 
@@ -128,22 +155,17 @@ extension HTTPListener: Service {}
     @Test func aClientThatSaysNoGoodbyeHoldsNoShutdown() async throws {
         let (answers, answered) = AsyncStream.makeStream(of: Void.self)
         let (addresses, listening) = AsyncStream.makeStream(of: SocketAddress.self)
-        var limits = ConnectionLimits(connections: 4, idle: .seconds(600))
-        limits.farewell = .milliseconds(100)
+        var limits = EndpointLimits(connections: 4, idle: .seconds(600))
+        limits.answering = .milliseconds(100)
         let certificate = ServingCertificate(try ServingCertificate.selfSigned())
         let server = listener(
             .tls(certificate.configuration(http2: true), http2: true), limits: limits, onListening: { listening.yield($0) })
-        var tls = TLSConfiguration.makeClientConfiguration()
-        tls.certificateVerification = .none
-        tls.applicationProtocols = ["h2"]
-        let client = tls
-        // RFC 9113, section 3.4: the preface, then an empty frame SETTINGS.
-        let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{04}\0\0\0\0\0"
+        let client = Self.http2Client()
         try await testGracefulShutdown { shutdown in
             try await withThrowingTaskGroup { tasks in
                 tasks.addTask { try await server.run() }
                 let port = try #require(await addresses.first { _ in true }?.port)
-                async let heard = conversation(port: port, tls: client, words: preface) { answered.yield() }
+                async let heard = conversation(port: port, tls: client, words: Self.preface) { answered.yield() }
                 _ = await answers.first { _ in true }
                 shutdown.triggerGracefulShutdown()
                 // A frame GOAWAY is among it.

@@ -1,6 +1,7 @@
 import Crypto
-import HTTPTypes
+import HTTPServing
 import Logging
+import NIOHTTP1
 import Synchronization
 import Timing
 
@@ -98,7 +99,7 @@ final class AccessGate: Sendable {
 
     /// The answer for who may not; nil for who may. The words are controller-runtime's.
     func refusal(for request: HTTPRequest) async -> HTTPAnswer? {
-        guard let token = bearerToken(request.headerFields[.authorization]) else { return Self.unauthorized }
+        guard let token = bearerToken(request.fields.first(name: "Authorization")) else { return Self.unauthorized }
         do {
             switch try await decide(token) {
             case .allowed: return nil
@@ -151,13 +152,13 @@ final class AccessGate: Sendable {
 
     private static func busy(_ words: String) -> HTTPAnswer {
         var answer = HTTPAnswer.text(.serviceUnavailable, words)
-        answer.fields[.retryAfter] = "1"
+        answer.fields.add(name: "Retry-After", value: "1")
         return answer
     }
 
     private static let unauthorized: HTTPAnswer = {
         var answer = HTTPAnswer.text(.unauthorized, "Unauthorized\n")
-        answer.fields[.wwwAuthenticate] = "Bearer"
+        answer.fields.add(name: "WWW-Authenticate", value: "Bearer")
         return answer
     }()
 }
