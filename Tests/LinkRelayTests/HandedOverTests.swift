@@ -36,6 +36,19 @@ import Testing
         }
     }
 
+    /// The first is longer than a stream's window, so it is under way when the second comes.
+    @Test func whatComesWhileTheOneBeforeIsUnderWayIsToldAfterIt() async throws {
+        let rig = try await LinkRig()
+        let box = Box()
+        let (first, second) = ([UInt8](repeating: 1, count: 1 << 20), [UInt8](repeating: 2, count: 1 << 20))
+        try await rig.running(try rig.uplink(connections: 2, inbox: box.inbox)) { rig in
+            rig.relay.hand(first)
+            try await Task.sleep(for: .milliseconds(1))
+            rig.relay.hand(second)
+            #expect(await comes { box.all.last == second })
+        }
+    }
+
     @Test func whoHasItIsNotToldAndWhoDoesNotAskNeither() async throws {
         let rig = try await LinkRig()
         let bytes = [UInt8](repeating: 1, count: 100)

@@ -36,6 +36,24 @@ import Testing
         let bySSH = try LinkFile(bytes(one))
         #expect(!bySSH.takesTLS && !bySSH.takesWebSockets && bySSH.socket == SSHWay.socket)
         #expect(LinkService.door == LinkedUplink.door)
+        #expect(read.udpSessionSeconds == [try Port(20_001): 60])
+    }
+
+    @Test func timesOfUDPSessionsFitTheirPorts() throws {
+        var file = try sample()
+        file.udpPorts = [try Port(53), try Port(443)]
+        file.udpSessionSeconds = [5, 86_400]
+        #expect(try LinkFile(bytes(file)).udpSessionSeconds == [Port(53): 5, Port(443): 86_400])
+        for wrong in [[], [5], [5, 0], [5, -1], [5, .max], [1, 2, 3]] {
+            file.udpSessionSeconds = wrong
+            let written = try bytes(file)
+            #expect(throws: LinkServiceError.self) { try LinkFile(written) }
+        }
+        // An agent that tells no times.
+        let text = String(decoding: try bytes(sample()), as: UTF8.self)
+        let older = text.replacing(#""udpSessionSeconds":[60],"#, with: "").replacing(#","udpSessionSeconds":[60]"#, with: "")
+        #expect(older != text)
+        #expect(try LinkFile(Array(older.utf8)).udpSessionSeconds.isEmpty)
     }
 
     @Test func ofTheLargestThatTheAgentWrites() throws {

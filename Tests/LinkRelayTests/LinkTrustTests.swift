@@ -49,6 +49,42 @@ import Testing
         }
     }
 
+    @Test func `A key that is revoked ends its links that have said goodbye too`() async throws {
+        let target = try Socket.listening()
+        let rig = try await LinkRig(tcp: [target.port])
+        let uplink = try rig.uplink()
+        try await rig.running(uplink) { rig in
+            let client = try await rig.connect(target.port)
+            let server = try await blocking { try target.accepted() }
+            uplink.drain()
+            let address = rig.address
+            #expect(await comes { await isRefused(address, target.port) })
+            rig.relay.update(RelayService(uplinks: [], tcpPorts: rig.service.tcpPorts, udpPorts: []))
+            try await expectNext(on: client, .failed(ECONNRESET))
+            try await expectNext(on: server, .failed(ECONNRESET))
+        }
+    }
+
+    /// Each port that was listened at had all of them looked at again.
+    @Test func `Two thousand ports are listened at, and follow their link`() async throws {
+        let target = try Socket.listening()
+        let ports = (0..<2_000).map { UInt16(20_000 + $0) }
+        let rig = try await LinkRig(tcp: [target.port] + ports, udp: ports)
+        let last = ports[1_999]
+        let address = rig.address
+        for _ in 0..<2 {
+            try await rig.running(try rig.uplink(connections: 4)) { rig in
+                for port in [last, ports[0]] { #expect(await comes { await !isRefused(address, port) }) }
+                #expect(await comes { await rig.relay.status.first?.links.count == 4 })
+                let client = try await rig.connect(target.port)
+                let server = try await blocking { try target.accepted() }
+                try client.send([1])
+                try await expectNext(on: server, .bytes([1]))
+            }
+            for port in [last, ports[0]] { #expect(await comes { await isRefused(address, port) }) }
+        }
+    }
+
     @Test(arguments: [
         "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\u{0}\u{1}\u{2}\u{3}", String(repeating: "x", count: 100_000), "SSH-2.0-x\r\n",
     ])

@@ -23,10 +23,11 @@ import Testing
         let link = RelayLink(
             carriers: [.wireGuard, .webSocket, .tls], listenPort: .defaultLink, hostname: "x", path: "/secret",
             uplinks: [Self.uplink(1), Self.uplink(0)])
-        let bindings = [try binding("b", 20_001, .tcp(RelayTCP())), try binding("a", 20_000, .udp(RelayUDP()))]
+        let bindings = [try binding("b", 20_001, .tcp(RelayTCP())), try binding("a", 20_000, .udp(RelayUDP(sessionTimeout: .seconds(600))))]
         let file = LinkServiceFile(link, bindings: bindings)
         #expect(file.tcpPorts == [try Port(20_001), .uplinkReadiness])
         #expect(file.udpPorts == [try Port(20_000)])
+        #expect(file.udpSessionSeconds == [600])
         #expect(file.uplinks.map(\.ordinal) == [0, 1])
         #expect(file.carriers == [.webSocket, .tls])
         #expect(file.fault == nil)

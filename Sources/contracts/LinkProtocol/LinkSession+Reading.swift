@@ -61,6 +61,7 @@ extension LinkSession {
         var isWanted = false
         if count > 0, streams[reading.stream] != nil {
             streams[reading.stream]?.unread += count
+            streams[reading.stream]?.announced -= count
             unread += count
             isWanted = true
         }
@@ -88,6 +89,8 @@ extension LinkSession {
         case .goAway:
             guard header.stream == 0 else { throw .wrongStream(header.stream) }
             guard let reason = Goodbye(rawValue: header.length) else { throw .goAwayReason(header.length) }
+            // Said again it is nothing new, and whoever says it over and over keeps nobody busy.
+            guard !heardGoodbye else { return }
             heardGoodbye = true
             due.append(.goodbye(reason))
         }
@@ -115,6 +118,7 @@ extension LinkSession {
         guard length <= allowed else { throw .frameTooLong(id, length: length, allowed: allowed) }
         if length > 0, streams[id]?.peerEnded == true { throw .dataAfterEnd(id) }
         streams[id]?.receiveWindow -= length
+        streams[id]?.announced += length
         if header.flags.contains(.rst) { finishFrame(id, .rst) }
         body = Body(stream: id, left: length, flags: header.flags)
     }

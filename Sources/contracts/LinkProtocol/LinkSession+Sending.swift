@@ -71,12 +71,12 @@ extension LinkSession {
         let count = min(count, stream.unread)
         stream.unread -= count
         unread -= count
-        if !stream.peerEnded, stream.target - stream.receiveWindow - stream.unread >= stream.target / 2 {
+        if !stream.peerEnded, stream.grantable >= stream.target / 2 {
             if stream.unread <= stream.target / 4, now &- stream.filledAt < 2 * max(roundTrip ?? 0, Self.shortestRoundTrip) {
                 grow(&stream)
             }
             stream.filledAt = now
-            let more = stream.target - stream.receiveWindow - stream.unread
+            let more = stream.grantable
             stream.receiveWindow += more
             FrameHeader(.windowUpdate, stream: id, length: UInt32(more)).append(to: &output)
         }

@@ -16,6 +16,8 @@ struct StreamState: Sendable {
     var target: Int
     /// When the window was last filled up, in nanoseconds of the caller's clock.
     var filledAt: UInt64 = 0
+    /// Bytes of a frame whose header came, and that have not come yet.
+    var announced = 0
     /// Bytes that came and that nobody read yet.
     var unread = 0
     /// Whether the stream stands among those waiting for their turn.
@@ -27,6 +29,8 @@ struct StreamState: Sendable {
         target = window
     }
 
+    /// What the peer may be allowed beyond what it sent and was allowed already.
+    var grantable: Int { target - receiveWindow - announced - unread }
     /// What may be sent now.
     var sendable: Int { min(offered, sendWindow) }
     /// Whether the end is due: it needs no window.

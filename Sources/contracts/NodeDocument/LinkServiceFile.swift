@@ -5,12 +5,14 @@ public struct LinkServiceFile: Hashable, Codable, Sendable {
     public static let fileName = "link.json"
     /// Beside it, where there is something to hand to uplinks: the sealed bytes.
     public static let handedName = "handed"
-    /// 253 uplinks and 20,000 ports.
+    /// 253 uplinks and 20,000 ports, with a number of seconds for each.
     public static let bounds = JSONBounds(bytes: 1 << 20, values: 50_000)
 
     public var uplinks: [LinkedUplink]
     public var tcpPorts: [Port]
     public var udpPorts: [Port]
+    /// For how long a session of each of `udpPorts` may rest, in whole seconds, in their order.
+    public var udpSessionSeconds: [Int]
     /// Which of them links come by.
     public var carriers: [TunnelCarrier]
     /// Where WebSockets are taken, a secret.
@@ -19,9 +21,10 @@ public struct LinkServiceFile: Hashable, Codable, Sendable {
     public var socket: String?
 
     public init(
-        uplinks: [LinkedUplink], tcpPorts: [Port], udpPorts: [Port], carriers: [TunnelCarrier], path: String,
-        socket: String? = nil
+        uplinks: [LinkedUplink], tcpPorts: [Port], udpPorts: [Port], udpSessionSeconds: [Int]? = nil, carriers: [TunnelCarrier],
+        path: String, socket: String? = nil
     ) {
+        self.udpSessionSeconds = udpSessionSeconds ?? udpPorts.map { _ in 60 }
         self.uplinks = uplinks
         self.tcpPorts = tcpPorts
         self.udpPorts = udpPorts
@@ -36,9 +39,15 @@ public struct LinkServiceFile: Hashable, Codable, Sendable {
         func ports(_ transport: TransportProtocol) -> Set<Port> {
             Set(bindings.filter { $0.protocol == transport }.map(\.tunnelPort))
         }
+        let rests = bindings.reduce(into: [Port: Int]()) { rests, binding in
+            guard case .udp(let options) = binding.transport else { return }
+            // Int64.max nanoseconds are 292 years.
+            rests[binding.tunnelPort] = max(1, Int(options.sessionTimeout.nanoseconds / 1_000_000_000))
+        }
+        let udpPorts = ports(.udp).sorted()
         self.init(
             uplinks: link.uplinks.sorted { $0.ordinal < $1.ordinal }, tcpPorts: ports(.tcp).union([.uplinkReadiness]).sorted(),
-            udpPorts: ports(.udp).sorted(), carriers: link.carriers.filter(\.isLink), path: link.path,
+            udpPorts: udpPorts, udpSessionSeconds: udpPorts.map { rests[$0] ?? 60 }, carriers: link.carriers.filter(\.isLink), path: link.path,
             socket: link.takesSSH ? socket : nil)
     }
 

@@ -15,6 +15,8 @@ struct LinkFile: Equatable, Sendable {
     var uplinks: [Uplink]
     var tcpPorts: Set<Port>
     var udpPorts: Set<Port>
+    /// Seconds for which a session of a UDP port may rest; none of an older agent.
+    var udpSessionSeconds: [Port: Int]
     var takesTLS: Bool
     var takesWebSockets: Bool
     /// Where WebSockets are taken, a secret.
@@ -33,6 +35,7 @@ struct LinkFile: Equatable, Sendable {
         }
         tcpPorts = try Self.ports(json, "tcpPorts")
         udpPorts = try Self.ports(json, "udpPorts")
+        udpSessionSeconds = try Self.seconds(json, "udpSessionSeconds", of: try json.list("udpPorts"))
         let carriers = try json.list("carriers").compactMap(\.text)
         takesTLS = carriers.contains(TunnelCarrier.tls.rawValue)
         takesWebSockets = carriers.contains(TunnelCarrier.webSocket.rawValue)
@@ -54,6 +57,21 @@ struct LinkFile: Equatable, Sendable {
                 return port
             })
     }
+
+    /// By port: the list has a number for each of them, in their order.
+    private static func seconds(_ json: JSONText, _ name: String, of ports: [JSONText]) throws(LinkServiceError) -> [Port: Int] {
+        guard json[name] != nil else { return [:] }
+        let seconds = try json.list(name).compactMap(\.number)
+        guard seconds.count == ports.count, seconds.allSatisfy({ (1...LinkFile.mostSeconds).contains($0) }) else {
+            throw LinkServiceError(description: "\(name) does not fit udpPorts")
+        }
+        let known = ports.map { $0.number.flatMap { try? Port($0) } }
+        return Dictionary(
+            zip(known, seconds).compactMap { port, seconds in port.map { ($0, seconds) } }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// 272 years: what can still be counted in nanoseconds.
+    private static let mostSeconds = 1 << 33
 
     private var fault: String? {
         if Set(uplinks.map(\.address)).count < uplinks.count { return "two uplinks have one address" }

@@ -1,3 +1,4 @@
+import LinkStreams
 import Logging
 import NIOCore
 import NetworkTypes
@@ -11,11 +12,12 @@ extension LinkRelay {
         let links: UplinkLinks
     }
 
-    /// Listens where it should, and nowhere else. What was refused is left for later, unless it is later.
+    /// Listens where it should, and nowhere else. A refused port waits for the next try, unless this is it. It takes a time that grows with
+    /// the ports, and is done when links come and go.
     func settle(_ uplink: RelayUplink, isLater: Bool = false) {
         let change = state.withLock { state -> Change? in
             guard var served = state.served[uplink] else { return nil }
-            let refusesTCP = !served.links.isAnswering && state.served.values.contains { $0.isReady && $0.links.isAnswering }
+            let refusesTCP = state.refusesTCP(served)
             let wanted =
                 state.phase == .draining
                 ? [:] : TunnelPorts.places(state.service, on: served.links.eventLoops, refusesTCP: refusesTCP)
@@ -34,7 +36,8 @@ extension LinkRelay {
         guard let change else { return }
         for channel in change.closing { channel.close(promise: nil) }
         for (place, eventLoop) in change.opening {
-            TunnelPorts.listen(place, at: uplink.address, links: change.links, on: eventLoop)
+            let rest = { @Sendable [self] in state.withLock { $0.service.udpRests[place.port] } ?? UDPSessions.rest }
+            TunnelPorts.listen(place, at: uplink.address, links: change.links, on: eventLoop, rest: rest)
                 .whenComplete { [self] result in bound(place, uplink, result) }
         }
     }
@@ -43,31 +46,74 @@ extension LinkRelay {
     func settle(changed uplink: RelayUplink) {
         settle(uplink)
         changed()
-        let silent = state.withLock { state in state.served.filter { $0.key != uplink && !$0.value.links.isAnswering }.keys }
+        let silent = state.withLock { state -> [RelayUplink] in
+            let isAnyAnswering = state.isAnswering
+            defer { state.isAnyAnswering = isAnyAnswering }
+            // For the silent ones nothing else is of interest.
+            guard isAnyAnswering != state.isAnyAnswering else { return [] }
+            return state.served.filter { $0.key != uplink && !$0.value.links.isAnswering }.map(\.key)
+        }
         for other in silent { settle(other) }
     }
 
+    /// Done for each port: it takes a time that does not grow with their number.
     private func bound(_ place: TunnelPorts.Place, _ uplink: RelayUplink, _ result: Result<any Channel, any Error>) {
-        let isKept = state.withLock { state in
-            guard state.served[uplink] != nil else { return false }
-            state.served[uplink]?.binding.remove(place)
-            switch result {
-            case .success(let channel):
-                state.served[uplink]?.listeners[place] = channel
-                state.served[uplink]?.refused[place] = nil
-            case .failure(let error): state.served[uplink]?.refused[place] = "\(error)"
-            }
-            return true
-        }
         switch result {
-        case .success(let channel):
-            // What is wanted may have changed meanwhile.
-            if isKept { settle(uplink) } else { channel.close(promise: nil) }
+        case .success(let channel): for former in listens(channel, at: place, uplink) { former.close(promise: nil) }
         case .failure(let error):
+            let isFirst = state.withLock { state in
+                guard let wasDue = state.served[uplink]?.isRetryDue else { return false }
+                state.served[uplink]?.binding.remove(place)
+                state.served[uplink]?.refused[place] = "\(error)"
+                state.served[uplink]?.isRetryDue = true
+                return !wasDue
+            }
+            // Thousands may be refused for one reason, and are told in the status.
+            guard isFirst else { return }
             logger.warning(
-                "a tunnel port cannot be listened at; tried again in 5 s",
+                "a tunnel port cannot be listened at; tried again in 5 s, with others",
                 metadata: ["port": "\(place.kind.rawValue) \(uplink.address):\(place.port)", "cause": "\(error)"])
-            if isKept { group.next().scheduleTask(in: .seconds(5)) { [self] in settle(uplink, isLater: true) } }
+            group.next().scheduleTask(in: .seconds(5)) { [self] in
+                state.withLock { $0.served[uplink]?.isRetryDue = false }
+                settle(uplink, isLater: true)
+            }
+        }
+    }
+
+    /// Returns what is to be closed: those of other event loops that waited for this one, or itself where it is not wanted any more.
+    private func listens(_ channel: any Channel, at place: TunnelPorts.Place, _ uplink: RelayUplink) -> [any Channel] {
+        state.withLock { state in
+            guard let links = state.served[uplink]?.links else { return [channel] }
+            state.served[uplink]?.binding.remove(place)
+            state.served[uplink]?.refused[place] = nil
+            let eventLoops = links.eventLoops.map { ObjectIdentifier($0) }
+            let isServed = state.phase != .draining && state.service.has(place.socket)
+            let isWanted =
+                isServed && eventLoops.contains(place.eventLoop)
+                && !(place.kind == .tcp && state.served[uplink].map(state.refusesTCP) ?? true)
+            guard isWanted else { return [channel] }
+            state.served[uplink]?.listeners[place] = channel
+            return group.makeIterator().compactMap { loop in
+                let other = TunnelPorts.Place(kind: place.kind, port: place.port, eventLoop: ObjectIdentifier(loop))
+                return eventLoops.contains(other.eventLoop) ? nil : state.served[uplink]?.listeners.removeValue(forKey: other)
+            }
+        }
+    }
+}
+
+extension LinkRelay.State {
+    /// Whether some uplink takes connections, and answers.
+    var isAnswering: Bool { served.values.contains { $0.isReady && $0.links.isAnswering } }
+
+    /// Whether connections for this one are to go to another.
+    fileprivate func refusesTCP(_ one: LinkRelay.Served) -> Bool { !one.links.isAnswering && isAnswering }
+}
+
+extension RelayService {
+    fileprivate func has(_ socket: TunnelPorts.Socket) -> Bool {
+        switch socket.kind {
+        case .tcp: tcpPorts.contains(socket.port)
+        case .udp: udpPorts.contains(socket.port)
         }
     }
 }

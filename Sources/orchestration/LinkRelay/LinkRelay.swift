@@ -12,18 +12,23 @@ import Synchronization
 /// The edge's end of all links: takes connections that carry the link's TLS, and listens for each uplink that is linked at the
 /// tunnel ports of its loopback address.
 public final class LinkRelay: Sendable {
-    /// Connections whose other end is not known yet, at a time.
+    /// Connections that are no links yet, at a time.
     private static let mostStrangers = 1_024
     /// How long a connection may take to show who it is.
     private static let patience = TimeAmount.seconds(10)
-    /// Links of one uplink at a time.
+    /// Links of one uplink at a time, and as many again that said goodbye and have streams still.
     private static let mostLinks = 32
+    /// Between two tries to hand an uplink something that has not read the last.
+    private static let handAgain = TimeAmount.milliseconds(200)
 
     struct Served {
         var links = UplinkLinks()
+        /// Those that said goodbye, the oldest first.
+        var ending: [UplinkLinks.Link] = []
         var listeners: [TunnelPorts.Place: any Channel] = [:]
         var binding: Set<TunnelPorts.Place> = []
         var refused: [TunnelPorts.Place: String] = [:]
+        var isRetryDue = false
         var isReady = false
         var word: [UInt8] = []
     }
@@ -41,6 +46,8 @@ public final class LinkRelay: Sendable {
         var handed: Handed?
         /// Uplinks' links that ask for what is handed over, by number, and the digest of what they have.
         var wanting: [Int: Wanting] = [:]
+        /// Whether some uplink takes connections and answers, as the ports of those that do not were last told.
+        var isAnyAnswering = false
     }
 
     enum Phase {
@@ -61,6 +68,8 @@ public final class LinkRelay: Sendable {
         let eventLoop: any EventLoop
         let connection: NIOLoopBound<LinkConnection>
         var digest: [UInt8]
+        /// Whether it has yet to read the one before.
+        var isWaiting = false
     }
 
     private let tls: PinnedTLS
@@ -90,6 +99,9 @@ public final class LinkRelay: Sendable {
         self.logger = logger
         state = Mutex(State(service: service))
     }
+
+    /// The source of links that come by it.
+    private static let sshd = "sshd"
 
     /// How links come in at a door.
     public enum Door: Sendable {
@@ -143,7 +155,8 @@ public final class LinkRelay: Sendable {
             state.service = service
             let gone = state.served.filter { !service.uplinks.contains($0.key) }
             for uplink in gone.keys { state.served[uplink] = nil }
-            return (gone.values.map { ($0.links.all, Array($0.listeners.values)) }, Array(state.served.keys))
+            state.isAnyAnswering = state.isAnswering
+            return (gone.values.map { ($0.links.all + $0.ending, Array($0.listeners.values)) }, Array(state.served.keys))
         }
         for (links, listeners) in gone {
             for listener in listeners { listener.close(promise: nil) }
@@ -201,6 +214,15 @@ public final class LinkRelay: Sendable {
         for door in doors { door.close(promise: nil) }
     }
 
+    /// Has the uplinks dial each of their links anew within `time`, and end the former one when the next is up: whoever carries them now
+    /// goes away. Links by sshd stay.
+    public func renew(within time: TimeAmount) {
+        for link in state.withLock({ $0.served.values.flatMap(\.links.all) }) where link.source != Self.sshd {
+            // Not all at once, so that each uplink has one that nobody touches.
+            link.eventLoop.scheduleTask(in: .nanoseconds(.random(in: 0...time.nanoseconds))) { link.connection.value.say(.leaving) }
+        }
+    }
+
     /// From now on uplinks that ask for it are told this; nil for nothing.
     public func hand(_ bytes: [UInt8]?) {
         let handed = bytes.map {
@@ -210,16 +232,23 @@ public final class LinkRelay: Sendable {
             state.handed = handed
             return state.wanting
         }
-        for (number, one) in wanting { one.eventLoop.execute { self.handOver(number, one.connection.value) } }
+        for (number, one) in wanting { one.eventLoop.execute { self.handOver(number) } }
     }
 
-    /// On the link's event loop. Who has not read the last asks again in vain.
-    private func handOver(_ number: Int, _ link: LinkConnection) {
-        guard link.unsaid == 0 else { return }
-        let messages = state.withLock { state -> ByteBuffer? in
-            guard let handed = state.handed, let digest = state.wanting[number]?.digest, digest != handed.digest else {
-                return nil
+    /// On the link's event loop. An uplink that has not read the last one gets this later.
+    private func handOver(_ number: Int) {
+        guard let wanting = state.withLock({ $0.wanting[number] }), !wanting.isWaiting else { return }
+        let link = wanting.connection.value
+        guard link.unsaid == 0 else {
+            state.withLock { $0.wanting[number]?.isWaiting = true }
+            wanting.eventLoop.scheduleTask(in: Self.handAgain) { [self] in
+                state.withLock { $0.wanting[number]?.isWaiting = false }
+                handOver(number)
             }
+            return
+        }
+        let messages = state.withLock { state -> ByteBuffer? in
+            guard let handed = state.handed, wanting.digest != handed.digest else { return nil }
             state.wanting[number]?.digest = handed.digest
             return handed.messages
         }
@@ -255,7 +284,7 @@ public final class LinkRelay: Sendable {
         let known = admit(channel)
         try LinkSocket.setUp(channel)
         // sshd tells nobody who its client is.
-        let source: String? = channel.localAddress?.pathname == nil ? nil : "sshd"
+        let source: String? = channel.localAddress?.pathname == nil ? nil : Self.sshd
         guard isBehindEnvoy else { return try enter(channel, door, source, known) }
         let handler = ProxyHeaderHandler(
             ready: { [self] channel, source in try enter(channel, door, source, known) },
@@ -281,8 +310,7 @@ public final class LinkRelay: Sendable {
         let handshake = LinkHandshake(
             handler, timeout: Self.patience,
             ready: { [self] channel, pin in
-                known()
-                try linked(channel, pin, source)
+                try linked(channel, pin, source, known)
             },
             failed: { [self] error in
                 logger.debug(
@@ -307,7 +335,10 @@ public final class LinkRelay: Sendable {
         state.withLock { $0.service.uplinks.first { $0.pin == pin } }
     }
 
-    private func linked(_ channel: any Channel, _ pin: SHA256Digest, _ source: String?) throws {
+    /// It is a stranger until it has said hello.
+    private func linked(
+        _ channel: any Channel, _ pin: SHA256Digest, _ source: String?, _ known: @escaping @Sendable () -> Void
+    ) throws {
         // Asked again: a resumed session shows the callback no certificate, and the key may have been revoked meanwhile.
         guard let uplink = uplink(of: pin) else { throw LinkRevoked() }
         let number = state.withLock { state in
@@ -316,26 +347,32 @@ public final class LinkRelay: Sendable {
         }
         var events = LinkConnection.Events()
         events.established = { [self] link, hello in
+            known()
             established(link, hello, number, uplink, channel.eventLoop, source)
         }
         events.message = { [self] link, message in
-            state.withLock { state in
+            let isOtherwise = state.withLock { state in
                 switch message {
-                case .ready(let isReady): state.served[uplink]?.isReady = isReady
+                case .ready(let isReady):
+                    defer { state.served[uplink]?.isReady = isReady }
+                    return state.served[uplink]?.isReady != isReady
                 case .status(let word): state.served[uplink]?.word = word
                 case .hello, .want, .part, .leaving: break
                 }
+                return false
             }
             if case .want(let digest) = message {
                 let bound = NIOLoopBound(link, eventLoop: channel.eventLoop)
                 state.withLock {
-                    $0.wanting[number] = Wanting(eventLoop: channel.eventLoop, connection: bound, digest: digest)
+                    let isWaiting = $0.wanting[number]?.isWaiting ?? false
+                    $0.wanting[number] = Wanting(
+                        eventLoop: channel.eventLoop, connection: bound, digest: digest, isWaiting: isWaiting)
                 }
-                handOver(number, link)
+                handOver(number)
             }
-            if case .ready = message { settle(changed: uplink) }
+            if isOtherwise { settle(changed: uplink) }
         }
-        events.goodbye = { [self] _ in removed(number, uplink) }
+        events.goodbye = { [self] _ in saidGoodbye(number, uplink) }
         events.doubted = { [self] _, isDoubted in
             state.withLock { $0.served[uplink]?.links.doubt(number, isDoubted) }
             settle(changed: uplink)
@@ -345,7 +382,7 @@ public final class LinkRelay: Sendable {
                 state.open.remove(number)
                 state.wanting[number] = nil
             }
-            removed(number, uplink)
+            ended(number, uplink)
             logger.info(
                 "a link ended",
                 metadata: [
@@ -379,8 +416,22 @@ public final class LinkRelay: Sendable {
         settle(changed: uplink)
     }
 
-    private func removed(_ number: Int, _ uplink: RelayUplink) {
-        state.withLock { $0.served[uplink]?.links.remove(number) }
+    /// It takes no new streams, and ends with those that it has. For one too many the oldest ends at once.
+    private func saidGoodbye(_ number: Int, _ uplink: RelayUplink) {
+        let excess = state.withLock { state -> UplinkLinks.Link? in
+            guard let link = state.served[uplink]?.links.remove(number) else { return nil }
+            state.served[uplink]?.ending.append(link)
+            return state.served[uplink].flatMap { $0.ending.count > Self.mostLinks ? $0.ending.first : nil }
+        }
+        if let excess { excess.eventLoop.execute { excess.connection.value.fail(LinkRevoked()) } }
+        settle(changed: uplink)
+    }
+
+    private func ended(_ number: Int, _ uplink: RelayUplink) {
+        state.withLock { state in
+            state.served[uplink]?.links.remove(number)
+            state.served[uplink]?.ending.removeAll { $0.number == number }
+        }
         settle(changed: uplink)
     }
 }

@@ -30,8 +30,11 @@ public struct LinkService: Sendable {
     private static let statusName = "links.json"
     /// 127.88.0.1, where Envoy hands links on (`LinkedUplink.door`).
     public static let door = IPv4Address(number: 0x7F58_0001)
-    /// After being told to stop, for the connections that are open.
-    private static let drain = Duration.seconds(30)
+    /// For the connections that are open, when another process has the doors, and when nobody follows: then whoever waits for this one's end
+    /// may be its successor.
+    private static let drain = (replaced: Duration.seconds(30), stopped: Duration.seconds(5))
+    /// After its changing, within which links are dialed anew.
+    private static let renewal = TimeAmount.seconds(30)
     /// Between two statuses, and two looks at the file where nothing tells of a change.
     private static let interval = Duration.seconds(1)
 
@@ -59,20 +62,20 @@ public struct LinkService: Sendable {
         case replaced
     }
 
-    /// Until `ended` returns, and then until the last connection ends or half a minute is over. It is asked a second time after `replaced`.
+    /// Until `ended` returns, and then until the last connection ends or their time is over. It is asked a second time after `replaced`.
     /// - Throws: where there is nothing to begin with: a file that cannot be read, doors that cannot be opened.
     public func run(until ended: @escaping @Sendable () async -> Ending) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
         let first = try read()
         var timing = LinkTiming()
-        timing.drain = .seconds(Self.drain.components.seconds)
+        timing.drain = .seconds(Self.drain.replaced.components.seconds)
         let relay = try LinkRelay(
             key: key, service: first.service, build: build, instance: .random(in: .min ... .max), timing: timing, group: group,
             logger: logger)
         try await relay.setDoors(try first.doors(at: door))
-        try await relay.keepSocket(at: first.socket)
-        logger.info("links are taken", metadata: ["pin": "\(key.pin)", "uplinks": "\(first.uplinks.count)"])
         let served = Served(first)
+        await keepSocket(relay, served)
+        logger.info("links are taken", metadata: ["pin": "\(key.pin)", "uplinks": "\(first.uplinks.count)"])
         let ending = await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await follow(relay, served) }
             tasks.addTask { await tell(relay, served) }
@@ -88,8 +91,10 @@ public struct LinkService: Sendable {
         await withTaskGroup(of: Void.self) { tasks in
             if ending == .replaced {
                 tasks.addTask { if await ended() == .stopped, !Task.isCancelled { relay.drain() } }
+                // What uplinks are told may be the new process's key, which those with links to this one alone learn nowhere else.
+                tasks.addTask { await followHanded(relay) }
             }
-            let end = ContinuousClock.now + Self.drain
+            let end = ContinuousClock.now + (ending == .replaced ? Self.drain.replaced : Self.drain.stopped)
             while relay.openLinks > 0, .now < end { try? await Task.sleep(for: .milliseconds(50)) }
             tasks.cancelAll()
         }
@@ -98,6 +103,8 @@ public struct LinkService: Sendable {
     /// What is in force.
     private final class Served: Sendable {
         let file: Mutex<LinkFile>
+        /// What was logged last of each kind, and is not again.
+        let troubles = Mutex<[String: String]>([:])
         init(_ file: LinkFile) { self.file = Mutex(file) }
     }
 
@@ -140,49 +147,77 @@ public struct LinkService: Sendable {
             var known: FileStamp?
             var knownHanded: FileStamp?
             for await _ in looks {
-                let handedMark = (try? fileStatus(at: handed)).map(FileStamp.init)
-                if handedMark != knownHanded {
-                    knownHanded = handedMark
-                    relay.hand(try? Descriptor.contents(of: handed, limit: Self.longestHanded))
-                }
-                await keepSocket(relay, served)
+                lookAtHanded(relay, &knownHanded)
                 let mark = (try? fileStatus(at: file)).map(FileStamp.init)
-                guard mark != known else { continue }
-                known = mark
-                await take(relay, served)
+                if mark != known, await take(relay, served) { known = mark }
+                await keepSocket(relay, served)
             }
             tasks.cancelAll()
         }
+    }
+
+    private func followHanded(_ relay: LinkRelay) async {
+        var known: FileStamp?
+        while !Task.isCancelled {
+            lookAtHanded(relay, &known)
+            try? await Task.sleep(for: Self.interval)
+        }
+    }
+
+    private func lookAtHanded(_ relay: LinkRelay, _ known: inout FileStamp?) {
+        let mark = (try? fileStatus(at: handed)).map(FileStamp.init)
+        guard mark != known else { return }
+        known = mark
+        relay.hand(try? Descriptor.contents(of: handed, limit: Self.longestHanded))
     }
 
     /// One that somebody removed is made anew, and one that another process of this program left when it ended.
     private func keepSocket(_ relay: LinkRelay, _ served: Served) async {
         do {
             try await relay.keepSocket(at: served.file.withLock(\.socket))
+            tell("no links come by sshd", of: nil, served)
         } catch {
-            logger.error("no links come by sshd", metadata: ["cause": "\(error)"])
+            tell("no links come by sshd", of: error, served)
         }
     }
 
-    /// A broken file leaves what is in force.
-    private func take(_ relay: LinkRelay, _ served: Served) async {
+    /// Each second the same is no news.
+    private func tell(_ what: String, of error: (any Error)?, _ served: Served) {
+        let cause = error.map { "\($0)" }
+        let isNew = served.troubles.withLock { troubles in
+            defer { troubles[what] = cause }
+            return troubles[what] != cause
+        }
+        if isNew, let cause { logger.error("\(what)", metadata: ["cause": "\(cause)"]) }
+    }
+
+    /// A broken file leaves what is in force. Returns whether all of the file is: what is not is tried again.
+    private func take(_ relay: LinkRelay, _ served: Served) async -> Bool {
         do {
             let former = served.file.withLock(\.self)
             let new = try read()
-            guard new != former else { return }
-            if new.ways != former.ways { try await relay.setDoors(try new.doors(at: door)) }
-            try await relay.keepSocket(at: new.socket)
+            guard new != former else {
+                tell(Self.notInForce, of: nil, served)
+                return true
+            }
+            // First who may link: a door that cannot be opened does not keep an uplink that was taken out.
             relay.update(new.service)
+            if new.ways != former.ways { try await relay.setDoors(try new.doors(at: door)) }
             served.file.withLock { $0 = new }
             logger.info(
                 "took up a change",
                 metadata: [
                     "uplinks": "\(new.uplinks.count)", "tcpPorts": "\(new.tcpPorts.count)", "udpPorts": "\(new.udpPorts.count)",
                 ])
+            tell(Self.notInForce, of: nil, served)
+            return true
         } catch {
-            logger.error("what was in force stays", metadata: ["cause": "\(error)"])
+            tell(Self.notInForce, of: error, served)
+            return false
         }
     }
+
+    private static let notInForce = "not all of the change is in force; it is tried again"
 
     // MARK: the status
 
@@ -218,7 +253,8 @@ extension LinkFile {
 
     fileprivate var service: RelayService {
         RelayService(
-            uplinks: uplinks.map { RelayUplink(pin: $0.pin, address: $0.address) }, tcpPorts: tcpPorts, udpPorts: udpPorts)
+            uplinks: uplinks.map { RelayUplink(pin: $0.pin, address: $0.address) }, tcpPorts: tcpPorts, udpPorts: udpPorts,
+            udpRests: udpSessionSeconds.mapValues { .seconds(Int64($0)) })
     }
 
     fileprivate func doors(at address: IPv4Address) throws -> [(address: NIOCore.SocketAddress, door: LinkRelay.Door)] {

@@ -1,6 +1,6 @@
 import LinkProtocol
 import LinkStreams
-import NIOCore
+public import NIOCore
 public import NetworkTypes
 public import Sodium
 
@@ -22,11 +22,14 @@ public struct RelayService: Sendable, Equatable {
     public var uplinks: [RelayUplink]
     public var tcpPorts: Set<Port>
     public var udpPorts: Set<Port>
+    /// How long a session of a UDP port may rest, where it is not `UDPSessions.rest`.
+    public var udpRests: [Port: TimeAmount]
 
-    public init(uplinks: [RelayUplink], tcpPorts: Set<Port>, udpPorts: Set<Port>) {
+    public init(uplinks: [RelayUplink], tcpPorts: Set<Port>, udpPorts: Set<Port>, udpRests: [Port: TimeAmount] = [:]) {
         self.uplinks = uplinks
         self.tcpPorts = tcpPorts
         self.udpPorts = udpPorts
+        self.udpRests = udpRests
     }
 }
 

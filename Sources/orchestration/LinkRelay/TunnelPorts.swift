@@ -49,12 +49,14 @@ enum TunnelPorts {
         .init(level: .socket, name: NIOBSDSocket.Option(rawValue: SO_REUSEPORT))
     }
 
+    /// - Parameter rest: how long a UDP session may rest.
     static func listen(
-        _ place: Place, at address: IPv4Address, links: UplinkLinks, on eventLoop: any EventLoop
+        _ place: Place, at address: IPv4Address, links: UplinkLinks, on eventLoop: any EventLoop,
+        rest: @escaping @Sendable () -> TimeAmount
     ) -> EventLoopFuture<any Channel> {
         switch place.kind {
         case .tcp: listenTCP(place.port.number, at: address, links: links, on: eventLoop)
-        case .udp: listenUDP(place.port.number, at: address, links: links, on: eventLoop)
+        case .udp: listenUDP(place.port.number, at: address, links: links, on: eventLoop, rest: rest)
         }
     }
 
@@ -80,7 +82,8 @@ enum TunnelPorts {
     }
 
     private static func listenUDP(
-        _ port: UInt16, at address: IPv4Address, links: UplinkLinks, on eventLoop: any EventLoop
+        _ port: UInt16, at address: IPv4Address, links: UplinkLinks, on eventLoop: any EventLoop,
+        rest: @escaping @Sendable () -> TimeAmount
     ) -> EventLoopFuture<any Channel> {
         DatagramBootstrap(group: eventLoop)
             .channelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -88,7 +91,7 @@ enum TunnelPorts {
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 65_536))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let sessions = UDPSessions { _, deliver, over in
+                    let sessions = UDPSessions(rest: rest) { _, deliver, over in
                         guard let link = links.best(on: channel.eventLoop) else { return nil }
                         return try? link.openFlow(tunnelPort: port, deliver: deliver, over: over)
                     }

@@ -19,9 +19,11 @@ final class UplinkLinks: Sendable {
 
     func add(_ link: Link) { links.withLock { $0.append(link) } }
 
-    func remove(_ number: Int) {
-        links.withLock { $0.removeAll { $0.number == number } }
+    /// Returns what it was; nil where there is none of that number.
+    @discardableResult
+    func remove(_ number: Int) -> Link? {
         doubt(number, false)
+        return links.withLock { links in links.firstIndex { $0.number == number }.map { links.remove(at: $0) } }
     }
 
     func doubt(_ number: Int, _ isDoubted: Bool) {

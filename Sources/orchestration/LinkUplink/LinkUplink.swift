@@ -418,6 +418,8 @@ public final class LinkUplink: Sendable {
         let waiting = state.withLock { state -> EventLoopPromise<Waking>? in
             guard state.links[number] != nil else { return nil }
             state[keyPath: reason].insert(number)
+            // The edge may say more by another one first.
+            if state.asking == number { state.asking = nil }
             return state.waiting[number]
         }
         waiting?.succeed(.ruleChanged)

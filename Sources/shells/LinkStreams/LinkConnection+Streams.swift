@@ -56,7 +56,7 @@ extension LinkConnection {
         let silence = NIODeadline.now() - lastHeard
         guard silence < timing.silence else { return fail(LinkClosed(silence: silence)) }
         if let word = session.ping() {
-            pingSent = (word, .now())
+            pingsSent[word] = .now()
             pumpSoon()
         }
         guard !isDoubted, let context else { return }

@@ -51,7 +51,8 @@ public final class LinkConnection: ChannelInboundHandler {
     // Signs of life.
     var lastHeard = NIODeadline.now()
     var isDoubted = false
-    var pingSent: (word: UInt32, at: NIODeadline)?
+    /// By what their answers repeat; `pings` of the limits bounds them.
+    var pingsSent: [UInt32: NIODeadline] = [:]
     var liveness: RepeatedTask?
     /// The time from a ping to its answer, the last one's; nil before the first.
     public private(set) var roundTrip: TimeAmount?
@@ -181,11 +182,10 @@ public final class LinkConnection: ChannelInboundHandler {
     }
 
     private func heardPong(_ word: UInt32) {
-        guard let sent = pingSent, sent.word == word else { return }
-        let took = NIODeadline.now() - sent.at
+        guard let sent = pingsSent.removeValue(forKey: word) else { return }
+        let took = NIODeadline.now() - sent
         roundTrip = took
         session.roundTrip = min(session.roundTrip ?? .max, UInt64(max(0, took.nanoseconds)))
-        pingSent = nil
     }
 
     // MARK: sending

@@ -14,8 +14,6 @@ public struct StreamTarget: Sendable {
     private let place: Place
     /// How long a TCP connection may take to come about.
     public var connectTimeout = TimeAmount.seconds(5)
-    /// How long a UDP session may rest.
-    public var sessionTimeout = TimeAmount.seconds(60)
     /// Whether many datagrams go to it and come from it in one call.
     public var offloadsDatagrams = false
 
@@ -79,6 +77,7 @@ public struct StreamTarget: Sendable {
             }
     }
 
+    /// A session that rests is ended by whoever opened it.
     private func connectUDP(_ link: LinkConnection, _ id: StreamID, on loop: any EventLoop) -> any StreamEnd {
         let offloads = offloadsDatagrams && DatagramOffload.isSupported
         let socket = UDPSocket(offloads: offloads)
@@ -92,11 +91,6 @@ public struct StreamTarget: Sendable {
         case .socket:
             loop.execute { bound.value.flow.close() }
             return flow
-        }
-        loop.scheduleRepeatedTask(initialDelay: sessionTimeout, delay: .seconds(5)) { task in
-            let (flow, socket) = bound.value
-            guard !socket.isClosed else { return task.cancel() }
-            if .now() - flow.lastUsed >= self.sessionTimeout { flow.close() }
         }
         place.flatMap { host, port in
             DatagramBootstrap(group: loop)

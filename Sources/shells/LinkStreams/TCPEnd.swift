@@ -14,6 +14,8 @@ final class TCPEnd: ChannelInboundHandler, StreamEnd {
     private let link: LinkConnection
     private let id: StreamID
     private var context: ChannelHandlerContext?
+    /// The connection, from the first try on.
+    private var channel: (any Channel)?
     /// What came before the connection was up; the window bounds it.
     private var early: [ByteBuffer] = []
     /// Bytes written and not yet taken by the system.
@@ -33,6 +35,9 @@ final class TCPEnd: ChannelInboundHandler, StreamEnd {
     // MARK: the connection
 
     func handlerAdded(context: ChannelHandlerContext) {
+        // What is over before its connection came about needs none.
+        guard !isOver else { return context.close(promise: nil) }
+        channel = context.channel
         if context.channel.isActive { begin(context) }
     }
 
@@ -125,8 +130,8 @@ final class TCPEnd: ChannelInboundHandler, StreamEnd {
         guard !isOver else { return }
         isOver = true
         early = []
-        if let context { Self.abort(context.channel) }
-        context = nil
+        if let channel { Self.abort(channel) }
+        (context, channel) = (nil, nil)
     }
 
     func mayReadOn(waiting: Int) {
@@ -148,7 +153,7 @@ final class TCPEnd: ChannelInboundHandler, StreamEnd {
     private func finishIfBothEnded() {
         guard hasReadEnd, hasEnded, link.waiting(on: id) == 0, let context, !isOver else { return }
         isOver = true
-        self.context = nil
+        (self.context, channel) = (nil, nil)
         link.forget(id)
         context.close(promise: nil)
     }

@@ -24,26 +24,33 @@ public final class UDPSessions: ChannelInboundHandler {
 
     /// Sessions of one port at a time; datagrams of others are dropped.
     private static let most = 16_384
-    /// How long a session may rest.
-    private static let idle = TimeAmount.seconds(60)
+    /// How long a session may rest where nobody says otherwise.
+    public static let rest = TimeAmount.seconds(60)
 
     private let opening: Opening
     private let offloads: Bool
+    private let rest: () -> TimeAmount
     private var flows: [SocketAddress: any UDPFlow] = [:]
     private var sweep: RepeatedTask?
     private var context: ChannelHandlerContext?
 
-    /// - Parameter offloads: whether many datagrams come and go in one call; `DatagramBootstrap.offloading` is the other half.
-    public init(offloads: Bool = false, opening: @escaping Opening) {
+    /// - Parameters:
+    ///   - offloads: whether many datagrams come and go in one call; `DatagramBootstrap.offloading` is the other half.
+    ///   - rest: how long a session may rest; it is asked every 5 s.
+    public init(
+        offloads: Bool = false, rest: @escaping () -> TimeAmount = { UDPSessions.rest }, opening: @escaping Opening
+    ) {
         self.opening = opening
         self.offloads = offloads
+        self.rest = rest
     }
 
     public func channelActive(context: ChannelHandlerContext) {
         self.context = context
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         sweep = context.eventLoop.scheduleRepeatedTask(initialDelay: .seconds(5), delay: .seconds(5)) { _ in
-            for flow in bound.value.flows.values where .now() - flow.lastUsed >= Self.idle { flow.close() }
+            let (now, rest) = (NIODeadline.now(), bound.value.rest())
+            for flow in bound.value.flows.values where now - flow.lastUsed >= rest { flow.close() }
         }
     }
 
