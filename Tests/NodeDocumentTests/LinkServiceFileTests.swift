@@ -23,7 +23,9 @@ import Testing
         let link = RelayLink(
             carriers: [.wireGuard, .webSocket, .tls], listenPort: .defaultLink, hostname: "x", path: "/secret",
             uplinks: [Self.uplink(1), Self.uplink(0)])
-        let bindings = [try binding("b", 20_001, .tcp(RelayTCP())), try binding("a", 20_000, .udp(RelayUDP(sessionTimeout: .seconds(600))))]
+        let bindings = [
+            try binding("b", 20_001, .tcp(RelayTCP())), try binding("a", 20_000, .udp(RelayUDP(sessionTimeout: .seconds(600)))),
+        ]
         let file = LinkServiceFile(link, bindings: bindings)
         #expect(file.tcpPorts == [try Port(20_001), .uplinkReadiness])
         #expect(file.udpPorts == [try Port(20_000)])

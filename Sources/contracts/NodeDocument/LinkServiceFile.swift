@@ -47,7 +47,8 @@ public struct LinkServiceFile: Hashable, Codable, Sendable {
         let udpPorts = ports(.udp).sorted()
         self.init(
             uplinks: link.uplinks.sorted { $0.ordinal < $1.ordinal }, tcpPorts: ports(.tcp).union([.uplinkReadiness]).sorted(),
-            udpPorts: udpPorts, udpSessionSeconds: udpPorts.map { rests[$0] ?? 60 }, carriers: link.carriers.filter(\.isLink), path: link.path,
+            udpPorts: udpPorts, udpSessionSeconds: udpPorts.map { rests[$0] ?? 60 }, carriers: link.carriers.filter(\.isLink),
+            path: link.path,
             socket: link.takesSSH ? socket : nil)
     }
 

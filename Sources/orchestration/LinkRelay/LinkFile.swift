@@ -59,15 +59,17 @@ struct LinkFile: Equatable, Sendable {
     }
 
     /// By port: the list has a number for each of them, in their order.
-    private static func seconds(_ json: JSONText, _ name: String, of ports: [JSONText]) throws(LinkServiceError) -> [Port: Int] {
+    private static func seconds(
+        _ json: JSONText, _ name: String, of ports: [JSONText]
+    ) throws(LinkServiceError) -> [Port: Int] {
         guard json[name] != nil else { return [:] }
         let seconds = try json.list(name).compactMap(\.number)
         guard seconds.count == ports.count, seconds.allSatisfy({ (1...LinkFile.mostSeconds).contains($0) }) else {
             throw LinkServiceError(description: "\(name) does not fit udpPorts")
         }
         let known = ports.map { $0.number.flatMap { try? Port($0) } }
-        return Dictionary(
-            zip(known, seconds).compactMap { port, seconds in port.map { ($0, seconds) } }, uniquingKeysWith: { first, _ in first })
+        let times = zip(known, seconds).compactMap { port, seconds in port.map { ($0, seconds) } }
+        return Dictionary(times, uniquingKeysWith: { first, _ in first })
     }
 
     /// 272 years: what can still be counted in nanoseconds.

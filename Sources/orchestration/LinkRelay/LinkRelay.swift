@@ -219,7 +219,8 @@ public final class LinkRelay: Sendable {
     public func renew(within time: TimeAmount) {
         for link in state.withLock({ $0.served.values.flatMap(\.links.all) }) where link.source != Self.sshd {
             // Not all at once, so that each uplink has one that nobody touches.
-            link.eventLoop.scheduleTask(in: .nanoseconds(.random(in: 0...time.nanoseconds))) { link.connection.value.say(.leaving) }
+            let delay = TimeAmount.nanoseconds(.random(in: 0...time.nanoseconds))
+            link.eventLoop.scheduleTask(in: delay) { link.connection.value.say(.leaving) }
         }
     }
 
