@@ -93,6 +93,21 @@ import Testing
         #expect(configuration.bootstrapFile(on: Self.host).contents.contains(#""path":"./limits.json""#))
     }
 
+    /// A binding on the links' port is flooded without them, and strangers at their door do not keep uplinks out.
+    @Test func linksHavePartOfTheirPort() throws {
+        var content = try Example.content([try Example.tls("a", 443, .offload, ["a.example"])], uplinks: [0, 1])
+        let without = try #require(EnvoyConfiguration(content).files(on: Self.host).first { $0.kind == .limits })
+        #expect(!without.contents.contains("circuit_breakers"))
+        content.link = RelayLink(
+            carriers: [.tls], listenPort: .defaultLink, hostname: "x.example", path: "/secret", uplinks: [])
+        let file = try #require(EnvoyConfiguration(content).files(on: Self.host).first { $0.kind == .limits })
+        for limit in [
+            #""envoy.resource_limits.listener.tcp-443.connection_limit":24576"#, #""circuit_breakers.a.default.max_connections":9216"#,
+            #""circuit_breakers.link_tls.default.max_connections":24576"#,
+            #""circuit_breakers.link_websocket.default.max_connections":24576"#,
+        ] { #expect(file.contents.contains(limit), "\(limit)") }
+    }
+
     /// Whoever is alone would be refused for seconds, though it may take connections again.
     @Test(arguments: 1...3) func aLoneUplinkIsNotTakenOutByFailures(_ count: Int) throws {
         let configuration = try Example.configuration([try Example.tcp("web", 80)], uplinks: Array(0..<count))

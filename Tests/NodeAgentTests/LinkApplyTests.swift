@@ -213,7 +213,7 @@ import WireGuardNetlink
         let served = try DocumentJSON.decode(LinkServiceFile.self, from: text, within: LinkServiceFile.bounds)
         #expect(served.carriers == [.ssh] && served.socket == paths.sshSocket)
         let unit = String(decoding: try #require(try readFile(paths.unit(.link))), as: UTF8.self).split(separator: "\n")
-        #expect(unit.contains("ReadWritePaths=\(folderPart(of: paths.sshSocket))"))
+        #expect(unit.contains("ReadWritePaths=-\(folderPart(of: paths.sshSocket))"))
         #expect(commands.contains { $0.contains("--home-dir \(paths.sshHome) ") && $0.hasSuffix("--password * tidegate-ssh") })
         #expect(document.content.listeners.filter(\.takesLinks) == [], "Envoy has no part in it")
         #expect(try host.apply(document).changes == [])

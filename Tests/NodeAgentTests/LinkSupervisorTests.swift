@@ -43,7 +43,27 @@ import Testing
         _ = supervisor.handle(.started(pid: 8), now: 5000)
         #expect(supervisor.handle(.ended(pid: 8), now: 5100) == [])
         #expect(supervisor.serving == 7)
-        #expect(supervisor.handle(.tick, now: 9000) == [], "it is not tried again unasked")
+        // What kept it may be over soon; each failure doubles the pause, up to a minute.
+        var now: Int64 = 5100
+        for (number, pause) in ([2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000] as [Int64]).enumerated() {
+            #expect(supervisor.handle(.tick, now: now + pause - 1) == [], "\(number)")
+            now += pause
+            #expect(supervisor.handle(.tick, now: now) == [.start])
+            #expect(supervisor.handle(number.isMultiple(of: 2) ? .notStarted : .started(pid: 8), now: now) == [])
+            if !number.isMultiple(of: 2) { #expect(supervisor.handle(.ended(pid: 8), now: now) == []) }
+        }
+        // Where none serves any more that is no reason to wait.
+        #expect(supervisor.handle(.ended(pid: 7), now: now + 1000) == [.start])
+    }
+
+    @Test mutating func oneThatFailedTakesOverAtLast() {
+        started(7, at: 0)
+        #expect(supervisor.handle(.restartAsked, now: 5000) == [.start])
+        #expect(supervisor.handle(.notStarted, now: 5000) == [])
+        #expect(supervisor.handle(.tick, now: 7000) == [.start])
+        #expect(supervisor.handle(.started(pid: 8), now: 7000) == [])
+        #expect(supervisor.handle(.tick, now: 8000) == [.replace(7)])
+        #expect(supervisor.handle(.tick, now: 100_000) == [.kill(7)])
     }
 
     @Test mutating func theNewOneServesWhereTheFormerEndsFirst() {

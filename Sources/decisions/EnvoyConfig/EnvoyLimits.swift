@@ -82,11 +82,15 @@ extension EnvoyConfiguration {
                 limit(
                     "envoy.resource_limits.listener.\(listener.name).connection_limit",
                     listener.isBridge ? bridgeConnections : ofListener)
-                // Those that share a port by hostname share its connections too.
-                guard listener.bindings.count > 1 else { continue }
-                let share = max(ofListener / 2, min(ofListener, 32))
+                // Those that share a port by hostname share its connections too, and two that are flooded leave the links a quarter.
+                guard listener.bindings.count > (listener.takesLinks ? 0 : 1) else { continue }
+                let share = max(listener.takesLinks ? ofListener * 3 / 8 : ofListener / 2, min(ofListener, 32))
                 for name in listener.bindings { limit("circuit_breakers.\(name).default.max_connections", share) }
             }
+        }
+        // The link program has the older strangers make place for the younger. Envoy, which would stop at 1,024, refused the uplinks for them.
+        if link?.envoyPort != nil {
+            for way in [LinkWay.tls, LinkWay.webSocket] { limit("circuit_breakers.\(way).default.max_connections", ofListener) }
         }
         // In percent; Envoy's `outlier_detection_impl.h` has the key.
         if ways.count == 1 { limit("outlier_detection.enforcing_consecutive_local_origin_failure", 0) }

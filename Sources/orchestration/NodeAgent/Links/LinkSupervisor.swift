@@ -23,12 +23,14 @@ struct LinkSupervisor {
         case exit
     }
 
-    /// Seconds that a program may take to end; it gives its connections thirty.
+    /// Seconds that a program may take to end; it gives its connections thirty, or five where none follows.
     static let patience = 32
     /// How long a new one must live.
     private static let trial: Int64 = 1000
     /// Between two starts.
     private static let pause: Int64 = 1000
+    /// Between two tries to start one beside the one that serves, at most; each failure doubles it from `pause`.
+    private static let longestPause: Int64 = 60_000
 
     private(set) var serving: Int32?
     private(set) var candidate: (pid: Int32, begun: Int64)?
@@ -37,6 +39,9 @@ struct LinkSupervisor {
     private var isStarting = false
     private var startDue: Int64 = 0
     private var wantsAnother = false
+    /// In a row, of starts beside one that serves.
+    private var failures = 0
+    private var anotherDue: Int64 = 0
     private var isStopping = false
 
     init() {}
@@ -54,15 +59,20 @@ struct LinkSupervisor {
             } else {
                 candidate = (pid, now)
             }
-        case .notStarted: isStarting = false
+        case .notStarted:
+            isStarting = false
+            if serving != nil { tryAgain(now) }
         case .ended(let pid):
             if draining.removeValue(forKey: pid) != nil { break }
-            if candidate?.pid == pid { candidate = nil }
+            if candidate?.pid == pid {
+                candidate = nil
+                tryAgain(now)
+            }
             if serving == pid {
                 serving = candidate?.pid
                 candidate = nil
             }
-        case .restartAsked: wantsAnother = true
+        case .restartAsked: (wantsAnother, failures, anotherDue) = (true, 0, now)
         case .stopAsked:
             isStopping = true
             for pid in draining.keys.sorted() { actions.append(.terminate(pid)) }
@@ -75,15 +85,22 @@ struct LinkSupervisor {
                 actions.append(.replace(serving))
             }
             serving = candidate.pid
-            self.candidate = nil
+            (self.candidate, failures) = (nil, 0)
         }
         for (pid, end) in draining.sorted(by: { $0.key < $1.key }) where now >= end { actions.append(.kill(pid)) }
         if isStopping { return actions + (draining.isEmpty && !isStarting ? [.exit] : []) }
-        if !isStarting, candidate == nil, serving == nil || wantsAnother, now >= startDue {
+        if !isStarting, candidate == nil, now >= startDue, serving == nil || wantsAnother && now >= anotherDue {
             (isStarting, wantsAnother, startDue) = (true, false, now + Self.pause)
             actions.append(.start)
         }
         return actions
+    }
+
+    /// The one that serves is not the one that should: what kept the other may be over soon.
+    private mutating func tryAgain(_ now: Int64) {
+        wantsAnother = true
+        failures += 1
+        anotherDue = now + min(Self.pause << min(failures, 6), Self.longestPause)
     }
 
     private mutating func end(_ pid: Int32, _ now: Int64) -> Action {

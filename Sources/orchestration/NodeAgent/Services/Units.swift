@@ -192,9 +192,9 @@ private func envoyUnit(_ settings: UnitSettings) -> String {
 
 /// The link program and its supervisor with no right at all, and no address but loopback's: Envoy brings it the links and takes the
 /// connections to it. Swift's worker threads set their own priority, and complain
-/// where they may not. Where links come by sshd it may make its socket there.
+/// where they may not. Where links come by sshd it may make its socket there; without that folder it serves the other carriers.
 private func linkUnit(_ settings: UnitSettings) -> String {
-    let socket = settings.takesSSH ? "\nReadWritePaths=\(folderPart(of: settings.paths.sshSocket))" : ""
+    let socket = settings.takesSSH ? "\nReadWritePaths=-\(folderPart(of: settings.paths.sshSocket))" : ""
     return header + """
         [Unit]
         Description=Tidegate: links, which carry connections where WireGuard does not
