@@ -28,7 +28,12 @@ struct RemoteJoin {
     /// - Parameter text: the token's; nil where the gateway has a password instead.
     func run(_ text: [UInt8]?) async throws {
         let client: RemoteClient
+        var claim: MeshClaim?
         do {
+            // A network of its own has no other.
+            if join.mesh, !Self.isInOwnNetwork { claim = try MeshClaim() }
+            // What a former run left would say that this one's mesh is up.
+            if let file = join.readyFile { unlink(file) }
             let host: HostAddress? = if let target = join.target { try HostAddress(parsing: target) } else { nil }
             var allowed: Set<Port>?
             if let ports = join.allowPorts { allowed = Set(try RemotePort.list(parsing: ports).map(\.port)) }
@@ -39,6 +44,7 @@ struct RemoteJoin {
             throw ValidationError("\(error)")
         }
         try await serve(client, within: .seconds(30), logger: start.logger)
+        withExtendedLifetime(claim) {}
         if let code = client.exitCode { throw ExitCode(code) }
     }
 
@@ -94,8 +100,11 @@ struct RemoteJoin {
         }
         let environment = RunStart.environmentEntries()
         let path = getenv("PATH").map { String(cString: $0) } ?? ""
+        // Only now: it takes a proxy's password out of the environment.
+        let start = RunStart()
         do {
-            return try await OwnNetwork.run(arguments, environment: environment, input: input, path: path)
+            return try await OwnNetwork.run(
+                arguments, environment: environment, input: input, path: path, logger: start.logger)
         } catch {
             throw ValidationError("\(error)")
         }

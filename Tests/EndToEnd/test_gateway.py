@@ -394,6 +394,81 @@ http {{
                 with self.assertRaises(ConnectionRefusedError):
                     client.upgrade(claims, 5)
 
+    def test_an_upload_by_a_forward_of_wstunnel_arrives_whole(self) -> None:
+        """Of `-L tcp://`: the client has closed long before its target has read all."""
+        size = 8 << 20
+        with self.cluster.socket() as listener:
+            # Most of it has to wait in the gateway.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+            listener.bind(("127.0.0.1", 4444))
+            listener.listen(1)
+            listener.settimeout(20)
+            self.document(forwards=["127.0.0.1:4444"])
+            self.addCleanup(self.document)
+            client = self.wstunnel(self.direct)
+            webSocket = eventually(
+                lambda: client.upgrade({"p": {"Tcp": {"proxy_protocol": False}}, "r": "127.0.0.1", "rp": 4444}, 5), within=15)
+            there, _ = listener.accept()
+            sent = os.urandom(size)
+
+            def upload() -> None:
+                for start in range(0, size, 1 << 20):
+                    webSocket.send(sent[start:start + (1 << 20)])
+                webSocket.close()
+            quietly(upload)
+            heard = bytearray()
+            with there:
+                there.settimeout(20)
+                while data := there.recv(256 << 10):
+                    heard += data
+                    time.sleep(0.05)
+            self.assertEqual(hashlib.sha256(heard).digest(), hashlib.sha256(sent).digest(), f"{len(heard)} of {size}")
+
+    def test_a_request_of_a_client_that_is_gone_takes_no_visitor(self) -> None:
+        """Nobody told the gateway of its end: the newest request gets the visitor."""
+        lost = self.wstunnel(self.direct)
+        quietly(lambda: lost.upgrade({"p": "ReverseTcp", "r": "[::]", "rp": 80}, dialed=lost._dialed))
+        self.connected("Wstunnel")
+        self.wstunnel(self.direct).reverse(80, ("127.0.0.1", _ECHO))
+        time.sleep(2)
+        with self.visit() as connection:
+            exchange(connection, 1000)
+
+    def test_requests_of_clients_that_are_gone_take_no_room(self) -> None:
+        lost = self.wstunnel(self.direct)
+        for _ in range(64):
+            quietly(lambda: lost.upgrade({"p": "ReverseTcp", "r": "[::]", "rp": 80}, dialed=lost._dialed))
+        self.connected("Wstunnel")
+        time.sleep(2)
+        client = self.wstunnel(self.direct).reverse(80, ("127.0.0.1", _ECHO))
+        time.sleep(2)
+        self.assertEqual(client.refusals, [])
+        with self.visit() as connection:
+            exchange(connection, 1000)
+
+    def test_another_password_turns_out_who_came_by_the_former(self) -> None:
+        self.wstunnel(self.direct).reverse(80, ("127.0.0.1", _ECHO))
+        # Rathole is asked before wstunnel: it has the other port.
+        self.rathole(self.direct, "u1053", _UDP, udp=True)
+        self.connected("Wstunnel")
+        self.connected("Rathole", "dns")
+        self.ask_dns(1)
+        with self.visit() as held:
+            exchange(held, 1000)
+            (self.config / "password").write_text(secrets.token_hex(16))
+            self.addCleanup((self.config / "password").write_text, self.password)
+            with self.assertRaises(ConnectionError):
+                if not held.recv(1):
+                    raise AssertionError("an end")
+        self.connected(None)
+        self.connected(None, "dns")
+        (self.config / "password").write_text(self.password)
+        self.connected("Wstunnel")
+        self.connected("Rathole", "dns")
+        with self.visit() as connection:
+            exchange(connection, 1000)
+        self.ask_dns(1)
+
     # MARK: rathole
 
     def rathole(self, server: Server, service: str = "p80", port: int = _ECHO, **more) -> Rathole:
@@ -421,6 +496,25 @@ http {{
         self.ask_dns()
         self.hundreds(exchange)
 
+    def test_datagrams_whose_way_did_not_come_have_it_asked_for_again(self) -> None:
+        class Late(Rathole):
+            """Whose first data connections do not get through: the pool's, and that for the first visitor."""
+            lost = [1, 2, 3]
+
+            def _data(self, session: bytes) -> None:
+                try:
+                    self.lost.pop()
+                except IndexError:
+                    super()._data(session)
+        client = Late(self.direct, self.password, "u1053", ("127.0.0.1", _UDP), udp=True)
+        self.addCleanup(client.stop)
+        self.connected("Rathole", "dns")
+        with self.visitor.socket(kind=socket.SOCK_DGRAM) as session:
+            session.settimeout(15)
+            session.connect((BACKEND, 1053))
+            session.send(b"early")
+            self.assertEqual(session.recv(100), b"early")
+
     def test_a_client_of_rathole_comes_back(self) -> None:
         self.rathole(self.plain, webSocket=True)
         self.connected("Rathole")
@@ -441,7 +535,11 @@ http {{
         deployment, service, ingress = yaml.safe_load_all(text)
         self.assertEqual([one["port"] for one in service["spec"]["ports"]], [8080, 7080, 7053, 7081])
         self.assertEqual([one["host"] for one in ingress["spec"]["rules"]], ["ws-web-default.example.test", "web-default-default-wstunnel.example.test"])
+        # With it interLink gives the next one the same password.
+        self.assertEqual(deployment["spec"]["template"]["metadata"]["annotations"], {"interlink.eu/wstunnel-path-prefix": password})
         container = deployment["spec"]["template"]["spec"]["containers"][0]
+        # The pod's own 8080 is left out.
+        self.assertEqual(container["args"][-1], "--expose=7080:http:TCP,7053:dns:UDP,7081::TCP,")
         environment = {one["name"]: one["value"] for one in container["env"]}
         with open(self.folder / "interlink.log", "ab") as log:
             process = self.ingress.start([self.program, *container["args"]], log=log, env={"LOG_FORMAT": "text", **environment})

@@ -278,6 +278,35 @@ class Mesh(unittest.TestCase):
         # The host's own is as it was.
         self.assertNotIn(_DNS, self.remote.run(["cat", "/etc/resolv.conf"]))
 
+    def test_a_second_one_on_a_host_is_refused(self) -> None:
+        ready, kept = self.folder / "second-ready", self.folder / "second-kept"
+        ready.write_text("of a former run")
+        os.link(ready, kept)
+        first = self.join("--ready-file", str(ready))
+        self.up()
+        eventually(ready.exists, within=10)
+        # What was there was taken away, and not written over.
+        self.assertEqual(kept.read_text(), "of a former run")
+        second = self.join()
+        self.assertNotEqual(second.wait(20), 0)
+        self.assertIn(f"process {first.pid} is in a mesh", self.words())
+        with self.visitor.connect(_GATEWAY, ANY) as connection:
+            exchange(connection, 1000)
+        self.assertEqual(self.end(first), 0)
+
+    def test_beside_a_remote_without_a_mesh(self) -> None:
+        """Of one token: its links take the ports, and nothing of the mesh."""
+        with open(self.folder / "plain.log", "ab") as output:
+            plain = self.remote.start([str(self.program), "join", "-"], log=output, stdin=subprocess.PIPE, env={"LOG_FORMAT": "text"})
+        self.addCleanup(self.end, plain)
+        plain.stdin.write(join_token(f"ws://{_GATEWAY}:28080", self.path, self.pin, self.remote_seed).encode())
+        plain.stdin.close()
+        eventually(lambda: self.assertEqual(self.status()["ports"][0].get("client"), "Tidegate") or True, within=30)
+        self.join()
+        self.up()
+        with self.visitor.connect(_GATEWAY, ANY) as connection:
+            exchange(connection, 100_000)
+
     def test_a_cut_of_twenty_seconds(self) -> None:
         self.join()
         self.up()
@@ -431,6 +460,21 @@ class Mesh(unittest.TestCase):
         os.kill(int(inner[0]), signal.SIGKILL)
         self.assertEqual(process.wait(20), 128 + signal.SIGKILL)
         self.none_left()
+
+    def test_an_ordinary_user_whose_way_out_is_killed(self) -> None:
+        job = self.folder / "job.py"
+        job.write_text(_JOB)
+        self.join(command=["/usr/bin/python3", str(job)], user=_USER)
+        eventually(lambda: self.assertIn("listening", self.words()) or True, within=60)
+        slirp = subprocess.run(["pgrep", "-U", str(_USER), "-x", "slirp4netns"], capture_output=True, text=True).stdout.split()
+        os.kill(int(slirp[0]), signal.SIGKILL)
+        eventually(lambda: self.assertIn("slirp4netns ended, and is started again", self.words()) or True, within=10)
+
+        def works() -> bool:
+            with self.visitor.connect(_GATEWAY, ANY, timeout=5) as connection:
+                exchange(connection, 100_000)
+            return True
+        eventually(works, within=60)
 
     def test_an_ordinary_user_without_a_command(self) -> None:
         process = self.join(user=_USER)

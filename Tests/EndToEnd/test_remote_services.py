@@ -239,6 +239,23 @@ class RemoteServices(ClusterTest):
         self.ingresses.start()
         eventually(lambda: conversation(self.visit("job"), 1000) or True, within=60)
 
+    def test_other_keys(self) -> None:
+        self.serve(remote_service("keys"))
+        self.host("keys")
+        self.stage.wait("RemoteService", "keys", "GatewayReady", within=60)
+        former = self.join("keys")
+        self.stage.wait("RemoteService", "keys", within=60)
+        line = self.join_secret("keys")["tidegate"]
+        self.kubectl("delete", "secret", "keys-gateway")
+        eventually(lambda: self.join_secret("keys")["tidegate"] != line, within=40)
+        # By the former keys nobody is in, and the new line works although nobody restarted anything.
+        self.stage.wait("RemoteService", "keys", "Connected", "False", within=60)
+        self.join("keys")
+        self.stage.wait("RemoteService", "keys", within=90)
+        self.end(former)
+        with self.visit("keys") as connection:
+            conversation(connection, 1000)
+
     def test_a_client_of_wstunnel(self) -> None:
         self.serve(remote_service("ws", clients=["Wstunnel"]))
         host = self.host("ws")

@@ -93,15 +93,19 @@ exec /usr/sbin/sshd -D -e -f "$1/sshd_config"
             self.process = self.host.start(["unshare", "--mount", "sh", str(self.folder / "start.sh"), str(self.folder)], log=log)
         eventually(lambda: self.host.connect(UPLINKS[0], _PORT).close() or True, within=10)
 
-    def stop(self) -> None:
-        """With all its sessions."""
+    def signal(self, number: int) -> None:
+        """To it and all its sessions."""
         assert self.process is not None
         sessions = children(self.process.pid)
         for pid in [self.process.pid, *[child for session in sessions for child in children(session)], *sessions]:
             try:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
             except ProcessLookupError:
                 pass
+
+    def stop(self) -> None:
+        """With all its sessions."""
+        self.signal(signal.SIGKILL)
         self.process.wait()
 
     def close(self) -> None:
@@ -315,6 +319,33 @@ class SSHTunnel(unittest.TestCase):
             self.server.start()
             conversation(waiting, 1000)
         self.assertEqual(self.health(), (200, "ok"))
+
+    def test_sshd_is_frozen(self) -> None:
+        """Its kernel goes on taking what comes: only sshd's own signs of life tell. Without a connection, and with one."""
+        self.start([*self.argv(local="4102"), "--keepalive", "1s", "--health", f"127.0.0.1:{_HEALTH}"])
+        self.addCleanup(self.server.signal, signal.SIGCONT)
+        # Where it is merely idle nothing happens.
+        time.sleep(10)
+        self.assertNotIn("the tunnel is down", self.log.read_text())
+        for holds in (False, True):
+            with self.subTest(holds=holds):
+                self.assertEqual(self.health(), (200, "ok"))
+                held = self.home.connect("127.0.0.1", 4102, timeout=20) if holds else None
+                if held:
+                    held.sendall(b"x")
+                    self.assertEqual(held.recv(1), b"x")
+                self.server.signal(signal.SIGSTOP)
+                eventually(lambda: self.assertEqual(self.health()[0], 500) or True, within=15)
+                self.assertIn("nothing came from the peer for 4 s", self.log.read_text())
+                if held:
+                    with self.assertRaises(ConnectionError):
+                        if not held.recv(1):
+                            raise AssertionError("an end")
+                    held.close()
+                self.server.signal(signal.SIGCONT)
+                eventually(lambda: self.assertEqual(self.health(), (200, "ok")) or True, within=60)
+                with self.home.connect("127.0.0.1", 4102, timeout=20) as connection:
+                    conversation(connection, 1000)
 
     def health(self) -> tuple[int, str]:
         said = self.home.run(["curl", "-s", "-w", "\n%{http_code}", f"http://127.0.0.1:{_HEALTH}/readyz"])

@@ -102,7 +102,8 @@ import Testing
             carriers: [.tls], listenPort: .defaultLink, hostname: "x.example", path: "/secret", uplinks: [])
         let file = try #require(EnvoyConfiguration(content).files(on: Self.host).first { $0.kind == .limits })
         for limit in [
-            #""envoy.resource_limits.listener.tcp-443.connection_limit":24576"#, #""circuit_breakers.a.default.max_connections":9216"#,
+            #""envoy.resource_limits.listener.tcp-443.connection_limit":24576"#,
+            #""circuit_breakers.a.default.max_connections":9216"#,
             #""circuit_breakers.link_tls.default.max_connections":24576"#,
             #""circuit_breakers.link_websocket.default.max_connections":24576"#,
         ] { #expect(file.contents.contains(limit), "\(limit)") }

@@ -155,6 +155,11 @@ private func service(
     }
 }
 
+extension RemoteObjects {
+    /// With some key.
+    func workload(host: String?) -> [Object] { workload(host: host, gatewayKey: SHA256.digest(of: "key")) }
+}
+
 @Suite struct RemoteObjectsTests {
     private func objects(_ service: RemoteService) -> RemoteObjects {
         RemoteObjects(of: service, image: "example.com/uplink:1", environment: ["LOG_LEVEL": "info"])
@@ -186,6 +191,17 @@ private func service(
         #expect(
             try String(contentsOfFile: "/\(folder)/Goldens/\(name)", encoding: .utf8) == deployment.json + "\n",
             "\(deployment.json)")
+    }
+
+    /// A gateway has its key for life: another key wants another pod.
+    @Test func `The pods' template follows the gateway's key, and tells no more than its pin`() throws {
+        func template(_ secrets: RemoteSecrets) throws -> FieldValue? {
+            let made = objects(try service()).workload(host: nil, gatewayKey: secrets.gatewayKey.pin)
+            return made.first { $0.resource == .deployments }?.value?["spec"]?["template"]
+        }
+        let (one, other) = (try RemoteSecrets.generate(), try RemoteSecrets.generate())
+        #expect(try template(one) == template(one))
+        #expect(try template(one) != template(other))
     }
 
     @Test func `The gateway's pod does not get the remote's key`() throws {

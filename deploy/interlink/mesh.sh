@@ -5,22 +5,28 @@ cat <<'EOFMESH' > $TMPDIR/mesh.sh
 set -euo pipefail
 folder=${SLIRP_TMPDIR:-${TMPDIR:-/tmp}}
 mkdir -p "$folder"
+ready=${TMPDIR:-$(dirname "$0")}/mesh-ready
 PATH=$PATH:/usr/sbin:/sbin
+# What is fetched is in a folder that nobody else could have made before.
+work=
+fetch() {
+    if [ -z "$work" ]; then work=$(mktemp -d "$folder/tidegate-mesh-XXXXXX"); fi
+    curl -fsSL --retry 5 --connect-timeout 10 -o "$work/$1" "$2"
+    chmod 0755 "$work/$1"
+}
 # One static program, where interLink's configuration has that of wstunnel (WSTunnelExecutableURL); wireguard-go for kernels without WireGuard.
 uplink=$(command -v uplink || true)
 if [ -z "$uplink" ]; then
-    uplink=$folder/uplink
-    curl -fsSL --retry 5 --connect-timeout 10 -o "$uplink" '{{.WSTunnelExecutableURL}}'
-    curl -fsSL --retry 5 --connect-timeout 10 -o "$folder/wireguard-go" '{{.WireguardGoURL}}'
-    chmod 0755 "$uplink" "$folder/wireguard-go"
+    fetch uplink '{{.WSTunnelExecutableURL}}'
+    fetch wireguard-go '{{.WireguardGoURL}}'
+    uplink=$work/uplink
 fi
 if [ "$(id -u)" != 0 ] && ! command -v slirp4netns > /dev/null; then
-    curl -fsSL --retry 5 --connect-timeout 10 -o "$folder/slirp4netns" '{{.Slirp4netnsURL}}'
-    chmod 0755 "$folder/slirp4netns"
-    PATH=$PATH:$folder
+    fetch slirp4netns '{{.Slirp4netnsURL}}'
+    PATH=$PATH:$work
 fi
 export PATH GATEWAY_PASSWORD='{{.RandomPassword}}'
 if [ $# -gt 0 ]; then set -- -- "$@"; fi
-exec "$uplink" join --gateway 'ws://{{.IngressEndpoint}}:80' --mesh --ready-file "$folder/mesh-ready" "$@"
+exec "$uplink" join --gateway 'ws://{{.IngressEndpoint}}:80' --mesh --ready-file "$ready" "$@"
 EOFMESH
 chmod +x $TMPDIR/mesh.sh

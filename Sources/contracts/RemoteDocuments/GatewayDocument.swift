@@ -37,13 +37,19 @@ public struct GatewayDocument: Hashable, Codable, Sendable {
         self.mesh = mesh
     }
 
+    /// Why it cannot be served by a gateway whose doors are the usual ones; nil when it can.
+    public var fault: String? { fault(doors: [.gateway, .gatewayStatus]) }
+
     /// Why it cannot be served; nil when it can.
-    public var fault: String? {
+    /// - Parameter doors: TCP ports that the gateway listens at for itself.
+    public func fault(doors: [Port]) -> String? {
         if format != Self.currentFormat {
             return "format: want \(Self.currentFormat), not \(format): this gateway is of another release"
         }
         if ports.count > RemotePort.most { return "ports: want at most \(RemotePort.most), not \(ports.count)" }
-        if let own = ports.first(where: { $0.isGateways }) { return "ports: \(own.port) is the gateway's own" }
+        if let own = ports.first(where: { $0.protocol == .tcp && doors.contains($0.port) }) {
+            return "ports: \(own.port) is the gateway's own"
+        }
         if Set(ports.map(\.key)).count < ports.count { return "ports: one is there twice" }
         guard let mesh else { return nil }
         if ports.contains(where: { $0.isMeshes }) { return "ports: UDP \(Port.mesh) is the mesh's" }

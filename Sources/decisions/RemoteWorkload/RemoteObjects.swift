@@ -4,6 +4,7 @@ public import KubernetesAPI
 import NetworkTypes
 import NodeDocument
 import RemoteDocuments
+public import Sodium
 
 /// The objects of a RemoteService as they should be.
 public struct RemoteObjects: Sendable {
@@ -50,11 +51,13 @@ public struct RemoteObjects: Sendable {
     }
 
     /// All that lasts, in the order of their making.
-    /// - Parameter host: where the Ingress leads from; nil where it is not known, or none is wanted.
-    public func workload(host: String?) -> [Object] {
+    /// - Parameters:
+    ///   - host: where the Ingress leads from; nil where it is not known, or none is wanted.
+    ///   - gatewayKey: with another one there are other pods, for a gateway has its key for life.
+    public func workload(host: String?, gatewayKey: SHA256Digest) -> [Object] {
         var result = [
             object(.services, names.service, ["spec": serviceSpec]),
-            object(.deployments, names.deployment, ["spec": deploymentSpec]),
+            object(.deployments, names.deployment, ["spec": deploymentSpec(gatewayKey)]),
         ]
         switch service.spec.gateway.entrance {
         case .ingress(let ingress):
@@ -116,14 +119,22 @@ public struct RemoteObjects: Sendable {
 
     // MARK: Deployment
 
-    private var deploymentSpec: FieldValue {
+    /// The pin of the gateway's key, in the template of its pods.
+    private static let gatewayKeyAnnotation = "tunnel.achetronic.com/gateway-key"
+
+    private func deploymentSpec(_ gatewayKey: SHA256Digest) -> FieldValue {
         [
             "replicas": 1,
             "selector": ["matchLabels": .texts(names.selector)],
             // The next one serves before the former ends.
             "strategy": ["type": "RollingUpdate", "rollingUpdate": ["maxSurge": 1, "maxUnavailable": 0]],
             "revisionHistoryLimit": 1,
-            "template": ["metadata": ["labels": .texts(names.labels)], "spec": podSpec],
+            "template": [
+                "metadata": [
+                    "labels": .texts(names.labels), "annotations": .texts([Self.gatewayKeyAnnotation: gatewayKey.description]),
+                ],
+                "spec": podSpec,
+            ],
         ]
     }
 

@@ -101,6 +101,7 @@ final class FrontDoor: ChannelInboundHandler, RemovableChannelHandler {
         else { return refused }
         place.value.isKnown = true
         known()
+        core.admitByPassword(channel)
         guard let request = core.wstunnelRequest(token),
             let upgrade = core.wstunnel.take(request, on: channel, in: configuration.document)
         else { return refused }
@@ -125,8 +126,7 @@ final class FrontDoor: ChannelInboundHandler, RemovableChannelHandler {
             try pipeline.addHandler(core.ratholeConnection(on: channel, known: core.relay.admit(channel)))
         case .wstunnel(let upgrade):
             try pipeline.addHandler(WebSocketStream(upgrade.content, pings: true))
-            guard let joined = upgrade.joined else { throw ChannelError.eof }
-            try joined(channel)
+            try upgrade.join(channel)
         case nil: throw ChannelError.eof
         }
     }

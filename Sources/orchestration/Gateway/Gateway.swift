@@ -17,7 +17,7 @@ import Sodium
 import Syscalls
 
 /// A remote service's gateway: takes its visitors in the cluster and its remote from outside, and joins them. Follows the Secret that the controller
-/// writes: what is another there changes what is served, and cuts nothing else.
+/// writes: what is another there changes what is served, and cuts nothing else; a password that is another turns out who came by the former.
 public struct Gateway: Service {
     private enum Source: Sendable {
         case folder(GatewayFolder)
@@ -53,8 +53,10 @@ public struct Gateway: Service {
     }
 
     /// A gateway that nobody writes a Secret for, and all clients of which have one password (`PasswordKeys` says of links how).
-    /// - Parameter mesh: nil for none.
-    /// - Throws: where the password is too short, or a port is there twice or the gateway's own.
+    /// - Parameters:
+    ///   - ports: those that are the gateway's own are left out, and the log says so: in a template they are whatever a pod has.
+    ///   - mesh: nil for none.
+    /// - Throws: where the password is too short, or a port is there twice.
     public init(
         ports: [RemotePort], forwards: [String], mesh: [CIDR]?, password: String, port: Port, statusPort: Port,
         wireguardGo: [WireGuardGo.Program], logger: Logger
@@ -65,13 +67,14 @@ public struct Gateway: Service {
                 peer: try WireGuardPrivateKey(of: keys.remoteKey).publicKey(), network: MeshBounds.usualNetwork,
                 clusterCIDRs: networks, mtu: MeshBounds.usualMTU)
         }
+        let doors = [port, statusPort]
+        let own = ports.filter { $0.protocol == .tcp && doors.contains($0.port) }
+        for one in own { logger.warning("a port is the gateway's own, and left out", metadata: ["port": "\(one.port)"]) }
         let document = GatewayDocument(
-            service: "-", ports: ports, clients: RemoteClientKind.allCases, pin: keys.remoteKey.pin, forwards: forwards,
+            service: "-", ports: ports.filter { !own.contains($0) }, clients: RemoteClientKind.allCases, pin: keys.remoteKey.pin,
+            forwards: forwards,
             mesh: terms)
-        if let fault = document.fault { throw GatewayError(description: fault) }
-        if let taken = ports.first(where: { $0.protocol == .tcp && ($0.port == port || $0.port == statusPort) }) {
-            throw GatewayError(description: "port \(taken.port) is the gateway's own")
-        }
+        if let fault = document.fault(doors: doors) { throw GatewayError(description: fault) }
         source = .fixed(
             GatewayConfiguration(document: document, key: keys.gatewayKey, password: password, path: keys.path))
         self.wireguardGo = wireguardGo

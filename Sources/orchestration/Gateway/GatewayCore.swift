@@ -36,6 +36,8 @@ final class GatewayCore {
     private let loop: any EventLoop
     private let logger: Logger
     private var ports: [RemotePort.Key: Served] = [:]
+    /// Connections of clients of wstunnel and rathole, from before they show the password until they end.
+    private var byPassword: [ObjectIdentifier: any Channel] = [:]
     /// Connections of visitors that are open.
     private(set) var openVisitors = 0
     /// Why the newest configuration is not in force; nil where it is.
@@ -67,8 +69,9 @@ final class GatewayCore {
         }
         apply(configuration)
         if mesh != nil {
-            meshDoor = MeshDoor(on: loop) { [weak self] in
-                self?.link
+            meshDoor = MeshDoor(on: loop) { [weak self] isPreferred in
+                guard let self else { return nil }
+                return self.relay.link(of: self.configuration.document.pin, on: self.loop, preferring: isPreferred)
             } isUsable: { [weak self] link in
                 self.map { $0.relay.isUsable(link, of: $0.configuration.document.pin) } ?? false
             }
@@ -78,7 +81,9 @@ final class GatewayCore {
 
     /// What is another is changed, what is the same goes on.
     func apply(_ configuration: GatewayConfiguration) {
+        let isPasswordNew = configuration.password != self.configuration.password
         self.configuration = configuration
+        if isPasswordNew { turnOut() }
         let keys = Set(configuration.document.ports.map(\.key))
         for (key, served) in ports where !keys.contains(key) {
             served.listener?.close(promise: nil)
@@ -90,6 +95,25 @@ final class GatewayCore {
         wstunnel.keep(configuration.takes(.wstunnel) ? keys : [])
         rathole.keep(configuration.takes(.rathole) ? keys : [])
         settle()
+    }
+
+    /// Whoever came by the former password is out, and what goes by him: what is joined sees a reset.
+    private func turnOut() {
+        wstunnel.keep([])
+        rathole.keep([])
+        for channel in byPassword.values {
+            // The other side of what is joined is not to take it for an end.
+            (try? channel.pipeline.syncOperations.handler(type: SpliceEnd.self))?.abortBoth()
+            LinkConnection.abort(channel)
+        }
+    }
+
+    /// Whoever is on it is out when the password is another.
+    func admitByPassword(_ channel: any Channel) {
+        let id = ObjectIdentifier(channel)
+        byPassword[id] = channel
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        channel.closeFuture.whenComplete { _ in bound.value.byPassword[id] = nil }
     }
 
     /// What the remote is told.
@@ -149,7 +173,8 @@ final class GatewayCore {
     }
 
     func ratholeConnection(on channel: any Channel, known: @escaping () -> Void) -> RatholeConnection {
-        RatholeConnection(
+        admitByPassword(channel)
+        return RatholeConnection(
             channel, clients: rathole, document: configuration.document, password: configuration.password, known: known)
     }
 

@@ -63,7 +63,11 @@ final class RatholeClients {
     }
 
     /// A data connection by the key of a session; nil where there is none of that key.
-    func session(of id: [UInt8]) -> Session? { sessions.values.first { $0.id == id } }
+    func session(of id: [UInt8]) -> Session? {
+        // Digests of both: their comparison tells nothing.
+        let wanted = SHA256.digest(of: id)
+        return sessions.values.first { SHA256.digest(of: $0.id) == wanted }
+    }
 
     // MARK: visitors
 
@@ -94,7 +98,10 @@ final class RatholeClients {
         private var flows: [Visitor: Flow] = [:]
         private var datagrams: (any Channel)?
         private var isOver = false
+        private var lastAsked = NIODeadline.now()
 
+        /// After a data connection that was asked for did not come, while datagrams wait for one.
+        private static let retry = TimeAmount.seconds(5)
         /// Visitors whose first datagrams are kept.
         private static let mostWithEarly = 256
 
@@ -105,6 +112,7 @@ final class RatholeClients {
         }
 
         fileprivate func ask(for count: Int) {
+            lastAsked = .now()
             for _ in 0..<count { control.write(ByteBuffer(bytes: Rathole.createDataChannel), promise: nil) }
             control.flush()
         }
@@ -120,7 +128,10 @@ final class RatholeClients {
             datagrams?.close(promise: nil)
         }
 
-        fileprivate func sweep() { for visitor in visitors.expired() { visitor.abort() } }
+        fileprivate func sweep() {
+            for visitor in visitors.expired() { visitor.abort() }
+            if key.protocol == .udp, datagrams == nil, !flows.isEmpty, lastAsked + Self.retry < .now() { ask(for: 1) }
+        }
 
         /// - Returns: false where it is not wanted.
         func park(_ connection: RatholeConnection) -> Bool {

@@ -111,6 +111,11 @@ final class SpliceEnd: ChannelDuplexHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // The other half of a connection that was half closed.
         if case .outputClosed? = error as? ChannelError { return }
+        // All that it sent has come, and goes out: of a WebSocket's client that closes at once a reset follows its end.
+        if hasReadEnd {
+            partner?.finish()
+            return abort()
+        }
         abortBoth()
     }
 
@@ -136,7 +141,7 @@ final class SpliceEnd: ChannelDuplexHandler {
         closeIfDue()
     }
 
-    private func abortBoth() {
+    func abortBoth() {
         partner?.abort()
         abort()
     }

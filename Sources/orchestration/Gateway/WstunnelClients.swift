@@ -16,12 +16,29 @@ final class WstunnelClients {
         let answer: EventLoopPromise<Bool>
         /// Takes the channel over once it is one.
         var joined: ((any Channel) throws -> Void)?
+        /// It was taken over: its end is whoever's took it.
+        private(set) var isJoined = false
         let content: WebSocketStream.Content
 
         init(_ channel: any Channel, _ content: WebSocketStream.Content) {
             self.channel = channel
             answer = channel.eventLoop.makePromise()
             self.content = content
+        }
+
+        func join(_ webSocket: any Channel) throws {
+            guard let joined else { throw ChannelError.eof }
+            try joined(webSocket)
+            isJoined = true
+        }
+
+        /// Calls it where the channel ends before it was taken over, as where the answer finds nobody.
+        func ifNeverJoined(_ body: @escaping () -> Void) {
+            let bound = NIOLoopBound((self, body), eventLoop: channel.eventLoop)
+            channel.closeFuture.whenComplete { _ in
+                let (upgrade, body) = bound.value
+                if !upgrade.isJoined { body() }
+            }
         }
     }
 
@@ -123,8 +140,11 @@ final class WstunnelClients {
         }
         guard IPAddress(request.host) != nil else { return refuse(request, "a port at an address that is none") }
         let upgrade = Upgrade(channel, key.protocol == .tcp ? .bytes : .datagrams)
-        if let visitor = served[key]?.visitors.next() { return answer(upgrade, key, visitor.joined) }
-        guard (served[key]?.waiting.count ?? 0) < Self.mostWaiting else { return refuse(request, "\(key) too often at once") }
+        if let visitor = served[key]?.visitors.next() { return answer(upgrade, key, visitor) }
+        // The oldest is of a client that is gone without a word, if any is.
+        if (served[key]?.waiting.count ?? 0) >= Self.mostWaiting, let oldest = served[key]?.waiting.popFirst() {
+            oldest.answer.succeed(false)
+        }
         served[key, default: Served()].waiting.append(upgrade)
         let bound = NIOLoopBound(self, eventLoop: loop)
         let boundUpgrade = NIOLoopBound(upgrade, eventLoop: loop)
@@ -139,9 +159,10 @@ final class WstunnelClients {
     }
 
     @discardableResult private func answer(
-        _ upgrade: Upgrade, _ key: RemotePort.Key, _ joined: @escaping (any Channel) throws -> Void
+        _ upgrade: Upgrade, _ key: RemotePort.Key, _ visitor: Visitor
     ) -> Upgrade {
-        upgrade.joined = joined
+        upgrade.joined = visitor.joined
+        upgrade.ifNeverJoined(visitor.gone)
         served[key, default: Served()].expected = .now() + Self.grace
         let bound = NIOLoopBound(self, eventLoop: loop)
         loop.scheduleTask(in: Self.grace) { bound.value.changed() }
@@ -154,9 +175,10 @@ final class WstunnelClients {
     /// - Returns: false where there is no client.
     func take(_ visitor: Visitor, of key: RemotePort.Key) -> Bool {
         guard serve(key) else { return false }
-        while let upgrade = served[key]?.waiting.popFirst() {
+        // The newest: an older one may be of a client whose end nobody told of.
+        while let upgrade = served[key]?.waiting.popLast() {
             guard upgrade.channel.isActive else { continue }
-            answer(upgrade, key, visitor.joined)
+            answer(upgrade, key, visitor)
             return true
         }
         return served[key, default: Served()].visitors.add(visitor)
@@ -175,8 +197,9 @@ final class WstunnelClients {
                 case .success(let target):
                     guard let held = try? HeldConnection(target) else { return upgrade.answer.succeed(false) }
                     upgrade.joined = { try held.join($0) }
+                    // Once joined what was written still goes out.
+                    upgrade.ifNeverJoined { held.channel.close(promise: nil) }
                     upgrade.answer.succeed(true)
-                    upgrade.channel.closeFuture.whenComplete { _ in held.channel.close(promise: nil) }
                 case .failure(let error):
                     _ = clients.refuse(request, "a target that cannot be reached: \(error)")
                     upgrade.answer.succeed(false)

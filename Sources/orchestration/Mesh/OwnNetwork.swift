@@ -1,6 +1,7 @@
 import CLinuxHeaders
 import Glibc
 import HostNetwork
+public import Logging
 import NetlinkMessages
 public import Syscalls
 
@@ -28,6 +29,10 @@ public enum OwnNetwork {
     private static let device = "tap0"
     /// For the inner process to have its namespaces, and slirp4netns its device.
     private static let patience = Duration.seconds(10)
+    /// Between the end of a slirp4netns and the next.
+    private static let pause = Duration.seconds(1)
+    /// Between two looks at whether it runs.
+    private static let pace = Duration.milliseconds(50)
 
     /// What the inner process is told first, before what it is to do: it calls `enter`.
     public static let argument = "inside"
@@ -39,7 +44,9 @@ public enum OwnNetwork {
     ///   - input: its standard input; nil for none.
     ///   - path: where slirp4netns is looked for, as in `PATH`.
     /// - Returns: its exit code, as a shell says it.
-    public static func run(_ arguments: [String], environment: [String], input: Descriptor?, path: String) async throws -> Int32 {
+    public static func run(
+        _ arguments: [String], environment: [String], input: Descriptor?, path: String, logger: Logger
+    ) async throws -> Int32 {
         guard let slirp = findProgram("slirp4netns", in: path.split(separator: ":").map(String.init)) else {
             throw Failure(
                 description:
@@ -59,13 +66,33 @@ public enum OwnNetwork {
             ["--configure", "--mtu=65520", "--disable-host-loopback", "--exit-fd=1", "\(child.process)", device],
             environment: environment)
         carrier.output = ends.1
-        let carrying = try await Child.start(carrier)
+        let carrying = Task { [carrier] in await carry(by: carrier, for: child, logger) }
         let code = await child.code(patience: .zero)
         withExtendedLifetime(ends) {}
-        carrying.signal(SIGTERM)
+        await carrying.value
         endAll(in: network)
-        _ = await carrying.code(patience: .zero)
         return code
+    }
+
+    /// Has slirp4netns run until the child ends: another in the place of one that ended, for without it nothing leads out of the network.
+    private static func carry(by carrier: Spawn, for child: Child, _ logger: Logger) async {
+        while child.ending == nil {
+            let cause: String
+            do {
+                let carrying = try await Child.start(carrier)
+                while child.ending == nil, carrying.ending == nil { try? await Task.sleep(for: pace) }
+                guard child.ending == nil, let ending = carrying.ending else {
+                    carrying.signal(SIGTERM)
+                    _ = await carrying.code(patience: .zero)
+                    return
+                }
+                cause = ending.signal == 0 ? "exit code \(ending.exitCode)" : "signal \(ending.signal)"
+            } catch {
+                cause = "\(error)"
+            }
+            logger.error("slirp4netns ended, and is started again", metadata: ["cause": "\(cause)"])
+            try? await Task.sleep(for: pause)
+        }
     }
 
     /// Waits until the process has namespaces of its own.

@@ -11,6 +11,10 @@ final class ForwardingLoop {
     private var connections: [ForwardedConnection] = []
     /// Accepted here, and not there yet: libssh2 opens one channel at a time.
     private var opening: Descriptor?
+    /// Since when its channel is being opened; nil while none is.
+    private var openingSince: ContinuousClock.Instant?
+    /// The server is asked for a sign of life, and has not answered yet.
+    private var isProbing = false
     /// The server's, freed with the session.
     private var listener: OpaquePointer?
     /// Of this side, where names are looked up once.
@@ -27,6 +31,8 @@ final class ForwardingLoop {
     static let mostOutgoing = 1 << 20
     /// Connections of the server that wait for this side: as many as there may be, for they come in batches.
     private static let queue = Int32(SSHForwarding.mostFromServer)
+    /// For the server to open a channel, while it gives signs of life.
+    private static let openingLimit = Duration.seconds(30)
 
     init(_ session: Session, _ way: SSHForwarding.Way, failed: @escaping (String) -> Void) {
         self.session = session
@@ -39,12 +45,17 @@ final class ForwardingLoop {
     func run(ready: (UInt16) -> Void) throws(SSHError) -> Never {
         // What goes with the session is cut, and not ended.
         defer { for connection in connections { connection.giveUp() } }
+        // From now on silence ends the session: a server that is frozen, or gone without a word, closes nothing.
+        session.keepalivesWantReplies = false
+        session.silentSince = .now
         ready(try begin())
         while true {
             try session.checkLimits(.idle)
             let received = session.wire.received
             pump()
             var isBusy = try takeNew()
+            let isAnswered = try probe()
+            isBusy = isBusy || isAnswered
             for connection in connections where try connection.step(session, &scratch) {
                 isBusy = true
                 if let failure = connection.failure { failed("the connection here broke: \(failure.reason)") }
@@ -111,33 +122,45 @@ final class ForwardingLoop {
 
     private func takeLocal(_ listener: Descriptor, _ place: ForwardPlace) throws(SSHError) -> Bool {
         if opening == nil, connections.count < SSHForwarding.mostToServer { opening = try? listener.accept() }
-        guard let local = opening else { return false }
+        guard let local = opening, !isProbing else { return false }
+        let since = openingSince ?? .now
+        openingSince = since
         if let channel = open(place) {
-            opening = nil
+            (opening, openingSince) = (nil, nil)
             connections.append(ForwardedConnection(local, channel))
             allow()
             return true
         }
         let code = libssh2_session_last_errno(session.handle)
-        if code == LIBSSH2_ERROR_EAGAIN { return false }
-        guard code == LIBSSH2_ERROR_CHANNEL_FAILURE, session.wire.failure == nil, session.wire.farewell == nil else {
-            throw session.failure(.openingChannel, code: code)
+        if code == LIBSSH2_ERROR_EAGAIN {
+            // A server that says nothing at all is judged by its silence.
+            guard .now >= since + Self.openingLimit, session.wire.lastReceived > since else { return false }
+            let words = "the server did not say within \(Self.openingLimit.components.seconds) s whether \(place) can be reached"
+            throw session.endpoint.failure(.connectionLost(during: .openingChannel, words))
         }
+        guard isTurnedDown(code) else { throw session.failure(.openingChannel, code: code) }
         failed("the server does not lead to \(place): \(session.lastErrorText); see what listens there, and sshd's log")
         local.resetOnClose()
-        opening = nil
+        (opening, openingSince) = (nil, nil)
         return true
     }
 
+    /// Whether the server let a channel not be opened, and the session is whole.
+    private func isTurnedDown(_ code: Int32) -> Bool {
+        code == LIBSSH2_ERROR_CHANNEL_FAILURE && session.wire.failure == nil && session.wire.farewell == nil
+    }
+
     /// Nil where libssh2's last error says why.
-    private func open(_ place: ForwardPlace) -> OpaquePointer? {
-        func open(_ type: String, _ message: [UInt8]) -> OpaquePointer? {
-            message.withUnsafeBytes {
-                libssh2_channel_open_ex(
-                    session.handle, type, UInt32(type.utf8.count), Self.window, Self.packet,
-                    $0.baseAddress?.assumingMemoryBound(to: CChar.self), UInt32($0.count))
-            }
+    private func open(_ type: String, _ message: [UInt8]) -> OpaquePointer? {
+        message.withUnsafeBytes {
+            libssh2_channel_open_ex(
+                session.handle, type, UInt32(type.utf8.count), Self.window, Self.packet,
+                $0.baseAddress?.assumingMemoryBound(to: CChar.self), UInt32($0.count))
         }
+    }
+
+    /// The same.
+    private func open(_ place: ForwardPlace) -> OpaquePointer? {
         switch place {
         // RFC 4254, section 7.2. Whom it comes from is told to nobody.
         case .port(let host, let port):
@@ -149,6 +172,39 @@ final class ForwardingLoop {
         case .socket(let path):
             return open("direct-streamlocal@openssh.com", WireFormat.string(path) + WireFormat.string("") + WireFormat.uint32(0))
         }
+    }
+
+    // MARK: signs of life
+
+    /// Asks the server for one when nothing came for a keepalive's interval: by a channel of a kind that no server knows, which it must turn
+    /// down (RFC 4254, section 5.1). Of that nothing stays in libssh2, which keeps keepalives' replies for ever; and it reads where there is no
+    /// channel to read from.
+    /// - Returns: whether the server answered.
+    private func probe() throws(SSHError) -> Bool {
+        session.keepalivesWantReplies = openingSince != nil
+        if !isProbing {
+            if let openingSince {
+                // What it waits for is an answer too.
+                let end = openingSince + Self.openingLimit
+                session.nextLook = .now < end ? end : nil
+                return false
+            }
+            let due = session.wire.lastReceived + .seconds(session.timeouts.keepaliveSeconds)
+            session.nextLook = due
+            guard .now >= due else { return false }
+            isProbing = true
+        }
+        session.nextLook = nil
+        if let channel = open("sign-of-life@tidegate", []) {
+            // Nobody is known who takes it.
+            connections.append(ForwardedConnection(nil, channel))
+        } else {
+            let code = libssh2_session_last_errno(session.handle)
+            if code == LIBSSH2_ERROR_EAGAIN { return false }
+            guard isTurnedDown(code) else { throw session.failure(.idle, code: code) }
+        }
+        isProbing = false
+        return true
     }
 
     private func takeServers(_ place: ForwardPlace) throws(SSHError) -> Bool {
@@ -187,8 +243,8 @@ final class ForwardingLoop {
         if case .toServer(let listener, _) = way, opening == nil, connections.count < SSHForwarding.mostToServer {
             descriptors.append(pollfd(fd: listener.number, events: Int16(POLLIN), revents: 0))
         }
-        // Without a channel nobody reads: what TCP tells is enough.
-        try session.wait(.idle, for: descriptors, reading: !connections.isEmpty || opening != nil || listener != nil)
+        // Without a channel nobody reads but who asks for a sign of life.
+        try session.wait(.idle, for: descriptors, reading: !connections.isEmpty || opening != nil || isProbing || listener != nil)
     }
 }
 

@@ -32,10 +32,12 @@ final class Session {
     var hasUsedStack = true
     /// Nil while no command runs.
     var commandDeadline: (instant: ContinuousClock.Instant, reason: SSHError.Reason)?
-    /// When a command is to be looked at again, whatever comes; nil for no such time.
+    /// When a command, or a forwarding, is to be looked at again, whatever comes; nil for no such time.
     var nextLook: ContinuousClock.Instant?
     /// Nil while nothing is expected from the peer.
     var silentSince: ContinuousClock.Instant?
+    /// Whether keepalives want replies while something is expected; false where the peer is asked by other means.
+    var keepalivesWantReplies = true
     private var nextKeepalive = ContinuousClock.Instant.now
 
     /// - Parameter pinnedKeyTypes: host key types to ask the server for first.
@@ -133,14 +135,14 @@ final class Session {
         }
     }
 
-    /// A reply is wanted only while a command runs: libssh2 1.10 keeps each one for ever, and between commands TCP itself
-    /// notices a peer that is gone (`TCP_USER_TIMEOUT`).
+    /// A reply is wanted only while a command runs, or a forwarding's channel is opened: libssh2 1.10 keeps each one for ever,
+    /// and between commands TCP itself notices a peer that is gone (`TCP_USER_TIMEOUT`).
     private func keepAlive(_ step: SSHError.Step, now: ContinuousClock.Instant) throws(SSHError) {
         let interval = timeouts.keepaliveSeconds
         nextKeepalive = now + .seconds(interval)
         // What waits already asks the peer for a sign of life.
         guard wire.outboxCount == 0 else { return }
-        libssh2_keepalive_config(handle, silentSince == nil ? 0 : 1, UInt32(clamping: interval))
+        libssh2_keepalive_config(handle, silentSince != nil && keepalivesWantReplies ? 1 : 0, UInt32(clamping: interval))
         var untilNext: Int32 = 0
         let code = libssh2_keepalive_send(handle, &untilNext)
         if code != 0 && code != LIBSSH2_ERROR_EAGAIN { throw failure(step, code: code) }

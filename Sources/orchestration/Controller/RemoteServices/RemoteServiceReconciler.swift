@@ -57,6 +57,8 @@ final class RemoteServiceReconciler: Sendable {
     private static let slowPace = Duration.seconds(10)
     /// How long what was written is taken for what is there, where nothing tells of a change.
     static let memory = Duration.seconds(180)
+    /// Pods of a gateway that are looked at: one, and those of a change.
+    private static let mostPods = 16
 
     init(
         _ server: APIServer, _ settings: Settings, resources: WatchedResources, objects: RemoteObjectWatches,
@@ -128,7 +130,8 @@ final class RemoteServiceReconciler: Sendable {
         var verdict = RemoteVerdict()
         let place = place(of: service)
         verdict.host = place.host
-        for object in wanted.workload(host: place.host) { try await settle(object, of: service) }
+        let workload = wanted.workload(host: place.host, gatewayKey: secrets.gatewayKey.pin)
+        for object in workload { try await settle(object, of: service) }
         if let fault = place.fault { throw fault.keeping(host: place.host) }
         guard let address = place.address else { throw RemoteFault(reason: "HostMissing", message: "there is no host") }
         verdict.url = address.url
@@ -137,7 +140,7 @@ final class RemoteServiceReconciler: Sendable {
         verdict.joinSecret = wanted.names.joinSecret.name
         verdict.gateway = try await gatewayTrouble(service, wanted.names)
         // The one that serves, or will.
-        let pods = objects.pods(of: name) ?? []
+        let pods = try await gatewayPods(of: name)
         if let address = (pods.first { $0.pod.isReady } ?? pods.first)?.pod.address {
             verdict.report = await GatewayQuestion().report(at: address)
         }
@@ -213,7 +216,7 @@ final class RemoteServiceReconciler: Sendable {
     private func wakePods(of service: RemoteService, _ secret: RemoteObjects.Object) async {
         let hash = SHA256.digest(of: secret.value?.json ?? "").description
         let patch: FieldValue = ["metadata": ["annotations": .texts([UplinkNames.configHashAnnotation: hash])]]
-        for pod in objects.pods(of: service.metadata.objectName) ?? [] {
+        for pod in (try? await gatewayPods(of: service.metadata.objectName)) ?? [] {
             do throws(APIError) {
                 try await server.mergePatch(.pods, pod.name, patch)
             } catch {
@@ -313,6 +316,15 @@ final class RemoteServiceReconciler: Sendable {
             return nil
         case .ingress: return nil
         }
+    }
+
+    /// Of a RemoteService in one of the namespaces that are not followed they are asked for.
+    private func gatewayPods(of name: ObjectName) async throws(APIError) -> [GatewayPod] {
+        if let known = objects.pods(of: name) { return known }
+        let selector = APISelector(
+            namespace: name.namespace, labels: "\(RemoteNames.managedSelector),\(RemoteNames.instanceLabel)=\(name.name)")
+        let page = try await server.list(.pods, selector, limit: Self.mostPods)
+        return page.items.compactMap { GatewayPod.decode($0).value }.filter { !$0.pod.isLeaving }
     }
 
     private func podTrouble(_ names: RemoteNames) -> String {

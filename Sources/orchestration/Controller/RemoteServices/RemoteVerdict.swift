@@ -54,7 +54,11 @@ struct RemoteVerdict: Sendable {
         var status = RemoteServiceStatus(
             conditions: former?.conditions ?? [], observedGeneration: metadata.generation, url: url ?? former?.url,
             host: host ?? former?.host, joinSecret: joinSecret ?? former?.joinSecret)
-        let trouble = failure ?? gateway
+        let trouble =
+            failure ?? gateway
+            ?? report?.trouble.map {
+                RemoteFault(reason: "ConfigurationRefused", message: "the gateway says: " + printable($0, limit: 200))
+            }
         let told = Dictionary((report?.ports ?? []).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         status.ports = ports.map { port in
             guard let report else { return .init(name: port.name, client: nil, message: "the gateway does not answer") }
