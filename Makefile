@@ -6,9 +6,6 @@ SHELL := /bin/bash
 PYTHON := /usr/bin/python3
 LAB := Tests/Lab/tidegate-lab --id $(or $(ID),lab)
 SLIM := -Xlinker -s -Xlinker --gc-sections -Xlinker --no-export-dynamic -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker -z -Xlinker pack-relative-relocs
-# Without an index for editors, which is a sixth of a build's time. Who calls swift by hand adds it too, or has everything built anew.
-BUILD := swift build --disable-index-store
-TEST := swift test --disable-index-store
 SOURCES := $(wildcard Sources Tests edge-agent uplink)
 
 .PHONY: help setup bundle build programs images install lint manifests test test-unit test-kube test-kernel test-e2e test-faults test-churn demo fuzz bench lab-up lab-down lab-shell clean
@@ -27,7 +24,7 @@ bundle: setup           ## the agent as it is pushed
 build: setup bundle     ## release builds of tidegate and uplink, and the agent's bundle
 	@echo "build"
 	@# What is not mapped is not resident: no symbols, no dead code, and one copy of what compiles to the same.
-	@for product in tidegate uplink; do $(BUILD) -c release --static-swift-stdlib --product $$product $(SLIM); done
+	@for product in tidegate uplink; do swift build -c release --static-swift-stdlib --product $$product $(SLIM); done
 	@# Where an uplink looks first.
 	@install -m 0755 "$$(deploy/agent/wireguard-go)" .build/release/wireguard-go
 
@@ -55,7 +52,7 @@ test: setup lint test-unit test-kube test-kernel test-e2e  ## everything
 test-unit: setup        ## no root, no network, seconds
 	@echo "unit tests"
 	@# All at once, a thousand, starve each other; so many keep two cores busy while some wait.
-	@SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8 $(TEST) --skip KernelTests
+	@SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8 swift test --skip KernelTests
 
 test-kube: setup        ## the definitions, and the API server's double, as kubectl sees them
 	@echo "tests of the definitions and of the API server's double"
@@ -63,10 +60,10 @@ test-kube: setup        ## the definitions, and the API server's double, as kube
 
 test-kernel: setup bundle  ## as root: real sockets and namespaces; no VPS
 	@echo "kernel tests"
-	@$(BUILD) --build-tests
+	@swift build --build-tests
 	@$(PYTHON) Tests/kernel
 	@echo "the same over SSH with the libssh2 of Debian 13"
-	@LD_LIBRARY_PATH=$$(Tests/Lab/libssh2 trixie) $(TEST) --skip-build --no-parallel --filter SSHKernelTests
+	@LD_LIBRARY_PATH=$$(Tests/Lab/libssh2 trixie) swift test --skip-build --no-parallel --filter SSHKernelTests
 
 # What the end-to-end tests drive: the objects of the unit tests, without the optimizer, which takes 18 minutes, linked anew. The libraries are
 # those that an object compiled for static linking names by itself; these were compiled for the tests. TIDEGATE_BIN= for other programs.
@@ -75,8 +72,8 @@ STATIC := --static-swift-stdlib -Xlinker --start-group $(foreach library,_Founda
 	FoundationEssentials FoundationInternationalization CoreFoundation,-Xlinker -l$(library)) -Xlinker --end-group
 programs: bundle        ## debug builds of tidegate and uplink, and the agent's bundle
 	@echo "programs"
-	@for product in tidegate uplink; do $(BUILD) --product $$product; done
-	@for product in tidegate uplink; do $(BUILD) $(STATIC) --product $$product; done
+	@for product in tidegate uplink; do swift build --product $$product; done
+	@for product in tidegate uplink; do swift build $(STATIC) --product $$product; done
 	@install -D --mode 0755 --target-directory $(PROGRAMS) .build/debug/tidegate .build/debug/uplink
 	@install -m 0755 "$$(deploy/agent/wireguard-go)" $(PROGRAMS)/wireguard-go
 
@@ -103,7 +100,7 @@ demo:                   ## two YAML files to real traffic through a real VPS (CA
 	@Tests/Lab/setup --demo
 	@echo "build"
 	@for product in tidegate uplink; do \
-		$(BUILD) --disable-default-traits --static-swift-stdlib --scratch-path $(DEMO) --product $$product; done
+		swift build --disable-default-traits --static-swift-stdlib --scratch-path $(DEMO) --product $$product; done
 	@deploy/agent/bundle --quick $(DEMO)
 	@install -m 0755 "$$(deploy/agent/wireguard-go)" $(DEMO)/debug/wireguard-go
 	@CARRIER=$(CARRIER) TIDEGATE_BIN=$(DEMO)/debug TIDEGATE_AGENT_BUNDLE=$(DEMO)/dist/edge-agent-x86_64.tar.gz $(PYTHON) Tests/Lab/demo.py
