@@ -238,7 +238,8 @@ class SSHTunnel(unittest.TestCase):
         with closing(socket.socket(socket.AF_UNIX)) as listener:
             path = str(self.folder / "target.sock")
             listener.bind(path)
-            listener.listen(64)
+            # A unix socket whose queue is full refuses (unix(7)), and the tunnel hands that on.
+            listener.listen(128)
             threading.Thread(target=echoes, args=(listener,), daemon=True).start()
             self.start([*self.argv(local=path, remote="127.0.0.1:4200"), "--reverse"])
             held = [self.server.host.connect("127.0.0.1", 4200, timeout=20) for _ in range(100)]
