@@ -66,11 +66,11 @@ import Testing
     }
 
     /// Each port that was listened at had all of them looked at again.
-    @Test func `Two thousand ports are listened at, and follow their link`() async throws {
+    @Test func `Five hundred ports are listened at, and follow their link`() async throws {
         let target = try Socket.listening()
-        let ports = (0..<2_000).map { UInt16(20_000 + $0) }
+        let ports = (0..<500).map { UInt16(20_000 + $0) }
         let rig = try await LinkRig(tcp: [target.port] + ports, udp: ports)
-        let last = ports[1_999]
+        let last = ports[499]
         let address = rig.address
         for _ in 0..<2 {
             try await rig.running(try rig.uplink(connections: 4)) { rig in
