@@ -44,6 +44,8 @@ import Testing
         file.udpPorts = [try Port(53), try Port(443)]
         file.udpSessionSeconds = [5, 86_400]
         #expect(try LinkFile(bytes(file)).udpSessionSeconds == [Port(53): 5, Port(443): 86_400])
+        file.udpSessionSeconds = [1, Int(Int64.max / 1_000_000_000)]
+        #expect(try LinkFile(bytes(file)).udpSessionSeconds.count == 2, "the longest that the agent writes")
         for wrong in [[], [5], [5, 0], [5, -1], [5, .max], [1, 2, 3]] {
             file.udpSessionSeconds = wrong
             let written = try bytes(file)

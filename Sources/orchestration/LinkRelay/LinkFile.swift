@@ -72,8 +72,8 @@ struct LinkFile: Equatable, Sendable {
         return Dictionary(times, uniquingKeysWith: { first, _ in first })
     }
 
-    /// 272 years: what can still be counted in nanoseconds.
-    private static let mostSeconds = 1 << 33
+    /// What can still be counted in nanoseconds, and all that a manifest can say.
+    private static let mostSeconds = Int(Int64.max / 1_000_000_000)
 
     private var fault: String? {
         if Set(uplinks.map(\.address)).count < uplinks.count { return "two uplinks have one address" }
