@@ -100,9 +100,6 @@ public final class LinkRelay: Sendable {
         state = Mutex(State(service: service))
     }
 
-    /// The source of links that come by it.
-    private static let sshd = "sshd"
-
     /// How links come in at a door.
     public enum Door: Sendable {
         case tls
@@ -214,16 +211,6 @@ public final class LinkRelay: Sendable {
         for door in doors { door.close(promise: nil) }
     }
 
-    /// Has the uplinks dial each of their links anew within `time`, and end the former one when the next is up: whoever carries them now
-    /// goes away. Links by sshd stay.
-    public func renew(within time: TimeAmount) {
-        for link in state.withLock({ $0.served.values.flatMap(\.links.all) }) where link.source != Self.sshd {
-            // Not all at once, so that each uplink has one that nobody touches.
-            let delay = TimeAmount.nanoseconds(.random(in: 0...time.nanoseconds))
-            link.eventLoop.scheduleTask(in: delay) { link.connection.value.say(.leaving) }
-        }
-    }
-
     /// From now on uplinks that ask for it are told this; nil for nothing.
     public func hand(_ bytes: [UInt8]?) {
         let handed = bytes.map {
@@ -285,7 +272,7 @@ public final class LinkRelay: Sendable {
         let known = admit(channel)
         try LinkSocket.setUp(channel)
         // sshd tells nobody who its client is.
-        let source: String? = channel.localAddress?.pathname == nil ? nil : Self.sshd
+        let source: String? = channel.localAddress?.pathname == nil ? nil : "sshd"
         guard isBehindEnvoy else { return try enter(channel, door, source, known) }
         let handler = ProxyHeaderHandler(
             ready: { [self] channel, source in try enter(channel, door, source, known) },
@@ -320,10 +307,13 @@ public final class LinkRelay: Sendable {
         try channel.pipeline.syncOperations.addHandlers([handler, handshake])
     }
 
-    /// A link of that uplink on an event loop that takes another stream, to be used there; nil where none does.
-    public func link(of pin: SHA256Digest, on eventLoop: any EventLoop) -> LinkConnection? {
+    /// A link of that uplink on an event loop that takes another stream, to be used there, and one that is preferred where there is any; nil
+    /// where none does.
+    public func link(
+        of pin: SHA256Digest, on eventLoop: any EventLoop, preferring isPreferred: (LinkConnection) -> Bool = { _ in true }
+    ) -> LinkConnection? {
         let served = state.withLock { state in state.served.first { $0.key.pin == pin }?.value }
-        return served.flatMap { $0.isReady ? $0.links.best(on: eventLoop) : nil }
+        return served.flatMap { $0.isReady ? $0.links.best(on: eventLoop, preferring: isPreferred) : nil }
     }
 
     /// Whether streams may be opened on a link, and it answers. On its event loop.

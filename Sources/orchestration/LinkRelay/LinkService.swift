@@ -33,8 +33,6 @@ public struct LinkService: Sendable {
     /// For the connections that are open, when another process has the doors, and when nobody follows: then whoever waits for this one's end
     /// may be its successor.
     private static let drain = (replaced: Duration.seconds(30), stopped: Duration.seconds(5))
-    /// After its changing, within which links are dialed anew.
-    private static let renewal = TimeAmount.seconds(30)
     /// Between two statuses, and two looks at the file where nothing tells of a change.
     private static let interval = Duration.seconds(1)
 

@@ -58,10 +58,12 @@ final class UplinkLinks: Sendable {
     }
 
     /// One on that event loop, where it can be used at once: the one with the fewest streams that takes another, of those that answer, or of all
-    /// where none there does.
-    func best(on eventLoop: any EventLoop) -> LinkConnection? {
+    /// where none there does. One that is preferred comes before those that are not.
+    func best(on eventLoop: any EventLoop, preferring isPreferred: (LinkConnection) -> Bool = { _ in true }) -> LinkConnection? {
         let answering = answering.filter { $0.eventLoop === eventLoop }
-        let here = answering.isEmpty ? all.filter { $0.eventLoop === eventLoop } : answering
-        return here.map(\.connection.value).filter(\.mayOpen).min { $0.openStreams < $1.openStreams }
+        let here = (answering.isEmpty ? all.filter { $0.eventLoop === eventLoop } : answering).map(\.connection.value)
+        let open = here.filter(\.mayOpen)
+        let preferred = open.filter(isPreferred)
+        return (preferred.isEmpty ? open : preferred).min { $0.openStreams < $1.openStreams }
     }
 }
